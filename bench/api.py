@@ -1,0 +1,25 @@
+"""All that a method needs, in one place: `from bench.api import TrainedMethod, MethodConfig, ...`."""
+
+from bench.data import Bitext, Pair, Relevance, TrainingData
+from bench.encoders import Encoder, TokenBatch
+from bench.losses import info_nce
+from bench.method import Batch, Method, MethodConfig, Task, TrainedMethod
+from bench.retriever import Retriever
+from bench.sampling import length_buckets
+
+__all__ = [
+    "Batch",
+    "Bitext",
+    "Encoder",
+    "Method",
+    "MethodConfig",
+    "Pair",
+    "Relevance",
+    "Retriever",
+    "Task",
+    "TokenBatch",
+    "TrainedMethod",
+    "TrainingData",
+    "info_nce",
+    "length_buckets",
+]

@@ -1,0 +1,70 @@
+"""Files and folders that appear under their name only when they are complete."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TextIO
+
+
+def _beside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file for writing that appears under its name only when the block ends without an error.
+
+    `mode` is "w" (UTF-8, "\\n" line ends on every platform) or "wb". Missing folders are made.
+    """
+    temporary = _beside(path)
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
+    try:
+        with temporary.open(mode, encoding=encoding, newline=newline) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_gzip(path: Path) -> Iterator[TextIO]:
+    """`atomic_write` for gzipped text, without a time stamp: the same text is the same bytes."""
+    with atomic_write(path, "wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+        text = io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
+        yield text
+        text.flush()
+        text.detach()
+
+
+def open_gzip(path: Path) -> TextIO:
+    """Open gzipped text for reading."""
+    return gzip.open(path, "rt", encoding="utf-8", newline="")
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its name when the block ends without an error.
+
+    Whoever comes second with the same name keeps the first one's folder.
+    """
+    partial = _beside(path)
+    partial.mkdir()
+    try:
+        yield partial
+        try:
+            partial.replace(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

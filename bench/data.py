@@ -1,0 +1,94 @@
+"""What collections are made of: plain, immutable values that every later room shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, order=True)
+class Pair:
+    """A language pair: queries in `query`, documents in `document` (canonical ISO 639-3 codes)."""
+
+    query: str
+    document: str
+
+    def __str__(self) -> str:
+        return f"{self.query}-{self.document}"
+
+
+@dataclass(frozen=True)
+class Bitext:
+    """Aligned sentences: row i of `query_side` (the query language) translates row i of `document_side`."""
+
+    query_side: tuple[str, ...]
+    document_side: tuple[str, ...]
+    sources: tuple[str, ...]
+    """The collection each row comes from."""
+
+    def __post_init__(self) -> None:
+        if not len(self.query_side) == len(self.document_side) == len(self.sources):
+            raise ValueError("the sides of a bitext differ in length")
+
+    def __len__(self) -> int:
+        return len(self.query_side)
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Judged training pairs in one language: `positives[i]` answers `queries[i]`."""
+
+    language: str
+    queries: tuple[str, ...]
+    positives: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.queries) == len(self.positives) == len(self.sources):
+            raise ValueError("the columns of relevance data differ in length")
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+@dataclass(frozen=True)
+class TestCollection:
+    """Queries, documents and qrels of one collection and pair.
+
+    `oracle_queries` are the same queries in the document language (a human translation or
+    the original), row by row; None where the collection has none, or where they would be
+    the documents themselves.
+    """
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    name: str
+    pair: Pair
+    query_ids: tuple[str, ...]
+    queries: tuple[str, ...]
+    document_ids: tuple[str, ...]
+    documents: tuple[str, ...]
+    qrels: Mapping[str, Mapping[str, int]]
+    oracle_queries: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.query_ids) != len(self.queries) or len(self.document_ids) != len(self.documents):
+            raise ValueError(f"{self.name}: ids and texts differ in length")
+        if self.oracle_queries is not None and len(self.oracle_queries) != len(self.queries):
+            raise ValueError(f"{self.name}: oracle queries and queries differ in length")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All that a method may train on for one pair, with what was taken out of it and why."""
+
+    pair: Pair
+    bitext: Bitext
+    relevance: Relevance
+    report: Mapping[str, object] = field(default_factory=dict)
+    """Counts per source, rows removed as leakage per test collection, collections not checked."""
+
+    @classmethod
+    def none(cls, pair: Pair) -> TrainingData:
+        """What a method is given that trains on nothing."""
+        return cls(pair, Bitext((), (), ()), Relevance(pair.document, (), (), ()))

@@ -1,0 +1,74 @@
+"""What a user sees while work goes on: bars on a terminal, a few plain lines elsewhere. All of it goes to stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+PLAIN_INTERVAL = 60.0
+"""Seconds between two lines about the same stage where there is no terminal."""
+
+
+class Stage(Protocol):
+    """A piece of work that is under way."""
+
+    def update(self, done: float, note: str = "") -> None:
+        """Report that `done` of the total is done; `note` has figures such as the loss."""
+
+
+class Display:
+    """Bars if stderr is a terminal, else plain lines."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.interactive = sys.stderr.isatty() and not quiet
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def stage(self, label: str, total: float, unit: str) -> Iterator[Stage]:
+        """Show progress of `total` units of work until the block ends."""
+        if not self.interactive:
+            yield _PlainStage(self, label, total, unit)
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
+            TextColumn("[dim]{task.fields[note]}"),
+            TimeRemainingColumn(compact=True),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            yield _BarStage(progress, progress.add_task(label, total=total, unit=unit, note=""))
+
+
+class _BarStage:
+    def __init__(self, progress, task) -> None:  # type: ignore[no-untyped-def]
+        self.progress, self.task = progress, task
+
+    def update(self, done: float, note: str = "") -> None:
+        self.progress.update(self.task, completed=done, note=note)
+
+
+class _PlainStage:
+    def __init__(self, display: Display, label: str, total: float, unit: str) -> None:
+        self.display, self.label, self.total, self.unit = display, label, total, unit
+        self.started = self.told = time.monotonic()
+
+    def update(self, done: float, note: str = "") -> None:
+        now = time.monotonic()
+        if now - self.told < PLAIN_INTERVAL or done >= self.total:
+            return
+        self.told = now
+        left = (now - self.started) * (self.total - done) / max(done, 1e-9)
+        note = f", {note}" if note else ""
+        self.display.say(f"  {self.label}: {done:,.0f}/{self.total:,.0f} {self.unit}{note}, about {left:.0f} s left")

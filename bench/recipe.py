@@ -1,0 +1,28 @@
+"""The optimisation recipe of the harness: equal for every method of a comparison."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Recipe(BaseModel):
+    """How a student is optimised; part of every training's fingerprint."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_size: int = Field(64, gt=0)
+    """Training examples (sentence pairs, or their equivalent number of texts) per step."""
+    learning_rate: float = Field(1e-4, gt=0)
+    embedding_learning_rate: float = Field(1e-3, gt=0)
+    """Of the word-embedding matrix: the only part of a student that starts from noise."""
+    weight_decay: float = Field(0.01, ge=0)
+    """AdamW's decoupled decay; not applied to biases, normalisation weights and word embeddings."""
+    warmup: float = Field(0.1, ge=0, le=1)
+    """Share of the budget over which learning rates rise linearly; afterwards they fall linearly to zero."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Of the student. None by default: short budgets on frozen targets underfit rather than overfit."""
+    clip_norm: float = Field(1.0, gt=0)
+    max_length: int = Field(128, gt=2)
+    """Longest training text, in word pieces. Evaluation uses the encoder's own limit."""
+    vocabulary_size: int = Field(24_000, gt=0)
+    """Word pieces of a student whose vocabulary is replaced."""

@@ -1,0 +1,113 @@
+"""The tiny encoder: two layers, trained from scratch on the generated English world as the embedded teacher.
+
+It needs no download and less than a minute; it is a stand-in for a real English retriever, never a substitute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from bench import conlang
+from bench.atomic import atomic_folder
+from bench.budget import Budget
+from bench.data import Bitext, Pair, TrainingData
+from bench.encoders import Encoder, read_encoder
+from bench.fingerprint import code_digest, digest, library_versions
+from bench.losses import info_nce
+from bench.method import Batch, Task, TrainedMethod
+from bench.recipe import Recipe
+from bench.sampling import length_buckets
+from bench.seeds import torch_generator
+from bench.vocabulary import learn_wordpieces
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+RECIPE = Recipe(learning_rate=2e-3, embedding_learning_rate=2e-3, vocabulary_size=2_000, max_length=64)
+BUDGET = Budget(400, "steps")
+TEMPERATURE = 0.05
+
+
+class EnglishRetrieval(TrainedMethod):
+    """Contrastive training on English questions and passages."""
+
+    name = "english-retrieval"
+    documents = "student"
+
+    def prepare(self, task: Task, student: Encoder) -> None:
+        super().prepare(task, student)
+        limit = task.recipe.max_length
+        self.queries = student.tokenize(task.data.relevance.queries, "query", limit)
+        self.positives = student.tokenize(task.data.relevance.positives, "document", limit)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        lengths = [len(ids) for ids in self.positives]
+        for rows in length_buckets(lengths, self.task.recipe.batch_size, rng):
+            yield {"relevance": rows}
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+        queries, positives = (
+            self.student(self.student.collate([ids[i] for i in batch["relevance"]]))
+            for ids in (self.queries, self.positives)
+        )
+        return info_nce(queries, positives, TEMPERATURE), {}
+
+
+def tiny_encoder(cache: Path, on_step: Callable[[dict[str, Any]], None] = lambda record: None) -> Encoder:
+    """The trained tiny encoder, made once per machine and code version and kept under `cache`."""
+    options = conlang.ConlangOptions()
+    libraries = library_versions("torch", "transformers", "tokenizers", "numpy")
+    key = digest([code_digest("bench.tiny"), code_digest("bench.training"), options, libraries])
+    folder = cache / "encoders" / f"tiny-{key[:16]}"
+    if not folder.exists():
+        with atomic_folder(folder) as partial:
+            _train(options, on_step).save(partial)
+    return read_encoder(folder, "tiny")
+
+
+def _train(options: conlang.ConlangOptions, on_step: Callable[[dict[str, Any]], None]) -> Encoder:
+    relevance = conlang.relevance(options)
+    untrained = _untrained([*relevance.queries, *relevance.positives])
+    pair = Pair("eng", "eng")
+    data = TrainingData(pair, Bitext((), (), ()), relevance)
+    task = Task(data, untrained, lambda: untrained, BUDGET, RECIPE, seed=0, on_step=on_step)
+    return EnglishRetrieval().fit(task).query_encoder
+
+
+def _untrained(texts: list[str]) -> Encoder:
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pieces = learn_wordpieces(texts, RECIPE.vocabulary_size, SPECIAL, backend)
+    backend.model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", SPECIAL.index("[CLS]")), ("[SEP]", SPECIAL.index("[SEP]"))]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+    config = BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        max_position_embeddings=128,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_generator(0, "tiny encoder").initial_seed())
+        transformer = BertModel(config, add_pooling_layer=False)
+    return Encoder(transformer, tokenizer, name="tiny", max_length=128)

@@ -1,0 +1,39 @@
+"""The reference rows that every comparison carries, unasked."""
+
+from __future__ import annotations
+
+from bench.api import Method, Retriever, Task
+
+
+class ZeroShot(Method):
+    """The unmodified encoder on both sides."""
+
+    name = "zero-shot"
+    source = "a reference row: what the encoder does without any training"
+    depends_on = ()
+
+    def fit(self, task: Task) -> Retriever:
+        return Retriever(task.teacher, task.teacher)
+
+
+class Oracle(Method):
+    """The ceiling: the unmodified encoder, given the queries in the documents' language."""
+
+    name = "oracle"
+    source = "a reference row: human translation of the query, or the original it was translated from"
+    depends_on = ()
+    oracle = True
+
+    def fit(self, task: Task) -> Retriever:
+        return Retriever(task.teacher, task.teacher)
+
+
+class Untrained(Method):
+    """The student every method starts from, before its first step; documents by the teacher."""
+
+    name = "untrained"
+    source = "a reference row: what vocabulary replacement alone leaves of the encoder"
+    depends_on = ("data", "seed")
+
+    def fit(self, task: Task) -> Retriever:
+        return Retriever(task.make_student().eval(), task.teacher)

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.cards import Card, get_card, load_cards
+from bench.data import Pair
+from bench.errors import BenchError
+from bench.files import Resolver
+from bench.formats import parser
+
+CARD = """
+name = "mine"
+description = "A collection"
+licence = "CC0 1.0"
+source = "owner/repo@0123456789abcdef0123456789abcdef01234567"
+codes = { swh = "swa" }
+
+[[data]]
+role = "bitext"
+format = "aligned-lines"
+pairs = ["sw-en", "hau-eng"]
+files = { queries = "{query}/a.txt", documents = "{query}/b.txt" }
+
+[sha256]
+"""
+PATHS = ["swa/a.txt", "swa/b.txt", "hau/a.txt", "hau/b.txt"]
+VALID = CARD + "".join(f'"{path}" = "{"0" * 64}"\n' for path in PATHS)
+SWH = Pair("swh", "eng")
+
+
+def write(folder: Path, text: str, name: str = "mine") -> Path:
+    (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def complaint(folder: Path, text: str) -> str:
+    with pytest.raises(BenchError) as error:
+        load_cards(write(folder, text))
+    message = str(error.value)
+    assert "\n" not in message
+    assert "mine.toml" in message
+    return message
+
+
+def test_a_card_in_a_folder_of_ones_own_is_enough_for_a_new_collection(tmp_path: Path) -> None:
+    card = load_cards(write(tmp_path, VALID))["mine"]
+    assert card.roles == ("bitext",)
+    assert card.pairs("bitext") == (SWH, Pair("hau", "eng"))
+    assert card.pairs("test") == ()
+    assert (card.repository, card.commit) == ("owner/repo", "0123456789abcdef0123456789abcdef01234567")
+    assert card.files(card.entry("bitext", SWH), SWH) == {"queries": ("swa/a.txt",), "documents": ("swa/b.txt",)}
+    assert card.hashes("bitext", SWH) == {"swa/a.txt": "0" * 64, "swa/b.txt": "0" * 64}
+
+
+def test_a_pair_that_the_card_lacks_is_told_what_there_is(tmp_path: Path) -> None:
+    card = load_cards(write(tmp_path, VALID))["mine"]
+    with pytest.raises(BenchError, match="mine has no bitext for yor-eng; it has swh-eng, hau-eng"):
+        card.entry("bitext", Pair("yor", "eng"))
+    with pytest.raises(BenchError, match="mine has no test for swh-eng; it has none at all"):
+        card.entry("test", SWH)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("licence =", "license =", "license: unknown key; did you mean licence?"),
+        ("format =", "fromat =", "data[0].fromat: unknown key; did you mean format?"),
+        ('"aligned-lines"', '"aligned-line"', "data[0]: unknown format 'aligned-line'; did you mean aligned-lines?"),
+        ('role = "bitext"', 'role = "bitexts"', "data[0].role: "),
+        ('role = "bitext"', 'role = "relevance"', "data[0]: role 'relevance' needs 'languages'"),
+        ('"hau-eng"', '"hau"', "data[0].pairs[1]: 'hau' is not a language pair"),
+        ('"hau-eng"', '"xx-eng"', "data[0].pairs[1]: unknown language 'xx'"),
+        ('"hau-eng"', '"swh-eng"', "two [[data]] entries offer bitext for swh-eng"),
+        ("codes = { swh", "codes = { xx", "codes.xx: unknown language 'xx'"),
+        ("@0123", "@", "source: "),
+        ('description = "A collection"\n', "", "description: is missing"),
+        ('name = "mine"', 'name = "yours"', "name: 'yours' differs from the file's name"),
+        ('"hau/a.txt" =', '"hau/c.txt" =', "sha256 of hau/a.txt is missing"),
+        ("0" * 64, "0" * 63, "sha256.swa/a.txt: "),
+        (
+            '"{query}/a.txt"',
+            '"../{query}/a.txt"',
+            "data[0].files.queries[0]: '../{query}/a.txt' is not a relative path",
+        ),
+        ("[[data]]", "[[data]", "not TOML"),
+    ],
+)
+def test_a_malformed_card_gives_one_line_with_file_and_key(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    assert old in VALID
+    assert expected in complaint(tmp_path, VALID.replace(old, new, 1))
+
+
+def test_a_hash_that_no_file_needs_is_refused(tmp_path: Path) -> None:
+    assert "which no [[data]] uses" in complaint(tmp_path, VALID + f'"other.txt" = "{"0" * 64}"\n')
+
+
+def test_a_card_without_data_is_refused(tmp_path: Path) -> None:
+    assert "needs [[data]] or [mix]" in complaint(tmp_path, 'name = "mine"\ndescription = "d"\nlicence = "l"\n')
+
+
+def test_a_card_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b'name = "\xff"')
+    with pytest.raises(BenchError, match="not UTF-8"):
+        load_cards(tmp_path)
+
+
+def test_a_mix_may_only_name_what_exists_and_fits(tmp_path: Path) -> None:
+    mix = 'name = "mine"\ndescription = "d"\nlicence = "l"\n[mix]\npairs = ["swh-eng"]\n'
+    assert "mix.bitext: unknown collection 'ebibel'; did you mean ebible" in complaint(
+        tmp_path, mix + 'bitext = ["ebibel"]\n'
+    )
+    assert "mix.bitext: tatoeba offers no bitext" in complaint(tmp_path, mix + 'bitext = ["tatoeba"]\n')
+
+
+def test_distractors_must_have_passages_in_the_document_language(tmp_path: Path) -> None:
+    test = VALID.replace('role = "bitext"', 'role = "test"\ndistractors = ["tatoeba"]')
+    assert "data[0].distractors: tatoeba has no passages in eng" in complaint(tmp_path, test)
+
+
+def test_a_card_cannot_replace_a_builtin_one(tmp_path: Path) -> None:
+    write(tmp_path, VALID.replace('"mine"', '"tatoeba"'), "tatoeba")
+    with pytest.raises(BenchError, match="'tatoeba' exists already"):
+        load_cards(tmp_path)
+
+
+def test_an_unknown_collection_gets_a_suggestion() -> None:
+    with pytest.raises(BenchError, match="unknown collection 'tatoba'; did you mean tatoeba"):
+        get_card("tatoba")
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="does not exist"):
+        load_cards(tmp_path / "nowhere")
+
+
+BUILTIN = load_cards()
+
+
+@pytest.mark.parametrize("card", BUILTIN.values(), ids=lambda card: card.name)
+def test_every_builtin_card_is_whole(card: Card) -> None:
+    for entry in card.data:
+        assert callable(parser(entry.format, entry.role))
+        assert entry.files or entry.format == "conlang"
+        for key in entry.keys:
+            for paths in card.files(entry, key).values():
+                for path in paths:
+                    assert "{" not in path
+                    assert len(card.sha256[path]) == 64
+    assert not card.non_commercial or "NC" in card.licence or card.mix is not None
+
+
+def test_a_mix_of_anything_non_commercial_says_so() -> None:
+    for card in BUILTIN.values():
+        if card.mix is not None:
+            parts = [BUILTIN[name] for name in (*card.mix.bitext, *card.mix.relevance)]
+            assert card.non_commercial == any(part.non_commercial for part in parts)
+
+
+def test_every_pair_of_a_mix_has_bitext() -> None:
+    for card in BUILTIN.values():
+        for pair in card.mix.pairs if card.mix else ():
+            assert any(BUILTIN[name].offers("bitext", pair) for name in card.mix.bitext), pair  # type: ignore[union-attr]
+
+
+def test_the_folder_of_cards_is_no_package() -> None:
+    folder = Path(__file__).parent.parent / "datasets"
+    if folder.is_dir():
+        assert {file.suffix for file in folder.iterdir()} == {".toml"}
+
+
+def test_reading_cards_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, bench.loading as l; l.load_cards(); "
+        "print([m for m in ('torch', 'numpy', 'pandas', 'pooch', 'requests') if m in sys.modules])"
+    )
+    spec = importlib.util.find_spec("bench")
+    assert spec is not None and spec.origin is not None
+    root = str(Path(spec.origin).parent.parent)
+    environment = {**os.environ, "PYTHONPATH": root}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.real
+def test_every_file_of_every_card_is_the_one_that_the_card_means(tmp_path: Path) -> None:
+    if not os.environ.get("BENCH_MIRROR"):
+        pytest.skip("BENCH_MIRROR names no mirror")
+    resolver = Resolver(mirror=Path(os.environ["BENCH_MIRROR"]), cache=tmp_path, offline=True)
+    for card in BUILTIN.values():
+        for path in card.sha256:
+            assert resolver.path(card, path).is_file()

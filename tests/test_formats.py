@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import bench
+from bench.data import Pair
+from bench.errors import BenchError
+from bench.formats import Source, afriqa, aligned_lines, parser, qed, squad, tmx, verses
+from bench.formats.text import lines
+
+SWH = Pair("swh", "eng")
+
+
+def put(path: Path, content: str | bytes) -> tuple[Path, ...]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return (path,)
+
+
+def aligned(folder: Path, queries: str | bytes, documents: str | bytes) -> Source:
+    return Source("mine", {"queries": put(folder / "q", queries), "documents": put(folder / "d", documents)})
+
+
+def json_lines(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
+    (path,) = put(tmp_path / "f", "\ufeffone\u2028still one\r\n\ntwo\x0bstill two\x85\nlast")
+    assert lines(path) == ["one\u2028still one", "", "two\x0bstill two\x85", "last"]
+
+
+@pytest.mark.parametrize(("content", "complaint"), [(b"a\nb\xff\n", "f: line 2: not UTF-8"), (b"\n \n", "f is empty")])
+def test_unreadable_text_is_refused_with_its_place(tmp_path: Path, content: bytes, complaint: str) -> None:
+    (path,) = put(tmp_path / "f", content)
+    with pytest.raises(BenchError, match=complaint):
+        lines(path)
+
+
+def test_aligned_lines_are_a_bitext(tmp_path: Path) -> None:
+    bitext = aligned_lines.bitext(aligned(tmp_path, "a\r\nb\r\n", "\ufeffA\nB"), SWH)
+    assert (bitext.query_side, bitext.document_side, bitext.sources) == (("a", "b"), ("A", "B"), ("mine", "mine"))
+
+
+def test_unequal_files_are_refused_with_both_lengths(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"q has 2 lines, but .*d has 1"):
+        aligned_lines.bitext(aligned(tmp_path, "a\nb\n", "A\n"), SWH)
+
+
+def test_aligned_lines_are_a_test_with_ids_in_the_order_of_lines(tmp_path: Path) -> None:
+    numbers = "".join(f"{number}\n" for number in range(1, 13))
+    test = aligned_lines.test(aligned(tmp_path, numbers, numbers.replace("1", "one ")), SWH)
+    assert list(test.query_ids) == sorted(test.query_ids)
+    assert test.query_ids[0] == "01" and test.queries[11] == "12" and test.documents[0] == "one "
+    assert all(test.qrels[key] == {key: 1} for key in test.query_ids)
+    assert test.oracle_queries is None
+
+
+def test_a_test_with_an_empty_line_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="d: line 2: empty"):
+        aligned_lines.test(aligned(tmp_path, "a\nb\n", "A\n\n"), SWH)
+
+
+def bible(folder: Path, queries: list[str], documents: list[str], references: int | None = None) -> Source:
+    count = len(queries) if references is None else references
+    return Source(
+        "bible",
+        {
+            "queries": put(folder / "q", "\n".join(queries) + "\n"),
+            "documents": put(folder / "d", "\n".join(documents) + "\n"),
+            "references": put(folder / "vref", "".join(f"GEN 1:{verse}\n" for verse in range(1, count + 1))),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("queries", "documents", "rows"),
+    [
+        (["a", "b"], ["A", "B"], [("a", "A"), ("b", "B")]),
+        (["a", "", "c"], ["A", "B", ""], [("a", "A")]),
+        (["a+b", "<range>", "c"], ["A", "B", "C"], [("a+b", "A B"), ("c", "C")]),
+        (["a", "b", "c"], ["A+B", "<range>", "C"], [("a b", "A+B"), ("c", "C")]),
+        (["a+b", "<range>"], ["A+B", "<range>"], [("a+b", "A+B")]),
+        # Ranges of the two sides that overlap make one group.
+        (["a+b", "<range>", "c"], ["A", "B+C", "<range>"], [("a+b c", "A B+C")]),
+        # A side that lacks a part of the group does not say the same as the other.
+        (["a+b", "<range>", "c"], ["A", "", "C"], [("c", "C")]),
+        (["", "<range>", "c"], ["A", "B", "C"], [("c", "C")]),
+    ],
+)
+def test_both_sides_of_merged_verses_say_the_same(
+    tmp_path: Path, queries: list[str], documents: list[str], rows: list[tuple[str, str]]
+) -> None:
+    bitext = verses.bitext(bible(tmp_path, queries, documents), SWH)
+    assert list(zip(bitext.query_side, bitext.document_side, strict=True)) == rows
+
+
+def test_verses_of_another_numbering_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"q has 2 lines, but .*vref has 3 verses"):
+        verses.bitext(bible(tmp_path, ["a", "b"], ["A", "B"], references=3), SWH)
+
+
+def test_a_merged_verse_needs_a_verse_above(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="d: line 1: <range>"):
+        verses.bitext(bible(tmp_path, ["a", "b"], ["<range>", "B"]), SWH)
+
+
+def memory(path: Path, units: str, header: str = "") -> tuple[Path, ...]:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m.tmx", f'<?xml version="1.0"?>{header}<tmx version="1.4"><body>{units}</body></tmx>')
+    return (path,)
+
+
+def unit(key: str, **texts: str) -> str:
+    variants = "".join(f'<tuv xml:lang="{code}"><seg>{text}</seg></tuv>' for code, text in texts.items())
+    return f'<tu tuid="{key}">{variants}</tu>'
+
+
+CODES = {"swh": "sw", "eng": "en", "amh": "am"}
+
+
+def test_a_memory_gives_the_units_with_both_languages(tmp_path: Path) -> None:
+    units = unit("1", sw="a &amp; b", en="A <b>and</b>\n  B") + unit("2", sw="c") + unit("3", EN="D", SW="d")
+    source = Source("m", {"memories": memory(tmp_path / "m.zip", units)}, CODES)
+    bitext = tmx.bitext(source, SWH)
+    assert (bitext.query_side, bitext.document_side) == (("a & b", "d"), ("A and B", "D"))
+
+
+def test_memories_are_joined_through_a_third_language(tmp_path: Path) -> None:
+    first = memory(tmp_path / "1.zip", unit("1", am="a", om="x") + unit("2", am="b", om="y"))
+    second = memory(tmp_path / "2.zip", unit("2", en="B", om="y") + unit("3", en="C", om="z"))
+    bitext = tmx.bitext(Source("m", {"memories": first + second}, CODES), Pair("amh", "eng"))
+    assert (bitext.query_side, bitext.document_side) == (("b",), ("B",))
+
+
+def test_a_memory_without_the_language_tells_what_it_has(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="'sw' and 'en'; the languages in its files are am, om"):
+        tmx.bitext(Source("m", {"memories": memory(tmp_path / "m.zip", unit("1", am="a", om="x"))}, CODES), SWH)
+
+
+def test_a_memory_that_unfolds_entities_is_refused(tmp_path: Path) -> None:
+    bomb = '<!DOCTYPE t [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>'
+    with pytest.raises(BenchError, match="declares XML entities"):
+        tmx.bitext(Source("m", {"memories": memory(tmp_path / "m.zip", unit("1", sw="&b;", en="A"), bomb)}, CODES), SWH)
+
+
+def test_a_broken_memory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="line 1 of the memory: not XML"):
+        tmx.bitext(Source("m", {"memories": memory(tmp_path / "m.zip", "<tu>")}, CODES), SWH)
+    with pytest.raises(BenchError, match="not a zip archive"):
+        tmx.bitext(Source("m", {"memories": put(tmp_path / "n.zip", "no zip")}, CODES), SWH)
+    with zipfile.ZipFile(tmp_path / "o.zip", "w"):
+        pass
+    with pytest.raises(BenchError, match=r"0 \.tmx files"):
+        tmx.bitext(Source("m", {"memories": (tmp_path / "o.zip",)}, CODES), SWH)
+
+
+def question(key: str, context: str | None, text: str = "q") -> dict[str, Any]:
+    return {"id": key, "context": context, "question_lang": f"{text}{key}", "question_translated": f"Q{key}"}
+
+
+def test_afriqa_searches_the_contexts_of_all_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    test_file = put(tmp_path / "test", json_lines(question("7", "B"), question("3", None), question("5", "C")))
+    train_file = put(tmp_path / "train", json_lines(question("7", "A"), question("8", "B"), question("9", "")))
+    with caplog.at_level("INFO", logger="bench.formats.afriqa"):
+        test = afriqa.test(Source("afriqa", {"queries": test_file, "documents": train_file + test_file}), SWH)
+    assert test.documents == ("A", "B", "C")
+    assert test.query_ids == ("7", "5")
+    assert (test.queries, test.oracle_queries) == (("q7", "q5"), ("Q7", "Q5"))
+    texts = dict(zip(test.document_ids, test.documents, strict=True))
+    assert {
+        key: {texts[document]: grade for document, grade in judged.items()} for key, judged in test.qrels.items()
+    } == {
+        "7": {"B": 1},
+        "5": {"C": 1},
+    }
+    assert "left out 1 questions without a context" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (json_lines(question("1", "A")) + "{\n", "f: line 2: not JSON"),
+        (json_lines(question("1", "A")) + "[1]\n", "f: line 2: not a JSON object"),
+        (json_lines({**question("1", "A"), "question_lang": 3}), "f: line 1: no text under 'question_lang'"),
+        (json_lines({**question("1", "A"), "question_translated": " "}), "line 1: no text under 'question_translated'"),
+        (json_lines({**question("1", "\ud800")}), "line 1: half of a surrogate pair"),
+        (json_lines(question("1", "A"), question("1", "B")), "f: line 2: the id '1' occurs twice"),
+    ],
+)
+def test_malformed_rows_are_refused_with_their_place(tmp_path: Path, content: str, complaint: str) -> None:
+    path = put(tmp_path / "f", content)
+    with pytest.raises(BenchError, match=complaint):
+        afriqa.test(Source("afriqa", {"queries": path, "documents": path}), SWH)
+
+
+def test_a_question_whose_context_is_nowhere_is_refused(tmp_path: Path) -> None:
+    files = {
+        "queries": put(tmp_path / "q", json_lines(question("1", "A"))),
+        "documents": put(tmp_path / "d", json_lines(question("1", "B"))),
+    }
+    with pytest.raises(BenchError, match="q: line 1: its context is in none of the files"):
+        afriqa.test(Source("afriqa", files), SWH)
+
+
+def test_qed_pairs_questions_with_paragraphs(tmp_path: Path) -> None:
+    rows = [{"question_text": text, "paragraph_text": paragraph} for text, paragraph in ("aX", "bY", "cX")]
+    source = Source(
+        "qed", {"examples": put(tmp_path / "1", json_lines(*rows)) + put(tmp_path / "2", json_lines(rows[0]))}
+    )
+    relevance = qed.relevance(source, "eng")
+    assert (relevance.queries, relevance.positives) == (("a", "b", "c", "a"), ("X", "Y", "X", "X"))
+    assert relevance.language == "eng"
+    assert qed.passages(source, "eng") == ("X", "Y")
+
+
+def articles(*paragraphs: dict[str, Any]) -> str:
+    return json.dumps({"data": [{"title": "t", "paragraphs": [paragraph]} for paragraph in paragraphs]})
+
+
+def test_squad_pairs_questions_with_contexts(tmp_path: Path) -> None:
+    text = articles(
+        {"context": "X", "qas": [{"question": "a"}, {"question": "b"}]},
+        {"context": "Y", "qas": []},
+        {"context": "X", "qas": [{"question": "c"}]},
+    )
+    source = Source("squad", {"articles": put(tmp_path / "f", "\ufeff" + text)})
+    relevance = squad.relevance(source, "eng")
+    assert (relevance.queries, relevance.positives) == (("a", "b", "c"), ("X", "X", "X"))
+    assert squad.passages(source, "eng") == ("X", "Y")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{\n!", "f: line 2: not JSON"),
+        ("[]", "f: not SQuAD's JSON: no list under 'data'"),
+        ('{"data": [1]}', r"f: data\[0\]: not SQuAD's JSON: no list under 'paragraphs'"),
+        (articles({"qas": []}), r"f: data\[0\].paragraphs\[0\]: no text under 'context'"),
+        (articles({"context": "X", "qas": [{}]}), r"data\[0\].paragraphs\[0\].qas\[0\]: no text under 'question'"),
+        ("[" * 100_000, "f: "),
+    ],
+)
+def test_what_is_not_squad_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(BenchError, match=complaint):
+        squad.relevance(Source("squad", {"articles": put(tmp_path / "f", text)}), "eng")
+
+
+def test_a_card_that_forgets_a_file_is_told_which(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="names no files under 'documents'"):
+        aligned_lines.bitext(Source("mine", {"queries": put(tmp_path / "q", "a\n")}), SWH)
+    both = put(tmp_path / "q", "a\n") * 2
+    with pytest.raises(BenchError, match="names 2 files under 'queries'"):
+        aligned_lines.bitext(Source("mine", {"queries": both, "documents": both}), SWH)
+
+
+def test_formats_are_known_by_name_and_role() -> None:
+    assert parser("verses", "bitext") is verses.bitext
+    with pytest.raises(BenchError, match="unknown format 'verse'; did you mean verses"):
+        parser("verse", "bitext")
+    with pytest.raises(BenchError, match="format 'qed' has no role 'test'; it has relevance, passages"):
+        parser("qed", "test")
+
+
+@dataclass(frozen=True)
+class Options:
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError("seed must not be negative")
+
+
+@pytest.fixture
+def generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the generator, which has tests of its own."""
+    module: Any = ModuleType("bench.conlang")
+    module.ConlangOptions = Options
+    module.test = lambda code, options: (code, options.seed)
+    monkeypatch.setitem(sys.modules, "bench.conlang", module)
+    monkeypatch.setattr(bench, "conlang", module, raising=False)
+
+
+@pytest.mark.usefixtures("generator")
+def test_the_generated_world_gets_the_options_of_its_card() -> None:
+    parse = parser("conlang", "test")
+    assert parse(Source("conlang", {}, options={"seed": 3}), Pair("qaa", "eng")) == ("qaa", 3)
+    with pytest.raises(BenchError, match="unknown option of conlang 'sed'; did you mean seed"):
+        parse(Source("conlang", {}, options={"sed": 1}), Pair("qaa", "eng"))
+    with pytest.raises(BenchError, match="conlang: options: seed must not be negative"):
+        parse(Source("conlang", {}, options={"seed": -1}), Pair("qaa", "eng"))

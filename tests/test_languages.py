@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.data import Pair
+from bench.errors import BenchError
+from bench.languages import name, parse_language, parse_pair
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("swh", "swh"),
+        ("sw", "swh"),
+        ("swa", "swh"),
+        ("EN", "eng"),
+        (" am ", "amh"),
+        ("yo", "yor"),
+        ("ha", "hau"),
+        ("zu", "zul"),
+        ("so", "som"),
+        ("tl", "tgl"),
+        ("fil", "tgl"),
+        ("mr", "mar"),
+        ("km", "khm"),
+        ("ur", "urd"),
+        ("ar", "arb"),
+        ("zh", "cmn"),
+        ("ger", "deu"),
+        ("ibo", "ibo"),
+        ("qaa", "qaa"),
+        ("qtz", "qtz"),
+    ],
+)
+def test_every_spelling_of_a_language_has_one_canonical_code(written: str, canonical: str) -> None:
+    assert parse_language(written) == canonical
+
+
+@pytest.mark.parametrize(("written", "hint"), [("swahili", "swh (Swahili)"), ("eg", "eng"), ("xx", "ISO 639-3")])
+def test_an_unknown_language_is_refused_with_a_hint(written: str, hint: str) -> None:
+    with pytest.raises(BenchError, match=f"unknown language '{written}'") as error:
+        parse_language(written)
+    assert hint in str(error.value)
+
+
+@pytest.mark.parametrize("written", ["", "qua!", "qza", "bnt", "iw"])
+def test_what_is_no_language_of_today_is_refused(written: str) -> None:
+    with pytest.raises(BenchError):
+        parse_language(written)
+
+
+@pytest.mark.parametrize(("code", "expected"), [("swh", "Swahili"), ("ell", "Modern Greek"), ("tl", "Tagalog")])
+def test_names_are_for_display(code: str, expected: str) -> None:
+    assert name(code) == expected
+
+
+def test_a_private_code_has_a_name_too() -> None:
+    assert "qaa" in name("qaa")
+
+
+@pytest.mark.parametrize("written", ["swh-eng", "sw-en", "SWA-eng"])
+def test_a_pair_is_queries_then_documents(written: str) -> None:
+    assert parse_pair(written) == Pair("swh", "eng")
+
+
+@pytest.mark.parametrize("written", ["sw", "sw-", "-en", "sw-en-fr", "sw_en", ""])
+def test_a_malformed_pair_is_told_what_a_pair_looks_like(written: str) -> None:
+    with pytest.raises(BenchError, match="as in swh-eng"):
+        parse_pair(written)

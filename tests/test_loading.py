@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cards import Card, load_cards
+from bench.data import Pair
+from bench.errors import BenchError
+from bench.files import MissingFile, Resolver
+from bench.loading import (
+    available,
+    default_mix,
+    load_bitext,
+    load_passages,
+    load_relevance,
+    load_test,
+    training_data,
+)
+
+SWH = Pair("swh", "eng")
+HAU = Pair("hau", "eng")
+
+
+class World:
+    """A mirror and the cards of its collections, both written by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mirror = folder / "mirror"
+        self.cards: dict[str, Card] = {}
+        self.mirror.mkdir()
+        self.resolver = Resolver(self.mirror, folder / "cache", offline=True)
+
+    def add(self, name: str, files: dict[str, str] | None = None, **fields: Any) -> Card:
+        hashes = {}
+        for path, text in (files or {}).items():
+            target = self.mirror / "owner" / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(text.encode())
+            hashes[path] = hashlib.sha256(text.encode()).hexdigest()
+        source = {"source": f"owner/{name}@{'0' * 40}"} if files else {}
+        card = {"name": name, "description": "d", "licence": "l", "sha256": hashes, **source, **fields}
+        self.cards[name] = Card.model_validate(card)
+        return self.cards[name]
+
+    def aligned(self, name: str, role: str, queries: str, documents: str) -> Card:
+        entry = {"role": role, "format": "aligned-lines", "pairs": ["swh-eng"]}
+        entry["files"] = {"queries": "q", "documents": "d"}  # type: ignore[assignment]
+        return self.add(name, {"q": queries, "d": documents}, data=[entry])
+
+    def squad(self, name: str, *rows: tuple[str, str]) -> Card:
+        paragraphs = [{"context": context, "qas": [{"question": question}]} for question, context in rows]
+        entry = {"format": "squad", "languages": ["eng"], "files": {"articles": "f"}}
+        return self.add(
+            name,
+            {"f": json.dumps({"data": [{"paragraphs": paragraphs}]})},
+            data=[{"role": "relevance", **entry}, {"role": "passages", **entry}],
+        )
+
+    def afriqa(self, **fields: Any) -> Card:
+        row = {"id": "0", "context": "Lagos.", "question_lang": "Eko?", "question_translated": "Which city?"}
+        entry = {"role": "test", "format": "afriqa", "pairs": ["swh-eng"], **fields}
+        entry["files"] = {"queries": "f", "documents": "f"}
+        return self.add("questions", {"f": json.dumps(row) + "\n"}, data=[entry])
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_bitext_loses_empty_and_repeated_rows(world: World) -> None:
+    card = world.aligned("b", "bitext", "a\na\n \nc\na\n", "A\nA\nB\n\nA2\n")
+    bitext = load_bitext(card, SWH, world.resolver)
+    assert (bitext.query_side, bitext.document_side) == (("a", "a"), ("A", "A2"))
+
+
+def test_relevance_loses_repeated_rows(world: World) -> None:
+    relevance = load_relevance(world.squad("s", ("q", "X"), ("q", "X"), ("q", "Y")), "eng", world.resolver)
+    assert (relevance.queries, relevance.positives, relevance.sources) == (("q", "q"), ("X", "Y"), ("s", "s"))
+
+
+def test_distractors_follow_the_own_documents_each_text_once(world: World) -> None:
+    world.squad("one", ("?", "Lagos."), ("?", "Ibadan."))
+    world.squad("two", ("?", "Ibadan."), ("?", "Kano."), ("?", "Kano."))
+    card = world.afriqa(distractors=["one", "two"])
+    test = load_test(card, SWH, world.resolver, world.cards)
+    assert test.documents == ("Lagos.", "Ibadan.", "Kano.")
+    assert test.document_ids == ("questions-1", "one-2", "two-2")
+    assert test.qrels == {"0": {"questions-1": 1}}
+    assert load_passages(world.cards["two"], "eng", world.resolver) == ("Ibadan.", "Kano.")
+
+
+def test_what_a_card_lacks_is_refused(world: World) -> None:
+    card = world.aligned("b", "bitext", "a\n", "A\n")
+    with pytest.raises(BenchError, match="b has no bitext for hau-eng; it has swh-eng"):
+        load_bitext(card, HAU, world.resolver)
+    with pytest.raises(BenchError, match="b has no test for swh-eng"):
+        load_test(card, SWH, world.resolver, world.cards)
+    with pytest.raises(BenchError, match="b has no relevance for eng"):
+        load_relevance(card, "eng", world.resolver)
+
+
+def test_a_query_without_a_relevant_document_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import formats
+    from bench.data import TestCollection
+
+    def parse(source: formats.Source, pair: Pair) -> TestCollection:
+        return TestCollection("t", pair, ("q",), ("?",), ("d",), ("!",), {"q": {"d": 0}})
+
+    monkeypatch.setitem(formats.TEST, "aligned-lines", parse)
+    card = world.aligned("t", "test", "a\n", "A\n")
+    with pytest.raises(BenchError, match="t swh-eng: query 'q' has no relevant document"):
+        load_test(card, SWH, world.resolver, world.cards)
+
+
+def test_availability_includes_the_distractors(world: World) -> None:
+    world.squad("one", ("?", "Ibadan."))
+    card = world.afriqa(distractors=["one"])
+    assert available(card, "test", SWH, world.resolver, world.cards)
+    (world.mirror / "owner/one/f").unlink()
+    assert not available(card, "test", SWH, world.resolver, world.cards)
+
+
+def training_world(world: World) -> World:
+    world.aligned("news", "bitext", "moja\nmbili\nmbili\nEko\nnne\n", "one\ntwo\ntwo\nthree\nTranslation four\n")
+    world.aligned("bible", "bitext", "tano\n", "five\n")
+    world.squad("squad", ("which city", "Elsewhere."), ("who", "LAGOS"), ("why", "Because."), ("how", "Distractor."))
+    world.aligned("sentences", "test", "si kitu\nnne\n", "nothing\ntranslation, four!\n")
+    world.afriqa()
+    mix = {"pairs": ["swh-eng", "hau-eng"], "bitext": ["news", "bible"], "relevance": ["squad"]}
+    world.add("usual", mix=mix)
+    return world
+
+
+def test_training_data_composes_a_mix_and_removes_what_any_test_of_the_pair_judges_by(world: World) -> None:
+    training_world(world)
+    data = training_data(["usual"], SWH, world.resolver, world.cards)
+    assert data.bitext.query_side == ("moja", "mbili", "tano")
+    assert data.bitext.sources == ("news", "news", "bible")
+    assert data.relevance.queries == ("why", "how")
+    assert data.report == {
+        "bitext": {
+            "news": {"read": 5, "dropped": 1, "leaked": 2, "kept": 2},
+            "bible": {"read": 1, "dropped": 0, "leaked": 0, "kept": 1},
+        },
+        "relevance": {"squad": {"read": 4, "dropped": 0, "leaked": 2, "kept": 2}},
+        "leakage": {"sentences": {"bitext": 1, "relevance": 0}, "questions": {"bitext": 1, "relevance": 2}},
+        "not_checked": {},
+        "skipped": [],
+    }
+
+
+def test_the_report_is_plain_json(world: World) -> None:
+    data = training_data(["usual"], SWH, training_world(world).resolver, world.cards)
+    assert json.loads(json.dumps(data.report)) == data.report
+
+
+def test_named_collections_and_mixes_are_united(world: World) -> None:
+    training_world(world)
+    data = training_data(["bible", "squad", "bible"], SWH, world.resolver, world.cards)
+    assert data.bitext.sources == ("bible",)
+    assert set(data.relevance.sources) == {"squad"}
+    assert list(training_data(["bible", "usual"], SWH, world.resolver, world.cards).report["bitext"]) == [  # type: ignore[call-overload]
+        "bible",
+        "news",
+    ]
+
+
+def test_a_test_collection_that_is_not_at_hand_is_reported_as_not_checked(world: World) -> None:
+    training_world(world)
+    (world.mirror / "owner/sentences/q").unlink()
+    data = training_data(["usual"], SWH, world.resolver, world.cards)
+    not_checked = data.report["not_checked"]
+    assert isinstance(not_checked, dict)
+    assert list(not_checked) == ["sentences"] and "owner/sentences/q" in not_checked["sentences"]
+    assert "nne" in data.bitext.query_side
+
+
+def test_a_missing_training_file_is_an_error(world: World) -> None:
+    training_world(world)
+    (world.mirror / "owner/news/q").unlink()
+    with pytest.raises(MissingFile):
+        training_data(["usual"], SWH, world.resolver, world.cards)
+
+
+def test_what_a_mix_lacks_for_a_pair_is_skipped_with_a_line(world: World) -> None:
+    training_world(world)
+    data = training_data(["usual"], HAU, world.resolver, world.cards)
+    assert len(data.bitext) == 0
+    assert len(data.relevance) == 4
+    assert data.report["skipped"] == ["news has no bitext for hau-eng", "bible has no bitext for hau-eng"]
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        (["sentences"], "nothing to train on for swh-eng: sentences offers neither bitext nor relevance"),
+        (["bibel"], "unknown collection 'bibel'; did you mean bible"),
+        ([], "no collection is named"),
+    ],
+)
+def test_nothing_to_train_on_is_an_error(world: World, names: list[str], complaint: str) -> None:
+    training_world(world)
+    with pytest.raises(BenchError, match=complaint):
+        training_data(names, SWH, world.resolver, world.cards)
+
+
+def test_the_default_mix_is_the_card_that_names_the_pair(world: World) -> None:
+    cards = load_cards()
+    assert default_mix(SWH, cards) == "standard"
+    assert default_mix(Pair("qaa", "eng"), cards) == "conlang"
+    with pytest.raises(BenchError, match="no mix names fon-eng"):
+        default_mix(Pair("fon", "eng"), cards)
+    world.add("one", mix={"pairs": ["swh-eng"]})
+    world.add("two", mix={"pairs": ["swh-eng"]})
+    with pytest.raises(BenchError, match="several mixes name swh-eng: one, two"):
+        default_mix(SWH, world.cards)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Resolver:
+    if not os.environ.get("BENCH_MIRROR"):
+        pytest.skip("BENCH_MIRROR names no mirror")
+    return Resolver(Path(os.environ["BENCH_MIRROR"]), tmp_path_factory.mktemp("cache"), offline=True)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("language", "count"), [("swh", 390), ("tgl", 1000), ("mar", 1000), ("amh", 168), ("khm", 722)]
+)
+def test_tatoeba_has_the_published_number_of_queries(real: Resolver, language: str, count: int) -> None:
+    test = load_test(load_cards()["tatoeba"], Pair(language, "eng"), real)
+    assert len(test.queries) == len(test.documents) == count
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("language", "count"), [("swh", 295), ("hau", 300), ("yor", 253), ("zul", 325)])
+def test_afriqa_has_one_corpus_for_all_languages(real: Resolver, language: str, count: int) -> None:
+    test = load_test(load_cards()["afriqa"], Pair(language, "eng"), real)
+    assert len(test.queries) == count
+    assert len(test.documents) == len(set(test.documents)) == len(set(test.document_ids)) == 15232
+
+
+@pytest.mark.real
+def test_swahili_has_about_65_thousand_sentences_to_train_on(real: Resolver) -> None:
+    data = training_data(["standard"], SWH, real)
+    report: Any = data.report
+    assert {name: counts["read"] for name, counts in report["bitext"].items()} == {
+        "ebible": 31081,
+        "lafand-mt": 30782,
+        "tico-19": 3071,
+    }
+    assert report["not_checked"] == {}
+    assert set(report["leakage"]) >= {"afriqa", "tatoeba"}
+    assert 63_000 < len(data.bitext) < 65_000
+    assert {name: counts["read"] for name, counts in report["relevance"].items()} == {"qed": 7167, "tydiqa": 3696}
