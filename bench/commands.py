@@ -15,30 +15,32 @@ from bench.tables import print_table
 
 
 def run(request: Request, cards: Mapping[str, Card], resolver: Resolver, *, quiet: bool = False) -> int:
-    """Run a comparison, write its leaderboards and print the tables of this call's cells; 1 if a cell failed."""
+    """Run a comparison, write its leaderboards and print the tables of this call's cells; returns the exit code."""
     store = Store(request.results).open()
     display = Display(quiet=quiet)
     display.say("loading ...")
     _prepare_libraries(resolver)
     from bench.execute import Executor
     from bench.leaderboard import cost_frame, print_tables, tables, wide_frame, write_leaderboards
+    from bench.materials import Materials
     from bench.plan import make_plan
 
     plan = make_plan(request, cards, resolver)
     for note in plan.notes:
         display.say(note)
-    executor = Executor(plan, request.measures, request.device, request.precision, cards, resolver, store, display)
-    outcome = executor.run()
+    materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display)
+    outcome = Executor(materials, request.measures, store, display).run(plan)
     if outcome.cells:
         files = write_leaderboards(store)
         print_tables(tables(wide_frame(outcome.cells), cost_frame(store, outcome.cells), request.measures))
         display.say(f"written: {', '.join(str(file) for file in files)}")
+    outcome_line = display.warn if outcome.failed else display.say
     if outcome.computed == 0 and not outcome.failed:
         display.say(f"nothing to compute: all {outcome.reused} cells are finished already in {store.root}")
     else:
-        failed = f", {outcome.failed} FAILED (see failure.txt in their folders)" if outcome.failed else ""
-        display.say(f"{outcome.computed} cells computed, {outcome.reused} found finished{failed}")
-    return 1 if outcome.failed else 0
+        failed = f", {outcome.failed} FAILED" if outcome.failed else ""
+        outcome_line(f"{outcome.computed} cells computed, {outcome.reused} found finished{failed}")
+    return outcome.exit_code
 
 
 def dry_run(request: Request, cards: Mapping[str, Card], resolver: Resolver) -> int:
@@ -91,8 +93,13 @@ def ls(kind: str, name: str | None) -> int:
         columns, rows = listing(kind, cards)
         print_table(columns, rows)
     elif kind == "datasets":
-        for line in describe_dataset(get_card(name, cards)):
-            print(line)
+        card = get_card(name, cards)
+        print("\n".join(describe_dataset(card)))
+        if any(entry.format == "conlang" for entry in card.data):
+            from bench.conlang.__main__ import print_statistics
+
+            print()
+            print_statistics()
     else:
         raise BenchError(f"bench ls {kind} takes no name")
     return 0

@@ -91,14 +91,14 @@ def cost_frame(store: Store, entries: Iterable[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
         manifest = entry.manifest
-        training = trainings.get(manifest["training"], {"cost": {}, "diagnostics": {}})
+        training = trainings.get(manifest["training"], {"cost": {"seconds": None}, "diagnostics": {}})
         rows.append(
             {
                 **{column: manifest[column] for column in [*IDENTITY, "seed"]},
                 **{f"training_{name}": value for name, value in training["cost"].items()},
                 **manifest["cost"],
                 "documents_cached": manifest["documents_cached"],
-                **training["diagnostics"],
+                "diagnostics": " ".join(f"{name}={value:.3f}" for name, value in training["diagnostics"].items()),
             }
         )
     return pd.DataFrame(rows).rename(columns=lambda name: name.replace("training_trained_", "trained_"))
@@ -145,12 +145,13 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
     """A table of texts to read per collection, pair and encoder, best first; the first measure has its interval."""
     shown = [measure for measure in measures if measure in wide.columns]
     result = {}
-    seconds = cost.groupby(IDENTITY, dropna=False)["training_seconds"].mean()
+    grouped = cost.groupby(IDENTITY, dropna=False)
+    seconds, diagnostics = grouped["training_seconds"].mean(), grouped["diagnostics"].first()
     for (dataset, pair, encoder, scoring), rows in wide.groupby(["dataset", "pair", "encoder", "scoring"], sort=False):
         lines = []
         for _, row in rows.sort_values(shown[0], ascending=False, kind="stable").iterrows():
             first = f"{row[shown[0]]:.3f} [{row[f'{shown[0]} low']:.3f}, {row[f'{shown[0]} high']:.3f}]"
-            spent = seconds.get(tuple(row[column] for column in IDENTITY))
+            identity = tuple(row[column] for column in IDENTITY)
             lines.append(
                 {
                     "method": f"{row['method']} {row['config']}".strip(),
@@ -159,13 +160,15 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
                     f"{shown[0]} [95 %]": first,
                     **{measure: f"{row[measure]:.3f}" for measure in shown[1:]},
                     "seeds": str(row["seeds"]) if row["train"] else "-",
-                    "training s": f"{spent:.0f}" if spent is not None and row["budget"] else "-",
+                    "training s": f"{seconds[identity]:.0f}" if row["budget"] else "-",
+                    "diagnostics": diagnostics[identity],
                 }
             )
         title = (
             f"{dataset} {pair}, {rows['queries'].iloc[0]} queries, encoder {Path(str(encoder)).name}, scoring {scoring}"
         )
-        result[title] = pd.DataFrame(lines)
+        table = pd.DataFrame(lines)
+        result[title] = table if table["diagnostics"].any() else table.drop(columns="diagnostics")
     return result
 
 

@@ -58,7 +58,7 @@ class Training:
         return f"{self.entry.name}.{self.pair}.{Path(self.encoder).name}{seed}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One retriever to evaluate on one test collection with one scoring."""
 

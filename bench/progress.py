@@ -31,6 +31,10 @@ class Display:
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
+    def warn(self, text: str) -> None:
+        """One line that stays, even if the display is quiet."""
+        print(text, file=sys.stderr, flush=True)
+
     @contextmanager
     def stage(self, label: str, total: float, unit: str) -> Iterator[Stage]:
         """Show progress of `total` units of work until the block ends."""

@@ -5,7 +5,7 @@ they reorder, fuse and drop words, inflect, and map words many to many; their bi
 only some of the domains that the test asks about.
 """
 
-from .collection import ConlangOptions, aligned_bitext, bitext, dev, relevance, statistics, test
-from .languages import LANGUAGES
+from bench.conlang.collection import ConlangOptions, aligned_bitext, bitext, dev, relevance, statistics, test
+from bench.conlang.languages import LANGUAGES
 
 __all__ = ["LANGUAGES", "ConlangOptions", "aligned_bitext", "bitext", "dev", "relevance", "statistics", "test"]

@@ -6,17 +6,17 @@ import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from ..data import Bitext, Pair, Relevance, TestCollection
-from ..errors import BenchError, unknown
-from . import measures, parallel
-from .chance import stream
-from .english import Speaker
-from .facts import Passage, Question
-from .language import Language, Translation
-from .languages import LANGUAGES
-from .lexicon import english
-from .sentence import Sentence, text_of
-from .world import World
+from bench.conlang import measures, parallel
+from bench.conlang.chance import stream
+from bench.conlang.english import Speaker
+from bench.conlang.facts import Passage, Question
+from bench.conlang.language import Language, Translation
+from bench.conlang.languages import LANGUAGES
+from bench.conlang.lexicon import english
+from bench.conlang.sentence import Sentence, text_of
+from bench.conlang.world import World
+from bench.data import Bitext, Pair, Relevance, TestCollection
+from bench.errors import BenchError, unknown
 
 SOURCE = "conlang"
 ENGLISH = "eng"

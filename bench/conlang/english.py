@@ -9,10 +9,10 @@ from functools import cache
 
 import numpy as np
 
-from .chance import happens, pick
-from .facts import ASKED, Entity, Event, Passage, Question
-from .lexicon import GENERAL, Lexicon, english
-from .sentence import Phrase, Sentence, Token
+from bench.conlang.chance import happens, pick
+from bench.conlang.facts import ASKED, Entity, Event, Passage, Question
+from bench.conlang.lexicon import GENERAL, Lexicon, english
+from bench.conlang.sentence import Phrase, Sentence, Token
 
 SINGULAR = ("a", "a", "the")
 PLURAL = ("some", "many", "the", "two", "three", "four")

@@ -11,9 +11,9 @@ from zlib import crc32
 
 import numpy as np
 
-from .chance import happens, pick, stream
-from .lexicon import Lexicon
-from .sentence import Phrase, Sentence, Token, text_of
+from bench.conlang.chance import happens, pick, stream
+from bench.conlang.lexicon import Lexicon
+from bench.conlang.sentence import Phrase, Sentence, Token, text_of
 
 Entry = tuple[str, ...]
 """One translation of a lemma: its words, of which the last carries the affixes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .language import LanguageSpec, Morphology, Phonology
+from bench.conlang.language import LanguageSpec, Morphology, Phonology
 
 NEAR = LanguageSpec(
     code="qaa",

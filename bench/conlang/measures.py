@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from .parallel import Links
+from bench.conlang.parallel import Links
 
 MARKS = (".", "?")
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .chance import happens
-from .english import Speaker
-from .language import Language, Translation
-from .sentence import Sentence
-from .world import MENTIONED, World
+from bench.conlang.chance import happens
+from bench.conlang.english import Speaker
+from bench.conlang.language import Language, Translation
+from bench.conlang.sentence import Sentence
+from bench.conlang.world import MENTIONED, World
 
 Links = tuple[tuple[int, int], ...]
 

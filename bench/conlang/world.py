@@ -14,10 +14,10 @@ from zlib import crc32
 
 import numpy as np
 
-from ..errors import BenchError
-from .chance import happens, pick
-from .facts import ASKED, Entity, Event, Pairing, Passage, Question
-from .lexicon import english
+from bench.conlang.chance import happens, pick
+from bench.conlang.facts import ASKED, Entity, Event, Pairing, Passage, Question
+from bench.conlang.lexicon import english
+from bench.errors import BenchError
 
 SHARES = {"test": 0.3, "dev": 0.2, "train": 0.3, "bitext": 0.2}
 """How much of the world each split owns."""
