@@ -124,6 +124,9 @@ def read_request(options: argparse.Namespace) -> Request:
     from bench.measures import DEFAULT, parse_measures
     from bench.request import RUN_DEPTH, Request
 
+    for option in ("methods", "datasets", "scoring"):
+        if not _items(getattr(options, option)):
+            raise BenchError(f"--{option} names nothing; see bench run --help")
     return Request(
         methods=_items(options.methods),
         datasets=_items(options.datasets),

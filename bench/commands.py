@@ -16,7 +16,6 @@ from bench.tables import print_table
 
 def run(request: Request, cards: Mapping[str, Card], resolver: Resolver, *, quiet: bool = False) -> int:
     """Run a comparison, write its leaderboards and print the tables of this call's cells; returns the exit code."""
-    store = Store(request.results).open()
     display = Display(quiet=quiet)
     display.say("loading ...")
     _prepare_libraries(resolver)
@@ -26,6 +25,7 @@ def run(request: Request, cards: Mapping[str, Card], resolver: Resolver, *, quie
     from bench.plan import make_plan
 
     plan = make_plan(request, cards, resolver)
+    store = Store(request.results).open()
     for note in plan.notes:
         display.say(note)
     materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display)

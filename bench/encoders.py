@@ -167,7 +167,10 @@ class Encoder(nn.Module):
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
         # Calls to the tokenizer leave their truncation and padding behind in it.
         tokenizer.pop("truncation"), tokenizer.pop("padding")
-        return digest([weights, tokenizer, self.pooling, self.max_length, self.prompts])
+        config = self.transformer.config.to_diff_dict()
+        for incidental in ("_name_or_path", "transformers_version", "dtype"):
+            config.pop(incidental, None)
+        return digest([weights, config, tokenizer, self.pooling, self.max_length, self.prompts])
 
     def copy(self) -> Encoder:
         """A deep copy that shares nothing with this encoder."""
@@ -257,4 +260,4 @@ def _pooling_mode(folder: Path, name: str) -> str:
     if "pooling_mode" in config:
         return str(config["pooling_mode"])
     active = [key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on]
-    return POOLING_FLAGS.get(active[0], active[0]) if active else "mean"
+    return "+".join(POOLING_FLAGS.get(mode, mode) for mode in active) or "mean"

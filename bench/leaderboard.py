@@ -144,6 +144,8 @@ def scored_measures(wide: pd.DataFrame) -> list[str]:
 def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> dict[str, pd.DataFrame]:
     """A table of texts to read per collection, pair and encoder, best first; the first measure has its interval."""
     shown = [measure for measure in measures if measure in wide.columns]
+    if not shown:
+        raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {', '.join(scored_measures(wide))}")
     result = {}
     grouped = cost.groupby(IDENTITY, dropna=False)
     seconds, diagnostics = grouped["training_seconds"].mean(), grouped["diagnostics"].first()

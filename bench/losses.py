@@ -13,5 +13,8 @@ def info_nce(queries: Tensor, documents: Tensor, temperature: float) -> Tensor:
     Row i of `documents` answers row i of `queries`. Both are (n, dimension), not necessarily normalised; similarity is
     the cosine over `temperature`.
     """
-    scores = functional.normalize(queries, dim=-1) @ functional.normalize(documents, dim=-1).T / temperature
+    queries, documents = functional.normalize(queries.float(), dim=-1), functional.normalize(documents.float(), dim=-1)
+    # A cosine in bfloat16 has two decimals, too few to be divided by a temperature.
+    with torch.autocast(queries.device.type, enabled=False):
+        scores = queries @ documents.T / temperature
     return functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))

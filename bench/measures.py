@@ -28,19 +28,19 @@ def parse_measures(names: Sequence[str], depth: int) -> list[str]:
     canonical = []
     for name in names:
         spelled = name
-        for alias, official in ALIASES.items():
+        for alias, prefix in ALIASES.items():
             if name.upper().startswith(alias):
-                spelled = official + name[len(alias) :]
+                spelled = prefix + name[len(alias) :]
         try:
             measure = ir_measures.parse_measure(spelled)
-        except (NameError, ValueError, SyntaxError) as error:
+            cutoff, official = measure.params.get("cutoff"), str(measure)
+        except (NameError, ValueError, SyntaxError, KeyError, TypeError) as error:
             raise unknown("measure", name, DESCRIPTIONS) from error
-        cutoff = measure.params.get("cutoff")
         if cutoff is None:
-            raise BenchError(f"measure '{name}' has no cutoff; runs are cut at {depth}, so write {measure}@{depth}")
-        if cutoff > depth:
+            raise BenchError(f"measure '{name}' has no cutoff; runs are cut at {depth}, so write {official}@{depth}")
+        if not isinstance(cutoff, int) or cutoff > depth:
             raise BenchError(f"measure '{name}' looks deeper than the {depth} documents that a run keeps")
-        canonical.append(str(measure))
+        canonical.append(official)
     return list(dict.fromkeys(canonical))
 
 

@@ -37,15 +37,16 @@ def search(query_vectors: np.ndarray, document_vectors: np.ndarray, ids: Ids, de
             raise BenchError(f"a {side} embedding is not a number")
     index = faiss.IndexFlatIP(document_vectors.shape[1])
     index.add(np.ascontiguousarray(document_vectors, dtype=np.float32))
-    scores, rows = index.search(
+    _, rows = index.search(
         np.ascontiguousarray(query_vectors, dtype=np.float32), min(depth + MARGIN, len(ids.documents))
     )
-    return {
-        query: strictly_decreasing(
-            [(ids.documents[row], float(score)) for row, score in zip(found, values, strict=True)]
-        )[:depth]
-        for query, found, values in zip(ids.queries, rows, scores, strict=True)
-    }
+    run = {}
+    for query, vector, found in zip(ids.queries, query_vectors, rows, strict=True):
+        # A matrix product may round the same two vectors differently from column to column; a sum per row does not.
+        scores = (document_vectors[found] * vector).sum(axis=1)
+        ranking = [(ids.documents[row], float(score)) for row, score in zip(found, scores, strict=True)]
+        run[query] = strictly_decreasing(ranking)[:depth]
+    return run
 
 
 def strictly_decreasing(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:

@@ -28,7 +28,8 @@ def train(method: TrainedMethod, task: Task) -> Spent:
     student.train()
     optimiser = make_optimiser(method, recipe)
     base_rates = [group["lr"] for group in optimiser.param_groups]
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    # Each module is clipped by its own norm, so that a discriminator's gradient never shortens the student's.
+    modules = [student, *(module for module, _ in method.modules())]
     spent = Spent()
     read_before, started = student.tokens_seen, time.perf_counter()
     for batch in method.batches(task.numpy_generator("batches")):
@@ -39,9 +40,9 @@ def train(method: TrainedMethod, task: Task) -> Spent:
             loss, figures = method.loss(batch, progress)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-        value, gradient_norm = float(loss.detach()), float(norm)
-        if not math.isfinite(value) or not math.isfinite(gradient_norm):
+        norms = [nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_norm) for module in modules]
+        value, gradient_norm = float(loss.detach()), float(norms[0])
+        if not all(math.isfinite(number) for number in (value, *map(float, norms))):
             raise CellFailed(
                 f"the loss is {value:g} and its gradient's norm {gradient_norm:g} at step {spent.steps + 1}; "
                 "a lower learning rate or float32 may cure it"

@@ -50,6 +50,10 @@ ROUND = 40
 """Iterations between two looks at which problems of a batch are solved."""
 
 
+FORBIDDEN = -1e30
+"""Log-kernel between tokens of which one has no mass: finite, because minus infinity would breed NaN."""
+
+
 @torch.no_grad()
 def entropic_plan(cost: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, max_iterations: int) -> Plan:
     """The plan that minimises <P, cost> - epsilon * H(P) with marginals a (batch, n) and b (batch, m).
@@ -60,7 +64,9 @@ def entropic_plan(cost: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance:
     one's potentials, absorbed into the cost, and thus continues the same iteration.
     """
     with torch.autocast(cost.device.type, enabled=False):
-        kernel = -cost.float() / epsilon
+        # POT starts from potentials of zero, by which padding would take part in every round's first iteration.
+        massless = (a == 0).unsqueeze(2) | (b == 0).unsqueeze(1)
+        kernel = (-cost.float() / epsilon).masked_fill(massless, FORBIDDEN)
         plan = torch.zeros_like(kernel)
         violation = torch.full((len(kernel),), torch.inf, device=kernel.device)
         active = torch.arange(len(kernel), device=kernel.device)
