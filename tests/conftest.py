@@ -1,0 +1,173 @@
+"""Small things that many tests share: an encoder of a few thousand weights, a little bitext, a little collection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported; no test downloads anything
+
+import pytest
+import torch
+from hypothesis import settings
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from bench.budget import Budget
+from bench.cards import Card
+from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData
+from bench.encoders import Encoder
+from bench.method import Task
+from bench.recipe import Recipe
+from bench.vocabulary import learn_wordpieces, make_student
+
+settings.register_profile("bench", deadline=None)
+settings.load_profile("bench")
+
+PAIR = Pair("qaa", "eng")
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+ACTORS = ["cat", "dog", "baker", "teacher", "farmer", "child"]
+ACTIONS = ["saw", "found", "sold", "lost", "drew"]
+THINGS = ["a red house", "the old boat", "two green apples", "some bread", "an open book in the garden"]
+
+
+def english_sentences() -> list[str]:
+    """150 sentences, each another one, of different lengths."""
+    return [f"the {actor} {action} {thing}" for actor in ACTORS for action in ACTIONS for thing in THINGS]
+
+
+def foreign(sentence: str) -> str:
+    """The sentence in a language that English word pieces cannot read: every word turned around, with an accent."""
+    return " ".join(f"{word[::-1]}é" for word in sentence.split())
+
+
+def make_tokenizer(texts: Sequence[str], size: int = 300) -> PreTrainedTokenizerFast:
+    """An uncased WordPiece tokenizer like BERT's, its vocabulary learned on `texts`."""
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pieces = learn_wordpieces(texts, size, SPECIAL, backend)
+    backend.model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+
+
+def make_encoder(texts: Sequence[str] | None = None, *, seed: int = 0, hidden: int = 16, **settings: Any) -> Encoder:
+    """A BERT of one layer with random weights; the same for the same arguments."""
+    tokenizer = make_tokenizer(english_sentences() if texts is None else texts)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=2 * hidden,
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        initializer_range=0.3,  # far enough from zero for sentences to differ
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        transformer = BertModel(config, add_pooling_layer=False)
+    return Encoder(transformer, tokenizer, **{"name": "small", "max_length": 48, **settings}).eval()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the user's cache; one thread, so that sums have one order."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(tmp_path_factory.mktemp("bench-home")))
+        torch.set_num_threads(1)
+        yield
+
+
+@pytest.fixture(scope="session")
+def build_encoder() -> Callable[..., Encoder]:
+    return make_encoder
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    return make_encoder()
+
+
+@pytest.fixture
+def teacher() -> Encoder:
+    return make_encoder().freeze()
+
+
+@pytest.fixture(scope="session")
+def data() -> TrainingData:
+    """150 translated sentences and as many questions, each answered by a sentence."""
+    english = tuple(english_sentences())
+    questions = tuple(f"who {sentence.split(' ', 2)[2]}" for sentence in english)
+    sources = ("hand",) * len(english)
+    return TrainingData(
+        PAIR, Bitext(tuple(map(foreign, english)), english, sources), Relevance("eng", questions, english, sources)
+    )
+
+
+@pytest.fixture(scope="session")
+def collection() -> TestCollection:
+    """Foreign queries about the first 20 of 40 English sentences."""
+    documents = tuple(english_sentences()[:40])
+    query_ids = tuple(f"q{i:02d}" for i in range(20))
+    document_ids = tuple(f"d{i:02d}" for i in range(40))
+    return TestCollection(
+        "hand",
+        PAIR,
+        query_ids,
+        tuple(map(foreign, documents[:20])),
+        document_ids,
+        documents,
+        {query: {document: 1} for query, document in zip(query_ids, document_ids, strict=False)},
+        oracle_queries=documents[:20],
+    )
+
+
+@pytest.fixture
+def make_task(teacher: Encoder, data: TrainingData) -> Callable[..., Task]:
+    """A task with a small recipe; `steps` long unless a budget is given."""
+
+    def make(steps: int = 5, seed: int = 0, budget: Budget | None = None, **fields: Any) -> Task:
+        recipe = Recipe(**{"batch_size": 16, "vocabulary_size": 200, "learning_rate": 3e-3, **fields.pop("recipe", {})})
+        given = fields.pop("data", data)
+        texts = [*given.bitext.query_side, *given.bitext.document_side]
+        student = make_student(teacher, texts, recipe, seed)
+        return Task(given, teacher, student.copy, budget or Budget(steps, "steps"), recipe, seed, **fields)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_conlang() -> dict[str, Card]:
+    """The generated collection, a twentieth of its size and in one language, as the only card there is."""
+    options = {"scale": 0.05, "test_queries": 20, "test_passages": 1200, "dev_queries": 10, "dev_passages": 400}
+    pairs = ["qaa-eng"]
+    entries = [
+        {"role": "test", "format": "conlang", "pairs": pairs, "options": options},
+        {"role": "bitext", "format": "conlang", "pairs": pairs, "options": options},
+        {"role": "relevance", "format": "conlang", "languages": ["eng"], "options": options},
+    ]
+    mix = {"pairs": pairs, "bitext": ["conlang"], "relevance": ["conlang"]}
+    card = {"name": "conlang", "description": "d", "licence": "l", "data": entries, "mix": mix}
+    return {"conlang": Card.model_validate(card)}
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved encoder for `--encoder`."""
+    folder = tmp_path_factory.mktemp("encoders") / "small"
+    make_encoder().save(folder)
+    return folder

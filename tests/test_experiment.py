@@ -1,0 +1,344 @@
+"""Whole comparisons with a small encoder on a small generated collection: what a user does with `bench run`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import commands, measures
+from bench.budget import Budget
+from bench.cards import Card
+from bench.data import Pair
+from bench.errors import BenchError
+from bench.execute import Executor, Outcome
+from bench.files import Resolver
+from bench.leaderboard import write_leaderboards
+from bench.materials import Materials
+from bench.plan import make_plan
+from bench.progress import Display
+from bench.request import Request
+from bench.retrieval import read_run
+from bench.store import FAILURE, Store
+
+METHODS = ("optical", "adversarial", "distillation")
+REFERENCES = ("zero-shot", "untrained", "oracle")
+PLUGIN = '''
+from bench.api import TrainedMethod
+
+
+class Fails(TrainedMethod):
+    """Fails at its second step."""
+
+    name = "fails"
+
+    def batches(self, rng):
+        while True:
+            yield {}
+
+    def loss(self, batch, progress):
+        if progress > 0:
+            raise RuntimeError("as it must\\nwith details")
+        return self.student.word_embeddings.weight.sum(), {}
+
+
+class Diverges(Fails):
+    """Has no loss at its second step."""
+
+    def loss(self, batch, progress):
+        return self.student.word_embeddings.weight.sum() * (float("nan") if progress > 0 else 1.0), {}
+'''
+
+
+@dataclass(frozen=True)
+class Bench:
+    """`bench run` with the small encoder and collection."""
+
+    cards: dict[str, Card]
+    encoder: Path
+
+    def request(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> Request:
+        values = {
+            "methods": tuple(methods),
+            "datasets": ("conlang",),
+            "pairs": (Pair("qaa", "eng"),),
+            "train": (),
+            "encoder": str(self.encoder),
+            "scorings": ("mean",),
+            "budget": Budget(2, "steps"),
+            "seeds": (0,),
+            "measures": measures.DEFAULT,
+            "device": "cpu",
+            "precision": "float32",
+            "results": results,
+        }
+        return Request(**{**values, **changes})
+
+    def execute(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> Outcome:
+        """What `run` does, but for the tables, with its outcome."""
+        request, resolver, display = (
+            self.request(results, methods, **changes),
+            Resolver(offline=True),
+            Display(quiet=True),
+        )
+        plan = make_plan(request, self.cards, resolver)
+        store = Store(results).open()
+        materials = Materials(plan.encoder, request.device, request.precision, self.cards, resolver, display)
+        outcome = Executor(materials, request.measures, store, display).run(plan)
+        write_leaderboards(store)
+        return outcome
+
+    def run(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> int:
+        return commands.run(self.request(results, methods, **changes), self.cards, Resolver(offline=True))
+
+
+@pytest.fixture(scope="module")
+def bench(small_conlang: dict[str, Card], encoder_folder: Path) -> Bench:
+    return Bench(small_conlang, encoder_folder)
+
+
+@pytest.fixture(scope="module")
+def finished(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """The results of all methods, computed once. No test adds to this folder."""
+    folder = tmp_path_factory.mktemp("results")
+    return folder, bench.execute(folder)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Callable[[str], str]:
+    path = tmp_path / "plugin.py"
+    path.write_text(PLUGIN)
+    return lambda name: f"{path}:{name}"
+
+
+def rows(folder: Path, file: str = "leaderboard.csv") -> list[dict[str, str]]:
+    with (folder / file).open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_every_method_and_reference_has_its_rows(finished: tuple[Path, Outcome]) -> None:
+    folder, outcome = finished
+    assert (outcome.computed, outcome.trained, outcome.reused, outcome.failed) == (6, 3, 0, 0)
+    found = rows(folder)
+    assert {(row["method"], row["measure"]) for row in found} == {
+        (method, measure) for method in (*METHODS, *REFERENCES) for measure in measures.DEFAULT
+    }
+    assert len(found) == 6 * len(measures.DEFAULT)
+    for row in found:
+        assert (row["dataset"], row["pair"], row["scoring"], row["queries"]) == ("conlang", "qaa-eng", "mean", "20")
+        assert 0 <= float(row["low"]) <= float(row["value"]) <= float(row["high"]) <= 1
+
+
+def test_columns_say_what_was_compared(finished: tuple[Path, Outcome], bench: Bench) -> None:
+    of = {row["method"]: row for row in rows(finished[0])}
+    assert {"method", "dataset", "pair", "encoder", "scoring", "seed", "measure", "value", "queries"} <= set(
+        of["oracle"]
+    )
+    optical, zero_shot, untrained = of["optical"], of["zero-shot"], of["untrained"]
+    assert (optical["budget"], optical["seed"], optical["train"], optical["uses"]) == (
+        "2steps",
+        "0",
+        "conlang",
+        "bitext",
+    )
+    assert (zero_shot["budget"], zero_shot["seed"], zero_shot["train"], zero_shot["uses"]) == ("", "", "", "")
+    assert (untrained["budget"], untrained["seed"], untrained["train"]) == ("", "0", "conlang")
+    assert {row["encoder"] for row in of.values()} == {str(bench.encoder)}
+
+
+def test_costs_are_kept_apart(finished: tuple[Path, Outcome]) -> None:
+    costs = {row["method"]: row for row in rows(finished[0], "cost.csv")}
+    assert {costs[method]["trained_steps"] for method in METHODS} in ({"2"}, {"2.0"})
+    assert costs["zero-shot"]["trained_steps"] == ""
+    assert "probe_accuracy" in costs["adversarial"]["diagnostics"]
+    assert not [column for column in rows(finished[0])[0] if "second" in column]
+
+
+def test_values_are_the_means_of_the_stored_runs(finished: tuple[Path, Outcome]) -> None:
+    """Success@1 by hand: the share of queries whose first document is the relevant one."""
+    from bench import conlang
+
+    folder, _ = finished
+    cards_options = {"scale": 0.05, "test_queries": 20, "test_passages": 1200, "dev_queries": 10, "dev_passages": 400}
+    qrels = conlang.test("qaa", conlang.ConlangOptions(**cards_options)).qrels
+    values = {row["cell"]: float(row["value"]) for row in rows(folder) if row["measure"] == "Success@1"}
+    assert len(values) == 6
+    for cell, value in values.items():
+        (run_file,) = (folder / "cells").glob(f"*-{cell}/run.trec.gz")
+        run = read_run(run_file)
+        assert value == pytest.approx(sum(qrels[query].get(run[query][0][0], 0) for query in qrels) / 20)
+
+
+def test_oracle_reads_the_translated_queries(finished: tuple[Path, Outcome]) -> None:
+    """Same encoder and documents as zero-shot, other queries, hence another run."""
+    runs = {path.parent.name.split(".")[0]: read_run(path) for path in finished[0].glob("cells/*/run.trec.gz")}
+    assert runs["oracle"] != runs["zero-shot"]
+    assert runs["untrained"] != runs["zero-shot"]
+
+
+def test_trainings_keep_their_log_and_retriever(finished: tuple[Path, Outcome]) -> None:
+    for method in METHODS:
+        (folder,) = (finished[0] / "trainings").glob(f"{method}.*")
+        log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        assert [record["step"] for record in log] == [1, 2]
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["cost"]["trained_steps"] == 2
+        assert (folder / "retriever" / "retriever.json").is_file()
+        assert manifest["data_report"]["bitext"]["conlang"]["kept"] > 0
+
+
+def test_second_identical_call_computes_nothing(
+    finished: tuple[Path, Outcome], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = finished
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr("bench.training.train", lambda *arguments: pytest.fail("trains"))
+    monkeypatch.setattr("bench.encoders.Encoder.encode", lambda *arguments, **more: pytest.fail("encodes"))
+    outcome = bench.execute(folder)
+    assert (outcome.computed, outcome.trained, outcome.reused, outcome.failed) == (0, 0, 6, 0)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_same_seed_is_the_same_leaderboard_and_another_is_not(
+    finished: tuple[Path, Outcome], bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = finished
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))  # so that nothing comes from the cache
+    bench.execute(tmp_path / "same")
+    for file in ("leaderboard.csv", "leaderboard-wide.csv"):
+        assert (tmp_path / "same" / file).read_bytes() == (folder / file).read_bytes()
+    bench.execute(tmp_path / "other", seeds=(1,))
+    for method in METHODS:
+        first, other = (
+            next(read_run(path) for path in root.glob(f"cells/{method}.*/run.trec.gz"))
+            for root in (folder, tmp_path / "other")
+        )
+        assert first != other, method
+
+
+def test_new_seed_adds_to_what_is_there_and_shares_what_needs_no_seed(bench: Bench, tmp_path: Path) -> None:
+    bench.execute(tmp_path, ["distillation"])
+    outcome = bench.execute(tmp_path, ["distillation"], seeds=(0, 1))
+    assert (outcome.trained, outcome.computed, outcome.reused) == (1, 2, 4)  # distillation and untrained of seed 1
+    wide = {row["method"]: row["seeds"] for row in rows(tmp_path, "leaderboard-wide.csv")}
+    assert wide == {"distillation": "2", "untrained": "2", "zero-shot": "1", "oracle": "1"}
+
+
+def test_another_budget_is_another_training(bench: Bench, tmp_path: Path) -> None:
+    bench.execute(tmp_path, ["distillation"])
+    outcome = bench.execute(tmp_path, ["distillation"], budget=Budget(1, "steps"))
+    assert (outcome.trained, outcome.computed, outcome.reused) == (1, 1, 3)
+    assert {row["budget"] for row in rows(tmp_path) if row["method"] == "distillation"} == {"1steps", "2steps"}
+
+
+def test_measure_is_added_from_the_stored_run(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.execute(tmp_path, ["distillation"], measures=("Success@1",))
+    runs = {path: path.read_bytes() for path in tmp_path.glob("cells/*/run.trec.gz")}
+    before = [row for row in rows(tmp_path) if row["measure"] == "Success@1"]
+    monkeypatch.setattr("bench.encoders.Encoder.encode", lambda *arguments, **more: pytest.fail("encodes"))
+    outcome = bench.execute(tmp_path, ["distillation"], measures=("Success@1", "R@1", "AP@100"))
+    assert (outcome.computed, outcome.trained, outcome.reused) == (0, 0, 4)
+    assert {path: path.read_bytes() for path in tmp_path.glob("cells/*/run.trec.gz")} == runs
+    found = rows(tmp_path)
+    assert {row["measure"] for row in found} == {"Success@1", "R@1", "AP@100"}
+    assert [row for row in found if row["measure"] == "Success@1"] == before
+    for row in before:  # every query has one relevant document, for which the two measures say the same
+        (other,) = (r for r in found if r["measure"] == "R@1" and r["cell"] == row["cell"])
+        assert other["value"] == row["value"]
+
+
+def test_cell_is_computed_again_from_the_stored_retriever(bench: Bench, tmp_path: Path) -> None:
+    """Deleting a cell loses nothing: the trained student is on disk, and its run is the same bytes."""
+    bench.execute(tmp_path, ["adversarial"])
+    (cell,) = (tmp_path / "cells").glob("adversarial.*")
+    run, board = (cell / "run.trec.gz").read_bytes(), (tmp_path / "leaderboard.csv").read_bytes()
+    (cell / "manifest.json").unlink()
+    outcome = bench.execute(tmp_path, ["adversarial"])
+    assert (outcome.trained, outcome.computed, outcome.reused) == (0, 1, 3)
+    assert (cell / "run.trec.gz").read_bytes() == run
+    assert (tmp_path / "leaderboard.csv").read_bytes() == board
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("Fails", "RuntimeError: as it must"), ("Diverges", "the loss is nan")], ids=["raises", "nan"]
+)
+def test_method_that_fails_is_recorded_and_the_others_finish(
+    bench: Bench,
+    tmp_path: Path,
+    plugin: Callable[[str], str],
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    reason: str,
+) -> None:
+    results = tmp_path / "results"
+    assert bench.run(results, [plugin(name), "distillation"]) == 1
+    (training,) = (results / "trainings").glob(f"{name}.*")
+    assert reason in (training / FAILURE).read_text()
+    assert (training / FAILURE).read_text().startswith("Traceback")
+    assert not (training / "manifest.json").exists()
+    assert {row["method"] for row in rows(results)} == {"distillation", *REFERENCES}
+    captured = capsys.readouterr()
+    (line,) = (line for line in captured.err.splitlines() if f"FAILED {name}" in line)
+    assert reason in line
+    assert "Traceback" not in captured.err
+    assert "distillation" in captured.out
+    assert name not in captured.out
+
+
+def test_failed_method_is_tried_again(bench: Bench, tmp_path: Path, plugin: Callable[[str], str]) -> None:
+    results = tmp_path / "results"
+    outcome = bench.execute(results, [plugin("Fails")])
+    assert (outcome.computed, outcome.failed) == (3, 1)
+    again = bench.execute(results, [plugin("Fails")])
+    assert (again.computed, again.reused, again.failed) == (0, 3, 1)
+
+
+def test_method_that_says_nan_at_evaluation_fails_alone(
+    bench: Bench, tmp_path: Path, plugin: Callable[[str], str]
+) -> None:
+    """A student whose embeddings are no numbers must not be ranked."""
+    path = tmp_path / "broken.py"
+    path.write_text(
+        "import torch\n"
+        "from bench.api import Method, Retriever\n\n\n"
+        "class Broken(Method):\n"
+        "    def fit(self, task):\n"
+        "        student = task.make_student()\n"
+        "        with torch.no_grad():\n"
+        "            student.word_embeddings.weight.fill_(float('nan'))\n"
+        "        return Retriever(student, task.teacher)\n"
+    )
+    outcome = bench.execute(tmp_path / "results", [f"{path}:Broken"])
+    assert (outcome.computed, outcome.failed, outcome.exit_code) == (3, 1, 1)
+    (cell,) = (tmp_path / "results" / "cells").glob("Broken.*")
+    assert "a query embedding is not a number" in (cell / FAILURE).read_text()
+    assert "Broken" not in {row["method"] for row in rows(tmp_path / "results")}
+
+
+def test_references_can_be_asked_for_alone(bench: Bench, tmp_path: Path) -> None:
+    assert bench.execute(tmp_path, ["zero-shot"]).computed == 3
+
+
+def test_classes_of_one_name_in_two_files_are_never_taken_for_one(bench: Bench, tmp_path: Path) -> None:
+    names = []
+    for i in (1, 2):
+        (tmp_path / f"file{i}.py").write_text(PLUGIN)
+        names.append(f"{tmp_path}/file{i}.py:Fails")
+    try:
+        plan = make_plan(bench.request(tmp_path, names), bench.cards, Resolver(offline=True))
+    except BenchError:
+        return  # refusing them is as good as running both
+    assert sum(training.budget is not None for training in plan.cells) == 2
+
+
+def test_dry_run_writes_nothing(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.dry_run(bench.request(tmp_path / "results"), bench.cards, Resolver(offline=True)) == 0
+    assert not (tmp_path / "results").exists()
+    out = capsys.readouterr().out
+    assert all(method in out for method in (*METHODS, *REFERENCES))
+    assert "6 retrievers, 6 cells" in out

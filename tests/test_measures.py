@@ -1,0 +1,121 @@
+"""Measures against pytrec_eval called directly, which the reference implementation trec_eval is wrapped in."""
+
+from __future__ import annotations
+
+import pytest
+import pytrec_eval
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import BenchError
+from bench.measures import DEFAULT, DESCRIPTIONS, parse_measures, score
+
+DOCUMENTS = [f"d{i:03d}" for i in range(150)]
+IN_TREC_EVAL = {
+    "nDCG@10": ("ndcg_cut.10", "ndcg_cut_10"),
+    "Success@1": ("success.1", "success_1"),
+    "R@100": ("recall.100", "recall_100"),
+    "AP@100": ("map_cut.100", "map_cut_100"),
+}
+
+
+@st.composite
+def judged_runs(draw: st.DrawFn) -> tuple[dict[str, list[tuple[str, float]]], dict[str, dict[str, int]]]:
+    """Up to 100 documents for each of a few queries, and graded judgments, at least one of them positive."""
+    run, qrels = {}, {}
+    for i in range(draw(st.integers(1, 4))):
+        documents = draw(st.lists(st.sampled_from(DOCUMENTS), min_size=1, max_size=100, unique=True))
+        run[f"q{i}"] = [(document, 1.0 - rank / 128) for rank, document in enumerate(documents)]
+        judged = draw(st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(0, 3), max_size=20))
+        qrels[f"q{i}"] = {**judged, draw(st.sampled_from(DOCUMENTS)): 1}
+    return run, qrels
+
+
+@given(judged_runs())
+def test_measures_are_those_of_trec_eval(case: tuple) -> None:
+    run, qrels = case
+    found = score(run, qrels, tuple(IN_TREC_EVAL))
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {spelled for spelled, _ in IN_TREC_EVAL.values()})
+    expected = evaluator.evaluate({query: dict(ranking) for query, ranking in run.items()})
+    for measure, (_, key) in IN_TREC_EVAL.items():
+        for query in qrels:
+            assert found[measure][query] == pytest.approx(expected[query][key], abs=1e-12)
+
+
+@given(judged_runs())
+def test_reciprocal_rank_is_that_of_the_first_ten_documents(case: tuple) -> None:
+    run, qrels = case
+    found = score(run, qrels, ["RR@10"])
+    cut = {query: dict(ranking[:10]) for query, ranking in run.items()}
+    expected = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(cut)
+    for query in qrels:
+        assert found["RR@10"][query] == pytest.approx(expected[query]["recip_rank"], abs=1e-12)
+
+
+def test_values_of_a_ranking_worked_out_by_hand() -> None:
+    run = {"q": [("a", 0.9), ("b", 0.8), ("c", 0.7)]}
+    found = score(run, {"q": {"b": 1, "x": 1}}, ["RR@10", "Success@1", "R@100", "AP@100"])
+    assert {measure: values["q"] for measure, values in found.items()} == {
+        "RR@10": 1 / 2,
+        "Success@1": 0.0,
+        "R@100": 1 / 2,
+        "AP@100": 1 / 4,
+    }
+
+
+def test_query_without_results_scores_zero_and_is_counted() -> None:
+    run = {"q1": [("a", 0.5)], "q2": []}
+    qrels = {"q1": {"a": 1}, "q2": {"a": 1}, "q3": {"a": 1}}
+    for measure, values in score(run, qrels, DEFAULT).items():
+        assert values == {"q1": 1.0, "q2": 0.0, "q3": 0.0}, measure
+
+
+def test_query_without_judgments_is_not_counted() -> None:
+    assert score({"q1": [("a", 0.5)], "stray": [("a", 0.5)]}, {"q1": {"a": 1}}, ["RR@10"]) == {"RR@10": {"q1": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("MRR@10", "RR@10"),
+        ("mrr@5", "RR@5"),
+        ("MAP@100", "AP@100"),
+        ("ndcg@10", "nDCG@10"),
+        ("recall@50", "R@50"),
+        ("accuracy", "Success@1"),
+        ("P@5", "P@5"),
+    ],
+)
+def test_measures_may_be_written_as_people_do(written: str, canonical: str) -> None:
+    assert parse_measures([written], depth=100) == [canonical]
+
+
+def test_measure_named_twice_is_scored_once() -> None:
+    assert parse_measures(["RR@10", "MRR@10", "P@1"], depth=100) == ["RR@10", "P@1"]
+
+
+def test_every_measure_that_is_described_parses_to_itself() -> None:
+    assert parse_measures(list(DESCRIPTIONS), depth=100) == list(DESCRIPTIONS)
+    assert set(DEFAULT) <= set(DESCRIPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        ("nDGC@10", "did you mean nDCG@10"),
+        ("nonsense", "unknown measure"),
+        ("nDCG@10)", "unknown measure"),
+        ("", "unknown measure"),
+        ("nDCG", "write nDCG@100"),
+        ("R@101", "deeper than the 100"),
+    ],
+)
+def test_measure_that_cannot_be_computed_is_refused(measure: str, message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        parse_measures([measure], depth=100)
+
+
+@pytest.mark.parametrize("measure", ["P(foo=2)@10", "P@'a'"])
+def test_measure_with_parameters_that_make_no_sense_is_refused(measure: str) -> None:
+    with pytest.raises(BenchError):
+        parse_measures([measure], depth=100)

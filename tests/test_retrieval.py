@@ -1,0 +1,147 @@
+"""Search against brute force, and runs whose scores never tie."""
+
+from __future__ import annotations
+
+from itertools import pairwise, permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import BenchError
+from bench.measures import score
+from bench.retrieval import Ids, read_run, search, strictly_decreasing, write_run
+
+
+def unit_vectors(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:
+    vectors = rng.standard_normal((count, dimension)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def ids(queries: int, documents: int) -> Ids:
+    return Ids([f"q{i}" for i in range(queries)], [f"d{i:04d}" for i in range(documents)])
+
+
+@pytest.mark.parametrize(("queries", "documents", "dimension"), [(1, 5, 4), (30, 300, 16), (64, 1000, 32)])
+def test_search_ranks_as_brute_force_does(queries: int, documents: int, dimension: int) -> None:
+    rng = np.random.default_rng(documents)
+    asked, corpus = unit_vectors(rng, queries, dimension), unit_vectors(rng, documents, dimension)
+    names = ids(queries, documents)
+    run = search(asked, corpus, names, depth=50)
+    exact = asked.astype(np.float64) @ corpus.astype(np.float64).T
+    for row, query in enumerate(names.queries):
+        best = np.argsort(-exact[row])[:50]
+        assert [document for document, _ in run[query]] == [names.documents[i] for i in best]
+        assert np.allclose([value for _, value in run[query]], exact[row][best], atol=1e-6)
+
+
+@pytest.mark.parametrize(("queries", "documents", "dimension"), [(3, 60, 8), (5, 101, 64), (400, 60, 384)])
+def test_equal_documents_are_ordered_by_their_ids(queries: int, documents: int, dimension: int) -> None:
+    """The same text has the same embedding wherever it lies in the corpus, so only its id may decide."""
+    rng = np.random.default_rng(1)
+    asked, corpus = unit_vectors(rng, queries, dimension), unit_vectors(rng, documents, dimension)
+    half = documents // 2
+    corpus[documents - half :] = corpus[:half]
+    names = Ids(ids(queries, 0).queries, [f"d{i:04d}" for i in rng.permutation(documents)])
+    run = search(asked, corpus, names, depth=documents)
+    twins = [sorted((names.documents[i], names.documents[documents - half + i])) for i in range(half)]
+    for query in names.queries:
+        rank = {document: i for i, (document, _) in enumerate(run[query])}
+        assert [rank[second] - rank[first] for first, second in twins] == [1] * half
+
+
+def test_equal_documents_around_the_cut_are_kept_by_their_ids() -> None:
+    asked = np.array([[1.0, 0.0]], dtype=np.float32)
+    corpus = np.array([[0.6, 0.8]] * 12, dtype=np.float32)
+    names = Ids(["q"], [f"d{i:02d}" for i in reversed(range(12))])
+    assert [document for document, _ in search(asked, corpus, names, depth=3)["q"]] == ["d00", "d01", "d02"]
+
+
+def test_corpus_smaller_than_the_depth_is_ranked_whole() -> None:
+    rng = np.random.default_rng(2)
+    run = search(unit_vectors(rng, 2, 4), unit_vectors(rng, 3, 4), ids(2, 3), depth=100)
+    assert [len(ranking) for ranking in run.values()] == [3, 3]
+
+
+@pytest.mark.parametrize("side", ["query", "document"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_embedding_that_is_no_number_is_refused(side: str, value: float) -> None:
+    rng = np.random.default_rng(3)
+    vectors = {"query": unit_vectors(rng, 2, 4), "document": unit_vectors(rng, 3, 4)}
+    vectors[side][1, 2] = value
+    with pytest.raises(BenchError, match=f"a {side} embedding is not a number"):
+        search(vectors["query"], vectors["document"], ids(2, 3))
+
+
+SCORE = st.floats(-1, 1, width=32)
+NEIGHBOURS = st.builds(
+    lambda value, steps: float(np.float32(value) + np.float32(steps) * np.spacing(np.float32(value))),
+    SCORE,
+    st.integers(-2, 2),
+)
+TIED = st.builds(lambda value, count: [value] * count, SCORE, st.integers(1, 50))
+
+
+@given(st.one_of(st.lists(SCORE, max_size=50), st.lists(NEIGHBOURS, max_size=50), TIED))
+def test_scores_strictly_decrease_as_float32(scores: list[float]) -> None:
+    ranking = [(f"d{i:02d}", value) for i, value in enumerate(scores)]
+    result = strictly_decreasing(ranking)
+    values = [np.float32(value) for _, value in result]
+    assert all(first > second for first, second in pairwise(values))
+    assert [document for document, _ in result] == [
+        document for document, _ in sorted(ranking, key=lambda item: (-item[1], item[0]))
+    ]
+
+
+@given(st.lists(SCORE, unique=True, max_size=50))
+def test_scores_without_ties_stay_what_they_are(scores: list[float]) -> None:
+    ranking = [(f"d{i:02d}", value) for i, value in enumerate(scores)]
+    assert strictly_decreasing(ranking) == sorted(ranking, key=lambda item: -item[1])
+
+
+@pytest.mark.parametrize("tied", [0.0, -0.25, 1.0])
+def test_tied_scores_reach_no_measure(tied: float) -> None:
+    """Whatever the order in which tied documents come, every measure sees them in the order of their ids."""
+    relevant = {"q": {"b": 1, "d": 1}}  # of a b c d: ranks 2 and 4
+    ideal = 1 + 1 / np.log2(3)
+    expected = {
+        "RR@10": 1 / 2,
+        "Success@1": 0.0,
+        "P@2": 1 / 2,
+        "AP@100": (1 / 2 + 2 / 4) / 2,
+        "nDCG@10": (1 / np.log2(3) + 1 / np.log2(5)) / ideal,
+        "R@3": 1 / 2,
+    }
+    for order in permutations("abcd"):
+        run = {"q": strictly_decreasing([(document, tied) for document in order])}
+        found = score(run, relevant, list(expected))
+        assert {measure: values["q"] for measure, values in found.items()} == pytest.approx(expected)
+
+
+def test_run_read_back_is_the_run_that_was_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    run = search(unit_vectors(rng, 5, 8), unit_vectors(rng, 40, 8), ids(5, 40), depth=20)
+    write_run(tmp_path / "run.gz", run, "tag")
+    found = read_run(tmp_path / "run.gz")
+    assert list(found) == list(run)
+    for query, ranking in run.items():
+        assert [(document, np.float32(value)) for document, value in found[query]] == [
+            (document, np.float32(value)) for document, value in ranking
+        ]
+
+
+@given(st.lists(NEIGHBOURS, min_size=1, max_size=20))
+def test_scores_still_decrease_after_they_are_read_back(tmp_path_factory: pytest.TempPathFactory, scores: list) -> None:
+    path = tmp_path_factory.mktemp("run") / "run.gz"
+    write_run(path, {"q": strictly_decreasing([(f"d{i}", value) for i, value in enumerate(scores)])}, "tag")
+    values = [value for _, value in read_run(path)["q"]]
+    assert all(np.float32(first) > np.float32(second) for first, second in pairwise(values))
+
+
+def test_same_run_is_the_same_bytes(tmp_path: Path) -> None:
+    run = {"q1": [("d1", 0.5), ("d2", 0.25)], "q2": [("d2", -0.5)]}
+    for name in ("a.gz", "b.gz"):
+        write_run(tmp_path / name, run, "tag")
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()

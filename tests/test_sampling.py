@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import BenchError
+from bench.sampling import length_buckets
+
+
+def epoch(lengths: list[int], batch_size: int, stream: object) -> list[np.ndarray]:
+    count = max(len(lengths) // batch_size, 1)
+    return list(islice(stream, count))  # type: ignore[call-overload]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=200), st.integers(1, 17), st.integers(1, 4))
+def test_no_row_comes_twice_in_an_epoch(lengths: list[int], batch_size: int, pool: int) -> None:
+    stream = length_buckets(lengths, batch_size, np.random.default_rng(0), batches_per_pool=pool)
+    for _ in range(3):
+        batches = epoch(lengths, batch_size, stream)
+        rows = np.concatenate(batches)
+        assert len(np.unique(rows)) == len(rows)
+        assert {len(batch) for batch in batches} == {min(batch_size, len(lengths))}
+        assert len(lengths) - len(rows) < batch_size  # no more than a short batch is left out
+        assert set(rows.tolist()) <= set(range(len(lengths)))
+
+
+def test_epoch_of_whole_batches_is_a_permutation_and_another_every_time() -> None:
+    stream = length_buckets([5] * 60, 10, np.random.default_rng(0))
+    first, second = (np.concatenate(epoch([5] * 60, 10, stream)) for _ in range(2))
+    assert sorted(first) == sorted(second) == list(range(60))
+    assert first.tolist() != second.tolist()
+
+
+def test_every_row_has_its_turn_although_each_epoch_leaves_some_out() -> None:
+    stream = length_buckets(list(range(23)), 5, np.random.default_rng(0))
+    assert set(np.concatenate(list(islice(stream, 60))).tolist()) == set(range(23))
+
+
+def test_sentences_of_a_batch_are_of_similar_length() -> None:
+    lengths = np.random.default_rng(0).integers(3, 100, size=2_000)
+    batches = list(islice(length_buckets(lengths.tolist(), 20, np.random.default_rng(1)), 100))
+    spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
+    shuffled = np.random.default_rng(2).permutation(lengths).reshape(100, 20)
+    assert spread < np.ptp(shuffled, axis=1).mean() / 10
+
+
+def test_batches_do_not_come_in_the_order_of_their_length() -> None:
+    lengths = list(range(500))
+    means = [np.mean(batch) for batch in islice(length_buckets(lengths, 10, np.random.default_rng(0)), 50)]
+    assert abs(np.corrcoef(means, range(50))[0, 1]) < 0.5
+
+
+def test_batches_are_a_function_of_the_generator() -> None:
+    lengths = list(range(50))
+    one, same, other = (
+        np.concatenate(list(islice(length_buckets(lengths, 8, np.random.default_rng(seed)), 20))) for seed in (0, 0, 1)
+    )
+    assert one.tolist() == same.tolist() != other.tolist()
+
+
+def test_nothing_to_sample_from_is_an_error() -> None:
+    with pytest.raises(BenchError, match="no training data"):
+        next(length_buckets([], 8, np.random.default_rng(0)))

@@ -1,0 +1,40 @@
+"""The tiny encoder: the same wherever it is made, and better than what it was made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import conlang
+from bench.encoders import Encoder
+from bench.tiny import _untrained, tiny_encoder
+
+
+def test_untrained_encoder_is_the_same_every_time() -> None:
+    texts = list(conlang.relevance().queries[:200])
+    one, same, other = (_untrained(some) for some in (texts, texts, texts[:100]))
+    assert one.fingerprint() == same.fingerprint() != other.fingerprint()
+
+
+def answered(encoder: Encoder) -> float:
+    """The share of held-out questions whose nearest passage answers them, among as many passages."""
+    relevance = conlang.relevance(conlang.ConlangOptions(seed=1))
+    questions = encoder.encode(relevance.queries[:200], "query")
+    passages = encoder.encode(relevance.positives[:200], "document")
+    return float(np.mean((questions @ passages.T).argmax(axis=1) == np.arange(200)))
+
+
+@pytest.mark.slow
+def test_trained_encoder_is_the_same_wherever_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoders = []
+    for name in ("one", "other"):
+        monkeypatch.setenv("BENCH_HOME", str(tmp_path / name))
+        encoders.append(tiny_encoder(tmp_path / name))
+    assert encoders[0].fingerprint() == encoders[1].fingerprint()
+    assert tiny_encoder(tmp_path / "one").fingerprint() == encoders[0].fingerprint()  # from the cache
+    assert len(list((tmp_path / "one" / "encoders").iterdir())) == 1
+    relevance = conlang.relevance()
+    untrained = _untrained([*relevance.queries, *relevance.positives])
+    assert answered(encoders[0]) > max(0.5, 2 * answered(untrained))

@@ -1,0 +1,247 @@
+"""The one training loop: budgets, schedule, parameter groups, and what happens when numbers run out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate, pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.budget import Budget
+from bench.encoders import Encoder
+from bench.errors import CellFailed
+from bench.method import Batch, Task, TrainedMethod
+from bench.recipe import Recipe
+from bench.training import learning_rate_factor, make_optimiser, train
+
+MakeTask = Callable[..., Task]
+
+
+class Shrink(TrainedMethod):
+    """Makes embeddings small; its loss is `factor(step)` times their squared length."""
+
+    name = "shrink"
+
+    def __init__(self, factor: Callable[[int], float] = lambda step: 1.0) -> None:
+        super().__init__()
+        self.factor, self.steps, self.progress, self.read = factor, 0, [], []
+
+    def prepare(self, task: Task, student: Encoder) -> None:
+        super().prepare(task, student)
+        self.ids = student.tokenize(task.data.bitext.query_side, "query")
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        while True:
+            yield {"rows": rng.integers(len(self.ids), size=8)}
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+        self.steps += 1
+        self.progress.append(progress)
+        tokens = self.student.collate([self.ids[i] for i in batch["rows"]])
+        self.read.append(tokens.tokens)
+        return self.factor(self.steps) * self.student(tokens).square().sum(dim=1).mean(), {"figure": 7.0}
+
+
+def trained(task: Task, method: Shrink | None = None) -> Shrink:
+    method = method or Shrink()
+    method.fit(task)
+    return method
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_budget_in_steps_is_exact(make_task: MakeTask, steps: int) -> None:
+    task = make_task(steps)
+    assert trained(task).steps == steps == task.outcome["spent"].steps
+
+
+def test_budget_in_tokens_ends_with_the_first_step_that_reaches_it(make_task: MakeTask) -> None:
+    task = make_task(budget=Budget(700, "tokens"))
+    method = trained(task)
+    totals = list(accumulate(method.read))
+    assert task.outcome["spent"].tokens == totals[-1] >= 700 > totals[-2]
+
+
+def test_budget_in_tokens_that_is_met_exactly_ends_there(make_task: MakeTask) -> None:
+    read = trained(make_task(3)).read
+    task = make_task(budget=Budget(sum(read), "tokens"))
+    assert trained(task).steps == 3
+
+
+def test_budget_in_seconds_ends(make_task: MakeTask) -> None:
+    task = make_task(budget=Budget(1, "seconds"))
+    trained(task)
+    assert task.outcome["spent"].seconds >= 1
+    assert task.outcome["spent"].steps > 1
+
+
+def test_what_the_teacher_reads_is_not_spent(make_task: MakeTask) -> None:
+    task = make_task(3)
+    task.teacher.encode(["the cat"], "document")
+    method = trained(task)
+    assert task.outcome["spent"].tokens == sum(method.read)
+
+
+def test_progress_is_the_share_of_the_budget_spent_before_the_step(make_task: MakeTask) -> None:
+    assert trained(make_task(4)).progress == [0, 0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("progress", "factor"),
+    [(0, 0.01), (0.0005, 0.01), (0.05, 0.5), (0.1, 1.0), (0.55, 0.5), (0.91, 0.1), (1.0, 0.0)],
+)
+def test_learning_rate_rises_over_the_warm_up_and_falls_to_zero(progress: float, factor: float) -> None:
+    assert learning_rate_factor(progress, 0.1) == pytest.approx(factor)
+
+
+def test_schedule_without_warm_up_or_with_nothing_else() -> None:
+    assert [learning_rate_factor(p, 0.0) for p in (0, 0.5, 1)] == [1, 0.5, 0]
+    assert [learning_rate_factor(p, 1.0) for p in (0, 0.5, 1)] == [0.01, 0.5, 0]
+
+
+def test_log_has_the_scheduled_learning_rate(make_task: MakeTask) -> None:
+    records: list[dict] = []
+    trained(make_task(10, recipe={"learning_rate": 1e-3, "warmup": 0.2}, on_step=records.append))
+    expected = [1e-5, 5e-4, 1e-3, *(1e-3 * left / 8 for left in range(7, 0, -1))]
+    assert [record["learning_rate"] for record in records] == pytest.approx(expected)
+
+
+def test_log_has_a_record_for_every_step(make_task: MakeTask) -> None:
+    records: list[dict] = []
+    trained(make_task(3, on_step=records.append))
+    assert [record["step"] for record in records] == [1, 2, 3]
+    assert [record["share"] for record in records] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert all(record["figure"] == 7 and record["loss"] > 0 and record["gradient_norm"] > 0 for record in records)
+    assert all(first["tokens"] < second["tokens"] for first, second in pairwise(records))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_loss_that_is_no_number_fails_and_names_the_step(make_task: MakeTask, value: float) -> None:
+    with pytest.raises(CellFailed, match="at step 3;"):
+        trained(make_task(5), Shrink(lambda step: value if step == 3 else 1.0))
+
+
+def test_gradient_that_is_no_number_fails_too(make_task: MakeTask) -> None:
+    class Broken(Shrink):
+        def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+            loss, figures = super().loss(batch, progress)
+            return loss + (loss - loss.detach()).sqrt(), figures  # finite, but its slope at zero is not
+
+    with pytest.raises(CellFailed, match=r"gradient's norm .* at step 1;"):
+        trained(make_task(5), Broken())
+
+
+def test_student_is_in_training_mode_only_while_it_trains(make_task: MakeTask) -> None:
+    modes = []
+
+    class Watch(Shrink):
+        def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+            modes.append(self.student.training)
+            return super().loss(batch, progress)
+
+    method = trained(make_task(2), Watch())
+    assert modes == [True, True]
+    assert not method.student.training
+
+
+class WithModule(Shrink):
+    """Trains a module of its own besides the student."""
+
+    def prepare(self, task: Task, student: Encoder) -> None:
+        super().prepare(task, student)
+        self.module = nn.Linear(3, 3)
+
+    def modules(self) -> list[tuple[nn.Module, float]]:
+        return [(self.module, 0.5)]
+
+
+def test_parameters_are_grouped_by_learning_rate_and_decay(make_task: MakeTask) -> None:
+    recipe = Recipe(learning_rate=1e-4, embedding_learning_rate=2e-3, weight_decay=0.05)
+    task, method = make_task(), WithModule()
+    method.prepare(task, task.make_student())
+    group_of = {id(p): group for group in make_optimiser(method, recipe).param_groups for p in group["params"]}
+    for name, parameter in method.student.named_parameters():
+        group = group_of.pop(id(parameter))
+        if name.endswith("word_embeddings.weight"):
+            assert (group["lr"], group["weight_decay"]) == (2e-3, 0.0), name
+        elif name.endswith("bias") or "LayerNorm" in name:
+            assert (group["lr"], group["weight_decay"]) == (1e-4, 0.0), name
+        else:
+            assert (group["lr"], group["weight_decay"]) == (1e-4, 0.05), name
+    assert len(group_of) == len(list(method.module.parameters()))
+    assert all(group["lr"] == 0.5 for group in group_of.values())
+
+
+def test_frozen_parameters_are_not_trained(make_task: MakeTask) -> None:
+    task, method = make_task(2), Shrink()
+    student = task.make_student()
+    frozen = student.transformer.embeddings.position_embeddings.weight
+    frozen.requires_grad_(False)
+    before = frozen.clone()
+    method.prepare(task, student)
+    train(method, task)
+    assert torch.equal(frozen, before)
+
+
+class Sgd(torch.optim.SGD):
+    """Plain descent, whose step shows the gradient that reached the optimiser."""
+
+    def __init__(self, method: TrainedMethod) -> None:
+        super().__init__([{"params": list(method.student.parameters())}], lr=1.0)
+
+
+@pytest.mark.parametrize(("factor", "clipped"), [(1e4, True), (1e-4, False)])
+def test_gradients_are_clipped_to_the_recipes_norm(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch, factor: float, clipped: bool
+) -> None:
+    monkeypatch.setattr("bench.training.make_optimiser", lambda method, recipe: Sgd(method))
+    records: list[dict] = []
+    task = make_task(1, recipe={"clip_norm": 0.5, "warmup": 0.0}, on_step=records.append)
+    before = task.make_student()
+    after = trained(task, Shrink(lambda step: factor)).student
+    moved = [(a - b).detach() for a, b in zip(after.parameters(), before.parameters(), strict=True)]
+    norm = float(torch.sqrt(sum(step.double().square().sum() for step in moved)))
+    assert (records[0]["gradient_norm"] > 0.5) == clipped
+    assert norm == pytest.approx(0.5 if clipped else records[0]["gradient_norm"], rel=1e-2)
+
+
+def test_gradient_of_another_module_never_shortens_the_students(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.training.make_optimiser", lambda method, recipe: Sgd(method))
+
+    class Loud(WithModule):
+        def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+            loss, figures = super().loss(batch, progress)
+            return loss + 1e6 * self.module.weight.sum(), figures
+
+    students = [trained(make_task(1), method).student.fingerprint() for method in (Loud(), Shrink())]
+    assert students[0] == students[1]
+
+
+def test_dropout_is_drawn_from_the_seed(make_task: MakeTask) -> None:
+    fingerprints = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(len(fingerprints) + 5)  # the global state must not matter
+        task = make_task(2, seed=seed, recipe={"dropout": 0.3})
+        fingerprints.append(trained(task).student.fingerprint())
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+
+
+@pytest.mark.parametrize(("precision", "mixed"), [("float32", False), ("bfloat16", True)])
+def test_only_forward_passes_of_training_are_in_mixed_precision(
+    make_task: MakeTask, precision: str, mixed: bool
+) -> None:
+    seen = []
+
+    class Watch(Shrink):
+        def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().loss(batch, progress)
+
+    method = trained(make_task(2, precision=precision), Watch())
+    assert seen == [mixed, mixed]
+    assert not torch.is_autocast_enabled("cpu")
+    assert {parameter.dtype for parameter in method.student.parameters()} == {torch.float32}
