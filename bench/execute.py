@@ -6,10 +6,12 @@ import json
 import time
 import traceback
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bench import measures
 from bench.budget import Budget
+from bench.checkpoint import Checkpoint
 from bench.errors import BenchError
 from bench.evaluation import EmbeddingCache, evaluate
 from bench.files import default_cache
@@ -21,7 +23,7 @@ from bench.progress import Display
 from bench.provenance import PeakMemory, provenance
 from bench.retrieval import read_run, write_run
 from bench.retriever import Retriever
-from bench.store import FAILURE, Entry, Store
+from bench.store import CHECKPOINT, FAILURE, LOG, Entry, Store
 
 
 @dataclass
@@ -112,13 +114,18 @@ class Executor:
         # Made before the clock starts: it is shared by all methods, and the first must not pay for the others.
         student = self.materials.student(training)
         with (
-            (folder / "log.jsonl").open("w", encoding="utf-8") as log,
+            (folder / LOG).open("a", encoding="utf-8", buffering=1) as log,
             self.display.stage(f"{self.counter} {training.label}: training", budget.amount, budget.unit) as stage,
         ):
 
             def on_step(record: dict[str, Any]) -> None:
                 log.write(json.dumps(record) + "\n")
                 stage.update(record["share"] * budget.amount, f"step {record['step']:,}, loss {record['loss']:.4f}")
+
+            def on_resume(steps: int) -> None:
+                keep_lines(folder / LOG, steps)
+                if steps:
+                    self.display.say(f"{self.counter} {training.label}: going on from step {steps:,}")
 
             task = Task(
                 data=data,
@@ -129,6 +136,8 @@ class Executor:
                 seed=training.seed or 0,
                 precision=self.materials.precision,
                 on_step=on_step,
+                on_resume=on_resume,
+                checkpoint=Checkpoint(folder / CHECKPOINT),
             )
             memory, started = PeakMemory(self.materials.device.type), time.perf_counter()
             retriever = training.method(training.config).fit(task)
@@ -205,3 +214,11 @@ class Executor:
         if missing:
             run = read_run(entry.folder / "run.trec.gz")
             entry.write_scores({**scores, **measures.score(run, cell.test.qrels, missing)})
+
+
+def keep_lines(path: Path, count: int) -> None:
+    """Cut a log down to its first lines: those of the steps that a checkpoint holds."""
+    with path.open("r+", encoding="utf-8") as file:
+        for _ in range(count):
+            file.readline()
+        file.truncate(file.tell())

@@ -22,6 +22,8 @@ from bench.errors import BenchError
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.txt"
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,13 @@ class Entry:
             raise BenchError(f"{self.folder / MANIFEST} is no JSON; delete the folder to compute it again") from error
 
     def begin(self) -> Path:
-        """An empty folder to work in; what an unfinished attempt left there is dropped."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        """A folder to work in; what an unfinished attempt left there is dropped, but for a checkpoint and its log."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in (CHECKPOINT, LOG):
+                path.unlink()
         return self.folder
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
@@ -52,6 +58,7 @@ class Entry:
         with atomic_write(self.folder / MANIFEST) as file:
             json.dump(manifest, file, indent=2, ensure_ascii=False, default=str)
             file.write("\n")
+        (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
     def fail(self, traceback: str) -> None:
         """Keep the traceback of an attempt that failed."""
