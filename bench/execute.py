@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import time
 import traceback
+from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from filelock import Timeout
 
 from bench import measures
 from bench.budget import Budget
@@ -60,12 +63,23 @@ class Executor:
         """
         outcome = Outcome()
         _ = self.materials.teacher  # without it there is nothing to do, so let its absence stop everything
-        for number, (training, cells) in enumerate(plan.cells.items(), start=1):
-            self.counter = f"[{number}/{len(plan.cells)}]"
-            self._run_training(training, cells, outcome)
+        numbers = {training: number for number, training in enumerate(plan.cells, start=1)}
+        left = deque(plan.cells.items())
+        passed_over = 0
+        while left:
+            training, cells = left.popleft()
+            self.counter = f"[{numbers[training]}/{len(numbers)}]"
+            try:
+                # What another process is working on comes last; when nothing else is left, wait for it.
+                self._run_training(training, cells, outcome, patient=passed_over > len(left))
+                passed_over = 0
+            except Timeout:
+                left.append((training, cells))
+                passed_over += 1
         return outcome
 
-    def _run_training(self, training: Training, cells: list[Cell], outcome: Outcome) -> None:
+    def _run_training(self, training: Training, cells: list[Cell], outcome: Outcome, *, patient: bool) -> None:
+        """Finish a training and its cells. Raises `Timeout` if another process is at it, unless `patient`."""
         try:
             inputs = self.materials.training_inputs(training)
         except BenchError as error:
@@ -76,6 +90,15 @@ class Executor:
         fingerprint = digest(inputs)
         entry = self.store.training(training.label, fingerprint)
         entries = {cell: self.store.cell(cell.label, digest(cell_inputs(cell, fingerprint))) for cell in cells}
+        if patient:
+            self.display.say(f"{self.counter} {training.label}: waiting for another process to finish it")
+        with self.store.lock(entry).acquire(timeout=-1 if patient else 0):
+            self._finish(training, inputs, entry, entries, outcome)
+
+    def _finish(
+        self, training: Training, inputs: dict[str, Any], entry: Entry, entries: dict[Cell, Entry], outcome: Outcome
+    ) -> None:
+        cells = list(entries)
         missing = [cell for cell in cells if not entries[cell].finished]
         retriever: Retriever | None = None
         if missing and not entry.finished:

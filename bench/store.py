@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from bench.atomic import atomic_gzip, atomic_write, open_gzip
 from bench.errors import BenchError
 
@@ -95,7 +97,7 @@ class Store:
     def open(self) -> Store:
         """Make the folder. Raises `BenchError` if it cannot be written."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / "locks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BenchError(
                 f"the results folder {self.root} cannot be made: {error.strerror}; choose another with --results"
@@ -103,6 +105,10 @@ class Store:
         if not os.access(self.root, os.W_OK):
             raise BenchError(f"the results folder {self.root} cannot be written; choose another with --results")
         return self
+
+    def lock(self, entry: Entry) -> FileLock:
+        """The lock of a training and its cells: whoever holds it computes them. It dies with its process."""
+        return FileLock(self.root / "locks" / f"{entry.folder.name}.lock")
 
     def training(self, label: str, fingerprint: str) -> Entry:
         return Entry(self.root / "trainings" / f"{label}-{fingerprint[:12]}")
