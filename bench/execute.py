@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import time
 import traceback
+from collections import deque
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+from filelock import Timeout
 
 from bench import measures
 from bench.budget import Budget
+from bench.checkpoint import Checkpoint
 from bench.errors import BenchError
 from bench.evaluation import EmbeddingCache, evaluate
 from bench.files import default_cache
@@ -21,7 +26,7 @@ from bench.progress import Display
 from bench.provenance import PeakMemory, provenance
 from bench.retrieval import read_run, write_run
 from bench.retriever import Retriever
-from bench.store import FAILURE, Entry, Store
+from bench.store import CHECKPOINT, FAILURE, LOG, Entry, Store
 
 
 @dataclass
@@ -58,12 +63,23 @@ class Executor:
         """
         outcome = Outcome()
         _ = self.materials.teacher  # without it there is nothing to do, so let its absence stop everything
-        for number, (training, cells) in enumerate(plan.cells.items(), start=1):
-            self.counter = f"[{number}/{len(plan.cells)}]"
-            self._run_training(training, cells, outcome)
+        numbers = {training: number for number, training in enumerate(plan.cells, start=1)}
+        left = deque(plan.cells.items())
+        passed_over = 0
+        while left:
+            training, cells = left.popleft()
+            self.counter = f"[{numbers[training]}/{len(numbers)}]"
+            try:
+                # What another process is working on comes last; when nothing else is left, wait for it.
+                self._run_training(training, cells, outcome, patient=passed_over > len(left))
+                passed_over = 0
+            except Timeout:
+                left.append((training, cells))
+                passed_over += 1
         return outcome
 
-    def _run_training(self, training: Training, cells: list[Cell], outcome: Outcome) -> None:
+    def _run_training(self, training: Training, cells: list[Cell], outcome: Outcome, *, patient: bool) -> None:
+        """Finish a training and its cells. Raises `Timeout` if another process is at it, unless `patient`."""
         try:
             inputs = self.materials.training_inputs(training)
         except BenchError as error:
@@ -74,6 +90,15 @@ class Executor:
         fingerprint = digest(inputs)
         entry = self.store.training(training.label, fingerprint)
         entries = {cell: self.store.cell(cell.label, digest(cell_inputs(cell, fingerprint))) for cell in cells}
+        if patient:
+            self.display.say(f"{self.counter} {training.label}: waiting for another process to finish it")
+        with self.store.lock(entry).acquire(timeout=-1 if patient else 0):
+            self._finish(training, inputs, entry, entries, outcome)
+
+    def _finish(
+        self, training: Training, inputs: dict[str, Any], entry: Entry, entries: dict[Cell, Entry], outcome: Outcome
+    ) -> None:
+        cells = list(entries)
         missing = [cell for cell in cells if not entries[cell].finished]
         retriever: Retriever | None = None
         if missing and not entry.finished:
@@ -112,13 +137,18 @@ class Executor:
         # Made before the clock starts: it is shared by all methods, and the first must not pay for the others.
         student = self.materials.student(training)
         with (
-            (folder / "log.jsonl").open("w", encoding="utf-8") as log,
+            (folder / LOG).open("a", encoding="utf-8", buffering=1) as log,
             self.display.stage(f"{self.counter} {training.label}: training", budget.amount, budget.unit) as stage,
         ):
 
             def on_step(record: dict[str, Any]) -> None:
                 log.write(json.dumps(record) + "\n")
                 stage.update(record["share"] * budget.amount, f"step {record['step']:,}, loss {record['loss']:.4f}")
+
+            def on_resume(steps: int) -> None:
+                keep_lines(folder / LOG, steps)
+                if steps:
+                    self.display.say(f"{self.counter} {training.label}: going on from step {steps:,}")
 
             task = Task(
                 data=data,
@@ -129,6 +159,8 @@ class Executor:
                 seed=training.seed or 0,
                 precision=self.materials.precision,
                 on_step=on_step,
+                on_resume=on_resume,
+                checkpoint=Checkpoint(folder / CHECKPOINT),
             )
             memory, started = PeakMemory(self.materials.device.type), time.perf_counter()
             retriever = training.method(training.config).fit(task)
@@ -205,3 +237,11 @@ class Executor:
         if missing:
             run = read_run(entry.folder / "run.trec.gz")
             entry.write_scores({**scores, **measures.score(run, cell.test.qrels, missing)})
+
+
+def keep_lines(path: Path, count: int) -> None:
+    """Cut a log down to its first lines: those of the steps that a checkpoint holds."""
+    with path.open("r+", encoding="utf-8") as file:
+        for _ in range(count):
+            file.readline()
+        file.truncate(file.tell())

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from bench.budget import Budget
+from bench.checkpoint import Checkpoint
 from bench.data import TrainingData
 from bench.encoders import Encoder
 from bench.recipe import Recipe
@@ -48,6 +49,10 @@ class Task:
     """`float32` or `bfloat16`: what the forward passes of training are autocast to."""
     on_step: Callable[[dict[str, Any]], None] = lambda record: None
     """Called after every step with its record (step, loss, share of the budget spent ...)."""
+    on_resume: Callable[[int], None] = lambda steps: None
+    """Called before the first step with the number of steps that a checkpoint holds, 0 without one."""
+    checkpoint: Checkpoint | None = None
+    """Where the state of a training is kept, for one that dies to be resumed."""
     outcome: dict[str, Any] = field(default_factory=dict)
     """What the training reports besides its retriever: `spent`, `diagnostics`."""
 

@@ -17,11 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from bench.atomic import atomic_gzip, atomic_write, open_gzip
 from bench.errors import BenchError
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.txt"
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,13 @@ class Entry:
             raise BenchError(f"{self.folder / MANIFEST} is no JSON; delete the folder to compute it again") from error
 
     def begin(self) -> Path:
-        """An empty folder to work in; what an unfinished attempt left there is dropped."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        """A folder to work in; what an unfinished attempt left there is dropped, but for a checkpoint and its log."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in (CHECKPOINT, LOG):
+                path.unlink()
         return self.folder
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
@@ -52,6 +60,7 @@ class Entry:
         with atomic_write(self.folder / MANIFEST) as file:
             json.dump(manifest, file, indent=2, ensure_ascii=False, default=str)
             file.write("\n")
+        (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
     def fail(self, traceback: str) -> None:
         """Keep the traceback of an attempt that failed."""
@@ -88,7 +97,7 @@ class Store:
     def open(self) -> Store:
         """Make the folder. Raises `BenchError` if it cannot be written."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / "locks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BenchError(
                 f"the results folder {self.root} cannot be made: {error.strerror}; choose another with --results"
@@ -96,6 +105,10 @@ class Store:
         if not os.access(self.root, os.W_OK):
             raise BenchError(f"the results folder {self.root} cannot be written; choose another with --results")
         return self
+
+    def lock(self, entry: Entry) -> FileLock:
+        """The lock of a training and its cells: whoever holds it computes them. It dies with its process."""
+        return FileLock(self.root / "locks" / f"{entry.folder.name}.lock")
 
     def training(self, label: str, fingerprint: str) -> Entry:
         return Entry(self.root / "trainings" / f"{label}-{fingerprint[:12]}")

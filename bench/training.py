@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,61 +13,75 @@ from torch import Tensor, nn
 from bench.budget import Spent
 from bench.encoders import Encoder
 from bench.errors import CellFailed
+from bench.interrupt import deferred_interrupt
 from bench.recipe import Recipe
 
 if TYPE_CHECKING:
-    from bench.method import Task, TrainedMethod
+    from bench.method import Batch, Task, TrainedMethod
 
 
 def train(method: TrainedMethod, task: Task) -> Spent:
     """Minimise `method.loss` until the budget is spent; returns what was spent.
 
-    Raises `CellFailed` when the loss or a gradient is no longer a number.
+    Goes on from the task's checkpoint where there is one. Raises `CellFailed` when the loss or a gradient is no longer
+    a number, and KeyboardInterrupt, after saving, at the end of the step during which Ctrl-C was pressed.
     """
-    student, budget, recipe = method.student, task.budget, task.recipe
+    student, budget, checkpoint = method.student, task.budget, task.checkpoint
     torch.manual_seed(task.seed)  # dropout draws from torch's global generator
     student.train()
-    optimiser = make_optimiser(method, recipe)
+    optimiser = make_optimiser(method, task.recipe)
     base_rates = [group["lr"] for group in optimiser.param_groups]
-    # Each module is clipped by its own norm, so that a discriminator's gradient never shortens the student's.
-    modules = [student, *(module for module, _ in method.modules())]
-    spent = Spent()
-    read_before, started = student.tokens_seen, time.perf_counter()
-    for batch in method.batches(task.numpy_generator("batches")):
-        progress = spent.share(budget)
-        for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
-            group["lr"] = rate * learning_rate_factor(progress, recipe.warmup)
-        with autocast(student.device, task.precision):
-            loss, figures = method.loss(batch, progress)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norms = [nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_norm) for module in modules]
-        value, gradient_norm = float(loss.detach()), float(norms[0])
-        if not all(math.isfinite(number) for number in (value, *map(float, norms))):
-            raise CellFailed(
-                f"the loss is {value:g} and its gradient's norm {gradient_norm:g} at step {spent.steps + 1}; "
-                "a lower learning rate or float32 may cure it"
+    spent = checkpoint.restore(method, optimiser) if checkpoint else Spent()
+    task.on_resume(spent.steps)
+    tokens_before, started = student.tokens_seen - spent.tokens, time.perf_counter() - spent.seconds
+    batches = islice(method.batches(task.numpy_generator("batches")), spent.steps, None)
+    with deferred_interrupt() as interrupt:
+        while spent.share(budget) < 1:
+            for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
+                group["lr"] = rate * learning_rate_factor(spent.share(budget), task.recipe.warmup)
+            figures = optimise(method, optimiser, next(batches), spent, task)
+            spent.steps += 1
+            spent.tokens = student.tokens_seen - tokens_before
+            spent.seconds = time.perf_counter() - started
+            task.on_step(
+                {
+                    "step": spent.steps,
+                    "share": spent.share(budget),
+                    "learning_rate": optimiser.param_groups[0]["lr"],
+                    "tokens": spent.tokens,
+                    "seconds": round(spent.seconds, 3),
+                    **figures,
+                }
             )
-        optimiser.step()
-        spent.steps += 1
-        spent.tokens = student.tokens_seen - read_before
-        spent.seconds = time.perf_counter() - started
-        task.on_step(
-            {
-                "step": spent.steps,
-                "loss": value,
-                "share": spent.share(budget),
-                "gradient_norm": gradient_norm,
-                "learning_rate": optimiser.param_groups[0]["lr"],
-                "tokens": spent.tokens,
-                "seconds": round(spent.seconds, 3),
-                **figures,
-            }
-        )
-        if spent.share(budget) >= 1:
-            break
+            if checkpoint and (checkpoint.due or interrupt.requested):
+                checkpoint.save(method, optimiser, spent)
+            if interrupt.requested:
+                raise KeyboardInterrupt
     student.eval()
     return spent
+
+
+def optimise(
+    method: TrainedMethod, optimiser: torch.optim.Optimizer, batch: Batch, spent: Spent, task: Task
+) -> dict[str, float]:
+    """One step: loss, gradient, clipping, update; returns the figures for the log.
+
+    Each module is clipped by its own norm, so that a discriminator's gradient never shortens the student's.
+    """
+    with autocast(method.student.device, task.precision):
+        loss, figures = method.loss(batch, spent.share(task.budget))
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    modules = [method.student, *(module for module, _ in method.modules())]
+    norms = [float(nn.utils.clip_grad_norm_(module.parameters(), task.recipe.clip_norm)) for module in modules]
+    value = float(loss.detach())
+    if not all(math.isfinite(number) for number in (value, *norms)):
+        raise CellFailed(
+            f"the loss is {value:g} and its gradient's norm {max(norms):g} at step {spent.steps + 1}; "
+            "a lower learning rate or float32 may cure it"
+        )
+    optimiser.step()
+    return {"loss": value, "gradient_norm": norms[0], **figures}
 
 
 def make_optimiser(method: TrainedMethod, recipe: Recipe) -> torch.optim.AdamW:

@@ -1,0 +1,106 @@
+"""A training that dies is resumed as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.budget import Budget
+from bench.checkpoint import Checkpoint
+from bench.execute import keep_lines
+from bench.method import Task, TrainedMethod
+from methods.adversarial import Adversarial
+from methods.distillation import Distillation
+from methods.optical import Optical
+
+RECIPE = {"batch_size": 8, "dropout": 0.1}
+STEPS = 8
+
+
+class Died(Exception):
+    """Stands for a power cut."""
+
+
+def dies_after(steps: int) -> Callable[[dict[str, Any]], None]:
+    def on_step(record: dict[str, Any]) -> None:
+        if record["step"] == steps:
+            raise Died
+
+    return on_step
+
+
+@pytest.mark.parametrize("method", [Optical, Distillation, Adversarial])
+@pytest.mark.parametrize("last", [1, 2, 5, STEPS])
+def test_resumed_training_ends_in_the_same_bytes(
+    method: type[TrainedMethod], last: int, make_task: Callable[..., Task], tmp_path: Path
+) -> None:
+    budget = Budget(STEPS, "steps")
+    whole = method().fit(make_task(budget=budget, recipe=RECIPE))
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0)
+    with pytest.raises(Died):
+        method().fit(make_task(budget=budget, recipe=RECIPE, checkpoint=checkpoint, on_step=dies_after(last)))
+    resumed_from: list[int] = []
+    records: list[dict[str, Any]] = []
+    task = make_task(
+        budget=budget, recipe=RECIPE, checkpoint=checkpoint, on_step=records.append, on_resume=resumed_from.append
+    )
+    resumed = method().fit(task)
+
+    assert resumed_from == [last - 1]
+    assert [record["step"] for record in records] == list(range(last, STEPS + 1))
+    assert resumed.query_encoder.fingerprint() == whole.query_encoder.fingerprint()
+    assert task.outcome["spent"].steps == STEPS
+
+
+def test_tokens_and_seconds_go_on_from_what_was_spent(make_task: Callable[..., Task], tmp_path: Path) -> None:
+    budget = Budget(STEPS, "steps")
+    whole = make_task(budget=budget, recipe=RECIPE)
+    Optical().fit(whole)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0)
+    with pytest.raises(Died):
+        Optical().fit(make_task(budget=budget, recipe=RECIPE, checkpoint=checkpoint, on_step=dies_after(5)))
+    first: list[dict[str, Any]] = []
+    resumed = make_task(budget=budget, recipe=RECIPE, checkpoint=checkpoint, on_step=first.append)
+    Optical().fit(resumed)
+    assert resumed.outcome["spent"].tokens == whole.outcome["spent"].tokens
+    assert first[0]["seconds"] > 0
+
+
+def test_first_interrupt_finishes_the_step_and_saves(make_task: Callable[..., Task], tmp_path: Path) -> None:
+    def on_step(record: dict[str, Any]) -> None:
+        if record["step"] == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    budget = Budget(STEPS, "steps")
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=3600)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        Optical().fit(make_task(budget=budget, recipe=RECIPE, checkpoint=checkpoint, on_step=on_step))
+    assert signal.getsignal(signal.SIGINT) is before
+    resumed_from: list[int] = []
+    task = make_task(budget=budget, recipe=RECIPE, checkpoint=checkpoint, on_resume=resumed_from.append)
+    resumed = Optical().fit(task)
+    assert resumed_from == [3]
+    whole = Optical().fit(make_task(budget=budget, recipe=RECIPE))
+    assert resumed.query_encoder.fingerprint() == whole.query_encoder.fingerprint()
+
+
+def test_no_checkpoint_is_written_before_it_is_due(make_task: Callable[..., Task], tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=3600)
+    Optical().fit(make_task(budget=Budget(2, "steps"), recipe=RECIPE, checkpoint=checkpoint))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_log_is_cut_to_the_steps_of_the_checkpoint(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    with log.open("a") as file:
+        keep_lines(log, 2)
+        file.write('{"step": 3, "again": true}\n')
+    assert log.read_text() == '{"step": 1}\n{"step": 2}\n{"step": 3, "again": true}\n'
