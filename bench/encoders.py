@@ -77,6 +77,11 @@ class Encoder(nn.Module):
         return int(self.transformer.config.hidden_size)
 
     @property
+    def structural_ids(self) -> list[int]:
+        """Ids of [CLS], [SEP] and their kin; not of [UNK], which stands for a word of the text."""
+        return [token for token in self.tokenizer.all_special_ids if token != self.tokenizer.unk_token_id]
+
+    @property
     def word_embeddings(self) -> nn.Embedding:
         return self.transformer.get_input_embeddings()
 
@@ -98,7 +103,7 @@ class Encoder(nn.Module):
         for i, row in enumerate(ids):
             padded[i, : len(row)] = row
             mask[i, : len(row)] = 1
-        special = np.isin(padded, self.tokenizer.all_special_ids)
+        special = np.isin(padded, self.structural_ids)
         device = self.device
         return TokenBatch(
             torch.from_numpy(padded).to(device),
@@ -238,7 +243,10 @@ def read_encoder(folder: Path, name: str) -> Encoder:
     if getattr(transformer, "pooler", None) is not None:
         transformer.pooler = None
     positions = getattr(transformer.config, "max_position_embeddings", 512)
-    stated = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    settings = read_json(folder / "sentence_bert_config.json")
+    if settings.get("do_lower_case"):
+        raise BenchError(f"encoder '{name}' lower-cases its input outside its tokenizer, which is not supported")
+    stated = settings.get("max_seq_length")
     prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     return Encoder(
         transformer,

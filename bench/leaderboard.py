@@ -59,7 +59,10 @@ def long_frame(entries: Iterable[Entry]) -> pd.DataFrame:
                 }
             )
     frame = pd.DataFrame(rows, columns=LONG)
-    return frame.sort_values(["dataset", "pair", "measure", "method", "config", "budget", "seed"], kind="stable")
+    order = ["dataset", "pair", "measure", "method", "config", "budget", "seed"]
+    return frame.sort_values(
+        order, kind="stable", key=lambda column: pd.to_numeric(column) if column.name == "seed" else column
+    )
 
 
 def wide_frame(entries: Iterable[Entry]) -> pd.DataFrame:

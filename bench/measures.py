@@ -18,7 +18,14 @@ DESCRIPTIONS = {
     "R@100": "share of the relevant documents among the first 100",
     "AP@100": "average precision over the first 100 documents (MAP@100)",
 }
-ALIASES = {"MRR@": "RR@", "MAP@": "AP@", "ACCURACY": "Success@1", "NDCG@": "nDCG@", "RECALL@": "R@"}
+ALIASES = {
+    "MRR@": "RR@",
+    "MAP@": "AP@",
+    "ACCURACY": "Success@1",
+    "NDCG@": "nDCG@",
+    "RECALL@": "R@",
+    "SUCCESS@": "Success@",
+}
 
 
 def parse_measures(names: Sequence[str], depth: int) -> list[str]:
@@ -38,8 +45,14 @@ def parse_measures(names: Sequence[str], depth: int) -> list[str]:
             raise unknown("measure", name, DESCRIPTIONS) from error
         if cutoff is None:
             raise BenchError(f"measure '{name}' has no cutoff; runs are cut at {depth}, so write {official}@{depth}")
-        if not isinstance(cutoff, int) or cutoff > depth:
+        if not isinstance(cutoff, int) or cutoff < 1:
+            raise BenchError(f"measure '{name}' has no sensible cutoff; write a whole number of documents from 1 on")
+        if cutoff > depth:
             raise BenchError(f"measure '{name}' looks deeper than the {depth} documents that a run keeps")
+        try:
+            score({"q": [("d", 1.0)]}, {"q": {"d": 1}}, [official])
+        except Exception as error:
+            raise BenchError(f"measure '{name}' cannot be computed here: {' '.join(str(error).split())}") from error
         canonical.append(official)
     return list(dict.fromkeys(canonical))
 

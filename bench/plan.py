@@ -96,17 +96,16 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
         for name in request.datasets
         if pair in offered[name]
     }
-    entries = _entries(request.methods)
-    classes = {entry: entry.load() for entry in entries}
-    trainable = 0
+    asked = [registry.find_method(name) for name in request.methods]
+    classes = {entry: entry.load() for entry in _with_references(asked)}
+    runnable = 0
     for pair in pairs:
         mix, why_not = _training_mix(request.train, pair, cards)
-        for entry in entries:
-            method = classes[entry]
+        for entry, method in classes.items():
             if "data" in method.depends_on and not mix:
                 plan.notes.append(f"skipped: {entry.name} on {pair}: {why_not}")
                 continue
-            trainable += not entry.reference
+            runnable += entry in asked
             for training in _trainings(request, entry, method, pair, mix, encoder):
                 for name in request.datasets:
                     if (name, pair) not in tests:
@@ -119,7 +118,7 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
                         continue
                     for scoring in request.scorings:
                         plan.cells.setdefault(training, []).append(Cell(training, test, scoring))
-    if not trainable:
+    if not runnable:
         raise BenchError(f"none of {', '.join(request.methods)} can run on {', '.join(map(str, pairs))}: {why_not}")
     return plan
 
@@ -135,10 +134,13 @@ def describe_config(config: MethodConfig) -> str:
     return " ".join(f"{key}={value}" for key, value in config.model_dump().items() if value != defaults[key])
 
 
-def _entries(names: Sequence[str]) -> list[MethodEntry]:
-    """The methods asked for, framed by the reference rows, each once."""
-    entries = [*registry.references().values(), *(registry.find_method(name) for name in names)]
-    return list({entry.name: entry for entry in entries}.values())
+def _with_references(asked: Sequence[MethodEntry]) -> list[MethodEntry]:
+    """The reference rows and the methods asked for, each once. Raises `BenchError` if two share a name."""
+    entries = {entry.name: entry for entry in registry.references().values()}
+    for entry in asked:
+        if entries.setdefault(entry.name, entry) != entry:
+            raise BenchError(f"two methods are called '{entry.name}'; rename one, or run them in separate calls")
+    return list(entries.values())
 
 
 def _training_mix(train: tuple[str, ...], pair: Pair, cards: Mapping[str, Card]) -> tuple[tuple[str, ...], str]:

@@ -35,8 +35,12 @@ def search(query_vectors: np.ndarray, document_vectors: np.ndarray, ids: Ids, de
     for side, vectors in (("query", query_vectors), ("document", document_vectors)):
         if not np.isfinite(vectors).all():
             raise BenchError(f"a {side} embedding is not a number")
+    # Of equal scores at the cut FAISS keeps the lowest rows, so let the rows be in the order of the ids.
+    by_id = sorted(range(len(ids.documents)), key=ids.documents.__getitem__)
+    document_ids = [ids.documents[row] for row in by_id]
+    document_vectors = np.ascontiguousarray(document_vectors[by_id], dtype=np.float32)
     index = faiss.IndexFlatIP(document_vectors.shape[1])
-    index.add(np.ascontiguousarray(document_vectors, dtype=np.float32))
+    index.add(document_vectors)
     _, rows = index.search(
         np.ascontiguousarray(query_vectors, dtype=np.float32), min(depth + MARGIN, len(ids.documents))
     )
@@ -44,7 +48,7 @@ def search(query_vectors: np.ndarray, document_vectors: np.ndarray, ids: Ids, de
     for query, vector, found in zip(ids.queries, query_vectors, rows, strict=True):
         # A matrix product may round the same two vectors differently from column to column; a sum per row does not.
         scores = (document_vectors[found] * vector).sum(axis=1)
-        ranking = [(ids.documents[row], float(score)) for row, score in zip(found, scores, strict=True)]
+        ranking = [(document_ids[row], float(score)) for row, score in zip(found, scores, strict=True)]
         run[query] = strictly_decreasing(ranking)[:depth]
     return run
 

@@ -126,6 +126,8 @@ class Adversarial(TrainedMethod):
         bitext, rng = self.task.data.bitext, self.task.numpy_generator("probe")
         rows = rng.permutation(len(bitext))
         size = min(PROBE_SENTENCES, len(rows) // 2)
+        if size < 2:  # too few for one to learn from and one to judge by
+            return {}
         english = self.student.encode([bitext.document_side[i] for i in rows[:size]], "query")
         target = self.student.encode([bitext.query_side[i] for i in rows[size : 2 * size]], "query")
         return {"probe_accuracy": language_probe_accuracy(english, target, rng)}

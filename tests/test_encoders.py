@@ -13,6 +13,7 @@ import torch
 
 from bench.encoders import Encoder, read_encoder
 from bench.errors import BenchError
+from bench.vocabulary import replace_vocabulary
 
 BuildEncoder = Callable[..., Encoder]
 TEXTS = [
@@ -331,3 +332,17 @@ def test_saved_encoder_loads_in_sentence_transformers(
     for side in ("query", "document"):
         expected = loaded.encode(TEXTS, prompt_name=side)
         assert np.allclose(encoder.encode(TEXTS, side), expected, atol=1e-5)
+
+
+def test_unknown_words_are_no_special_tokens(encoder: Encoder) -> None:
+    batch = encoder.collate(encoder.tokenize(["the ☃ saw"], "query"))
+    unknown = batch.input_ids == encoder.tokenizer.unk_token_id
+    assert unknown.sum() == 1
+    assert not (batch.special & unknown).any()
+    assert batch.special.sum() == 2
+
+
+def test_special_tokens_of_a_student_are_those_of_its_own_vocabulary(encoder: Encoder) -> None:
+    student = replace_vocabulary(encoder, ["a dog saw"] * 3, 60, torch.Generator().manual_seed(0))
+    batch = student.collate(student.tokenize(["a dog saw"], "query"))
+    assert batch.special[0].tolist() == [True] + [False] * (batch.tokens - 2) + [True]
