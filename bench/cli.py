@@ -65,13 +65,13 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument("--encoder", metavar="NAME", help="teacher and student (see bench ls encoders); default: "
                      "tiny for generated collections, else all-MiniLM-L6-v2")  # fmt: skip
     text("--scoring", "how a document is scored: mean", default=["mean"])
-    run.add_argument("--budget", metavar="AMOUNT", default="300steps",
-                     help="per training, such as 600steps, 2Mtokens or 90seconds (default: 300steps)")  # fmt: skip
+    run.add_argument("--budget", metavar="AMOUNT", default="200steps",
+                     help="per training, such as 600steps, 2Mtokens or 90seconds (default: 200steps)")  # fmt: skip
     text("--seeds", "one training per seed (default: 0)", default=["0"])
     text("--measures", "measures of ir-measures (default: nDCG@10 RR@10 Success@1 R@100)", default=[])
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     run.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto",
-                     help="of training (evaluation is float32); auto: bfloat16 where the processor has it")  # fmt: skip
+                     help="of training (evaluation is float32); auto: bfloat16 where it is faster")  # fmt: skip
     _add_results(run)
     run.add_argument("--mirror", type=Path, metavar="FOLDER", default=_environment_path("BENCH_MIRROR"),
                      help="a folder with collections, laid out owner/repository/path (or BENCH_MIRROR)")  # fmt: skip

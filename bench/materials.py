@@ -52,7 +52,11 @@ class Materials:
     @cached_property
     def precision(self) -> str:
         """What training is autocast to: `float32` or `bfloat16`."""
-        return fast_precision(self.device) if self.precision_name == "auto" else self.precision_name
+        return (
+            fast_precision(self.device, self.teacher.dimension)
+            if self.precision_name == "auto"
+            else self.precision_name
+        )
 
     @cached_property
     def teacher(self) -> Encoder:
