@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from bench import commands, measures
 from bench.budget import Budget
 from bench.cards import Card
+from bench.checkpoint import Checkpoint
 from bench.data import Pair
 from bench.errors import BenchError
 from bench.execute import Executor, Outcome
@@ -342,3 +346,48 @@ def test_dry_run_writes_nothing(bench: Bench, tmp_path: Path, capsys: pytest.Cap
     out = capsys.readouterr().out
     assert all(method in out for method in (*METHODS, *REFERENCES))
     assert "6 retrievers, 6 cells" in out
+
+
+def test_what_another_process_works_on_is_left_to_it_and_waited_for(
+    bench: Bench, finished: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    names = [folder.name for folder in (finished[0] / "trainings").iterdir()]
+    taken = next(name for name in names if name.startswith("adversarial."))
+    store = Store(tmp_path).open()
+    lock = FileLock(tmp_path / "locks" / f"{taken}.lock")
+    with ThreadPoolExecutor() as pool:
+        with lock:
+            outcome = pool.submit(bench.execute, tmp_path)
+            while len(list(store.trainings())) < len(names) - 1 and not outcome.done():
+                time.sleep(0.05)
+            assert taken not in {entry.folder.name for entry in store.trainings()}
+            assert not outcome.done()
+        assert outcome.result().failed == 0
+    assert (tmp_path / "leaderboard.csv").read_bytes() == (finished[0] / "leaderboard.csv").read_bytes()
+
+
+def test_interrupted_training_goes_on_from_its_checkpoint(
+    bench: Bench, finished: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed once at the second step of each training, with a checkpoint after every step."""
+    monkeypatch.setattr("bench.checkpoint.Checkpoint.due", True)
+    killed: set[str] = set()
+    write = Checkpoint.save
+
+    def dies_once(self: Checkpoint, *arguments: Any) -> None:
+        write(self, *arguments)
+        if self.path.parent.name not in killed:
+            killed.add(self.path.parent.name)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.checkpoint.Checkpoint.save", dies_once)
+    for _ in METHODS:
+        with pytest.raises(KeyboardInterrupt):
+            bench.execute(tmp_path)
+    assert bench.execute(tmp_path).failed == 0
+    assert (tmp_path / "leaderboard.csv").read_bytes() == (finished[0] / "leaderboard.csv").read_bytes()
+    for name in killed:
+        folder = tmp_path / "trainings" / name
+        steps = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
+        assert steps == [1, 2]
+        assert not (folder / "checkpoint.safetensors").exists()
