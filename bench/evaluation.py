@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,7 @@ from bench.data import TestCollection
 from bench.encoders import Encoder
 from bench.fingerprint import digest, digest_texts, library_versions
 from bench.retrieval import Ids, Run, search
-from bench.retriever import Retriever
-
-OnTexts = Callable[[int], None]
-"""Called with the number of texts that were just encoded."""
+from bench.retriever import OnBatch, Retriever
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class EmbeddingCache:
 
     folder: Path
 
-    def documents(self, encoder: Encoder, texts: Sequence[str], on_texts: OnTexts) -> tuple[np.ndarray, bool]:
+    def documents(self, encoder: Encoder, texts: Sequence[str], on_texts: OnBatch) -> tuple[np.ndarray, bool]:
         """Embeddings, (n, dim) float32, and whether they were there already."""
         key = digest(
             {
@@ -60,7 +57,7 @@ def evaluate(
     *,
     oracle: bool,
     cache: EmbeddingCache,
-    on_texts: OnTexts = lambda count: None,
+    on_texts: OnBatch = lambda count: None,
 ) -> Evaluation:
     """The run of a retriever on a test collection, by `mean` scoring.
 
@@ -78,9 +75,9 @@ def evaluate(
     if frozen:
         documents, cached = cache.documents(encoder, test.documents, on_texts)
     else:
-        documents, cached = encoder.encode(test.documents, "document", on_batch=on_texts), False
+        documents, cached = retriever.encode_documents(test.documents, on_texts), False
     documents_done = time.perf_counter()
-    vectors = retriever.query_encoder.encode(queries, "query", on_batch=on_texts)
+    vectors = retriever.encode_queries(queries, on_texts)
     queries_done = time.perf_counter()
     run = search(vectors, documents, Ids(test.query_ids, test.document_ids))
     return Evaluation(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bench.encoders import Encoder, Side, read_encoder, read_json, write_json
 from bench.errors import BenchError
+
+OnBatch = Callable[[int], None]
+"""Called with the number of texts that were just encoded."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,14 @@ class Retriever:
 
     query_encoder: Encoder
     document_encoder: Encoder
+
+    def encode_queries(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> np.ndarray:
+        """L2-normalised embeddings of queries, (n, dimension) float32."""
+        return self.query_encoder.encode(texts, "query", on_batch=on_batch)
+
+    def encode_documents(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> np.ndarray:
+        """L2-normalised embeddings of documents, (n, dimension) float32."""
+        return self.document_encoder.encode(texts, "document", on_batch=on_batch)
 
     def encoder(self, side: Side) -> Encoder:
         return self.query_encoder if side == "query" else self.document_encoder
