@@ -6,11 +6,23 @@ import gzip
 import io
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TextIO
+
+ABANDONED = 24 * 3600.0
+"""Seconds after which a temporary file belongs to nobody any more: its process was killed."""
+
+
+def sweep(folder: Path) -> None:
+    """Delete the temporary files and folders that killed processes left in a folder; there may be no such folder."""
+    for path in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _beside(path: Path) -> Path:
@@ -22,7 +34,8 @@ def _beside(path: Path) -> Path:
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file for writing that appears under its name only when the block ends without an error.
 
-    `mode` is "w" (UTF-8, "\\n" line ends on every platform) or "wb". Missing folders are made.
+    `mode` is "w" (UTF-8, "\\n" line ends on every platform) or "wb". Missing folders are made. An error of the system,
+    such as that of a full disk, names the file.
     """
     temporary = _beside(path)
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
@@ -32,6 +45,9 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from bench.atomic import atomic_write
 from bench.budget import Spent
+from bench.errors import CellFailed
 
 if TYPE_CHECKING:
     from bench.method import TrainedMethod
@@ -53,9 +54,18 @@ class Checkpoint:
         self._saved = time.monotonic()
 
     def restore(self, method: TrainedMethod, optimiser: torch.optim.Optimizer) -> Spent:
-        """Put the state back; returns what was spent by then, nothing where there is no file."""
+        """Put the state back; returns what was spent by then, nothing where there is no file.
+
+        Raises `CellFailed` if the file is damaged.
+        """
         if not self.path.is_file():
             return Spent()
+        try:
+            return self._restore(method, optimiser)
+        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise CellFailed(f"the checkpoint {self.path} is damaged; delete it to train from the start") from error
+
+    def _restore(self, method: TrainedMethod, optimiser: torch.optim.Optimizer) -> Spent:
         with safe_open(self.path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             spent = Spent(**json.loads(file.metadata()["spent"]))

@@ -7,21 +7,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import bench
-from bench.errors import BenchError
+from bench.errors import BenchError, describe
 
-if TYPE_CHECKING:
-    from bench.request import Request
-
-DEFAULT_RESULTS = Path("results/runs")
 KINDS = ("methods", "datasets", "pairs", "encoders", "measures")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    options = make_parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = make_parser(next((word for word in arguments if not word.startswith("-")), "")).parse_args(arguments)
     try:
         return int(options.command(options))
     except BenchError as error:
@@ -33,9 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(
+            f"bench: {describe(error)}; what is finished is kept, the same command goes on from there", file=sys.stderr
+        )
+        return 1
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(chosen: str = "") -> argparse.ArgumentParser:
+    """The parser; only the command `chosen` has its options, because they import what describes them."""
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Compare training methods for cross-lingual retrieval on low-resource languages: "
@@ -44,139 +46,154 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bench {bench.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    _add_run(commands)
-    _add_ls(commands)
-    _add_leaderboard(commands)
+    for name, (add, help) in COMMANDS.items():
+        command = commands.add_parser(name, help=help)
+        if name == chosen:
+            add(command)
     return parser
 
 
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    run = commands.add_parser(
-        "run",
-        help="train methods, evaluate them, print a leaderboard",
-        description="Train each method on each pair and evaluate it on each collection. The reference rows zero-shot, "
-        "untrained and oracle join every run. What is finished already is not computed again.",
+def add_run(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Request
+
+    parser.description = (
+        "Train each method on each pair and evaluate it on each collection. The reference rows zero-shot, untrained "
+        "and oracle join every run. What is finished already is not computed again."
     )
-    text = _list_option(run)
-    text("--methods", "training methods (see bench ls methods), or path/to/file.py:Class", required=True)
-    text("--datasets", "test collections (see bench ls datasets)", default=["conlang"])
-    text("--pairs", "language pairs, query-document, such as swh-eng; default: all of the datasets", default=[])
-    text("--train", "collections to train on; default: the pair's standard mix", default=[])
-    run.add_argument("--encoder", metavar="NAME", help="teacher and student (see bench ls encoders); default: "
-                     "tiny for generated collections, else all-MiniLM-L6-v2")  # fmt: skip
-    text("--scoring", "how a document is scored: mean", default=["mean"])
-    run.add_argument("--budget", metavar="AMOUNT", default="200steps",
-                     help="per training, such as 600steps, 2Mtokens or 90seconds (default: 200steps)")  # fmt: skip
-    text("--seeds", "one training per seed (default: 0)", default=["0"])
-    text("--measures", "measures of ir-measures (default: nDCG@10 RR@10 Success@1 R@100)", default=[])
-    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
-    run.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto",
-                     help="of training (evaluation is float32); auto: bfloat16 where it is faster")  # fmt: skip
-    _add_results(run)
-    run.add_argument("--mirror", type=Path, metavar="FOLDER", default=_environment_path("BENCH_MIRROR"),
-                     help="a folder with collections, laid out owner/repository/path (or BENCH_MIRROR)")  # fmt: skip
-    run.add_argument("--offline", action="store_true", help="never download anything")
-    run.add_argument("--dry-run", action="store_true", help="print what would run and about how long it would take")
-    run.add_argument("--quiet", action="store_true", help="print the leaderboard and errors only")
-    run.set_defaults(command=run_command)
-
-
-def _add_ls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    ls = commands.add_parser("ls", help="list methods, datasets, pairs, encoders or measures")
-    ls.add_argument("kind", choices=KINDS)
-    ls.add_argument("name", nargs="?", help="say everything about one of them (datasets)")
-    ls.set_defaults(command=ls_command)
-
-
-def _add_leaderboard(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    board = commands.add_parser("leaderboard", help="write and print the leaderboard of a results folder")
-    _add_results(board)
-    _list_option(board)("--measures", "columns of the printed table; default: all that were scored", default=[])
-    board.set_defaults(command=leaderboard_command)
-
-
-def _add_results(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", type=Path, metavar="FOLDER", default=DEFAULT_RESULTS,
-                        help=f"where results are kept (default: {DEFAULT_RESULTS})")  # fmt: skip
-
-
-def _list_option(parser: argparse.ArgumentParser):  # type: ignore[no-untyped-def]
-    def add(name: str, help: str, **more: Any) -> None:
-        parser.add_argument(name, nargs="+", metavar="NAME", help=f"{help}; separated by commas or spaces", **more)
-
-    return add
-
-
-def _environment_path(variable: str) -> Path | None:
-    value = os.environ.get(variable)
-    return Path(value) if value else None
-
-
-def _items(values: Sequence[str]) -> tuple[str, ...]:
-    """`a,b c` as a, b, c, each once."""
-    return tuple(dict.fromkeys(item for value in values for item in value.replace(",", " ").split()))
-
-
-def read_request(options: argparse.Namespace) -> Request:
-    """The request of `bench run`, its values parsed. Raises `BenchError` for one that does not parse."""
-    from bench.budget import Budget
-    from bench.languages import parse_pair
-    from bench.measures import DEFAULT, parse_measures
-    from bench.request import RUN_DEPTH, Request
-
-    for option in ("methods", "datasets", "scoring"):
-        if not _items(getattr(options, option)):
-            raise BenchError(f"--{option} names nothing; see bench run --help")
-    return Request(
-        methods=_items(options.methods),
-        datasets=_items(options.datasets),
-        pairs=tuple(dict.fromkeys(parse_pair(pair) for pair in _items(options.pairs))),
-        train=_items(options.train),
-        encoder=options.encoder,
-        scorings=_items(options.scoring),
-        budget=Budget.parse(options.budget),
-        seeds=_seeds(_items(options.seeds)),
-        measures=tuple(parse_measures(_items(options.measures), RUN_DEPTH)) or DEFAULT,
-        device=options.device,
-        precision=options.precision,
-        results=options.results,
+    parser.epilog = (
+        "Lists are separated by commas or spaces. Every option can also be given as the environment variable "
+        "BENCH_<OPTION> or as a key in the file of --config: the command line goes before the environment, that before "
+        "the file."
     )
+    add_options(parser, Request)
+    parser.add_argument("--dry-run", action="store_true", help="print what would run and about how long it would take")
+    parser.set_defaults(command=run_command)
 
 
-def _seeds(values: Sequence[str]) -> tuple[int, ...]:
-    try:
-        seeds = tuple(int(value) for value in values)
-    except ValueError:
-        raise BenchError(f"seeds '{' '.join(values)}' do not parse; write whole numbers such as 0,1,2") from None
-    if not seeds or min(seeds) < 0:
-        raise BenchError("seeds are whole numbers from 0 on, such as 0,1,2")
-    return seeds
+def add_fetch(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Fetch
+
+    parser.description = (
+        "Download what collections need and verify what is there. A download that was cut off goes on where it "
+        "stopped; a file gets its name only once it is whole and its sha256 is right."
+    )
+    parser.add_argument("names", nargs="+", metavar="NAME", help="collections or mixes (see bench ls datasets)")
+    add_options(parser, Fetch)
+    parser.set_defaults(command=fetch_command)
+
+
+def add_baseline(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Suite
+
+    parser.description = (
+        "Compute the embedded suite over several seeds and write down its values, with how far each may move. Runs in "
+        "float32 and one thread, whatever the machine."
+    )
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="where to write it, such as results/baselines/mine.json"
+    )
+    add_options(parser, Suite)
+    parser.set_defaults(command=baseline_command)
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Check
+
+    parser.description = (
+        "Compute some seeds of a baseline again. Exits 3 with a table if a value moved, in either direction, or is "
+        "missing or new."
+    )
+    parser.add_argument("file", type=Path, metavar="BASELINE", help="a file that bench baseline wrote")
+    add_options(parser, Check)
+    parser.set_defaults(command=check_command)
+
+
+def add_ls(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Cards
+
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("name", nargs="?", help="say everything about one of them (datasets)")
+    add_options(parser, Cards)
+    parser.set_defaults(command=ls_command)
+
+
+def add_leaderboard(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Leaderboard
+
+    add_options(parser, Leaderboard)
+    parser.set_defaults(command=leaderboard_command)
+
+
+COMMANDS = {
+    "run": (add_run, "train methods, evaluate them, print a leaderboard"),
+    "fetch": (add_fetch, "download collections and verify them"),
+    "baseline": (add_baseline, "write down what the embedded suite gives, for bench check"),
+    "check": (add_check, "compute a baseline again and tell what moved"),
+    "ls": (add_ls, "list methods, datasets, pairs, encoders or measures"),
+    "leaderboard": (add_leaderboard, "write and print the leaderboard of a results folder"),
+}
 
 
 def run_command(options: argparse.Namespace) -> int:
     from bench.cards import load_cards
-    from bench.files import Resolver
-    from bench.request import check
+    from bench.offline import forbid_network
+    from bench.options import check_environment, read_options
+    from bench.request import Request, check
 
-    request = read_request(options)
-    cards = load_cards()
+    check_environment(Request)
+    request = read_options(Request, options)
+    cards = load_cards(request.cards)
     check(request, cards)
-    resolver = Resolver(mirror=options.mirror, offline=options.offline)
+    if request.offline:
+        forbid_network()
 
     from bench.commands import dry_run, run
 
-    if options.dry_run:
-        return dry_run(request, cards, resolver)
-    return run(request, cards, resolver, quiet=options.quiet)
+    return dry_run(request, cards) if options.dry_run else run(request, cards)
+
+
+def fetch_command(options: argparse.Namespace) -> int:
+    from bench.commands import fetch
+    from bench.options import read_options
+    from bench.request import Fetch
+
+    return fetch(options.names, read_options(Fetch, options))
+
+
+def baseline_command(options: argparse.Namespace) -> int:
+    from bench.commands import baseline
+    from bench.options import read_options
+    from bench.request import Suite
+
+    return baseline(options.file, read_options(Suite, options, environment=False))
+
+
+def check_command(options: argparse.Namespace) -> int:
+    from bench.commands import check
+    from bench.options import read_options
+    from bench.request import Check
+
+    return check(options.file, read_options(Check, options, environment=False))
 
 
 def ls_command(options: argparse.Namespace) -> int:
     from bench.commands import ls
+    from bench.options import read_options
+    from bench.request import Cards
 
-    return ls(options.kind, options.name)
+    return ls(options.kind, options.name, read_options(Cards, options).cards)
 
 
 def leaderboard_command(options: argparse.Namespace) -> int:
     from bench.commands import leaderboard
+    from bench.options import read_options
+    from bench.request import Leaderboard
 
-    return leaderboard(options.results, _items(options.measures))
+    given = read_options(Leaderboard, options)
+    return leaderboard(given.results, given.measures)

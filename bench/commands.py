@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.cards import Card, get_card, load_cards
+from bench.errors import BenchError
 from bench.files import Resolver
 from bench.progress import Display
-from bench.request import Request
+from bench.request import Check, Fetch, Request, Suite
 from bench.store import Store
 from bench.tables import print_table
 
 
-def run(request: Request, cards: Mapping[str, Card], resolver: Resolver, *, quiet: bool = False) -> int:
-    """Run a comparison, write its leaderboards and print the tables of this call's cells; returns the exit code."""
-    display = Display(quiet=quiet)
+def run(request: Request, cards: Mapping[str, Card]) -> int:
+    """Run a comparison, print the tables of this call's cells and write its leaderboards; returns the exit code."""
+    display = Display(quiet=request.quiet)
+    resolver = Resolver(request.mirror, offline=request.offline, display=display)
     display.say("loading ...")
-    _prepare_libraries(resolver)
+    prepare_libraries(offline=request.offline, threads=request.threads)
     from bench.execute import Executor
     from bench.leaderboard import cost_frame, print_tables, tables, wide_frame, write_leaderboards
     from bench.materials import Materials
@@ -29,11 +32,10 @@ def run(request: Request, cards: Mapping[str, Card], resolver: Resolver, *, quie
     for note in plan.notes:
         display.say(note)
     materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display)
-    outcome = Executor(materials, request.measures, store, display).run(plan)
+    outcome = Executor(materials, request, store, display).run(plan)
     if outcome.cells:
-        files = write_leaderboards(store)
         print_tables(tables(wide_frame(outcome.cells), cost_frame(store, outcome.cells), request.measures))
-        display.say(f"written: {', '.join(str(file) for file in files)}")
+        display.say(f"written: {', '.join(str(file) for file in write_leaderboards(store))}")
     outcome_line = display.warn if outcome.failed else display.say
     if outcome.computed == 0 and not outcome.failed:
         display.say(f"nothing to compute: all {outcome.reused} cells are finished already in {store.root}")
@@ -43,13 +45,13 @@ def run(request: Request, cards: Mapping[str, Card], resolver: Resolver, *, quie
     return outcome.exit_code
 
 
-def dry_run(request: Request, cards: Mapping[str, Card], resolver: Resolver) -> int:
+def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
     """Print the cells that would run and an estimate of their cost; trains and writes nothing."""
-    _prepare_libraries(resolver)
+    prepare_libraries(offline=request.offline, threads=request.threads)
     from bench.estimate import estimate_cells
     from bench.plan import make_plan
 
-    plan = make_plan(request, cards, resolver)
+    plan = make_plan(request, cards, Resolver(request.mirror, offline=request.offline, display=Display()))
     rows, total = estimate_cells(plan, Store(request.results))
     columns = ["training", "budget", "trains on", "collection", "queries", "documents", "about"]
     print_table(columns, rows, right=("queries", "documents", "about"))
@@ -58,6 +60,61 @@ def dry_run(request: Request, cards: Mapping[str, Card], resolver: Resolver) -> 
     cells = sum(len(cells) for cells in plan.cells.values())
     print(f"{len(plan.cells)} retrievers, {cells} cells, {total}")
     return 0
+
+
+def fetch(names: Sequence[str], options: Fetch) -> int:
+    """Download or verify the files of collections; returns the exit code."""
+    from bench import fetch
+
+    display = Display(quiet=options.quiet)
+    resolver = Resolver(options.mirror, offline=options.offline, display=display)
+    return fetch.fetch(names, options.pairs, load_cards(options.cards), resolver, display)
+
+
+def baseline(path: Path, suite: Suite) -> int:
+    """Compute a suite and write its baseline; returns the exit code."""
+    from bench import registry
+
+    prepare_libraries(offline=True, threads=1)
+    from bench.gate import make_baseline
+
+    suite = suite.model_copy(update={"methods": suite.methods or tuple(registry.methods())})
+    if suite.checked > len(suite.seeds) or len(suite.seeds) < 5:
+        raise BenchError("a baseline needs at least 5 seeds, and as many as a check computes again")
+    for method in suite.methods:
+        registry.find_method(registry.parse_spec(method).name)
+    with tempfile.TemporaryDirectory(prefix="bench-baseline-") as folder:
+        made = make_baseline(suite, load_cards(), Path(folder), Display())
+    made.write(path)
+    print(f"written: {path}, {len(made.values)} values over {len(suite.seeds)} seeds")
+    return 0
+
+
+def check(path: Path, options: Check) -> int:
+    """Compute a baseline's values again and print what moved; returns the exit code."""
+    prepare_libraries(offline=True, threads=1)
+    from bench.gate import COLUMNS, Baseline, compare, compute
+    from bench.provenance import provenance
+
+    expected = Baseline.read(path)
+    expected = expected.of(options.methods) if options.methods else expected
+    display, suite = Display(quiet=options.quiet), expected.suite
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as scratch:
+        folder = options.keep or Path(scratch)
+        cards = load_cards()
+        found = [compute(suite, seed, cards, folder, display) for seed in suite.seeds[: suite.checked]]
+    changes = compare(expected, found)
+    libraries = provenance()["libraries"]
+    for name, version in expected.made_by["libraries"].items():
+        if libraries.get(name) != version:
+            display.say(f"{name} is {libraries.get(name)}; the baseline was made with {version}")
+    if not changes:
+        display.say(f"{len(expected.values)} values are where {path} has them")
+        return 0
+    print_table(COLUMNS, [change.row for change in changes], right=COLUMNS[2:6])
+    cells = dict.fromkeys(change.key[0] for change in changes)
+    print(f"{len(changes)} of {len(expected.values)} values moved, in: {', '.join(cells)}")
+    return 3
 
 
 def leaderboard(results: Path, measures: Sequence[str]) -> int:
@@ -83,12 +140,11 @@ def leaderboard(results: Path, measures: Sequence[str]) -> int:
     return 0
 
 
-def ls(kind: str, name: str | None) -> int:
+def ls(kind: str, name: str | None, folder: Path | None = None) -> int:
     """List one kind of thing, or say everything about one of them."""
-    from bench.errors import BenchError
     from bench.listing import describe_dataset, listing
 
-    cards = load_cards()
+    cards = load_cards(folder)
     if name is None:
         columns, rows = listing(kind, cards)
         print_table(columns, rows)
@@ -105,8 +161,14 @@ def ls(kind: str, name: str | None) -> int:
     return 0
 
 
-def _prepare_libraries(resolver: Resolver) -> None:
-    """Settings that libraries read when they are imported."""
+def prepare_libraries(*, offline: bool, threads: int | None) -> None:
+    """Settings that libraries read when they are imported, and the number of threads."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    if resolver.offline:
+    if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
+    if threads is not None:
+        import faiss
+        import torch
+
+        torch.set_num_threads(threads)
+        faiss.omp_set_num_threads(threads)

@@ -16,11 +16,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from bench.errors import BenchError
+from bench.errors import BenchError, describe
 from bench.fingerprint import digest, digest_bytes
 
 Side = Literal["query", "document"]
@@ -224,8 +225,8 @@ def read_json(path: Path) -> Any:
 def read_encoder(folder: Path, name: str) -> Encoder:
     """Load a local folder: sentence-transformers' settings are honoured, a bare transformer is mean-pooled.
 
-    Raises `BenchError` when the folder lacks a fast tokenizer or safetensors weights, or needs a module
-    beyond transformer, pooling and normalisation.
+    Raises `BenchError` when the folder lacks a fast tokenizer or safetensors weights, when they are damaged, or when it
+    needs a module beyond transformer, pooling and normalisation.
     """
     if not (folder / "config.json").exists():
         raise BenchError(f"encoder '{name}': {folder} has no config.json; give a Hugging Face model folder")
@@ -237,8 +238,11 @@ def read_encoder(folder: Path, name: str) -> Encoder:
     unsupported = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
     if unsupported:
         raise BenchError(f"encoder '{name}' needs the module {unsupported[0]}, which is not supported")
-    tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
-    transformer = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
+        transformer = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise BenchError(f"encoder '{name}': {folder} cannot be read: {describe(error)}") from error
     # No pooling mode uses BERT's pooler, and where a checkpoint lacks it, it would be drawn at random.
     if getattr(transformer, "pooler", None) is not None:
         transformer.pooler = None

@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+OUT_OF_MEMORY = ("OutOfMemoryError(", "DefaultCPUAllocator")
+"""What torch's errors say when a GPU or a processor has no memory left."""
+
 
 class BenchError(Exception):
     """Bad usage or bad input; its text is one line that names the cause and the cure."""
@@ -22,10 +25,27 @@ class CellFailed(BenchError):
     exit_code = 1
 
 
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> list[str]:
+    """The one or two known names that look most like `name`."""
+    return difflib.get_close_matches(name, sorted(known), n=2, cutoff=cutoff)
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> BenchError:
     """The error for a name nobody knows, with the nearest known names as a suggestion."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    near = nearest(name, known)
     if near:
         return BenchError(f"unknown {kind} '{name}'; did you mean {' or '.join(near)}?")
-    return BenchError(f"unknown {kind} '{name}'; known: {', '.join(known)}")
+    return BenchError(f"unknown {kind} '{name}'; known: {', '.join(known) or 'none'}")
+
+
+def describe(error: BaseException) -> str:
+    """One line about an error: its own words where they are meant for users, else with what kind of error it is."""
+    if isinstance(error, BenchError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(sign in repr(error) for sign in OUT_OF_MEMORY):
+        return "out of memory; a training needs less with a smaller batch, such as --set recipe.batch_size=16"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

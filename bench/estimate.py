@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import mean
 
 from bench.budget import Budget
-from bench.models import KNOWN
+from bench.models import known_encoder
 from bench.plan import Cell, Plan, Training
 from bench.store import Store
 
@@ -45,8 +45,8 @@ def training_cost(training: Training, seconds_per_step: dict[tuple[str, str], fl
         return 0.0
     if budget.unit == "seconds":
         return float(budget.amount)
-    stated = KNOWN[training.encoder].step_seconds if training.encoder in KNOWN else None
-    per_step = seconds_per_step.get((training.entry.name, training.encoder), stated)
+    known = known_encoder(training.encoder)
+    per_step = seconds_per_step.get((training.entry.name, training.encoder), known.step_seconds if known else None)
     if per_step is None:
         return None
     steps = budget.amount if budget.unit == "steps" else budget.amount / TOKENS_PER_STEP
@@ -59,7 +59,7 @@ TOKENS_PER_STEP = 1_800
 
 def encoding_cost(cell: Cell, encoded: set[tuple[str, ...]]) -> float | None:
     """Seconds to encode a cell's texts; `encoded` remembers the corpora that a frozen teacher has encoded already."""
-    known = KNOWN.get(cell.training.encoder)
+    known = known_encoder(cell.training.encoder)
     if known is None:
         return None
     texts = len(cell.test.queries)

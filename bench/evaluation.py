@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from bench.atomic import atomic_write
 from bench.data import TestCollection
-from bench.encoders import Encoder
-from bench.fingerprint import digest, digest_texts, library_versions
+from bench.embeddings import cache_folder, encode_in_shards
 from bench.retrieval import Ids, Run, search
 from bench.retriever import OnBatch, Retriever
 
@@ -26,43 +21,20 @@ class Evaluation:
     documents_cached: bool
 
 
-@dataclass(frozen=True)
-class EmbeddingCache:
-    """Document embeddings of frozen encoders, kept by content: which encoder, which texts, which libraries."""
-
-    folder: Path
-
-    def documents(self, encoder: Encoder, texts: Sequence[str], on_texts: OnBatch) -> tuple[np.ndarray, bool]:
-        """Embeddings, (n, dim) float32, and whether they were there already."""
-        key = digest(
-            {
-                "encoder": encoder.fingerprint(),
-                "texts": digest_texts(texts),
-                "libraries": library_versions("torch", "transformers", "tokenizers", "numpy"),
-                "device": encoder.device.type,
-            }
-        )
-        path = self.folder / f"{key}.npy"
-        if path.is_file():
-            return np.load(path, allow_pickle=False), True
-        vectors = encoder.encode(texts, "document", on_batch=on_texts)
-        with atomic_write(path, "wb") as file:
-            np.save(file, vectors, allow_pickle=False)
-        return vectors, False
-
-
 def evaluate(
     retriever: Retriever,
     test: TestCollection,
     *,
     oracle: bool,
-    cache: EmbeddingCache,
+    cache: Path,
+    scratch: Path,
     on_texts: OnBatch = lambda count: None,
 ) -> Evaluation:
     """The run of a retriever on a test collection, by `mean` scoring.
 
-    Documents of an encoder that does not train are taken from `cache`. Raises `BenchError` if an embedding is not a
-    number.
+    Embeddings are written as they are made: those of documents by an encoder that does not train to the folder `cache`,
+    where every later cell finds them; the others to `scratch`, where the same cell finds them if it dies and is run
+    again. Raises `BenchError` if an embedding is not a number.
     """
     queries = test.queries
     if oracle:
@@ -71,13 +43,11 @@ def evaluate(
         queries = test.oracle_queries
     encoder = retriever.document_encoder
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
+    folder = cache_folder(cache, encoder, test.documents) if frozen else scratch / "documents"
     started = time.perf_counter()
-    if frozen:
-        documents, cached = cache.documents(encoder, test.documents, on_texts)
-    else:
-        documents, cached = retriever.encode_documents(test.documents, on_texts), False
+    documents, cached = encode_in_shards(retriever.encode_documents, test.documents, folder, on_texts)
     documents_done = time.perf_counter()
-    vectors = retriever.encode_queries(queries, on_texts)
+    vectors, _ = encode_in_shards(retriever.encode_queries, queries, scratch / "queries", on_texts)
     queries_done = time.perf_counter()
     run = search(vectors, documents, Ids(test.query_ids, test.document_ids))
     return Evaluation(

@@ -13,10 +13,12 @@ from typing import Any
 from filelock import Timeout
 
 from bench import measures
-from bench.budget import Budget
+from bench.budget import Budget, Spent
 from bench.checkpoint import Checkpoint
-from bench.errors import BenchError
-from bench.evaluation import EmbeddingCache, evaluate
+from bench.configuration import keep_configuration
+from bench.encoders import Encoder
+from bench.errors import BenchError, CellFailed, describe
+from bench.evaluation import evaluate
 from bench.files import default_cache
 from bench.fingerprint import digest
 from bench.materials import Materials, cell_inputs
@@ -24,9 +26,11 @@ from bench.method import Task
 from bench.plan import Cell, Plan, Training
 from bench.progress import Display
 from bench.provenance import PeakMemory, provenance
+from bench.request import Request
 from bench.retrieval import read_run, write_run
 from bench.retriever import Retriever
-from bench.store import CHECKPOINT, FAILURE, LOG, Entry, Store
+from bench.store import CHECKPOINT, EMBEDDINGS, FAILURE, LOG, Entry, Store
+from bench.watchdog import watchdog
 
 
 @dataclass
@@ -52,9 +56,10 @@ class Executor:
     """Runs the trainings and cells of a plan one after another, in one results folder."""
 
     materials: Materials
-    measures: tuple[str, ...]
+    request: Request
     store: Store
     display: Display
+    cache: Path = field(default_factory=default_cache)
 
     def run(self, plan: Plan) -> Outcome:
         """Finish every cell that can be finished; one that fails is recorded in its folder, and the others go on.
@@ -62,6 +67,7 @@ class Executor:
         Raises `BenchError` only for what would stop them all.
         """
         outcome = Outcome()
+        self.configuration = keep_configuration(self.store, self.request, plan)
         _ = self.materials.teacher  # without it there is nothing to do, so let its absence stop everything
         numbers = {training: number for number, training in enumerate(plan.cells, start=1)}
         left = deque(plan.cells.items())
@@ -76,6 +82,9 @@ class Executor:
             except Timeout:
                 left.append((training, cells))
                 passed_over += 1
+            except OSError as error:  # not even a lock could be written, or a failure recorded
+                self.display.warn(f"{self.counter} FAILED {training.label}: {describe(error)}")
+                outcome.failed += len(cells)
         return outcome
 
     def _run_training(self, training: Training, cells: list[Cell], outcome: Outcome, *, patient: bool) -> None:
@@ -99,7 +108,19 @@ class Executor:
         self, training: Training, inputs: dict[str, Any], entry: Entry, entries: dict[Cell, Entry], outcome: Outcome
     ) -> None:
         cells = list(entries)
+        if self.request.overwrite == "always":
+            for old in (*entries.values(), entry):
+                old.discard()
+        for found in (*entries.values(), entry):
+            if found.finished:
+                found.tidy()  # what a process left that was killed right after it finished
         missing = [cell for cell in cells if not entries[cell].finished]
+        if self.request.overwrite == "never":
+            given_up = missing if entry.failed else [cell for cell in missing if entries[cell].failed]
+            for cell in given_up:
+                self.display.warn(f"{self.counter} FAILED before: {cell.label}; --overwrite failed tries it again")
+            outcome.failed += len(given_up)
+            cells, missing = ([cell for cell in group if cell not in given_up] for group in (cells, missing))
         retriever: Retriever | None = None
         if missing and not entry.finished:
             try:
@@ -125,10 +146,8 @@ class Executor:
 
     def _failed(self, label: str, entry: Entry, error: Exception) -> None:
         """One line on the screen; the traceback of the error being handled goes to the entry's folder."""
-        kind = "" if isinstance(error, BenchError) else f"{type(error).__name__}: "
-        reason = str(error).split("\n")[0]
-        self.display.warn(f"{self.counter} FAILED {label}: {kind}{reason} ({entry.folder / FAILURE})")
-        entry.fail(traceback.format_exc())
+        where = f" ({entry.folder / FAILURE})" if entry.fail(traceback.format_exc()) else ""
+        self.display.warn(f"{self.counter} FAILED {label}: {describe(error)}{where}")
 
     def _train(self, training: Training, entry: Entry, inputs: dict[str, Any]) -> Retriever:
         folder = entry.begin()
@@ -139,20 +158,32 @@ class Executor:
         with (
             (folder / LOG).open("a", encoding="utf-8", buffering=1) as log,
             self.display.stage(f"{self.counter} {training.label}: training", budget.amount, budget.unit) as stage,
+            watchdog(self.request.patience) as alive,
         ):
+            teacher = self.materials.teacher.copy()  # so that a method which trains it harms nobody but itself
+            reached, memory, started = Spent(), PeakMemory(self.materials.device.type), time.perf_counter()
 
             def on_step(record: dict[str, Any]) -> None:
+                nonlocal reached
+                if reached.share(budget) == 1:
+                    raise CellFailed(f"it goes on although its budget of {budget} is spent, so it was stopped")
+                # Seconds with leeway, for what a method does besides its steps.
+                seconds = (time.perf_counter() - started - self.request.patience) / 2
+                reached = Spent(record["step"], record.get("tokens", 0), seconds)
+                alive()
                 log.write(json.dumps(record) + "\n")
                 stage.update(record["share"] * budget.amount, f"step {record['step']:,}, loss {record['loss']:.4f}")
 
             def on_resume(steps: int) -> None:
-                keep_lines(folder / LOG, steps)
+                nonlocal started
+                last = keep_lines(folder / LOG, steps)
                 if steps:
+                    started -= json.loads(last)["seconds"]  # what it took until then
                     self.display.say(f"{self.counter} {training.label}: going on from step {steps:,}")
 
             task = Task(
                 data=data,
-                teacher=self.materials.teacher,
+                teacher=teacher,
                 make_student=student.copy,
                 budget=budget,
                 recipe=training.recipe,
@@ -162,7 +193,6 @@ class Executor:
                 on_resume=on_resume,
                 checkpoint=Checkpoint(folder / CHECKPOINT),
             )
-            memory, started = PeakMemory(self.materials.device.type), time.perf_counter()
             retriever = training.method(training.config).fit(task)
             seconds = time.perf_counter() - started
         retriever.save(folder / "retriever", self.materials.teacher)
@@ -183,6 +213,8 @@ class Executor:
                 "vocabulary": len(retriever.query_encoder.tokenizer),
                 "cost": cost,
                 "diagnostics": task.outcome.get("diagnostics", {}),
+                "teacher": compare_teacher(teacher, self.materials.teacher),
+                "configuration": self.configuration,
                 "provenance": provenance(),
             }
         )
@@ -196,11 +228,15 @@ class Executor:
     def _evaluate(self, cell: Cell, retriever: Retriever, entry: Entry, training: Entry) -> None:
         folder, test = entry.begin(), cell.test
         total = len(test.queries) + len(test.documents)
-        with self.display.stage(f"{self.counter} {cell.label}: encoding", total, "texts") as stage:
+        with (
+            self.display.stage(f"{self.counter} {cell.label}: encoding", total, "texts") as stage,
+            watchdog(self.request.patience) as alive,
+        ):
             done = 0
 
             def on_texts(count: int) -> None:
                 nonlocal done
+                alive()
                 done += count
                 stage.update(done)
 
@@ -208,7 +244,8 @@ class Executor:
                 retriever,
                 test,
                 oracle=cell.training.method.oracle,
-                cache=EmbeddingCache(default_cache() / "embeddings"),
+                cache=self.cache,
+                scratch=folder / EMBEDDINGS,
                 on_texts=on_texts,
             )
         write_run(folder / "run.trec.gz", evaluation.run, tag=cell.training.entry.name)
@@ -226,6 +263,7 @@ class Executor:
                 "documents": len(test.documents),
                 "cost": {f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
                 "documents_cached": evaluation.documents_cached,
+                "configuration": self.configuration,
                 "provenance": provenance(),
             }
         )
@@ -233,15 +271,28 @@ class Executor:
     def _score(self, cell: Cell, entry: Entry) -> None:
         """Add the measures that the stored run has not been scored by yet."""
         scores = entry.read_scores()
-        missing = [name for name in self.measures if name not in scores]
+        missing = [name for name in self.request.measures if name not in scores]
         if missing:
             run = read_run(entry.folder / "run.trec.gz")
             entry.write_scores({**scores, **measures.score(run, cell.test.qrels, missing)})
 
 
-def keep_lines(path: Path, count: int) -> None:
-    """Cut a log down to its first lines: those of the steps that a checkpoint holds."""
+def keep_lines(path: Path, count: int) -> str:
+    """Cut a log down to its first lines, those of the steps that a checkpoint holds; returns the last of them."""
+    line = ""
     with path.open("r+", encoding="utf-8") as file:
         for _ in range(count):
-            file.readline()
+            line = file.readline()
         file.truncate(file.tell())
+    return line
+
+
+def compare_teacher(after: Encoder, before: Encoder) -> dict[str, float]:
+    """What a training did to its copy of the teacher: `drift`, the largest change of a weight, and `trainable`, how
+    many of its parameters ask for a gradient. A frozen teacher has 0 and 0.
+    """
+    pairs = zip(after.parameters(), before.parameters(), strict=True)
+    return {
+        "drift": max(float((one.detach() - other.detach()).abs().max()) for one, other in pairs),
+        "trainable": float(sum(parameter.numel() for parameter in after.parameters() if parameter.requires_grad)),
+    }

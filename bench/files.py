@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import logging
 import os
-import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +13,15 @@ from urllib.parse import quote
 
 import platformdirs
 
+from bench import download
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.cards import Card
+    from bench.progress import Display, Stage
 
 RAW = "https://raw.githubusercontent.com"
+MIB = 1 << 20
 
 
 class MissingFile(BenchError):
@@ -38,13 +40,19 @@ class Resolver:
 
     `mirror` is a folder laid out `<owner>/<repo>/<path>`. `cache` has the commit as one more level
     (`<owner>/<repo>/<commit>/<path>`), so that two versions of a card never share a file; None means
-    `default_cache()`. With `offline`, no socket is ever opened.
+    `default_cache()`. With `offline`, no socket is ever opened. `display` is told what is downloaded, and
+    the licence of each collection before its first file is; without one, all of it is silent.
     """
 
     mirror: Path | None = None
     cache: Path | None = None
     offline: bool = False
+    display: Display | None = field(default=None, repr=False, compare=False)
     _verified: set[Path] = field(default_factory=set, repr=False, compare=False)
+    _announced: set[str] = field(default_factory=set, repr=False, compare=False)
+    """The names of the cards whose licence the user was told."""
+    _unreachable: set[str] = field(default_factory=set, repr=False, compare=False)
+    """Hosts that failed until the download gave up; until one succeeds, they get one attempt per file."""
 
     def __post_init__(self) -> None:
         if self.mirror is not None and not self.mirror.is_dir():
@@ -58,7 +66,7 @@ class Resolver:
         """The local path of one of the card's files, downloaded if need be.
 
         Raises MissingFile if it is not at hand and cannot or may not be downloaded, BenchError if its
-        bytes are not those that the card states.
+        bytes are not those that the card states, OSError if it cannot be written to the cache.
         """
         places = self._places(card, relative)
         for place in places:
@@ -70,7 +78,8 @@ class Resolver:
                 f"{card.name}: {relative} is missing; looked for {looked}; "
                 "run once without --offline, or give a folder that has it with --mirror"
             )
-        return self._download(places[-1], card, relative)
+        self._download(places[-1], card, relative)
+        return self._verify(places[-1], card, relative)
 
     def _places(self, card: Card, relative: str) -> list[Path]:
         """Where the file may lie, in order of preference; the last is in the cache."""
@@ -88,24 +97,59 @@ class Resolver:
             self._verified.add(path)
         return path
 
-    def _download(self, target: Path, card: Card, relative: str) -> Path:
-        # Imported here because it takes longer than all else in this module and is rarely needed.
-        import pooch  # type: ignore[import-untyped]
-
-        pooch.get_logger().setLevel(logging.WARNING)
+    def _download(self, target: Path, card: Card, relative: str) -> None:
+        self._announce(card)
+        limits = download.LIMITS._replace(attempts=1) if RAW in self._unreachable else download.LIMITS
         url = f"{RAW}/{card.repository}/{card.commit}/{quote(relative)}"
-        progress = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
-        downloader = pooch.HTTPDownloader(progressbar=progress)
+        mirror = "give a folder that has it with --mirror"
         try:
-            # pooch downloads to a temporary file beside the target, verifies it and only then renames it.
-            pooch.retrieve(url, f"sha256:{card.sha256[relative]}", target.name, target.parent, downloader=downloader)
-        except OSError as error:  # the base of all that requests raises, too
-            reason = " ".join(str(error).split())
-            raise MissingFile(f"{card.name}: cannot download {url}: {reason}") from error
-        except ValueError as error:
-            raise BenchError(f"{card.name}: {url} is not the file of the card: its sha256 differs") from error
-        self._verified.add(target)
-        return target
+            with _shown(self.display, f"{card.name}: {target.name}") as (on_bytes, on_wait):
+                download.download(url, target, card.sha256[relative], on_bytes, on_wait=on_wait, limits=limits)
+        except download.CannotDownload as error:
+            if error.gave_up:
+                self._unreachable.add(RAW)
+            cure = f"run again later to go on, or {mirror}" if error.gave_up else mirror
+            raise MissingFile(f"{card.name}: {error}; {cure}") from error
+        except download.OtherBytes as error:
+            raise BenchError(f"{card.name}: {error}; {mirror}") from error
+        self._unreachable.discard(RAW)
+
+    def _announce(self, card: Card) -> None:
+        """Tell the user, once, under which licence the files of the card are about to be downloaded."""
+        if self.display is None or card.name in self._announced:
+            return
+        self._announced.add(card.name)
+        licence = f"licence: {' '.join(card.licence.split())}"
+        if card.non_commercial:
+            self.display.warn(f"{card.name}: NON-COMMERCIAL use only; {licence}")
+        else:
+            self.display.say(f"{card.name}: {licence}")
+
+
+@contextmanager
+def _shown(display: Display | None, label: str) -> Iterator[tuple[download.OnBytes, download.OnWait]]:
+    """What tells a download's progress, in MiB, and its waits to the display, if there is one."""
+    stage: Stage | None = None
+    told = False
+
+    def on_bytes(done: int, total: int | None) -> None:
+        nonlocal stage, told
+        if display is None:
+            return
+        if stage is None and total is not None:
+            stage = stack.enter_context(display.stage(label, total / MIB, "MiB"))
+        if stage is not None:
+            stage.update(done / MIB)
+        elif not told:
+            told = True
+            display.say(f"{label}: downloading; the server does not tell its size")
+
+    def on_wait(reason: str, seconds: float) -> None:
+        if display is not None:
+            display.say(f"{label}: {reason}; trying again in {seconds:.0f} s")
+
+    with ExitStack() as stack:
+        yield on_bytes, on_wait
 
 
 def sha256_of(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,16 +60,26 @@ KNOWN = {
 }
 
 
+TINY = re.compile(r"tiny(?:-(\d+))?")
+"""`tiny` is `tiny-0`; `tiny-1` and so on are the same encoder trained from other seeds."""
+
+
+def known_encoder(name: str) -> KnownEncoder | None:
+    """What is known of an encoder by its name."""
+    return KNOWN.get("tiny" if TINY.fullmatch(name) else name)
+
+
 def default_recipe(encoder: str) -> Recipe:
     """The recipe for students of an encoder: the defaults, but for what a known encoder says otherwise."""
     from bench.recipe import Recipe
 
-    return Recipe(**dict(KNOWN[encoder].recipe) if encoder in KNOWN else {})
+    known = known_encoder(encoder)
+    return Recipe(**dict(known.recipe) if known else {})
 
 
 def check_encoder(name: str) -> None:
     """Raise `BenchError` if `name` is no known name, no folder and no hub id; imports and opens nothing."""
-    if name in KNOWN or Path(name).is_dir():
+    if known_encoder(name) or Path(name).is_dir():
         return
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return
@@ -84,10 +95,10 @@ def load_teacher(
 ) -> Encoder:
     """The frozen encoder of that name on `device`. Raises `BenchError` if it cannot be had."""
     check_encoder(name)
-    if name == "tiny":
+    if tiny := TINY.fullmatch(name):
         from bench.tiny import tiny_encoder
 
-        return tiny_encoder(default_cache(), on_step).to(device).freeze()
+        return tiny_encoder(default_cache(), int(tiny[1] or 0), on_step).to(device).freeze()
     from bench.encoders import read_encoder
 
     return read_encoder(_folder(name, offline), name).to(device).freeze()

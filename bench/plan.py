@@ -15,6 +15,7 @@ from bench.errors import BenchError
 from bench.files import Resolver
 from bench.loading import default_mix, load_test
 from bench.models import default_recipe
+from bench.options import read_config
 from bench.recipe import Recipe
 from bench.registry import MethodEntry
 from bench.request import Request, offered_pairs
@@ -42,7 +43,7 @@ class Training:
         """The columns that name this training in a leaderboard."""
         return {
             "method": self.entry.name,
-            "config": describe_config(self.config),
+            "config": " ".join(filter(None, [describe_config(self.config), self.changed_recipe])),
             "uses": " + ".join(self.method.uses),
             "pair": str(self.pair),
             "train": " + ".join(self.train),
@@ -50,6 +51,13 @@ class Training:
             "budget": "" if self.budget is None else str(self.budget),
             "seed": "" if self.seed is None else str(self.seed),
         }
+
+    @property
+    def changed_recipe(self) -> str:
+        """What of the recipe is not the default of its encoder, as `recipe.key=value`."""
+        usual = default_recipe(self.encoder).model_dump() if self.train else self.recipe.model_dump()
+        changed = {key: value for key, value in self.recipe.model_dump().items() if value != usual[key]}
+        return " ".join(f"recipe.{key}={value}" for key, value in changed.items())
 
     @property
     def label(self) -> str:
@@ -76,6 +84,9 @@ class Plan:
     """Cells by training, in the order in which they run, and a line for each thing left out."""
 
     encoder: str
+    recipe: Recipe
+    configs: dict[str, MethodConfig]
+    """Of each method and reference row by name, without the settings that single rows have of their own."""
     cells: dict[Training, list[Cell]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -83,7 +94,9 @@ class Plan:
 def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -> Plan:
     """Load the test collections and lay out the cells. Raises `BenchError` for what cannot be planned at all."""
     encoder = request.encoder or default_encoder([cards[name] for name in request.datasets])
-    plan = Plan(encoder)
+    rows = _rows(request)
+    recipe = read_config(Recipe, {**default_recipe(encoder).model_dump(), **request.recipe}, "recipe")
+    plan = Plan(encoder, recipe, {row.entry.name: row.base for row in rows})
     offered = offered_pairs(request, cards)
     for pair in request.pairs:
         for name in request.datasets:
@@ -96,27 +109,23 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
         for name in request.datasets
         if pair in offered[name]
     }
-    asked = [registry.find_method(name) for name in request.methods]
-    classes = {entry: entry.load() for entry in _with_references(asked)}
     runnable = 0
     for pair in pairs:
         mix, why_not = _training_mix(request.train, pair, cards)
-        for entry, method in classes.items():
+        for row in rows:
+            name, method = row.entry.name, row.method
             if "data" in method.depends_on and not mix:
-                plan.notes.append(f"skipped: {entry.name} on {pair}: {why_not}")
+                plan.notes.append(f"skipped: {name} on {pair}: {why_not}")
                 continue
-            runnable += entry in asked
-            for training in _trainings(request, entry, method, pair, mix, encoder):
-                for name in request.datasets:
-                    if (name, pair) not in tests:
-                        continue
-                    test = tests[name, pair]
+            runnable += row.asked
+            for training in _trainings(request, row, pair, mix, plan):
+                for test in (tests[dataset, pair] for dataset in request.datasets if (dataset, pair) in tests):
                     if method.oracle and test.oracle_queries is None:
                         plan.notes.append(
-                            f"skipped: {entry.name} on {name} {pair}: it has no translation of its queries"
+                            f"skipped: {name} on {test.name} {pair}: it has no translation of its queries"
                         )
                         continue
-                    for scoring in request.scorings:
+                    for scoring in request.scoring:
                         plan.cells.setdefault(training, []).append(Cell(training, test, scoring))
     if not runnable:
         raise BenchError(f"none of {', '.join(request.methods)} can run on {', '.join(map(str, pairs))}: {why_not}")
@@ -134,13 +143,33 @@ def describe_config(config: MethodConfig) -> str:
     return " ".join(f"{key}={value}" for key, value in config.model_dump().items() if value != defaults[key])
 
 
-def _with_references(asked: Sequence[MethodEntry]) -> list[MethodEntry]:
-    """The reference rows and the methods asked for, each once. Raises `BenchError` if two share a name."""
-    entries = {entry.name: entry for entry in registry.references().values()}
-    for entry in asked:
-        if entries.setdefault(entry.name, entry) != entry:
+@dataclass(frozen=True)
+class _Row:
+    """A method with its configuration: what the rows of a leaderboard are made by."""
+
+    entry: MethodEntry
+    method: type[Method]
+    base: MethodConfig
+    config: MethodConfig
+    asked: bool
+
+
+def _rows(request: Request) -> list[_Row]:
+    """The reference rows and the methods asked for. Raises `BenchError` if two methods share a name, and for settings
+    that a method does not have.
+    """
+    specs = [registry.parse_spec(text) for text in request.methods]
+    asked = [(registry.find_method(spec.name), dict(spec.settings), True) for spec in specs]
+    named: dict[str, MethodEntry] = {}
+    rows: dict[tuple[str, MethodConfig], _Row] = {}
+    for entry, settings, is_asked in [*((entry, {}, False) for entry in registry.references().values()), *asked]:
+        if named.setdefault(entry.name, entry) != entry:
             raise BenchError(f"two methods are called '{entry.name}'; rename one, or run them in separate calls")
-    return list(entries.values())
+        method, shared = entry.load(), request.method.get(entry.name, {})
+        base = read_config(method.Config, shared, f"method '{entry.name}'")
+        config = read_config(method.Config, {**shared, **settings}, f"method '{entry.name}'")
+        rows[entry.name, config] = _Row(entry, method, base, config, is_asked)
+    return list(rows.values())
 
 
 def _training_mix(train: tuple[str, ...], pair: Pair, cards: Mapping[str, Card]) -> tuple[tuple[str, ...], str]:
@@ -152,20 +181,18 @@ def _training_mix(train: tuple[str, ...], pair: Pair, cards: Mapping[str, Card])
         return (), str(error)
 
 
-def _trainings(
-    request: Request, entry: MethodEntry, method: type[Method], pair: Pair, mix: tuple[str, ...], encoder: str
-) -> list[Training]:
-    depends = method.depends_on
+def _trainings(request: Request, row: _Row, pair: Pair, mix: tuple[str, ...], plan: Plan) -> list[Training]:
+    depends = row.method.depends_on
     seeds: tuple[int | None, ...] = request.seeds if "seed" in depends else (None,)
     return [
         Training(
-            entry=entry,
-            method=method,
-            config=method.Config(),
+            entry=row.entry,
+            method=row.method,
+            config=row.config,
             pair=pair,
             train=mix if "data" in depends else (),
-            encoder=encoder,
-            recipe=default_recipe(encoder),
+            encoder=plan.encoder,
+            recipe=plan.recipe,
             budget=request.budget if "budget" in depends else None,
             seed=seed,
         )

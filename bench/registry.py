@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown
+from bench.options import toml_value
 
 if TYPE_CHECKING:
     from bench.method import Method
@@ -65,6 +66,24 @@ class MethodEntry:
         }
 
 
+@dataclass(frozen=True)
+class Spec:
+    """A method as it is asked for: its name, and the settings that only this row of a comparison has."""
+
+    name: str
+    settings: tuple[tuple[str, Any], ...] = ()
+
+
+def parse_spec(text: str) -> Spec:
+    """Read `optical`, `optical:epsilon=0.1:special_tokens=true` or `path/to/file.py:Class:key=value`."""
+    parts = text.split(":")
+    settings = []
+    while len(parts) > 1 and "=" in parts[-1]:
+        key, _, value = parts.pop().partition("=")
+        settings.append((key.strip(), toml_value(value.strip())))
+    return Spec(":".join(parts), tuple(reversed(settings)))
+
+
 @cache
 def methods() -> dict[str, MethodEntry]:
     """All installed methods that can be asked for by name. Raises `BenchError` when two share a name."""
@@ -77,6 +96,11 @@ def references() -> dict[str, MethodEntry]:
     return _entries(REFERENCES, reference=True)
 
 
+def known() -> dict[str, MethodEntry]:
+    """Methods and reference rows by name."""
+    return {**methods(), **references()}
+
+
 def find_method(name: str) -> MethodEntry:
     """The method of that name, or `path/to/file.py:ClassName`. Raises `BenchError` with a suggestion."""
     if ".py:" in name:
@@ -86,10 +110,9 @@ def find_method(name: str) -> MethodEntry:
         if _class_node(path, attribute) is None:
             raise BenchError(f"method '{name}': {path} defines no class {attribute}")
         return MethodEntry(attribute, str(Path(path).resolve()), attribute)
-    known = {**methods(), **references()}
-    if name not in known:
-        raise unknown("method", name, known)
-    return known[name]
+    if name not in known():
+        raise unknown("method", name, known())
+    return known()[name]
 
 
 def _entries(group: str, *, reference: bool) -> dict[str, MethodEntry]:

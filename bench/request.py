@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from bench import registry
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from bench import measures, registry
 from bench.budget import Budget
 from bench.cards import Card, get_card
 from bench.data import Pair
 from bench.errors import BenchError, unknown
+from bench.languages import parse_pair
 from bench.models import check_encoder
 
 SCORINGS = ("mean",)
@@ -18,31 +22,161 @@ RUN_DEPTH = 100
 """Documents per query that a stored run keeps; no measure may look deeper."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """A comparison, its values parsed."""
+def parser(parse: Callable[[Any], Any]) -> BeforeValidator:
+    """A pydantic validator from a function that raises `BenchError`."""
 
-    methods: tuple[str, ...]
-    datasets: tuple[str, ...]
-    pairs: tuple[Pair, ...]
-    """Empty for all pairs of the datasets."""
-    train: tuple[str, ...]
-    """Empty for each pair's standard mix."""
-    encoder: str | None
-    """None for the default of the datasets."""
-    scorings: tuple[str, ...]
-    budget: Budget
-    seeds: tuple[int, ...]
-    measures: tuple[str, ...]
-    device: str
-    precision: str
-    results: Path
+    def validate(value: Any) -> Any:
+        try:
+            return parse(value)
+        except BenchError as error:
+            raise ValueError(str(error)) from None
+
+    return BeforeValidator(validate)
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    """`a,b c`, or a list of such, as a, b, c, each once; what is no text stays as it is."""
+    values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
+    parts = (item.replace(",", " ").split() if isinstance(item, str) else [item] for item in values)
+    return tuple(dict.fromkeys(item for part in parts for item in part))
+
+
+def _pairs(value: Any) -> tuple[Pair, ...]:
+    return tuple(dict.fromkeys(pair if isinstance(pair, Pair) else parse_pair(str(pair)) for pair in _items(value)))
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    values = [str(item) for item in _items(value)]
+    if not values or not all(re.fullmatch(r"\d+", item) for item in values):
+        raise BenchError(f"seeds '{' '.join(values)}' do not parse; write whole numbers from 0 on, such as 0,1,2")
+    return tuple(dict.fromkeys(map(int, values)))
+
+
+def _measures(value: Any) -> tuple[str, ...]:
+    return tuple(measures.parse_measures(_items(value), RUN_DEPTH)) or measures.DEFAULT
+
+
+def _budget(value: Any) -> Budget:
+    return value if isinstance(value, Budget) else Budget.parse(str(value))
+
+
+def _seconds(value: Any) -> float:
+    """`90s`, `30min` or `2h` as seconds; a bare number means seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|)", str(value).strip())
+    if match is None or float(match[1]) == 0:
+        raise BenchError(f"'{value}' is no length of time; write 90s, 30min or 2h")
+    return float(match[1]) * {"s": 1, "": 1, "min": 60, "h": 3600}[match[2]]
+
+
+Names = Annotated[tuple[str, ...], parser(_items)]
+Pairs = Annotated[tuple[Pair, ...], parser(_pairs), PlainSerializer(lambda pairs: [str(pair) for pair in pairs])]
+Seeds = Annotated[tuple[int, ...], parser(_seeds)]
+Measures = Annotated[tuple[str, ...], parser(_measures)]
+BudgetText = Annotated[Budget, parser(_budget), PlainSerializer(str)]
+Seconds = Annotated[float, parser(_seconds)]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cards(_Options):
+    """Which collections there are."""
+
+    cards: Path | None = Field(None, description="a folder of your own with more cards of collections")
+
+
+class Places(Cards):
+    """Where the files of collections are looked for."""
+
+    mirror: Path | None = Field(None, description="a folder with collections, laid out owner/repository/path")
+    offline: bool = Field(False, description="open no socket, and let no library open one")
+
+
+class Results(_Options):
+    """Where results are."""
+
+    results: Path = Field(Path("results/runs"), description="where results are kept")
+
+
+class Leaderboard(Results):
+    """What `bench leaderboard` is asked for."""
+
+    measures: Names = Field((), description="columns of the printed table (default: all that were scored)")
+
+
+class Fetch(Places):
+    """What `bench fetch` is asked for."""
+
+    pairs: Pairs = Field((), description="only what these language pairs need (default: all pairs)")
+    quiet: bool = Field(False, description="print errors only")
+
+
+class Request(Results, Places):
+    """A comparison: one field per option, its value parsed."""
+
+    methods: Names = Field(
+        description="training methods (see bench ls methods), or path/to/file.py:Class; with settings of "
+        "their own as in optical:epsilon=0.1"
+    )
+    datasets: Names = Field(("conlang",), description="test collections (see bench ls datasets)")
+    pairs: Pairs = Field((), description="language pairs, query-document, as swh-eng (default: all of the datasets)")
+    train: Names = Field((), description="collections to train on (default: the pair's standard mix)")
+    encoder: str | None = Field(
+        None,
+        description="teacher and student (see bench ls encoders; default: tiny for generated collections, "
+        "else all-MiniLM-L6-v2)",
+    )
+    scoring: Names = Field(("mean",), description="how a document is scored: mean")
+    budget: BudgetText = Field(Budget(200, "steps"), description="per training, as 600steps, 2Mtokens or 90seconds")
+    seeds: Seeds = Field((0,), description="one training per seed")
+    measures: Measures = Field(measures.DEFAULT, description="measures of ir-measures")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of training (evaluation is float32); auto: bfloat16 where it is faster"
+    )
+    threads: int | None = Field(None, gt=0, description="processor threads (default: torch's choice)")
+    overwrite: Literal["never", "failed", "always"] = Field(
+        "failed", description="what to compute again: nothing, what failed before, or everything"
+    )
+    patience: Seconds = Field(
+        1800.0,
+        description="longest time without a finished step or batch before a method is given up (default: 30min)",
+    )
+    quiet: bool = Field(False, description="print the leaderboard and errors only")
+    recipe: dict[str, Any] = Field({}, description="settings of the training loop, the same for all methods")
+    method: dict[str, dict[str, Any]] = Field({}, description="settings of methods, by their names")
+
+
+class Suite(_Options):
+    """What `bench baseline` computes, and `bench check` some of its seeds again: on the embedded collection."""
+
+    methods: Names = Field((), description="methods (default: all that are installed)")
+    pairs: Pairs = Field((Pair("qaa", "eng"),), description="pairs of the embedded collection")
+    encoder: str = Field("tiny-{seed}", description="teacher and student, another one for each seed")
+    budget: BudgetText = Field(Budget(100, "steps"), description="per training")
+    measures: Measures = Field(measures.DEFAULT, description="measures of ir-measures")
+    seeds: Seeds = Field(tuple(range(10)), description="one teacher and one training of each method per seed")
+    checked: int = Field(3, gt=0, description="how many of the seeds a check computes again")
+
+
+class Check(_Options):
+    """What `bench check` is asked for."""
+
+    methods: Names = Field((), description="only these methods of the baseline (default: all)")
+    keep: Path | None = Field(None, description="a folder to keep the results in (default: none is kept)")
+    quiet: bool = Field(False, description="print only what moved")
 
 
 def check(request: Request, cards: Mapping[str, Card]) -> None:
     """Raise `BenchError` for the first name that nobody knows."""
-    for name in request.methods:
-        registry.find_method(name)
+    for option in ("methods", "datasets", "scoring"):
+        if not getattr(request, option):
+            raise BenchError(f"--{option} names nothing; see bench run --help")
+    asked = {registry.find_method(spec.name).name for spec in map(registry.parse_spec, request.methods)}
+    for name in request.method:
+        if name not in asked and name not in registry.known():
+            raise unknown("method", name, {*asked, *registry.known()})
     for name in request.datasets:
         card = get_card(name, cards)
         if "test" not in card.roles:
@@ -50,7 +184,7 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
             raise BenchError(f"dataset '{name}' has no test collection; it offers {offers}")
     for name in request.train:
         get_card(name, cards)
-    for scoring in request.scorings:
+    for scoring in request.scoring:
         if scoring not in SCORINGS:
             raise unknown("scoring", scoring, SCORINGS)
     if request.encoder is not None:

@@ -36,12 +36,13 @@ class Retriever:
         return self.query_encoder if side == "query" else self.document_encoder
 
     def save(self, folder: Path, teacher: Encoder) -> None:
-        """Write the encoders; one that is the frozen teacher itself is only named, by its fingerprint."""
+        """Write the encoders; one that is a copy of the frozen teacher is only named, by its fingerprint."""
         folder.mkdir(parents=True, exist_ok=True)
         places = {}
+        fingerprint = teacher.fingerprint()
         for side in ("query", "document"):
             encoder = self.encoder(side)
-            if encoder is teacher:
+            if encoder.fingerprint() == fingerprint:
                 places[side] = "teacher"
             elif side == "document" and encoder is self.query_encoder:
                 places[side] = "query"
@@ -50,7 +51,7 @@ class Retriever:
                 encoder.save(folder / side)
         write_json(
             folder / "retriever.json",
-            {**places, "teacher": {"name": teacher.name, "fingerprint": teacher.fingerprint()}},
+            {**places, "teacher": {"name": teacher.name, "fingerprint": fingerprint}},
         )
 
     @classmethod

@@ -12,20 +12,24 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from bench.atomic import atomic_gzip, atomic_write, open_gzip
+from bench.atomic import atomic_gzip, atomic_write, open_gzip, sweep
 from bench.errors import BenchError
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.txt"
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
+EMBEDDINGS = "embeddings"
+"""The folder of embeddings that a cell keeps until it is finished."""
+RESUMABLE = (CHECKPOINT, LOG, EMBEDDINGS)
 
 
 @dataclass(frozen=True)
@@ -40,33 +44,53 @@ class Entry:
 
     @property
     def manifest(self) -> dict[str, Any]:
+        """Raises `BenchError` if it is damaged."""
         try:
             return dict(json.loads((self.folder / MANIFEST).read_text(encoding="utf-8")))
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise BenchError(f"{self.folder / MANIFEST} is no JSON; delete the folder to compute it again") from error
 
+    @property
+    def failed(self) -> bool:
+        """Whether the last attempt failed."""
+        return not self.finished and (self.folder / FAILURE).is_file()
+
     def begin(self) -> Path:
-        """A folder to work in; what an unfinished attempt left there is dropped, but for a checkpoint and its log."""
+        """A folder to work in; of what an unfinished attempt left there only what it can be resumed from is kept."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.iterdir():
+        self._remove(path for path in self.folder.iterdir() if path.name not in RESUMABLE)
+        return self.folder
+
+    def discard(self) -> None:
+        """Forget the entry; should this be cut short, it is at least no longer finished."""
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Remove what only an unfinished entry needs, and temporary files; only its lock's holder may."""
+        self._remove([self.folder / CHECKPOINT, self.folder / EMBEDDINGS, *self.folder.glob(".*.tmp")])
+
+    @staticmethod
+    def _remove(paths: Iterable[Path]) -> None:
+        for path in paths:
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name not in (CHECKPOINT, LOG):
-                path.unlink()
-        return self.folder
+            else:
+                path.unlink(missing_ok=True)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, last of all: from now on the entry is finished."""
         with atomic_write(self.folder / MANIFEST) as file:
             json.dump(manifest, file, indent=2, ensure_ascii=False, default=str)
             file.write("\n")
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        self.tidy()
 
-    def fail(self, traceback: str) -> None:
-        """Keep the traceback of an attempt that failed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self.folder / FAILURE) as file:
+    def fail(self, traceback: str) -> bool:
+        """Keep the traceback of an attempt that failed; False if it cannot be written: it is lost, and nothing else."""
+        with suppress(OSError), atomic_write(self.folder / FAILURE) as file:
             file.write(traceback)
+            return True
+        return False
 
     def write_scores(self, scores: Mapping[str, Mapping[str, float]]) -> None:
         """Keep per-query scores: measure -> query id -> value."""
@@ -98,6 +122,7 @@ class Store:
         """Make the folder. Raises `BenchError` if it cannot be written."""
         try:
             (self.root / "locks").mkdir(parents=True, exist_ok=True)
+            sweep(self.root)
         except OSError as error:
             raise BenchError(
                 f"the results folder {self.root} cannot be made: {error.strerror}; choose another with --results"

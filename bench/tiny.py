@@ -6,6 +6,7 @@ It needs no download and less than a minute; it is a stand-in for a real English
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from bench import conlang
-from bench.atomic import atomic_folder
+from bench.atomic import atomic_folder, sweep
 from bench.budget import Budget
 from bench.data import Bitext, Pair, TrainingData
 from bench.encoders import Encoder, read_encoder
@@ -59,28 +60,42 @@ class EnglishRetrieval(TrainedMethod):
         return info_nce(queries, positives, TEMPERATURE), {}
 
 
-def tiny_encoder(cache: Path, on_step: Callable[[dict[str, Any]], None] = lambda record: None) -> Encoder:
-    """The trained tiny encoder, made once per machine and code version and kept under `cache`."""
+def tiny_encoder(
+    cache: Path, seed: int = 0, on_step: Callable[[dict[str, Any]], None] = lambda record: None
+) -> Encoder:
+    """The trained tiny encoder, made once per seed, machine and code version and kept under `cache`."""
     options = conlang.ConlangOptions()
     libraries = library_versions("torch", "transformers", "tokenizers", "numpy")
-    key = digest([code_digest("bench.tiny"), code_digest("bench.training"), options, libraries])
-    folder = cache / "encoders" / f"tiny-{key[:16]}"
+    key = digest([code_digest("bench.tiny"), code_digest("bench.training"), options, libraries, seed])
+    folder = cache / "encoders" / f"tiny-{seed}-{key[:16]}"
     if not folder.exists():
-        with atomic_folder(folder) as partial:
-            _train(options, on_step).save(partial)
+        with atomic_folder(folder) as partial, one_thread():
+            sweep(folder.parent)
+            _train(options, seed, on_step).save(partial)
     return read_encoder(folder, "tiny")
 
 
-def _train(options: conlang.ConlangOptions, on_step: Callable[[dict[str, Any]], None]) -> Encoder:
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread within the block: sums have one order, whatever else the process is set to."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(options: conlang.ConlangOptions, seed: int, on_step: Callable[[dict[str, Any]], None]) -> Encoder:
     relevance = conlang.relevance(options)
-    untrained = _untrained([*relevance.queries, *relevance.positives])
+    untrained = _untrained([*relevance.queries, *relevance.positives], seed)
     pair = Pair("eng", "eng")
     data = TrainingData(pair, Bitext((), (), ()), relevance)
-    task = Task(data, untrained, lambda: untrained, BUDGET, RECIPE, seed=0, on_step=on_step)
+    task = Task(data, untrained, lambda: untrained, BUDGET, RECIPE, seed=seed, on_step=on_step)
     return EnglishRetrieval().fit(task).query_encoder
 
 
-def _untrained(texts: list[str]) -> Encoder:
+def _untrained(texts: list[str], seed: int) -> Encoder:
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -108,6 +123,6 @@ def _untrained(texts: list[str]) -> Encoder:
         attention_probs_dropout_prob=0.0,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_generator(0, "tiny encoder").initial_seed())
+        torch.manual_seed(torch_generator(seed, "tiny encoder").initial_seed())
         transformer = BertModel(config, add_pooling_layer=False)
     return Encoder(transformer, tokenizer, name="tiny", max_length=128)

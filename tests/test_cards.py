@@ -177,7 +177,7 @@ def test_the_folder_of_cards_is_no_package() -> None:
 def test_reading_cards_imports_nothing_heavy() -> None:
     code = (
         "import sys, bench.loading as l; l.load_cards(); "
-        "print([m for m in ('torch', 'numpy', 'pandas', 'pooch', 'requests') if m in sys.modules])"
+        "print([m for m in ('torch', 'numpy', 'pandas', 'requests') if m in sys.modules])"
     )
     spec = importlib.util.find_spec("bench")
     assert spec is not None and spec.origin is not None

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.data import TestCollection
-from bench.encoders import Encoder
-from bench.evaluation import EmbeddingCache, evaluate
+from bench.encoders import Encoder, Side
+from bench.evaluation import Evaluation, evaluate
 from bench.retriever import Retriever
 
 BuildEncoder = Callable[..., Encoder]
 
 
+Evaluate = Callable[..., Evaluation]
+
+
 @pytest.fixture
-def cache(tmp_path: Path) -> EmbeddingCache:
-    return EmbeddingCache(tmp_path / "embeddings")
+def evaluated(collection: TestCollection, tmp_path: Path) -> Evaluate:
+    """`evaluate` on the collection; each call is another cell, and all share a cache."""
+    numbers = itertools.count()
+
+    def run(retriever: Retriever, test: TestCollection = collection, **more: Any) -> Evaluation:
+        folders = {"cache": tmp_path / "cache", "scratch": tmp_path / f"scratch{next(numbers)}"}
+        return evaluate(retriever, test, **{"oracle": False, **folders, **more})
+
+    return run
 
 
-def best(evaluation: object) -> list[str]:
-    return [ranking[0][0] for ranking in evaluation.run.values()]  # type: ignore[attr-defined]
+def best(evaluation: Evaluation) -> list[str]:
+    return [ranking[0][0] for ranking in evaluation.run.values()]
 
 
 def test_queries_are_encoded_by_one_encoder_and_documents_by_the_other(
-    teacher: Encoder, build_encoder: BuildEncoder, collection: TestCollection, cache: EmbeddingCache
+    teacher: Encoder, build_encoder: BuildEncoder, collection: TestCollection, evaluated: Evaluate
 ) -> None:
     student = build_encoder(seed=3, prompts={"query": "the ", "document": "some "})
-    run = evaluate(Retriever(student, teacher), collection, oracle=False, cache=cache).run
+    run = evaluated(Retriever(student, teacher)).run
     scores = student.encode(collection.queries, "query") @ teacher.encode(collection.documents, "document").T
     assert list(run) == list(collection.query_ids)
     for row, ranking in enumerate(run.values()):
@@ -42,54 +54,48 @@ def test_queries_are_encoded_by_one_encoder_and_documents_by_the_other(
 
 
 def test_oracle_is_given_the_translated_queries(
-    teacher: Encoder, collection: TestCollection, cache: EmbeddingCache
+    teacher: Encoder, collection: TestCollection, evaluated: Evaluate
 ) -> None:
     """Here they are the documents themselves, so that nothing is easier."""
-    found = best(evaluate(Retriever(teacher, teacher), collection, oracle=True, cache=cache))
+    found = best(evaluated(Retriever(teacher, teacher), oracle=True))
     assert found == [f"d{i:02d}" for i in range(20)]
-    assert best(evaluate(Retriever(teacher, teacher), collection, oracle=False, cache=cache)) != found
+    assert best(evaluated(Retriever(teacher, teacher))) != found
 
 
 def test_oracle_without_translations_is_refused(
-    teacher: Encoder, collection: TestCollection, cache: EmbeddingCache
+    teacher: Encoder, collection: TestCollection, evaluated: Evaluate
 ) -> None:
     bare = dataclasses.replace(collection, oracle_queries=None)
     with pytest.raises(ValueError, match="no translation of its queries"):
-        evaluate(Retriever(teacher, teacher), bare, oracle=True, cache=cache)
+        evaluated(Retriever(teacher, teacher), bare, oracle=True)
 
 
 def test_documents_of_a_frozen_encoder_are_encoded_once(
-    teacher: Encoder, collection: TestCollection, cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch
+    teacher: Encoder, collection: TestCollection, evaluated: Evaluate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     retriever = Retriever(teacher, teacher)
-    first = evaluate(retriever, collection, oracle=False, cache=cache)
+    first = evaluated(retriever)
+    reads: list[str] = []
+    encode = Encoder.encode
+
+    def watched(self: Encoder, texts: Sequence[str], side: Side, **more: object) -> np.ndarray:
+        reads.append(side)
+        return encode(self, texts, side, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Encoder, "encode", watched)
     counts: list[int] = []
-    second = evaluate(retriever, collection, oracle=False, cache=cache, on_texts=counts.append)
+    second = evaluated(retriever, on_texts=counts.append)
     assert (first.documents_cached, second.documents_cached) == (False, True)
     assert second.seconds["encode_documents"] == 0 < first.seconds["encode_documents"]
-    assert sum(counts) == len(collection.queries)
+    assert reads == ["query"]
+    assert sum(counts) == len(collection.queries) + len(collection.documents)
     assert second.run == first.run
 
 
 def test_documents_of_a_trained_encoder_are_never_cached(
-    build_encoder: BuildEncoder, collection: TestCollection, cache: EmbeddingCache
+    build_encoder: BuildEncoder, evaluated: Evaluate, tmp_path: Path
 ) -> None:
     student = build_encoder(seed=3)
     for _ in range(2):
-        assert not evaluate(Retriever(student, student), collection, oracle=False, cache=cache).documents_cached
-    assert not cache.folder.exists()
-
-
-def test_cache_tells_encoders_and_texts_apart(
-    build_encoder: BuildEncoder, collection: TestCollection, cache: EmbeddingCache
-) -> None:
-    one, other = (build_encoder(seed=seed).freeze() for seed in (0, 1))
-    texts = collection.documents
-    vectors = [
-        cache.documents(encoder, some, lambda count: None) for encoder in (one, other) for some in (texts, texts[::-1])
-    ]
-    assert not any(cached for _, cached in vectors)
-    again, cached = cache.documents(one, texts, lambda count: None)
-    assert cached
-    assert np.array_equal(again, vectors[0][0])
-    assert np.array_equal(again, one.encode(texts, "document"))
+        assert not evaluated(Retriever(student, student)).documents_cached
+    assert not (tmp_path / "cache").exists()

@@ -73,13 +73,14 @@ class Bench:
             "pairs": (Pair("qaa", "eng"),),
             "train": (),
             "encoder": str(self.encoder),
-            "scorings": ("mean",),
+            "scoring": ("mean",),
             "budget": Budget(2, "steps"),
             "seeds": (0,),
             "measures": measures.DEFAULT,
             "device": "cpu",
             "precision": "float32",
             "results": results,
+            "offline": True,
         }
         return Request(**{**values, **changes})
 
@@ -93,12 +94,12 @@ class Bench:
         plan = make_plan(request, self.cards, resolver)
         store = Store(results).open()
         materials = Materials(plan.encoder, request.device, request.precision, self.cards, resolver, display)
-        outcome = Executor(materials, request.measures, store, display).run(plan)
+        outcome = Executor(materials, request, store, display).run(plan)
         write_leaderboards(store)
         return outcome
 
     def run(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> int:
-        return commands.run(self.request(results, methods, **changes), self.cards, Resolver(offline=True))
+        return commands.run(self.request(results, methods, **changes), self.cards)
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +342,7 @@ def test_classes_of_one_name_in_two_files_are_never_taken_for_one(bench: Bench, 
 
 
 def test_dry_run_writes_nothing(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.dry_run(bench.request(tmp_path / "results"), bench.cards, Resolver(offline=True)) == 0
+    assert commands.dry_run(bench.request(tmp_path / "results"), bench.cards) == 0
     assert not (tmp_path / "results").exists()
     out = capsys.readouterr().out
     assert all(method in out for method in (*METHODS, *REFERENCES))

@@ -19,7 +19,7 @@ import torch
 from bench.cards import load_cards
 from bench.data import Pair
 from bench.encoders import Encoder
-from bench.evaluation import EmbeddingCache, evaluate
+from bench.evaluation import evaluate
 from bench.files import Resolver
 from bench.loading import load_test
 from bench.measures import score
@@ -75,7 +75,7 @@ def test_zero_shot_accuracy_is_that_of_brute_force(real: Real, pair: Pair, tmp_p
     expected = accuracy_by_brute_force(real.reference, real.mirror, card.code(pair.query))
     test = load_test(card, pair, Resolver(real.mirror, offline=True), CARDS)
     retriever = Retriever(real.teacher, real.teacher)
-    run = evaluate(retriever, test, oracle=False, cache=EmbeddingCache(tmp_path)).run
+    run = evaluate(retriever, test, oracle=False, cache=tmp_path, scratch=tmp_path / "scratch").run
     values = score(run, test.qrels, ["Success@1"])["Success@1"]
     found = sum(values.values()) / len(test.queries)
     print(f"\n{pair}: {found:.4f} ({len(values)} sentences), by brute force {expected:.4f}")

@@ -1,0 +1,201 @@
+"""Options from the command line, the environment and a configuration file, by one declaration: a pydantic model.
+
+A field `budget` is the option `--budget`, the environment variable `BENCH_BUDGET` and the key `budget` of a
+configuration file. The command line goes before the environment, that before the file, and that before the default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from bench.errors import BenchError, nearest, unknown
+
+Model = TypeVar("Model", bound=BaseModel)
+PREFIX = "BENCH_"
+OTHER_VARIABLES = ("BENCH_HOME",)
+"""Environment variables that are read elsewhere."""
+
+
+def add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
+    """An option for each field of `model` but for tables, which `--config` and `--set` are for.
+
+    Options that are not given do not appear in the namespace, so that the next source is asked.
+    """
+    inherited_last = sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__)
+    tables = [name for name, field in inherited_last if _is_table(field)]
+    for name, field in inherited_last:
+        if name not in tables:
+            more = _argparse_kind(field)
+            parser.add_argument(f"--{name}", default=argparse.SUPPRESS, help=_help(field), **more)
+    if tables:
+        parser.add_argument(
+            "--config",
+            type=Path,
+            metavar="FILE",
+            default=argparse.SUPPRESS,
+            help=f"a TOML file with any of these options and the tables {', '.join(tables)}",
+        )
+        parser.add_argument(
+            "--set",
+            action="append",
+            metavar="KEY=VALUE",
+            default=argparse.SUPPRESS,
+            help="one key of such a file, as in method.optical.epsilon=0.1; may be repeated",
+        )
+
+
+def read_options(model: type[Model], options: argparse.Namespace, *, environment: bool = True) -> Model:
+    """The model with each value from the first source that has it.
+
+    Raises `BenchError` for an unknown key, with a suggestion, and for a value that does not parse; the message names
+    the file or variable that the value is from.
+    """
+    given = vars(options)
+    settings = _settings(given.get("set", []))
+    command_line = {name: given[name] for name in model.model_fields if name in given}
+    if twice := sorted(command_line.keys() & settings.keys()):
+        raise BenchError(f"{twice[0]} is given twice: by --{twice[0]} and by --set {twice[0]}=...")
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if "config" in given:
+        layers.append((f"{given['config']}: ", read_file(given["config"])))
+    if environment:
+        layers += [(f"{PREFIX}{name.upper()}: ", {name: value}) for name, value in _environment(model).items()]
+    layers.append(("", {**command_line, **settings}))
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, Mapping) and isinstance(values.get(key), dict):
+                values[key] = _merged(values[key], value)
+            else:
+                values[key] = value
+            sources[key] = source
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        key = str(next(iter(_first(error)["loc"]), ""))
+        raise BenchError(f"{sources.get(key, '')}{complaint(error, model)}") from error
+
+
+def check_environment(model: type[BaseModel]) -> None:
+    """Raise `BenchError` for an environment variable that is nearly one of the model's."""
+    known = {*_variables(model), *OTHER_VARIABLES}
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable not in known and (near := nearest(variable, known, cutoff=0.85)):
+            raise BenchError(f"the environment has {variable}, which means nothing; did you mean {near[0]}?")
+
+
+def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
+    """A model from values given by a user. Raises `BenchError`, which begins with `what`, if they do not fit."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise BenchError(f"{what}: {complaint(error, model)}") from error
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """A TOML file. Raises `BenchError` if it is not there or malformed."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise BenchError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BenchError(f"{path}: not UTF-8 (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BenchError(f"{path}: not TOML: {error}") from error
+
+
+def toml_value(text: str) -> Any:
+    """`text` as a value of TOML (a number, true, a list), else as it is."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def complaint(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing that is wrong, in one line."""
+    first = _first(error)
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return str(unknown("key", key, model.model_fields))
+    if first["type"] == "missing":
+        return f"--{key} is missing; see --help"
+    if first["type"] == "value_error":  # raised by this project's own parsers, which name what they refuse
+        return str(first["msg"]).removeprefix("Value error, ")
+    return f"{key} = {first['input']!r}: {first['msg']}"
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    """Of pydantic's complaints the best: an unknown key, because what is missing is often the same key spelt right."""
+    complaints = error.errors()
+    return next((item for item in complaints if item["type"] == "extra_forbidden"), complaints[0])
+
+
+def _settings(texts: list[str]) -> dict[str, Any]:
+    """The `KEY=VALUE` of `--set` as nested tables."""
+    result: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (equals and key.strip()):
+            raise BenchError(f"--set {text}: write KEY=VALUE, as in --set method.optical.epsilon=0.1")
+        tree: Any = toml_value(value.strip())
+        for part in reversed(key.strip().split(".")):
+            tree = {part: tree}
+        result = _merged(result, tree)
+    return result
+
+
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Both tables in one; where both have a value the second's."""
+    result = dict(first)
+    for key, value in second.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _environment(model: type[BaseModel]) -> dict[str, str]:
+    """The fields that an environment variable is set for."""
+    found = {name: os.environ.get(variable) for variable, name in _variables(model).items()}
+    return {name: value for name, value in found.items() if value}
+
+
+def _variables(model: type[BaseModel]) -> dict[str, str]:
+    return {f"{PREFIX}{name.upper()}": name for name, field in model.model_fields.items() if not _is_table(field)}
+
+
+def _is_table(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is dict
+
+
+def _argparse_kind(field: FieldInfo) -> dict[str, Any]:
+    kind = field.annotation
+    if get_origin(kind) in (Union, UnionType):  # something or None
+        kind = get_args(kind)[0]
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(kind) is tuple:
+        return {"nargs": "+", "metavar": "NAME"}
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    return {"metavar": "PATH" if kind is Path else "NUMBER" if kind is int else "TEXT"}
+
+
+def _help(field: FieldInfo) -> str:
+    text = (field.description or "").replace("%", "%%")
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    if default in (None, (), False) or "(default: " in text:
+        return text
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return f"{text} (default: {shown})"

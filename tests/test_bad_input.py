@@ -1,0 +1,176 @@
+"""Input that is missing or malformed: one clear line, exit code 2, and nothing that is finished is lost."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+ENGLISH = [f"the {who} found {what}" for who in ("cat", "dog", "baker") for what in ("bread", "a boat", "two apples")]
+SWAHILI = [f"{sentence[::-1]} é" for sentence in ENGLISH]
+CARD = """
+name = "mini"
+description = "A few sentences"
+licence = "CC0 1.0"
+source = "owner/repo@{commit}"
+
+[[data]]
+role = "{role}"
+format = "aligned-lines"
+pairs = ["swh-eng"]
+files = {{ queries = "{role}.swh", documents = "{role}.eng" }}
+
+[sha256]
+"""
+
+Break = Callable[["World"], None]
+
+
+class World:
+    """A mirror and a folder of cards with a test collection `mini-test` and a bitext `mini-bitext`."""
+
+    def __init__(self, folder: Path, encoder: Path) -> None:
+        self.mirror, self.cards, self.results = folder / "mirror", folder / "cards", folder / "results"
+        self.encoder = encoder
+        self.cards.mkdir()
+        for role, rows in (("test", slice(0, 4)), ("bitext", slice(4, None))):
+            self.write(f"{role}.swh", "\n".join(SWAHILI[rows]).encode())
+            self.write(f"{role}.eng", "\n".join(ENGLISH[rows]).encode())
+
+    def write(self, name: str, content: bytes, *, card: bool = True) -> None:
+        """Put a file into the mirror; its card states the new bytes' sha256 unless told otherwise."""
+        path = self.mirror / "owner" / "repo" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        if card:
+            self.card(name.partition(".")[0])
+
+    def card(self, role: str, text: str = CARD) -> None:
+        files = sorted((self.mirror / "owner" / "repo").glob(f"{role}.*"))
+        hashes = "".join(f'"{file.name}" = "{hashlib.sha256(file.read_bytes()).hexdigest()}"\n' for file in files)
+        text = text.replace('"mini"', f'"mini-{role}"').format(commit=COMMIT, role=role)
+        (self.cards / f"mini-{role}.toml").write_text(text + hashes, encoding="utf-8")
+
+    def run(self, *more: str) -> int:
+        return main(
+            [
+                *("run", "--methods", "distillation", "--datasets", "mini-test", "--train", "mini-bitext", "--offline"),
+                *("--encoder", str(self.encoder), "--budget", "1steps", "--device", "cpu", "--quiet"),
+                *("--mirror", str(self.mirror), "--cards", str(self.cards), "--results", str(self.results), *more),
+            ]
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr("bench.offline.forbid_network", lambda: None)  # it would last beyond this test
+    copy = tmp_path / "encoder"
+    shutil.copytree(encoder_folder, copy)
+    return World(tmp_path, copy)
+
+
+def test_collection_of_ones_own_runs(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run() == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "mini-test swh-eng, 4 queries" in captured.out
+
+
+def drop(name: str) -> Break:
+    return lambda world: (world.mirror / "owner" / "repo" / name).unlink()
+
+
+def file(name: str, content: bytes, *, card: bool = True) -> Break:
+    return lambda world: world.write(name, content, card=card)
+
+
+def card(role: str, old: str, new: str) -> Break:
+    return lambda world: world.card(role, CARD.replace(old, new))
+
+
+def encoder(*removed: str, added: str = "") -> Break:
+    def damage(world: World) -> None:
+        for name in removed:
+            (world.encoder / name).unlink(missing_ok=True)
+        if added:
+            (world.encoder / added).write_bytes(b"\x80\x04.")
+
+    return damage
+
+
+FATAL: dict[str, tuple[Break, str]] = {
+    "unknown key in a card": (card("test", "licence =", "license ="), "unknown key; did you mean licence?"),
+    "card that is no TOML": (card("test", "[[data]]", "[[data"), "mini-test.toml: not TOML"),
+    "wrong language code": (card("test", "swh-eng", "xx-eng"), "unknown language 'xx'"),
+    "missing file": (drop("test.eng"), "mini-test: test.eng is missing; looked for"),
+    "other bytes": (file("test.eng", b"something else", card=False), "is not the file of the card: sha256"),
+    "empty": (file("test.eng", b""), "test.eng is empty"),
+    "not UTF-8": (file("test.eng", b"one\ntwo\n\xff\nfour\n"), "test.eng: line 3: not UTF-8"),
+    "truncated": (file("test.eng", b"one\ntwo"), "has 4 lines, but"),
+    "empty line": (file("test.eng", b"one\n\nthree\nfour\n"), "test.eng: line 2: empty"),
+    "no tokenizer": (encoder("tokenizer.json", "vocab.txt"), "has no tokenizer files"),
+    "no weights": (encoder("model.safetensors"), "has no safetensors weights"),
+    "only a pickle": (
+        encoder("model.safetensors", added="pytorch_model.bin"),
+        "has no safetensors weights (pickled weights are never loaded)",
+    ),
+    "no configuration": (encoder("config.json"), "has no config.json"),
+    "damaged weights": (encoder("model.safetensors", added="model.safetensors"), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", FATAL)
+def test_input_without_which_nothing_can_run(world: World, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    damage, message = FATAL[name]
+    damage(world)
+    assert world.run() == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("bench: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+TRAINING: dict[str, tuple[Break, str]] = {
+    "missing": (drop("bitext.swh"), "bitext.swh is missing; looked for"),
+    "other bytes": (file("bitext.swh", b"something else", card=False), "is not the file of the card: sha256"),
+    "empty": (file("bitext.swh", b"\n"), "bitext.swh is empty"),
+    "not UTF-8": (file("bitext.swh", b"one\n\xff\n"), "bitext.swh: line 2: not UTF-8"),
+    "unequal": (file("bitext.swh", b"one\ntwo\n"), "has 2 lines, but"),
+}
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_bad_training_data_stop_only_what_trains_on_them(
+    world: World, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    damage, message = TRAINING[name]
+    damage(world)
+    assert world.run() == 2
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    failed = [line for line in captured.err.splitlines() if "FAILED distillation" in line]
+    assert len(failed) == 1
+    assert message in failed[0]
+    with (world.results / "leaderboard.csv").open(encoding="utf-8", newline="") as lines:
+        assert {row["method"] for row in csv.DictReader(lines)} == {"zero-shot"}
+
+
+def test_pair_that_no_collection_has(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run("--pairs", "yor-eng") == 2
+    assert capsys.readouterr().err == "bench: unknown pair in mini-test: 'yor-eng'; did you mean swh-eng?\n"
+
+
+def test_results_that_are_finished_survive_bad_input(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run() == 0
+    before = {path: path.read_bytes() for path in world.results.rglob("*") if path.is_file()}
+    world.write("test.eng", b"")
+    assert world.run() == 2
+    assert {path: path.read_bytes() for path in world.results.rglob("*") if path.is_file()} == before

@@ -1,0 +1,91 @@
+"""Embeddings in shards: whatever is there already, the same bytes come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.embeddings import cache_folder, encode_in_shards
+from bench.encoders import Encoder
+from bench.retriever import OnBatch, Retriever
+
+TEXTS = [f"the {'very ' * (i % 7)}old boat number {i}" for i in range(50)]
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.embeddings.SHARD", 8)
+
+
+class Counted:
+    """An encoder's documents, counting calls; it dies at the call `dies_at`."""
+
+    def __init__(self, encoder: Encoder, dies_at: int = 0) -> None:
+        self.retriever, self.calls, self.dies_at = Retriever(encoder, encoder), 0, dies_at
+
+    def __call__(self, texts: Sequence[str], on_texts: OnBatch) -> np.ndarray:
+        self.calls += 1
+        if self.calls == self.dies_at:
+            raise KeyboardInterrupt
+        return self.retriever.encode_documents(texts, on_texts)
+
+
+def ignore(count: int) -> None:
+    pass
+
+
+def test_rows_are_in_the_order_of_the_texts(encoder: Encoder, tmp_path: Path) -> None:
+    vectors, complete = encode_in_shards(Counted(encoder), TEXTS, tmp_path, ignore)
+    assert not complete
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, encoder.encode(TEXTS, "document"), atol=1e-6)
+
+
+@pytest.mark.parametrize("dies_at", [1, 2, 5, 7])
+def test_encoding_that_died_goes_on_and_ends_in_the_same_bytes(encoder: Encoder, tmp_path: Path, dies_at: int) -> None:
+    whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path / "whole", ignore)
+    with pytest.raises(KeyboardInterrupt):
+        encode_in_shards(Counted(encoder, dies_at), TEXTS, tmp_path / "died", ignore)
+    rest = Counted(encoder)
+    resumed, complete = encode_in_shards(rest, TEXTS, tmp_path / "died", ignore)
+    assert rest.calls == 7 - (dies_at - 1)
+    assert complete == (rest.calls == 0)
+    assert resumed.tobytes() == whole.tobytes()
+
+
+def test_second_time_nothing_is_encoded(encoder: Encoder, tmp_path: Path) -> None:
+    first, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path, ignore)
+    counts: list[int] = []
+    again = Counted(encoder)
+    second, complete = encode_in_shards(again, TEXTS, tmp_path, counts.append)
+    assert (again.calls, complete, sum(counts)) == (0, True, len(TEXTS))
+    assert second.tobytes() == first.tobytes()
+
+
+def test_repeated_text_has_one_embedding(encoder: Encoder, tmp_path: Path) -> None:
+    texts = [*TEXTS, TEXTS[3], *TEXTS[:5]]
+    vectors, _ = encode_in_shards(Counted(encoder), texts, tmp_path, ignore)
+    assert vectors.shape == (len(texts), encoder.dimension)
+    assert vectors[50].tobytes() == vectors[3].tobytes()
+    assert vectors[51:].tobytes() == vectors[:5].tobytes()
+
+
+@pytest.mark.parametrize("damage", [b"", b"no array", None], ids=["empty", "garbage", "short"])
+def test_damaged_shard_is_made_again(encoder: Encoder, tmp_path: Path, damage: bytes | None) -> None:
+    whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path, ignore)
+    path = tmp_path / "00002.npy"
+    path.write_bytes(path.read_bytes()[:-9] if damage is None else damage)
+    again = Counted(encoder)
+    vectors, complete = encode_in_shards(again, TEXTS, tmp_path, ignore)
+    assert (again.calls, complete) == (1, False)
+    assert vectors.tobytes() == whole.tobytes()
+
+
+def test_cache_tells_encoders_and_texts_apart(build_encoder: Callable[..., Encoder], tmp_path: Path) -> None:
+    one, other = (build_encoder(seed=seed).freeze() for seed in (0, 1))
+    folders = {cache_folder(tmp_path, encoder, texts) for encoder in (one, other) for texts in (TEXTS, TEXTS[::-1])}
+    assert len(folders) == 4
+    assert cache_folder(tmp_path, one.copy(), TEXTS) in folders

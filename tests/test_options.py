@@ -1,0 +1,158 @@
+"""Options from the command line, the environment and a file; what goes before what, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.budget import Budget
+from bench.cli import make_parser
+from bench.data import Pair
+from bench.errors import BenchError
+from bench.options import check_environment, read_options
+from bench.request import Request
+
+Read = Callable[..., Request]
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Read:
+    """The request of `bench run` with these arguments, and these variables as all of the environment's `BENCH_*`."""
+
+    def run(*arguments: str, **environment: str) -> Request:
+        import os
+
+        for name in [name for name in os.environ if name.startswith("BENCH_")]:
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        check_environment(Request)
+        return read_options(Request, make_parser("run").parse_args(["run", *arguments]))
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "mine.toml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def test_defaults(read: Read) -> None:
+    request = read("--methods", "optical")
+    assert request.methods == ("optical",)
+    assert request.datasets == ("conlang",)
+    assert (request.budget, request.seeds, request.pairs) == (Budget(200, "steps"), (0,), ())
+    assert (request.overwrite, request.offline, request.results) == ("failed", False, Path("results/runs"))
+
+
+def test_every_option_can_stand_in_the_file(read: Read, config: Callable[[str], str]) -> None:
+    path = config(
+        """
+        methods = ["optical", "adversarial"]
+        datasets = "tatoeba,afriqa"
+        pairs = ["sw-en"]
+        train = ["tico-19"]
+        encoder = "all-MiniLM-L6-v2"
+        scoring = ["mean"]
+        budget = "300steps"
+        seeds = [0, 1, 2]
+        measures = ["MRR@10"]
+        device = "cpu"
+        precision = "float32"
+        threads = 1
+        overwrite = "never"
+        patience = "2h"
+        quiet = true
+        results = "elsewhere"
+        mirror = "data"
+        cards = "mine"
+        offline = true
+        [recipe]
+        learning_rate = 1e-3
+        [method.optical]
+        epsilon = 0.1
+        """
+    )
+    request = read("--config", path)
+    assert set(request.model_fields_set) == set(Request.model_fields)
+    assert request.methods == ("optical", "adversarial")
+    assert request.datasets == ("tatoeba", "afriqa")
+    assert request.pairs == (Pair("swh", "eng"),)
+    assert request.seeds == (0, 1, 2)
+    assert request.measures == ("RR@10",)
+    assert (request.budget, request.patience) == (Budget(300, "steps"), 7200)
+    assert (request.results, request.mirror, request.cards) == (Path("elsewhere"), Path("data"), Path("mine"))
+    assert request.method == {"optical": {"epsilon": 0.1}}
+    assert request.recipe == {"learning_rate": 1e-3}
+
+
+def test_command_line_goes_before_environment_goes_before_file(read: Read, config: Callable[[str], str]) -> None:
+    path = config('methods = ["optical"]\nbudget = "1steps"\nseeds = [1]\nthreads = 1\n')
+    request = read("--config", path, "--budget", "3steps", BENCH_BUDGET="2steps", BENCH_SEEDS="2,3", BENCH_OFFLINE="1")
+    assert request.methods == ("optical",)
+    assert request.threads == 1
+    assert request.seeds == (2, 3)
+    assert request.budget == Budget(3, "steps")
+    assert request.offline
+    assert not read("--config", path, "--no-offline", BENCH_OFFLINE="true").offline
+
+
+def test_settings_are_merged_key_by_key(read: Read, config: Callable[[str], str]) -> None:
+    path = config('methods = ["optical"]\n[method.optical]\nepsilon = 0.1\ntolerance = 1e-3\n[recipe]\nwarmup = 0.2\n')
+    request = read("--config", path, "--set", "method.optical.epsilon=0.5", "--set", "recipe.batch_size=8",
+                   "--set", "method.adversarial.strength = 2")  # fmt: skip
+    assert request.method == {"optical": {"epsilon": 0.5, "tolerance": 1e-3}, "adversarial": {"strength": 2}}
+    assert request.recipe == {"warmup": 0.2, "batch_size": 8}
+
+
+def test_empty_variable_is_no_value(read: Read) -> None:
+    assert read("--methods", "optical", BENCH_BUDGET="").budget == Budget(200, "steps")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('methdos = ["optical"]', "mine.toml: unknown key 'methdos'; did you mean methods or method?"),
+        ('methods = "optical"\nbudget = "5apples"', "mine.toml: budget '5apples' does not parse"),
+        (
+            'methods = "optical"\ndevice = "abacus"',
+            "mine.toml: device = 'abacus': Input should be 'auto', 'cpu' or 'cuda'",
+        ),
+        (
+            'methods = "optical"\nmethod = "optical"',
+            "mine.toml: method = 'optical': Input should be a valid dictionary",
+        ),
+        ("budget = ", "mine.toml: not TOML: "),
+        ('methods = "optical"\nseeds = ["x"]', "mine.toml: seeds 'x' do not parse"),
+    ],
+)
+def test_mistake_in_the_file_names_the_file(read: Read, config: Callable[[str], str], text: str, message: str) -> None:
+    with pytest.raises(BenchError) as error:
+        read("--config", config(text))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_mistake_in_the_environment_names_the_variable(read: Read) -> None:
+    with pytest.raises(BenchError, match=r"^BENCH_BUDGET: budget 'lots' does not parse"):
+        read("--methods", "optical", BENCH_BUDGET="lots")
+
+
+def test_misspelt_variable_is_refused_and_a_foreign_one_is_not(read: Read) -> None:
+    with pytest.raises(BenchError, match=r"BENCH_BUGDET, which means nothing; did you mean BENCH_BUDGET?"):
+        read("--methods", "optical", BENCH_BUGDET="5steps")
+    assert read("--methods", "optical", BENCH_PRESS="100kg", BENCH_HOME="somewhere").methods == ("optical",)
+
+
+def test_file_that_is_not_utf_8_is_refused(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'methods = "\xff"')
+    with pytest.raises(BenchError, match=r"mine.toml: not UTF-8"):
+        read("--config", str(path))
