@@ -359,7 +359,9 @@ def test_what_another_process_works_on_is_left_to_it_and_waited_for(
     with ThreadPoolExecutor() as pool:
         with lock:
             outcome = pool.submit(bench.execute, tmp_path)
+            patience = time.monotonic() + 60
             while len(list(store.trainings())) < len(names) - 1 and not outcome.done():
+                assert time.monotonic() < patience
                 time.sleep(0.05)
             assert taken not in {entry.folder.name for entry in store.trainings()}
             assert not outcome.done()

@@ -1,12 +1,48 @@
-"""The checkout as it is installed for development: its folders must not shadow anybody's packages."""
+"""The checkout as it is installed for development: its folders must not shadow anybody's packages; what it pins."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = SETTINGS["project"]
+REQUIREMENTS = {
+    canonicalize_name(requirement.name): requirement.specifier
+    for requirement in map(Requirement, chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()))
+}
+
+
+def pins(file: str) -> dict[str, Version]:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): Version(version) for name, version in pairs}
+
+
+def test_the_tested_versions_are_in_the_allowed_ranges() -> None:
+    pinned = pins("constraints.txt")
+    assert [name for name, allowed in REQUIREMENTS.items() if pinned[name] not in allowed] == []
+
+
+def test_the_oldest_versions_are_the_lower_bounds() -> None:
+    bounds = {
+        name: Version(part.version)
+        for name, allowed in REQUIREMENTS.items()
+        for part in allowed
+        if part.operator == ">="
+    }
+    bounds["torch"] = pins("constraints.txt")["torch"]  # an older one is not tested
+    oldest = pins("constraints-oldest.txt")
+    assert {name: oldest.get(name) for name in REQUIREMENTS} == bounds
 
 
 @pytest.mark.parametrize("name", ["results", "tests"])
@@ -23,13 +59,10 @@ def test_the_folder_of_cards_never_passes_for_the_library_of_its_name(tmp_path: 
 
 
 def test_every_package_of_the_checkout_is_in_the_wheel() -> None:
-    import tomllib
-
-    root = Path(__file__).parents[1]
-    listed = set(tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    listed = set(SETTINGS["tool"]["setuptools"]["packages"])
     present = {
-        ".".join(folder.parent.relative_to(root).parts)
+        ".".join(folder.parent.relative_to(ROOT).parts)
         for top in ("bench", "methods")
-        for folder in (root / top).rglob("__init__.py")
+        for folder in (ROOT / top).rglob("__init__.py")
     }
     assert listed == present | {"bench.carddata"}
