@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-OUT_OF_MEMORY = ("OutOfMemoryError(", "DefaultCPUAllocator")
-"""What torch's errors say when a GPU or a processor has no memory left."""
+OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator")
+"""What torch's errors say when a GPU or the machine itself has no memory left."""
 
 
 class BenchError(Exception):
@@ -43,7 +43,7 @@ def describe(error: BaseException) -> str:
     """One line about an error: its own words where they are meant for users, else with what kind of error it is."""
     if isinstance(error, BenchError):
         return str(error)
-    if isinstance(error, MemoryError) or any(sign in repr(error) for sign in OUT_OF_MEMORY):
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
         return "out of memory; a training needs less with a smaller batch, such as --set recipe.batch_size=16"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror

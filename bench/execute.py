@@ -269,8 +269,11 @@ class Executor:
         )
 
     def _score(self, cell: Cell, entry: Entry) -> None:
-        """Add the measures that the stored run has not been scored by yet."""
-        scores = entry.read_scores()
+        """Add the measures that the stored run has not been scored by yet; if the scores are damaged, all of them."""
+        try:
+            scores = entry.read_scores()
+        except BenchError:
+            scores = {}
         missing = [name for name in self.request.measures if name not in scores]
         if missing:
             run = read_run(entry.folder / "run.trec.gz")

@@ -9,9 +9,11 @@ Everything shown to a user is derived from these folders.
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -101,14 +103,17 @@ class Entry:
                 writer.writerows([measure, query, repr(value)] for query, value in values.items())
 
     def read_scores(self) -> dict[str, dict[str, float]]:
-        """What `write_scores` kept; empty if the run was never scored."""
+        """What `write_scores` kept; empty if the run was never scored. Raises `BenchError` if it is damaged."""
         path = self.folder / "scores.csv.gz"
         scores: dict[str, dict[str, float]] = {}
         if not path.is_file():
             return scores
-        with open_gzip(path) as file:
-            for row in csv.DictReader(file):
-                scores.setdefault(row["measure"], {})[row["query"]] = float(row["value"])
+        try:
+            with open_gzip(path) as file:
+                for row in csv.DictReader(file):
+                    scores.setdefault(row["measure"], {})[row["query"]] = float(row["value"])
+        except (gzip.BadGzipFile, zlib.error, EOFError, KeyError, ValueError, TypeError) as error:
+            raise BenchError(f"{path} is damaged; delete it, and the next call with its cell makes it again") from error
         return scores
 
 

@@ -43,7 +43,7 @@ def watchdog(patience: float) -> Iterator[Callable[[], None]]:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except _GivenUp as error:
-        message = f"no sign of life for {patience:g} s, so it was given up; --patience 2h would wait longer"
-        raise CellFailed(message) from error
+        longer = f"--patience {2 * patience:g}s would wait longer"
+        raise CellFailed(f"no sign of life for {patience:g} s, so it was given up; {longer}") from error
     finally:
         signal.signal(signal.SIGALRM, usual)
