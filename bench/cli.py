@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         print(
             f"bench: {describe(error)}; what is finished is kept, the same command goes on from there", file=sys.stderr
         )
@@ -141,7 +141,7 @@ COMMANDS = {
 
 
 def run_command(options: argparse.Namespace) -> int:
-    from bench.cards import load_cards
+    from bench.data.cards import load_cards
     from bench.offline import forbid_network
     from bench.options import check_environment, read_options
     from bench.request import Request, check
@@ -160,10 +160,14 @@ def run_command(options: argparse.Namespace) -> int:
 
 def fetch_command(options: argparse.Namespace) -> int:
     from bench.commands import fetch
+    from bench.offline import forbid_network
     from bench.options import read_options
     from bench.request import Fetch
 
-    return fetch(options.names, read_options(Fetch, options))
+    given = read_options(Fetch, options)
+    if given.offline:
+        forbid_network()
+    return fetch(options.names, given)
 
 
 def baseline_command(options: argparse.Namespace) -> int:

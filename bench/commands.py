@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.cards import Card, get_card, load_cards
+from bench.data.cards import Card, get_card, load_cards
+from bench.data.files import Resolver
 from bench.errors import BenchError
-from bench.files import Resolver
 from bench.progress import Display
 from bench.request import Check, Fetch, Request, Suite
-from bench.store import Store
+from bench.results.store import Store
 from bench.tables import print_table
 
 
@@ -22,10 +22,10 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     resolver = Resolver(request.mirror, offline=request.offline, display=display)
     display.say("loading ...")
     prepare_libraries(offline=request.offline, threads=request.threads)
-    from bench.execute import Executor
-    from bench.leaderboard import cost_frame, print_tables, tables, wide_frame, write_leaderboards
-    from bench.materials import Materials
-    from bench.plan import make_plan
+    from bench.results.leaderboard import cost_frame, print_tables, tables, wide_frame, write_leaderboards
+    from bench.running.execute import Executor
+    from bench.running.materials import Materials
+    from bench.running.plan import make_plan
 
     plan = make_plan(request, cards, resolver)
     store = Store(request.results).open()
@@ -48,8 +48,8 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
 def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
     """Print the cells that would run and an estimate of their cost; trains and writes nothing."""
     prepare_libraries(offline=request.offline, threads=request.threads)
-    from bench.estimate import estimate_cells
-    from bench.plan import make_plan
+    from bench.running.estimate import estimate_cells
+    from bench.running.plan import make_plan
 
     plan = make_plan(request, cards, Resolver(request.mirror, offline=request.offline, display=Display()))
     rows, total = estimate_cells(plan, Store(request.results))
@@ -64,7 +64,7 @@ def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
 
 def fetch(names: Sequence[str], options: Fetch) -> int:
     """Download or verify the files of collections; returns the exit code."""
-    from bench import fetch
+    from bench.data import fetch
 
     display = Display(quiet=options.quiet)
     resolver = Resolver(options.mirror, offline=options.offline, display=display)
@@ -94,7 +94,7 @@ def check(path: Path, options: Check) -> int:
     """Compute a baseline's values again and print what moved; returns the exit code."""
     prepare_libraries(offline=True, threads=1)
     from bench.gate import COLUMNS, Baseline, compare, compute
-    from bench.provenance import provenance
+    from bench.results.provenance import provenance
 
     expected = Baseline.read(path)
     expected = expected.of(options.methods) if options.methods else expected
@@ -119,7 +119,9 @@ def check(path: Path, options: Check) -> int:
 
 def leaderboard(results: Path, measures: Sequence[str]) -> int:
     """Write the leaderboards of a results folder again, from its cells alone, and print them."""
-    from bench.leaderboard import (
+    from bench.evaluation.measures import parse_measures
+    from bench.request import RUN_DEPTH
+    from bench.results.leaderboard import (
         cost_frame,
         current,
         print_tables,
@@ -128,8 +130,6 @@ def leaderboard(results: Path, measures: Sequence[str]) -> int:
         wide_frame,
         write_leaderboards,
     )
-    from bench.measures import parse_measures
-    from bench.request import RUN_DEPTH
 
     store = Store(results)
     write_leaderboards(store)

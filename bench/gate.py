@@ -27,22 +27,22 @@ from typing import Any
 from scipy.stats import t as student_t
 
 from bench import conlang, registry
-from bench.alignment import alignment_f1
 from bench.atomic import atomic_write
-from bench.cards import Card
 from bench.data import Pair
-from bench.encoders import Encoder
+from bench.data.cards import Card
+from bench.data.files import Resolver
+from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed, unknown
-from bench.execute import Executor
-from bench.files import Resolver
-from bench.materials import Materials
-from bench.plan import make_plan
+from bench.evaluation.alignment import alignment_f1
+from bench.evaluation.retrieval import read_run
+from bench.evaluation.retriever import Retriever
 from bench.progress import Display
-from bench.provenance import provenance
 from bench.request import Request, Suite
-from bench.retrieval import read_run
-from bench.retriever import Retriever
-from bench.store import LOG, Entry, Store
+from bench.results.provenance import provenance
+from bench.results.store import LOG, Entry, Store
+from bench.running.execute import Executor
+from bench.running.materials import Materials
+from bench.running.plan import make_plan
 
 ALPHA = 0.01
 RESOLUTION = 0.01

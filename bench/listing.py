@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench import measures, models, registry
-from bench.cards import Card
-from bench.languages import name as language_name
+from bench import registry
+from bench.data.cards import Card
+from bench.data.languages import name as language_name
+from bench.encoders import models
+from bench.evaluation import measures
 
 KINDS = ("methods", "datasets", "pairs", "encoders", "measures")
 

@@ -16,7 +16,7 @@ from bench.errors import BenchError, unknown
 from bench.options import toml_value
 
 if TYPE_CHECKING:
-    from bench.method import Method
+    from bench.training.method import Method
 
 METHODS = "bench.methods"
 REFERENCES = "bench.references"
@@ -33,7 +33,7 @@ class MethodEntry:
 
     def load(self) -> type[Method]:
         """Import the class. Raises `BenchError` if it cannot be imported or is no method."""
-        from bench.method import Method
+        from bench.training.method import Method
 
         try:
             loaded = getattr(_import(self.module), self.attribute)

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from bench import measures, registry
-from bench.budget import Budget
-from bench.cards import Card, get_card
+from bench import registry
 from bench.data import Pair
+from bench.data.cards import Card, get_card
+from bench.data.languages import parse_pair
+from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
-from bench.languages import parse_pair
-from bench.models import check_encoder
+from bench.evaluation import measures
+from bench.training.budget import Budget
 
 SCORINGS = ("mean",)
 RUN_DEPTH = 100

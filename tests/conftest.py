@@ -15,13 +15,13 @@ from hypothesis import settings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from bench.budget import Budget
-from bench.cards import Card
 from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData
-from bench.encoders import Encoder
-from bench.method import Task
-from bench.recipe import Recipe
-from bench.vocabulary import learn_wordpieces, make_student
+from bench.data.cards import Card
+from bench.encoders.encoder import Encoder
+from bench.encoders.vocabulary import learn_wordpieces, make_student
+from bench.training.budget import Budget
+from bench.training.method import Task
+from bench.training.recipe import Recipe
 
 settings.register_profile("bench", deadline=None)
 settings.load_profile("bench")

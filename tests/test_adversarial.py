@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.encoders import Encoder
-from bench.losses import info_nce
-from bench.method import Task
-from bench.training import make_optimiser
+from bench.encoders.encoder import Encoder
+from bench.training.loop import make_optimiser
+from bench.training.losses import info_nce
+from bench.training.method import Task
 from methods.adversarial import Adversarial, AdversarialConfig, reversal_strength, reverse_gradient
 from methods.probe import language_probe_accuracy
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bench.alignment import alignment_f1, word_embeddings
-from bench.encoders import Encoder
+from bench.encoders.encoder import Encoder
+from bench.evaluation.alignment import alignment_f1, word_embeddings
 
 WORDS = ["the", "cat", "saw", "an", "open", "book", "."]
 

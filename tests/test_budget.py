@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.budget import Budget, Spent
 from bench.errors import BenchError
+from bench.training.budget import Budget, Spent
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.cards import Card, get_card, load_cards
 from bench.data import Pair
+from bench.data.cards import Card, get_card, load_cards
+from bench.data.files import Resolver
+from bench.data.formats import parser
 from bench.errors import BenchError
-from bench.files import Resolver
-from bench.formats import parser
 
 CARD = """
 name = "mine"
@@ -176,7 +176,7 @@ def test_the_folder_of_cards_is_no_package() -> None:
 
 def test_reading_cards_imports_nothing_heavy() -> None:
     code = (
-        "import sys, bench.loading as l; l.load_cards(); "
+        "import sys, bench.data.loading as l; l.load_cards(); "
         "print([m for m in ('torch', 'numpy', 'pandas', 'requests') if m in sys.modules])"
     )
     spec = importlib.util.find_spec("bench")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bench.budget import Budget
-from bench.checkpoint import Checkpoint
-from bench.execute import keep_lines
-from bench.method import Task, TrainedMethod
+from bench.running.execute import keep_lines
+from bench.training.budget import Budget
+from bench.training.checkpoint import Checkpoint
+from bench.training.method import Task, TrainedMethod
 from methods.adversarial import Adversarial
 from methods.distillation import Distillation
 from methods.optical import Optical

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.encoders import Encoder
-from bench.method import Task
+from bench.encoders.encoder import Encoder
+from bench.training.method import Task
 from methods.distillation import Distillation, DistillationConfig
 
 MakeTask = Callable[..., Task]

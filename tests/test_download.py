@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-import bench.download
-from bench.download import CHUNK, LIMITS, CannotDownload, Limits, OtherBytes, download
+import bench.data.download
+from bench.data.download import CHUNK, LIMITS, CannotDownload, Limits, OtherBytes, download
 
 CONTENT = random.Random(0).randbytes(100_000)
 OTHER = random.Random(1).randbytes(100_000)
@@ -137,7 +137,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between attempts, none of which takes any time."""
     seconds: list[float] = []
-    monkeypatch.setattr(bench.download, "sleep", seconds.append)
+    monkeypatch.setattr(bench.data.download, "sleep", seconds.append)
     return seconds
 
 
@@ -439,8 +439,8 @@ def test_two_at_once_make_one_download(server: Server, target: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_killed_process_is_continued_by_the_next(server: Server, target: Path) -> None:
     server.script = [Answer(cut=60_000, then=stall)]
-    code = f"import sys; from bench.download import *; download({server.url!r}, Path(sys.argv[1]), {SHA256!r})"
-    root = str(Path(bench.download.__file__).parent.parent)
+    code = f"import sys; from bench.data.download import *; download({server.url!r}, Path(sys.argv[1]), {SHA256!r})"
+    root = str(Path(bench.data.download.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
     with subprocess.Popen([sys.executable, "-c", code, str(target)], env=environment) as process:
         deadline = time.monotonic() + 30

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.embeddings import cache_folder, encode_in_shards
-from bench.encoders import Encoder
-from bench.retriever import OnBatch, Retriever
+from bench.encoders.encoder import Encoder, Side
+from bench.evaluation.embeddings import encode_in_shards, shards_folder
+from bench.evaluation.retriever import OnBatch, Retriever
 
 TEXTS = [f"the {'very ' * (i % 7)}old boat number {i}" for i in range(50)]
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.embeddings.SHARD", 8)
+    monkeypatch.setattr("bench.evaluation.embeddings.SHARD", 8)
 
 
 class Counted:
@@ -84,8 +84,14 @@ def test_damaged_shard_is_made_again(encoder: Encoder, tmp_path: Path, damage: b
     assert vectors.tobytes() == whole.tobytes()
 
 
-def test_cache_tells_encoders_and_texts_apart(build_encoder: Callable[..., Encoder], tmp_path: Path) -> None:
+def test_folder_tells_encoders_sides_and_texts_apart(build_encoder: Callable[..., Encoder], tmp_path: Path) -> None:
     one, other = (build_encoder(seed=seed).freeze() for seed in (0, 1))
-    folders = {cache_folder(tmp_path, encoder, texts) for encoder in (one, other) for texts in (TEXTS, TEXTS[::-1])}
-    assert len(folders) == 4
-    assert cache_folder(tmp_path, one.copy(), TEXTS) in folders
+    sides: tuple[Side, ...] = ("query", "document")
+    folders = {
+        shards_folder(tmp_path, encoder, side, texts)
+        for encoder in (one, other)
+        for side in sides
+        for texts in (TEXTS, TEXTS[::-1])
+    }
+    assert len(folders) == 8
+    assert shards_folder(tmp_path, one.copy(), "query", TEXTS) in folders

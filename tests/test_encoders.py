@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.encoders import Encoder, read_encoder
+from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.vocabulary import replace_vocabulary
 from bench.errors import BenchError
-from bench.vocabulary import replace_vocabulary
 
 BuildEncoder = Callable[..., Encoder]
 TEXTS = [

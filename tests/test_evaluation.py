@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from bench.data import TestCollection
-from bench.encoders import Encoder, Side
-from bench.evaluation import Evaluation, evaluate
-from bench.retriever import Retriever
+from bench.encoders.encoder import Encoder, Side
+from bench.evaluation.evaluate import Evaluation, evaluate
+from bench.evaluation.retriever import Retriever
 
 BuildEncoder = Callable[..., Encoder]
 

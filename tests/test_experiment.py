@@ -14,21 +14,22 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from bench import commands, measures
-from bench.budget import Budget
-from bench.cards import Card
-from bench.checkpoint import Checkpoint
+from bench import commands
 from bench.data import Pair
+from bench.data.cards import Card
+from bench.data.files import Resolver
 from bench.errors import BenchError
-from bench.execute import Executor, Outcome
-from bench.files import Resolver
-from bench.leaderboard import write_leaderboards
-from bench.materials import Materials
-from bench.plan import make_plan
+from bench.evaluation import measures
+from bench.evaluation.retrieval import read_run
 from bench.progress import Display
 from bench.request import Request
-from bench.retrieval import read_run
-from bench.store import FAILURE, Store
+from bench.results.leaderboard import write_leaderboards
+from bench.results.store import FAILURE, Store
+from bench.running.execute import Executor, Outcome
+from bench.running.materials import Materials
+from bench.running.plan import make_plan
+from bench.training.budget import Budget
+from bench.training.checkpoint import Checkpoint
 
 METHODS = ("optical", "adversarial", "distillation")
 REFERENCES = ("zero-shot", "untrained", "oracle")
@@ -202,8 +203,8 @@ def test_second_identical_call_computes_nothing(
 ) -> None:
     folder, _ = finished
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    monkeypatch.setattr("bench.training.train", lambda *arguments: pytest.fail("trains"))
-    monkeypatch.setattr("bench.encoders.Encoder.encode", lambda *arguments, **more: pytest.fail("encodes"))
+    monkeypatch.setattr("bench.training.loop.train", lambda *arguments: pytest.fail("trains"))
+    monkeypatch.setattr("bench.encoders.encoder.Encoder.encode", lambda *arguments, **more: pytest.fail("encodes"))
     outcome = bench.execute(folder)
     assert (outcome.computed, outcome.trained, outcome.reused, outcome.failed) == (0, 0, 6, 0)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -245,7 +246,7 @@ def test_measure_is_added_from_the_stored_run(bench: Bench, tmp_path: Path, monk
     bench.execute(tmp_path, ["distillation"], measures=("Success@1",))
     runs = {path: path.read_bytes() for path in tmp_path.glob("cells/*/run.trec.gz")}
     before = [row for row in rows(tmp_path) if row["measure"] == "Success@1"]
-    monkeypatch.setattr("bench.encoders.Encoder.encode", lambda *arguments, **more: pytest.fail("encodes"))
+    monkeypatch.setattr("bench.encoders.encoder.Encoder.encode", lambda *arguments, **more: pytest.fail("encodes"))
     outcome = bench.execute(tmp_path, ["distillation"], measures=("Success@1", "R@1", "AP@100"))
     assert (outcome.computed, outcome.trained, outcome.reused) == (0, 0, 4)
     assert {path: path.read_bytes() for path in tmp_path.glob("cells/*/run.trec.gz")} == runs
@@ -373,7 +374,7 @@ def test_interrupted_training_goes_on_from_its_checkpoint(
     bench: Bench, finished: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed once at the second step of each training, with a checkpoint after every step."""
-    monkeypatch.setattr("bench.checkpoint.Checkpoint.due", True)
+    monkeypatch.setattr("bench.training.checkpoint.Checkpoint.due", True)
     killed: set[str] = set()
     write = Checkpoint.save
 
@@ -383,7 +384,7 @@ def test_interrupted_training_goes_on_from_its_checkpoint(
             killed.add(self.path.parent.name)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.checkpoint.Checkpoint.save", dies_once)
+    monkeypatch.setattr("bench.training.checkpoint.Checkpoint.save", dies_once)
     for _ in METHODS:
         with pytest.raises(KeyboardInterrupt):
             bench.execute(tmp_path)

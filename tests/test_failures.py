@@ -20,10 +20,10 @@ from typing import Any, Protocol
 import pytest
 from safetensors import safe_open
 
-from bench.checkpoint import Checkpoint
 from bench.cli import main
-from bench.encoders import read_encoder
-from bench.store import FAILURE
+from bench.encoders.encoder import read_encoder
+from bench.results.store import FAILURE
+from bench.training.checkpoint import Checkpoint
 
 REFERENCES = {"zero-shot", "untrained", "oracle"}
 OPTIONS = "{ scale = 0.05, test_queries = 20, test_passages = 1200, dev_queries = 10, dev_passages = 400 }"
@@ -207,7 +207,7 @@ def whole(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "cards" / "small.toml").write_text(CARD)
     (folder / "plugin.py").write_text(PLUGIN)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.provenance.package_commit", dict)  # asking git takes longer than all the rest
+        patch.setattr("bench.results.provenance.package_commit", dict)  # asking git takes longer than all the rest
         bench = Bench(folder, encoder_folder, folder / "results")
         assert bench("distillation").code == 0
         yield bench
@@ -256,7 +256,7 @@ def test_method_that_goes_on_after_its_budget_is_stopped(
     bench: Bench, budget: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(perf_counter=lambda: 10 * time.perf_counter())  # ten times as fast
-    monkeypatch.setattr("bench.execute.time", clock)
+    monkeypatch.setattr("bench.running.execute.time", clock)
     said = bench("GoesOn", "--patience", "1s", budget=budget)
     assert said.code == 1
     assert f"it goes on although its budget of {budget} is spent" in said.line("FAILED GoesOn.")
@@ -461,7 +461,7 @@ def test_results_without_permission_are_refused(again: Bench) -> None:
     ("broken", "failed"),
     [
         ("methods.distillation.Distillation.loss", {"distillation"}),
-        ("bench.execute.write_run", {"distillation", *REFERENCES}),
+        ("bench.running.execute.write_run", {"distillation", *REFERENCES}),
     ],
     ids=["training", "evaluation"],
 )

@@ -11,12 +11,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from bench import download, files
-from bench.cards import Card
-from bench.data import Pair
+from bench.data import Pair, download, files
+from bench.data.cards import Card
+from bench.data.fetch import fetch
+from bench.data.files import Resolver
 from bench.errors import BenchError
-from bench.fetch import fetch
-from bench.files import Resolver
 from bench.progress import Display
 
 SWH = Pair("swh", "eng")

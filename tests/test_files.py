@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from bench import download, files
 from bench.atomic import atomic_write
-from bench.cards import Card
+from bench.data import download, files
+from bench.data.cards import Card
+from bench.data.files import MissingFile, Resolver, default_cache, sha256_of
 from bench.errors import BenchError
-from bench.files import MissingFile, Resolver, default_cache, sha256_of
 from bench.progress import Display
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

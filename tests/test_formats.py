@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 import bench
-from bench.data import Pair
+from bench.data import Pair, TestCollection
+from bench.data.formats import Source, afriqa, aligned_lines, parser, qed, squad, tmx, verses
+from bench.data.formats.text import lines
 from bench.errors import BenchError
-from bench.formats import Source, afriqa, aligned_lines, parser, qed, squad, tmx, verses
-from bench.formats.text import lines
 
 SWH = Pair("swh", "eng")
 
@@ -170,7 +170,7 @@ def question(key: str, context: str | None, text: str = "q") -> dict[str, Any]:
 def test_afriqa_searches_the_contexts_of_all_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     test_file = put(tmp_path / "test", json_lines(question("7", "B"), question("3", None), question("5", "C")))
     train_file = put(tmp_path / "train", json_lines(question("7", "A"), question("8", "B"), question("9", "")))
-    with caplog.at_level("INFO", logger="bench.formats.afriqa"):
+    with caplog.at_level("INFO", logger="bench.data.formats.afriqa"):
         test = afriqa.test(Source("afriqa", {"queries": test_file, "documents": train_file + test_file}), SWH)
     assert test.documents == ("A", "B", "C")
     assert test.query_ids == ("7", "5")
@@ -284,7 +284,9 @@ def generator(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the generator, which has tests of its own."""
     module: Any = ModuleType("bench.conlang")
     module.ConlangOptions = Options
-    module.test = lambda code, options: (code, options.seed)
+    module.test = lambda code, options: TestCollection(
+        "generated", Pair(code, "eng"), ("q",), (f"seed {options.seed}",), ("d",), ("text",), {"q": {"d": 1}}
+    )
     monkeypatch.setitem(sys.modules, "bench.conlang", module)
     monkeypatch.setattr(bench, "conlang", module, raising=False)
 
@@ -292,7 +294,8 @@ def generator(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("generator")
 def test_the_generated_world_gets_the_options_of_its_card() -> None:
     parse = parser("conlang", "test")
-    assert parse(Source("conlang", {}, options={"seed": 3}), Pair("qaa", "eng")) == ("qaa", 3)
+    found = parse(Source("mine", {}, options={"seed": 3}), Pair("qaa", "eng"))
+    assert (found.name, found.pair, found.queries) == ("mine", Pair("qaa", "eng"), ("seed 3",))
     with pytest.raises(BenchError, match="unknown option of conlang 'sed'; did you mean seed"):
         parse(Source("conlang", {}, options={"sed": 1}), Pair("qaa", "eng"))
     with pytest.raises(BenchError, match="conlang: options: seed must not be negative"):

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from bench import cli, commands, gate
-from bench.budget import Budget
-from bench.cards import Card
 from bench.data import Pair
-from bench.encoders import Encoder
+from bench.data.cards import Card
+from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed
 from bench.gate import Baseline, Value, compare, log_figures, make_baseline, tolerance
 from bench.progress import Display
 from bench.request import Check, Suite
+from bench.training.budget import Budget
 
 BASELINE = Path(__file__).parents[1] / "results" / "baselines" / "embedded.json"
 SEEDS = (0.30, 0.32, 0.29, 0.31, 0.33)
@@ -154,7 +154,7 @@ def test_corpus_that_lost_a_document_is_found(
         test = load(*arguments)
         return dataclasses.replace(test, documents=test.documents[:-1], document_ids=test.document_ids[:-1])
 
-    monkeypatch.setattr("bench.plan.load_test", loses_one)
+    monkeypatch.setattr("bench.running.plan.load_test", loses_one)
     changes = check(small, small_conlang, tmp_path)
     assert {change.key[1] for change in changes} >= {"coverage.documents"}
 

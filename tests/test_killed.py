@@ -24,19 +24,19 @@ import safetensors.torch
 import torch
 from test_experiment import METHODS, REFERENCES, Bench
 
-from bench import commands, evaluation, training
-from bench.budget import Budget
-from bench.cards import Card
-from bench.encoders import Encoder
+from bench import commands
+from bench.data.cards import Card
+from bench.encoders.encoder import Encoder
+from bench.evaluation.retrieval import search
+from bench.training import loop
+from bench.training.budget import Budget
 
 PROCESSES = multiprocessing.get_context("forkserver")  # children of a process that has imported everything once
 PROCESSES.set_forkserver_preload(
-    ["bench.execute", "bench.leaderboard", "transformers.models.bert.modeling_bert", "methods.optical"]
+    ["bench.running.execute", "bench.results.leaderboard", "transformers.models.bert.modeling_bert", "methods.optical"]
 )
 VOLATILE = {"manifest.json", "cost.csv", "leaderboard.md", "log.jsonl", "said.txt"}
 """Files that tell times."""
-INCIDENTAL = {"tokenizer.json", "tokenizer_config.json"}
-"""Files that tell how a tokenizer was last called, which changes nothing of what it does."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Place:
 
     def files(self) -> dict[str, bytes]:
         """What must be the same bytes in every run, by its path."""
-        paths = [path for path in self.root.rglob("*") if path.is_file() and path.name not in VOLATILE | INCIDENTAL]
+        paths = [path for path in self.root.rglob("*") if path.is_file() and path.name not in VOLATILE]
         return {str(path.relative_to(self.root)): path.read_bytes() for path in paths if path.suffix != ".tmp"}
 
     def entries(self) -> list[Path]:
@@ -82,15 +82,15 @@ def _run(bench: Bench, place: Place, methods: tuple[str, ...], changes: dict[str
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.checkpoint.Checkpoint.due", True)
-        patch.setattr("bench.embeddings.SHARD", 128)
+        patch.setattr("bench.training.checkpoint.Checkpoint.due", True)
+        patch.setattr("bench.evaluation.embeddings.SHARD", 128)
         # Slow, and the same in all of these runs.
-        patch.setattr("bench.materials.code_digest", str)
-        patch.setattr("bench.provenance.package_commit", dict)
+        patch.setattr("bench.running.materials.code_digest", str)
+        patch.setattr("bench.results.provenance.package_commit", dict)
         # Over too soon for a kill to fall into it, unless it takes some time more.
-        patch.setattr("bench.training.optimise", slowed(training.optimise, 0.03))
-        patch.setattr("bench.encoders.Encoder.encode", slowed(Encoder.encode, 0.01))
-        patch.setattr("bench.evaluation.search", slowed(evaluation.search, 0.08))
+        patch.setattr("bench.training.loop.optimise", slowed(loop.optimise, 0.03))
+        patch.setattr("bench.encoders.encoder.Encoder.encode", slowed(Encoder.encode, 0.01))
+        patch.setattr("bench.evaluation.evaluate.search", slowed(search, 0.08))
         patch.setattr("os.fsync", slowed(os.fsync, 0.003))
         code = commands.run(bench.request(Path("results"), methods, **changes), bench.cards)
     sys.exit(code)
@@ -139,7 +139,9 @@ def phase(place: Place) -> str:
             return "saving the retriever" if (folder / "retriever").is_dir() else "training"
         if (folder / "run.trec.gz").is_file():
             return "finishing a cell"
-        return "searching" if (folder / "embeddings" / "queries" / "00000.npy").is_file() else "encoding"
+        # The 20 queries come last, and they fit into one shard.
+        shards = (folder / "embeddings").glob("*/00000.npy")
+        return "searching" if any(len(np.load(shard)) <= 20 for shard in shards) else "encoding"
     return "between"
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from bench.data import Pair
+from bench.data.languages import name, parse_language, parse_pair
 from bench.errors import BenchError
-from bench.languages import name, parse_language, parse_pair
 
 
 @pytest.mark.parametrize(

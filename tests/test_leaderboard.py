@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench import commands
 from bench.errors import BenchError
 from bench.fingerprint import digest
-from bench.leaderboard import (
+from bench.results.leaderboard import (
     IDENTITY,
     LONG,
     cost_frame,
@@ -28,7 +28,7 @@ from bench.leaderboard import (
     wide_frame,
     write_leaderboards,
 )
-from bench.store import Entry, Store
+from bench.results.store import Entry, Store
 
 
 @pytest.fixture

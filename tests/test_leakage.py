@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.leakage import normalise, protected, remove_bitext, remove_relevance
+from bench.data.leakage import normalise, protected, remove_bitext, remove_relevance
 
 SWH = Pair("swh", "eng")
 

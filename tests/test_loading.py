@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench.cards import Card, load_cards
 from bench.data import Pair
-from bench.errors import BenchError
-from bench.files import MissingFile, Resolver
-from bench.loading import (
+from bench.data.cards import Card, load_cards
+from bench.data.files import MissingFile, Resolver
+from bench.data.loading import (
     available,
     default_mix,
     load_bitext,
@@ -21,6 +20,7 @@ from bench.loading import (
     load_test,
     training_data,
 )
+from bench.errors import BenchError
 
 SWH = Pair("swh", "eng")
 HAU = Pair("hau", "eng")
@@ -106,8 +106,7 @@ def test_what_a_card_lacks_is_refused(world: World) -> None:
 
 
 def test_a_query_without_a_relevant_document_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench import formats
-    from bench.data import TestCollection
+    from bench.data import TestCollection, formats
 
     def parse(source: formats.Source, pair: Pair) -> TestCollection:
         return TestCollection("t", pair, ("q",), ("?",), ("d",), ("!",), {"q": {"d": 0}})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.losses import info_nce
+from bench.training.losses import info_nce
 
 
 def by_hand(queries: np.ndarray, documents: np.ndarray, temperature: float) -> float:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.measures import DEFAULT, DESCRIPTIONS, parse_measures, score
+from bench.evaluation.measures import DEFAULT, DESCRIPTIONS, parse_measures, score
 
 DOCUMENTS = [f"d{i:03d}" for i in range(150)]
 IN_TREC_EVAL = {

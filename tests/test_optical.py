@@ -9,8 +9,8 @@ import ot
 import pytest
 import torch
 
-from bench.encoders import Encoder
-from bench.method import Task
+from bench.encoders.encoder import Encoder
+from bench.training.method import Task
 from methods.optical import Optical, OpticalConfig
 
 MakeTask = Callable[..., Task]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.budget import Budget
 from bench.cli import make_parser
 from bench.data import Pair
 from bench.errors import BenchError
 from bench.options import check_environment, read_options
 from bench.request import Request
+from bench.training.budget import Budget
 
 Read = Callable[..., Request]
 

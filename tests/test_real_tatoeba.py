@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench.cards import load_cards
 from bench.data import Pair
-from bench.encoders import Encoder
-from bench.evaluation import evaluate
-from bench.files import Resolver
-from bench.loading import load_test
-from bench.measures import score
-from bench.models import load_teacher
-from bench.retriever import Retriever
+from bench.data.cards import load_cards
+from bench.data.files import Resolver
+from bench.data.loading import load_test
+from bench.encoders.encoder import Encoder
+from bench.encoders.models import load_teacher
+from bench.evaluation.evaluate import evaluate
+from bench.evaluation.measures import score
+from bench.evaluation.retriever import Retriever
 
 pytestmark = pytest.mark.real
 

@@ -8,8 +8,8 @@ import pytest
 
 from bench import registry
 from bench.errors import BenchError
-from bench.method import Method, TrainedMethod
 from bench.registry import MethodEntry, find_method
+from bench.training.method import Method, TrainedMethod
 
 PLUGIN = '''"""A file with a method, which fails when it is imported without need."""
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.measures import score
-from bench.retrieval import Ids, read_run, search, strictly_decreasing, write_run
+from bench.evaluation.measures import score
+from bench.evaluation.retrieval import Ids, read_run, search, strictly_decreasing, write_run
 
 
 def unit_vectors(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.encoders import Encoder
+from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
-from bench.retriever import Retriever
+from bench.evaluation.retriever import Retriever
 
 TEXTS = ["the cat saw a red house", "the dog", "some bread"]
 BuildEncoder = Callable[..., Encoder]

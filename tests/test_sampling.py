@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.sampling import length_buckets
+from bench.training.sampling import length_buckets
 
 
 def epoch(lengths: list[int], batch_size: int, stream: object) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.store import FAILURE, MANIFEST, Entry, Store
+from bench.results.store import FAILURE, MANIFEST, Entry, Store
 
 FINGERPRINT = "0123456789abcdef" * 4
 

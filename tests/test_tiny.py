@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench import conlang
-from bench.encoders import Encoder
-from bench.tiny import _untrained, tiny_encoder
+from bench.encoders.encoder import Encoder
+from bench.encoders.tiny import _untrained, tiny_encoder
 
 
 def test_untrained_encoder_is_the_same_every_time() -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.budget import Budget
-from bench.encoders import Encoder
+from bench.encoders.encoder import Encoder
 from bench.errors import CellFailed
-from bench.method import Batch, Task, TrainedMethod
-from bench.recipe import Recipe
-from bench.training import learning_rate_factor, make_optimiser, train
+from bench.training.budget import Budget
+from bench.training.loop import learning_rate_factor, make_optimiser, train
+from bench.training.method import Batch, Task, TrainedMethod
+from bench.training.recipe import Recipe
 
 MakeTask = Callable[..., Task]
 
@@ -196,7 +196,7 @@ class Sgd(torch.optim.SGD):
 def test_gradients_are_clipped_to_the_recipes_norm(
     make_task: MakeTask, monkeypatch: pytest.MonkeyPatch, factor: float, clipped: bool
 ) -> None:
-    monkeypatch.setattr("bench.training.make_optimiser", lambda method, recipe: Sgd(method))
+    monkeypatch.setattr("bench.training.loop.make_optimiser", lambda method, recipe: Sgd(method))
     records: list[dict] = []
     task = make_task(1, recipe={"clip_norm": 0.5, "warmup": 0.0}, on_step=records.append)
     before = task.make_student()
@@ -210,7 +210,7 @@ def test_gradients_are_clipped_to_the_recipes_norm(
 def test_gradient_of_another_module_never_shortens_the_students(
     make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.training.make_optimiser", lambda method, recipe: Sgd(method))
+    monkeypatch.setattr("bench.training.loop.make_optimiser", lambda method, recipe: Sgd(method))
 
     class Loud(WithModule):
         def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:

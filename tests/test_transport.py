@@ -9,7 +9,7 @@ import torch
 from ot.batch import solve_batch
 from torch import Tensor
 
-from bench.encoders import Encoder, TokenBatch
+from bench.encoders.encoder import Encoder, TokenBatch
 from methods.transport import ROUND, cosine_cost, entropic_plan, transport_loss, uniform_marginal
 
 

@@ -10,7 +10,7 @@ import pytest
 from test_experiment import METHODS, REFERENCES, Bench
 from test_killed import Place, start, whole_run
 
-from bench.cards import Card
+from bench.data.cards import Card
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from tokenizers import Tokenizer, models
 from transformers import BertTokenizer
 
 from bench.data import TrainingData
-from bench.encoders import Encoder, read_encoder
+from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.vocabulary import is_multilingual, make_student, replace_vocabulary, shared_pieces
 from bench.errors import BenchError
-from bench.recipe import Recipe
-from bench.seeds import torch_generator
-from bench.vocabulary import is_multilingual, make_student, replace_vocabulary, shared_pieces
+from bench.training.recipe import Recipe
+from bench.training.seeds import torch_generator
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 RECIPE = Recipe(vocabulary_size=250)
@@ -134,7 +134,7 @@ def test_multilingual_encoder_keeps_its_vocabulary(
 ) -> None:
     assert not is_multilingual(encoder)
     assert make_student(encoder, texts, RECIPE, 0).fingerprint() != encoder.fingerprint()
-    monkeypatch.setattr("bench.vocabulary.MULTILINGUAL_VOCABULARY", len(encoder.tokenizer))
+    monkeypatch.setattr("bench.encoders.vocabulary.MULTILINGUAL_VOCABULARY", len(encoder.tokenizer))
     assert is_multilingual(encoder)
     student = make_student(encoder, texts, RECIPE, 0)
     assert student.fingerprint() == encoder.fingerprint()

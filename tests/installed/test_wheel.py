@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.cards import load_cards
+from bench.data.cards import load_cards
 
 CHECKOUT = Path(__file__).parents[2]
 DATASETS = "EXPECT_DATASETS" in os.environ

@@ -1,0 +1,323 @@
+"""Cards: what a collection is, where its files are and which roles it can play, as TOML.
+
+A card is a file in the checkout's folder `datasets` (in an installed package, `bench.carddata`). A new
+collection in a known format is a new card and no code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from bench.data import Pair, formats
+from bench.data.languages import parse_language, parse_pair
+from bench.errors import BenchError, unknown
+
+Role = Literal["bitext", "relevance", "test", "passages"]
+
+
+def _as_value_error(parse: Any) -> Any:
+    """The parser with its BenchError turned into the ValueError that pydantic adds the key to."""
+
+    def validate(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError("must be a text")
+        try:
+            return parse(value)
+        except BenchError as error:
+            raise ValueError(str(error)) from None
+
+    return validate
+
+
+def _stays_inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path:
+        raise ValueError(f"'{path}' is not a relative path inside the repository")
+    return path
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+Language = Annotated[str, BeforeValidator(_as_value_error(parse_language))]
+PairText = Annotated[Pair, BeforeValidator(_as_value_error(parse_pair))]
+RelativePath = Annotated[str, AfterValidator(_stays_inside)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+OneOrMore = Annotated[
+    tuple[RelativePath, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Table):
+    """One `[[data]]` entry: a role that the collection offers, and the files and format it comes from.
+
+    In `files`, the placeholders {query}, {document} and {language} stand for this collection's own codes.
+    `pairs` belong to bitext and tests, `languages` to relevance and passages. A test's `distractors` name
+    collections whose passages in the document language join its corpus.
+    """
+
+    role: Role
+    format: str
+    pairs: tuple[PairText, ...] = ()
+    languages: tuple[Language, ...] = ()
+    files: dict[str, OneOrMore] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    distractors: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> Data:
+        if self.role in ("bitext", "test"):
+            missing, misplaced = ("pairs", "languages") if not self.pairs else ("", "languages")
+        else:
+            missing, misplaced = ("languages", "pairs") if not self.languages else ("", "pairs")
+        if missing:
+            raise ValueError(f"role '{self.role}' needs '{missing}'")
+        if getattr(self, misplaced):
+            raise ValueError(f"role '{self.role}' has no '{misplaced}'")
+        if self.distractors and self.role != "test":
+            raise ValueError(f"role '{self.role}' has no 'distractors'")
+        try:
+            formats.parser(self.format, self.role)
+        except BenchError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def keys(self) -> tuple[Pair | str, ...]:
+        """The pairs or languages that this entry has data for."""
+        return self.pairs or self.languages
+
+
+class Mix(_Table):
+    """The collections that a method trains on by default, for these pairs."""
+
+    pairs: tuple[PairText, ...] = Field(min_length=1)
+    bitext: tuple[Name, ...] = ()
+    relevance: tuple[Name, ...] = ()
+
+
+class Card(_Table):
+    """A collection, a mix of collections, or both."""
+
+    name: Name
+    description: Text
+    licence: Text
+    non_commercial: bool = False
+    citation: Text | None = None
+    caveats: Text | None = None
+    """What a reader of results should know about this collection, in a sentence or two."""
+    source: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")] | None = None
+    """`owner/repository@commit` on GitHub; None for generated data and mixes."""
+    codes: dict[Language, Text] = Field(default_factory=dict)
+    data: tuple[Data, ...] = ()
+    mix: Mix | None = None
+    sha256: dict[RelativePath, Sha256] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Card:
+        if not self.data and self.mix is None:
+            raise ValueError("a card needs [[data]] or [mix]")
+        offered: set[tuple[str, Pair | str]] = set()
+        used: set[str] = set()
+        for entry in self.data:
+            if entry.files and self.source is None:
+                raise ValueError("'source' is missing, but [[data]] names files")
+            for key in entry.keys:
+                if (entry.role, key) in offered:
+                    raise ValueError(f"two [[data]] entries offer {entry.role} for {key}")
+                offered.add((entry.role, key))
+                used.update(path for paths in self.files(entry, key).values() for path in paths)
+        if missing := sorted(used - set(self.sha256)):
+            raise ValueError(f"sha256 of {missing[0]} is missing")
+        if unused := sorted(set(self.sha256) - used):
+            raise ValueError(f"sha256 names {unused[0]}, which no [[data]] uses")
+        return self
+
+    @property
+    def repository(self) -> str:
+        """`owner/repository` of the source; raises BenchError where the card has none."""
+        return self._source[0]
+
+    @property
+    def commit(self) -> str:
+        """The commit of the source; raises BenchError where the card has none."""
+        return self._source[1]
+
+    @property
+    def _source(self) -> list[str]:
+        if self.source is None:
+            raise BenchError(f"{self.name} has no source to take files from")
+        return self.source.split("@")
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that this collection offers, each once, in the card's order."""
+        return tuple(dict.fromkeys(entry.role for entry in self.data))
+
+    def pairs(self, role: Role) -> tuple[Pair, ...]:
+        """The pairs that the collection offers for a role; none for relevance and passages."""
+        return tuple(pair for entry in self.data if entry.role == role for pair in entry.pairs)
+
+    def languages(self, role: Role) -> tuple[str, ...]:
+        """The languages that the collection offers for a role; none for bitext and tests."""
+        return tuple(language for entry in self.data if entry.role == role for language in entry.languages)
+
+    def offers(self, role: Role, key: Pair | str) -> bool:
+        """Whether the collection has data in this role for a pair, or a language for relevance and passages."""
+        return any(entry.role == role and key in entry.keys for entry in self.data)
+
+    def entry(self, role: Role, key: Pair | str) -> Data:
+        """The entry with the data in this role for a pair or language; raises BenchError if there is none."""
+        for entry in self.data:
+            if entry.role == role and key in entry.keys:
+                return entry
+        others = [str(other) for entry in self.data if entry.role == role for other in entry.keys]
+        has = f"it has {', '.join(others)}" if others else "it has none at all"
+        raise BenchError(f"{self.name} has no {role} for {key}; {has}")
+
+    def code(self, language: str) -> str:
+        """This collection's own code of a canonical language."""
+        return self.codes.get(language, language)
+
+    def files(self, entry: Data, key: Pair | str) -> dict[str, tuple[str, ...]]:
+        """The entry's files for a pair or language, placeholders filled, relative to the repository."""
+        if isinstance(key, Pair):
+            codes = {"{query}": self.code(key.query), "{document}": self.code(key.document)}
+        else:
+            codes = {"{language}": self.code(key)}
+
+        def fill(path: str) -> str:
+            for placeholder, code in codes.items():
+                path = path.replace(placeholder, code)
+            return path
+
+        return {part: tuple(map(fill, paths)) for part, paths in entry.files.items()}
+
+    def hashes(self, role: Role, key: Pair | str) -> dict[str, str]:
+        """The sha256 of each file that the data in this role comes from, distractors not included."""
+        entry = self.entry(role, key)
+        return {path: self.sha256[path] for paths in self.files(entry, key).values() for path in paths}
+
+
+def load_cards(extra_folder: Path | None = None) -> dict[str, Card]:
+    """All cards by name: those of the project and those of a folder of the user's own.
+
+    Raises BenchError, in one line that names file and key, for a card that cannot be used.
+    """
+    cards: dict[str, Card] = {}
+    for file in (*_card_files(_builtin_folder()), *(_card_files(extra_folder) if extra_folder else ())):
+        card = _read_card(file)
+        if card.name in cards:
+            raise BenchError(f"{file}: a card named '{card.name}' exists already; choose another name")
+        cards[card.name] = card
+    for card in cards.values():
+        _check_references(card, cards)
+    return cards
+
+
+def get_card(name: str, cards: Mapping[str, Card] | None = None) -> Card:
+    """The card of this name among `cards` (all by default); raises BenchError with a suggestion."""
+    cards = load_cards() if cards is None else cards
+    if name not in cards:
+        raise unknown("collection", name, cards)
+    return cards[name]
+
+
+def _builtin_folder() -> Traversable:
+    # The wheel maps the checkout's folder `datasets` to this name; nothing called `datasets` may be importable.
+    try:
+        return resources.files("bench.carddata")
+    except ModuleNotFoundError:
+        return Path(__file__).parents[2] / "datasets"
+
+
+def _card_files(folder: Traversable) -> Iterator[Traversable]:
+    if not folder.is_dir():
+        raise BenchError(f"the folder of cards {folder} does not exist")
+    files = (file for file in folder.iterdir() if file.name.endswith(".toml"))
+    return iter(sorted(files, key=lambda file: file.name.removesuffix(".toml")))
+
+
+def _read_card(file: Traversable) -> Card:
+    try:
+        card = Card.model_validate(tomllib.loads(file.read_bytes().decode("utf-8")))
+    except UnicodeDecodeError as error:
+        raise BenchError(f"{file}: not UTF-8 (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BenchError(f"{file}: not TOML: {error}") from error
+    except ValidationError as error:
+        raise BenchError(f"{file}: {_one_line(error)}") from error
+    if file.name != f"{card.name}.toml":
+        raise BenchError(f"{file}: name: '{card.name}' differs from the file's name; rename one of them")
+    return card
+
+
+_MODELS: Mapping[str, type[BaseModel]] = {"data": Data, "mix": Mix}
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first of pydantic's complaints, as `key: what is wrong`."""
+    complaints = error.errors()
+    # An unknown key explains best, because what is missing is often the same key spelt right.
+    first = next((item for item in complaints if item["type"] == "extra_forbidden"), complaints[0])
+    location = [part for part in first["loc"] if part != "[key]"]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    if first["type"] == "extra_forbidden":
+        model = _MODELS.get(str(location[0]), Card) if len(location) > 1 else Card
+        near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(model.model_fields)}"
+        message = f"unknown key; {hint}"
+    elif first["type"] == "missing":
+        message = "is missing"
+    else:
+        message = re.sub(r"^Value error, ", "", first["msg"])
+    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    return f"{key}: {message}{more}" if key else f"{message}{more}"
+
+
+def _check_references(card: Card, cards: Mapping[str, Card]) -> None:
+    """That every collection which the card names exists and offers what it is named for."""
+    for index, entry in enumerate(card.data):
+        for name in entry.distractors:
+            other = _referenced(card, f"data[{index}].distractors", name, cards)
+            for pair in entry.pairs:
+                if not other.offers("passages", pair.document):
+                    raise BenchError(
+                        f"{card.name}.toml: data[{index}].distractors: {name} has no passages in {pair.document}"
+                    )
+    if card.mix is not None:
+        roles: tuple[tuple[Role, tuple[str, ...]], ...] = (
+            ("bitext", card.mix.bitext),
+            ("relevance", card.mix.relevance),
+        )
+        for role, names in roles:
+            for name in names:
+                if role not in _referenced(card, f"mix.{role}", name, cards).roles:
+                    raise BenchError(f"{card.name}.toml: mix.{role}: {name} offers no {role}")
+
+
+def _referenced(card: Card, key: str, name: str, cards: Mapping[str, Card]) -> Card:
+    try:
+        return get_card(name, cards)
+    except BenchError as error:
+        raise BenchError(f"{card.name}.toml: {key}: {error}") from None

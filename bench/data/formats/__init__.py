@@ -1,0 +1,54 @@
+"""The file formats that cards may name, and the parser of each role that a format can play.
+
+A parser turns a `Source` into plain data. A new format is a module here and a line in a table below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bench.data import Bitext, Pair, Relevance, TestCollection
+from bench.data.formats import afriqa, aligned_lines, conlang, qed, squad, tmx, verses
+from bench.data.formats.source import Source
+from bench.errors import BenchError, unknown
+
+__all__ = ["BITEXT", "PASSAGES", "RELEVANCE", "TEST", "Source", "parser"]
+
+BITEXT: Mapping[str, Callable[[Source, Pair], Bitext]] = {
+    "aligned-lines": aligned_lines.bitext,
+    "conlang": conlang.bitext,
+    "tmx-zip": tmx.bitext,
+    "verses": verses.bitext,
+}
+RELEVANCE: Mapping[str, Callable[[Source, str], Relevance]] = {
+    "conlang": conlang.relevance,
+    "qed": qed.relevance,
+    "squad": squad.relevance,
+}
+TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
+    "afriqa": afriqa.test,
+    "aligned-lines": aligned_lines.test,
+    "conlang": conlang.test,
+}
+PASSAGES: Mapping[str, Callable[[Source, str], tuple[str, ...]]] = {
+    "qed": qed.passages,
+    "squad": squad.passages,
+}
+
+_ROLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    "bitext": BITEXT,
+    "relevance": RELEVANCE,
+    "test": TEST,
+    "passages": PASSAGES,
+}
+
+
+def parser(format: str, role: str) -> Callable[..., Any]:
+    """The parser of a format for a role; raises BenchError if the format is unknown or lacks the role."""
+    if format in _ROLES[role]:
+        return _ROLES[role][format]
+    roles = [other for other, parsers in _ROLES.items() if format in parsers]
+    if not roles:
+        raise unknown("format", format, {name for parsers in _ROLES.values() for name in parsers})
+    raise BenchError(f"format '{format}' has no role '{role}'; it has {', '.join(roles)}")

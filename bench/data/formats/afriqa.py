@@ -1,0 +1,59 @@
+"""AfriQA's gold passages: questions in an African language, each with an English or French passage, as JSON Lines."""
+
+from __future__ import annotations
+
+import logging
+
+from bench.data import Pair, TestCollection
+from bench.data.formats.source import Source
+from bench.data.formats.text import json_lines, text_of
+from bench.errors import BenchError
+
+_log = logging.getLogger(__name__)
+
+
+def test(source: Source, pair: Pair) -> TestCollection:
+    """The questions of the file `queries` over the contexts of all files `documents`, each context once.
+
+    The row's own context is the relevant document; the questions' human translations are the oracle
+    queries. Rows without a context are left out, and their number is logged. Raises BenchError for a
+    malformed row, an id that occurs twice, or a context that is not among the documents.
+    """
+    contexts = dict.fromkeys(
+        text_of(row, "context", place)
+        for path in source.many("documents")
+        for place, row in json_lines(path)
+        if row.get("context")
+    )
+    width = len(str(len(contexts)))
+    ids = {context: f"{source.name}-{number:0{width}d}" for number, context in enumerate(contexts, start=1)}
+
+    queries: dict[str, str] = {}
+    oracles: dict[str, str] = {}
+    qrels: dict[str, dict[str, int]] = {}
+    without_context = 0
+    for place, row in json_lines(source.one("queries")):
+        if not row.get("context"):
+            without_context += 1
+            continue
+        key = text_of(row, "id", place)
+        if key in queries:
+            raise BenchError(f"{place}: the id '{key}' occurs twice")
+        context = text_of(row, "context", place)
+        if context not in ids:
+            raise BenchError(f"{place}: its context is in none of the files that the card names under 'documents'")
+        queries[key] = text_of(row, "question_lang", place)
+        oracles[key] = text_of(row, "question_translated", place)
+        qrels[key] = {ids[context]: 1}
+    if without_context:
+        _log.info("%s %s: left out %d questions without a context", source.name, pair, without_context)
+    return TestCollection(
+        name=source.name,
+        pair=pair,
+        query_ids=tuple(queries),
+        queries=tuple(queries.values()),
+        document_ids=tuple(ids.values()),
+        documents=tuple(ids),
+        qrels=qrels,
+        oracle_queries=tuple(oracles.values()),
+    )

@@ -1,0 +1,52 @@
+"""The generated world of facts and its artificial languages: data without files, from `bench.conlang`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from bench.data import Bitext, Pair, Relevance, TestCollection
+from bench.data.formats.source import Source
+from bench.errors import BenchError, unknown
+
+if TYPE_CHECKING:
+    from bench.conlang import ConlangOptions
+
+# bench.conlang is imported where it is used: reading the cards must not cost what generating does.
+
+
+def bitext(source: Source, pair: Pair) -> Bitext:
+    """The generated bitext of an artificial language and English."""
+    from bench import conlang
+
+    made = conlang.bitext(pair.query, _options(source))
+    return dataclasses.replace(made, sources=(source.name,) * len(made))
+
+
+def relevance(source: Source, language: str) -> Relevance:
+    """The generated English questions, each with a passage that answers it."""
+    from bench import conlang
+
+    made = conlang.relevance(_options(source))
+    return dataclasses.replace(made, sources=(source.name,) * len(made))
+
+
+def test(source: Source, pair: Pair) -> TestCollection:
+    """The generated questions in an artificial language over English passages."""
+    from bench import conlang
+
+    return dataclasses.replace(conlang.test(pair.query, _options(source)), name=source.name)
+
+
+def _options(source: Source) -> ConlangOptions:
+    """The card's options; raises BenchError for one that the generator does not know or accept."""
+    from bench.conlang import ConlangOptions
+
+    known = [field.name for field in dataclasses.fields(ConlangOptions)]
+    for name in source.options:
+        if name not in known:
+            raise unknown(f"option of {source.name}", name, known)
+    try:
+        return ConlangOptions(**source.options)
+    except (TypeError, ValueError) as error:
+        raise BenchError(f"{source.name}: options: {error}") from error

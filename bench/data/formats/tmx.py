@@ -1,0 +1,75 @@
+"""Translation memories (TMX 1.4), each the only member of a zip archive."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import IO
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+
+from bench.data import Bitext, Pair
+from bench.data.formats.source import Source
+from bench.errors import BenchError
+
+# Far above any translation memory, and a bound on what a small malicious archive can unfold to.
+_MAX_BYTES = 1 << 30
+_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+def bitext(source: Source, pair: Pair) -> Bitext:
+    """The translation units that have both languages, from the files `memories`.
+
+    Units of several memories are joined on their `tuid`: a memory between each language and a third gives
+    a bitext, too. Of two texts in one language under one `tuid`, the first counts. Raises BenchError for an
+    archive or XML that cannot be read, and if no unit has both languages.
+    """
+    units: dict[str, dict[str, str]] = {}
+    for path in source.many("memories"):
+        _read_memory(path, units)
+    query, document = source.code(pair.query).lower(), source.code(pair.document).lower()
+    rows = [(unit[query], unit[document]) for unit in units.values() if query in unit and document in unit]
+    if not rows:
+        languages = sorted({language for unit in units.values() for language in unit})
+        raise BenchError(
+            f"{source.name}: no unit has both '{query}' and '{document}'; the languages in its files are "
+            f"{', '.join(languages) or 'none'}"
+        )
+    return Bitext(tuple(text for text, _ in rows), tuple(text for _, text in rows), (source.name,) * len(rows))
+
+
+def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
+    """Add the units of one archive to `units`: tuid -> language in lower case -> text."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if member.filename.lower().endswith(".tmx")]
+            if len(members) != 1:
+                raise BenchError(f"{path}: {len(members)} .tmx files in the archive instead of one")
+            if members[0].file_size > _MAX_BYTES:
+                raise BenchError(f"{path}: {members[0].filename} would unfold to {members[0].file_size:,} bytes")
+            with archive.open(members[0]) as file:
+                _read_units(path, file, units)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise BenchError(f"{path}: not a zip archive that can be read: {error}") from error
+    except ParseError as error:
+        raise BenchError(f"{path}: line {error.position[0]} of the memory: not XML: {error.msg}") from error
+    except DefusedXmlException as error:
+        raise BenchError(f"{path}: the memory declares XML entities, which are refused: {error}") from error
+
+
+def _read_units(path: Path, file: IO[bytes], units: dict[str, dict[str, str]]) -> None:
+    number = 0
+    element: Element
+    for _, element in iterparse(file):
+        if element.tag != "tu":
+            continue
+        number += 1
+        unit = units.setdefault(element.get("tuid") or f"{path}#{number}", {})
+        for variant in element.iter("tuv"):
+            language = variant.get(_LANGUAGE) or variant.get("lang")
+            segment = variant.find("seg")
+            if language and segment is not None:
+                unit.setdefault(language.lower(), " ".join("".join(segment.itertext()).split()))
+        element.clear()

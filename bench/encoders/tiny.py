@@ -1,0 +1,128 @@
+"""The tiny encoder: two layers, trained from scratch on the generated English world as the embedded teacher.
+
+It needs no download and less than a minute; it is a stand-in for a real English retriever, never a substitute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from bench import conlang
+from bench.atomic import atomic_folder, sweep
+from bench.data import Bitext, Pair, TrainingData
+from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.vocabulary import learn_wordpieces
+from bench.fingerprint import code_digest, digest, library_versions
+from bench.training.budget import Budget
+from bench.training.losses import info_nce
+from bench.training.method import Batch, Task, TrainedMethod
+from bench.training.recipe import Recipe
+from bench.training.sampling import length_buckets
+from bench.training.seeds import torch_generator
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+RECIPE = Recipe(learning_rate=2e-3, embedding_learning_rate=2e-3, vocabulary_size=2_000, max_length=64)
+BUDGET = Budget(400, "steps")
+TEMPERATURE = 0.05
+
+
+class EnglishRetrieval(TrainedMethod):
+    """Contrastive training on English questions and passages."""
+
+    name = "english-retrieval"
+    documents = "student"
+
+    def prepare(self, task: Task, student: Encoder) -> None:
+        super().prepare(task, student)
+        limit = task.recipe.max_length
+        self.queries = student.tokenize(task.data.relevance.queries, "query", limit)
+        self.positives = student.tokenize(task.data.relevance.positives, "document", limit)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        lengths = [len(ids) for ids in self.positives]
+        for rows in length_buckets(lengths, self.task.recipe.batch_size, rng):
+            yield {"relevance": rows}
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+        queries, positives = (
+            self.student(self.student.collate([ids[i] for i in batch["relevance"]]))
+            for ids in (self.queries, self.positives)
+        )
+        return info_nce(queries, positives, TEMPERATURE), {}
+
+
+def tiny_encoder(
+    cache: Path, seed: int = 0, on_step: Callable[[dict[str, Any]], None] = lambda record: None
+) -> Encoder:
+    """The trained tiny encoder, made once per seed, machine and code version and kept under `cache`."""
+    options = conlang.ConlangOptions()
+    libraries = library_versions("torch", "transformers", "tokenizers", "numpy")
+    key = digest([code_digest("bench.encoders.tiny"), code_digest("bench.training.loop"), options, libraries, seed])
+    folder = cache / "encoders" / f"tiny-{seed}-{key[:16]}"
+    if not folder.exists():
+        with atomic_folder(folder) as partial, one_thread():
+            sweep(folder.parent)
+            _train(options, seed, on_step).save(partial)
+    return read_encoder(folder, "tiny")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread within the block: sums have one order, whatever else the process is set to."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(options: conlang.ConlangOptions, seed: int, on_step: Callable[[dict[str, Any]], None]) -> Encoder:
+    relevance = conlang.relevance(options)
+    untrained = _untrained([*relevance.queries, *relevance.positives], seed)
+    pair = Pair("eng", "eng")
+    data = TrainingData(pair, Bitext((), (), ()), relevance)
+    task = Task(data, untrained, lambda: untrained, BUDGET, RECIPE, seed=seed, on_step=on_step)
+    return EnglishRetrieval().fit(task).query_encoder
+
+
+def _untrained(texts: list[str], seed: int) -> Encoder:
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pieces = learn_wordpieces(texts, RECIPE.vocabulary_size, SPECIAL, backend)
+    backend.model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", SPECIAL.index("[CLS]")), ("[SEP]", SPECIAL.index("[SEP]"))]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+    config = BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        max_position_embeddings=128,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_generator(seed, "tiny encoder").initial_seed())
+        transformer = BertModel(config, add_pooling_layer=False)
+    return Encoder(transformer, tokenizer, name="tiny", max_length=128)

@@ -1,0 +1,1 @@
+"""Evaluation: retrievers, embeddings, exact search, measures."""

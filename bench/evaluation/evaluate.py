@@ -1,0 +1,62 @@
+"""Evaluating one retriever on one test collection: encode, index, search."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.data import TestCollection
+from bench.evaluation.embeddings import encode_in_shards, shards_folder
+from bench.evaluation.retrieval import Ids, Run, search
+from bench.evaluation.retriever import OnBatch, Retriever
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A run and what it cost; `seconds` has `encode_documents` 0 where they came from the cache."""
+
+    run: Run
+    seconds: dict[str, float]
+    documents_cached: bool
+
+
+def evaluate(
+    retriever: Retriever,
+    test: TestCollection,
+    *,
+    oracle: bool,
+    cache: Path,
+    scratch: Path,
+    on_texts: OnBatch = lambda count: None,
+) -> Evaluation:
+    """The run of a retriever on a test collection, by `mean` scoring.
+
+    Embeddings are written as they are made: those of documents by an encoder that does not train to the folder `cache`,
+    where every later cell finds them; the others to `scratch`, where the same cell finds them if it dies and is run
+    again. Raises `BenchError` if an embedding is not a number.
+    """
+    queries = test.queries
+    if oracle:
+        if test.oracle_queries is None:
+            raise ValueError(f"{test.name} has no translation of its queries")
+        queries = test.oracle_queries
+    encoder = retriever.document_encoder
+    frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
+    folder = shards_folder(cache if frozen else scratch, encoder, "document", test.documents)
+    started = time.perf_counter()
+    documents, cached = encode_in_shards(retriever.encode_documents, test.documents, folder, on_texts)
+    documents_done = time.perf_counter()
+    folder = shards_folder(scratch, retriever.query_encoder, "query", queries)
+    vectors, _ = encode_in_shards(retriever.encode_queries, queries, folder, on_texts)
+    queries_done = time.perf_counter()
+    run = search(vectors, documents, Ids(test.query_ids, test.document_ids))
+    return Evaluation(
+        run,
+        {
+            "encode_documents": 0.0 if cached else documents_done - started,
+            "encode_queries": queries_done - documents_done,
+            "search": time.perf_counter() - queries_done,
+        },
+        cached,
+    )

@@ -1,0 +1,190 @@
+"""Leaderboards: frames made from finished cells alone, and their CSV, Markdown and terminal forms.
+
+`leaderboard.csv` is long, one row per method, collection, pair, seed and measure; `leaderboard-wide.csv` has a column
+per measure, averaged over seeds; `cost.csv` has what was spent. Costs differ from run to run, so they are kept apart:
+the leaderboard itself is the same bytes for the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+
+from bench.atomic import atomic_write
+from bench.errors import BenchError
+from bench.results.store import Entry, Store
+from bench.tables import print_table
+
+TRAINING_COLUMNS = ["method", "config", "uses", "pair", "train", "encoder", "budget", "seed"]
+IDENTITY = ["method", "config", "uses", "dataset", "pair", "encoder", "scoring", "train", "budget"]
+"""What a row of the wide table is: everything but the seed."""
+LONG = [*IDENTITY, "seed", "measure", "value", "low", "high", "queries", "cell"]
+RESAMPLES = 1000
+
+
+def current(entries: Iterable[Entry]) -> list[Entry]:
+    """Of cells that answer the same question, the one finished last: older ones have other code, data or libraries."""
+    newest: dict[tuple[str, ...], tuple[str, Entry]] = {}
+    for entry in entries:
+        manifest = entry.manifest
+        key = tuple(str(manifest[column]) for column in [*IDENTITY, "seed"])
+        finished = manifest["provenance"]["finished"]
+        if key not in newest or finished >= newest[key][0]:
+            newest[key] = (finished, entry)
+    return [entry for _, entry in newest.values()]
+
+
+def long_frame(entries: Iterable[Entry]) -> pd.DataFrame:
+    """One row per cell and measure: the mean over queries with its 95 % bootstrap interval over queries."""
+    rows = []
+    for entry in entries:
+        manifest = entry.manifest
+        identity = {column: manifest[column] for column in [*IDENTITY, "seed"]}
+        for measure, values in entry.read_scores().items():
+            value, low, high = mean_with_interval(np.array(list(values.values())))
+            rows.append(
+                {
+                    **identity,
+                    "measure": measure,
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "queries": len(values),
+                    "cell": manifest["fingerprint"][:12],
+                }
+            )
+    frame = pd.DataFrame(rows, columns=LONG)
+    order = ["dataset", "pair", "measure", "method", "config", "budget", "seed"]
+    return frame.sort_values(
+        order, kind="stable", key=lambda column: pd.to_numeric(column) if column.name == "seed" else column
+    )
+
+
+def wide_frame(entries: Iterable[Entry]) -> pd.DataFrame:
+    """One row per method, collection and pair; per measure the mean over queries and seeds, and its interval.
+
+    The interval is of the per-query means over seeds: it speaks of other queries, not of other seeds.
+    """
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in entries:
+        manifest = entry.manifest
+        groups.setdefault(tuple(manifest[column] for column in IDENTITY), []).append(entry)
+    rows = []
+    for key, members in groups.items():
+        row: dict[str, Any] = {**dict(zip(IDENTITY, key, strict=True)), "seeds": len(members)}
+        scores = [entry.read_scores() for entry in members]
+        for measure in scores[0]:
+            if all(measure in seed for seed in scores):
+                per_query = np.mean([list(seed[measure].values()) for seed in scores], axis=0)
+                row["queries"] = len(per_query)
+                row[measure], row[f"{measure} low"], row[f"{measure} high"] = mean_with_interval(per_query)
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    return frame.sort_values(["dataset", "pair", "method", "config", "budget"], kind="stable") if rows else frame
+
+
+def cost_frame(store: Store, entries: Iterable[Entry]) -> pd.DataFrame:
+    """What each cell's retriever cost to train and the cell to evaluate: seconds, steps, tokens, memory in MiB."""
+    trainings = {entry.folder.name: entry.manifest for entry in store.trainings()}
+    rows = []
+    for entry in entries:
+        manifest = entry.manifest
+        training = trainings.get(manifest["training"], {"cost": {"seconds": None}, "diagnostics": {}})
+        rows.append(
+            {
+                **{column: manifest[column] for column in [*IDENTITY, "seed"]},
+                **{f"training_{name}": value for name, value in training["cost"].items()},
+                **manifest["cost"],
+                "documents_cached": manifest["documents_cached"],
+                "diagnostics": " ".join(f"{name}={value:.3f}" for name, value in training["diagnostics"].items()),
+            }
+        )
+    return pd.DataFrame(rows).rename(columns=lambda name: name.replace("training_trained_", "trained_"))
+
+
+def mean_with_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean and 95 % percentile-bootstrap interval over queries, rounded to 6 decimals; a function of `values` alone."""
+    mean = round(float(values.mean()), 6)
+    if len(values) < 2 or np.ptp(values) == 0:
+        return mean, mean, mean
+    result = bootstrap(
+        (values,), np.mean, n_resamples=RESAMPLES, method="percentile", vectorized=True, rng=np.random.default_rng(0)
+    )
+    return mean, round(float(result.confidence_interval.low), 6), round(float(result.confidence_interval.high), 6)
+
+
+def write_leaderboards(store: Store) -> list[Path]:
+    """Write the files of a results folder from all its finished cells; returns their paths."""
+    entries = current(store.cells())
+    if not entries:
+        raise BenchError(f"{store.root} holds no finished cell; fill it with bench run --results {store.root}")
+    wide, cost = wide_frame(entries), cost_frame(store, entries)
+    contents = {
+        "leaderboard.csv": long_frame(entries).to_csv(index=False, lineterminator="\n"),
+        "leaderboard-wide.csv": wide.to_csv(index=False, lineterminator="\n"),
+        "cost.csv": cost.to_csv(index=False, lineterminator="\n"),
+        "leaderboard.md": "\n\n".join(
+            f"### {title}\n\n{to_markdown(table)}" for title, table in tables(wide, cost, scored_measures(wide)).items()
+        )
+        + "\n",
+    }
+    for name, text in contents.items():
+        with atomic_write(store.root / name) as file:
+            file.write(text)
+    return [store.root / name for name in contents]
+
+
+def scored_measures(wide: pd.DataFrame) -> list[str]:
+    """The measures of a wide frame, in its order."""
+    return [column.removesuffix(" low") for column in wide.columns if column.endswith(" low")]
+
+
+def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """A table of texts to read per collection, pair and encoder, best first; the first measure has its interval."""
+    shown = [measure for measure in measures if measure in wide.columns]
+    if not shown:
+        raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {', '.join(scored_measures(wide))}")
+    result = {}
+    grouped = cost.groupby(IDENTITY, dropna=False)
+    seconds, diagnostics = grouped["training_seconds"].mean(), grouped["diagnostics"].first()
+    for (dataset, pair, encoder, scoring), rows in wide.groupby(["dataset", "pair", "encoder", "scoring"], sort=False):
+        lines = []
+        for _, row in rows.sort_values(shown[0], ascending=False, kind="stable").iterrows():
+            first = f"{row[shown[0]]:.3f} [{row[f'{shown[0]} low']:.3f}, {row[f'{shown[0]} high']:.3f}]"
+            identity = tuple(row[column] for column in IDENTITY)
+            lines.append(
+                {
+                    "method": f"{row['method']} {row['config']}".strip(),
+                    "trains on": row["uses"] or "-",
+                    "budget": row["budget"] or "-",
+                    f"{shown[0]} [95 %]": first,
+                    **{measure: f"{row[measure]:.3f}" for measure in shown[1:]},
+                    "seeds": str(row["seeds"]) if row["train"] else "-",
+                    "training s": f"{seconds[identity]:.0f}" if row["budget"] else "-",
+                    "diagnostics": diagnostics[identity],
+                }
+            )
+        title = (
+            f"{dataset} {pair}, {rows['queries'].iloc[0]} queries, encoder {Path(str(encoder)).name}, scoring {scoring}"
+        )
+        table = pd.DataFrame(lines)
+        result[title] = table if table["diagnostics"].any() else table.drop(columns="diagnostics")
+    return result
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A Markdown table of texts."""
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.values.tolist()]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def print_tables(frames: dict[str, pd.DataFrame]) -> None:
+    """Print tables to stdout."""
+    for title, frame in frames.items():
+        columns = list(frame.columns)
+        print_table(columns, frame.values.tolist(), title=title, right=columns[2:])

@@ -1,0 +1,1 @@
+"""Running a comparison: its plan, its materials, its execution."""

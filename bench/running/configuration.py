@@ -1,0 +1,41 @@
+"""The effective configuration of a call: every option and setting, its defaults filled in, as a file for `--config`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tomli_w
+
+from bench.atomic import atomic_write
+from bench.fingerprint import digest_bytes
+from bench.request import Request
+from bench.results.store import Store
+from bench.running.plan import Plan
+
+OF_THE_CALL = {"overwrite", "quiet", "patience"}
+"""Options that say how a call goes about its work, and nothing about what comes out."""
+
+
+def effective_configuration(request: Request, plan: Plan) -> dict[str, Any]:
+    """What `bench run --config` needs to ask for the same again, even if a default should change."""
+    values = request.model_dump(mode="json", exclude_none=True, exclude=OF_THE_CALL)
+    return {
+        **values,
+        "encoder": plan.encoder,
+        "recipe": plan.recipe.model_dump(mode="json", exclude_none=True),
+        "method": {
+            name: settings
+            for name, config in sorted(plan.configs.items())
+            if (settings := config.model_dump(mode="json", exclude_none=True))
+        },
+    }
+
+
+def keep_configuration(store: Store, request: Request, plan: Plan) -> str:
+    """Write it to the results folder, under a name made from its content; returns the path in that folder."""
+    text = tomli_w.dumps(effective_configuration(request, plan))
+    name = f"configurations/{digest_bytes(text.encode())[:12]}.toml"
+    if not (store.root / name).is_file():
+        with atomic_write(store.root / name) as file:
+            file.write(text)
+    return name

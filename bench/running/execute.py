@@ -1,0 +1,301 @@
+"""Running a plan: train what is not yet trained, evaluate what is not yet evaluated, keep everything."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+
+from bench.data.files import default_cache
+from bench.encoders.encoder import Encoder
+from bench.errors import BenchError, CellFailed, describe
+from bench.evaluation import measures
+from bench.evaluation.evaluate import evaluate
+from bench.evaluation.retrieval import read_run, write_run
+from bench.evaluation.retriever import Retriever
+from bench.fingerprint import digest
+from bench.progress import Display
+from bench.request import Request
+from bench.results.provenance import PeakMemory, provenance
+from bench.results.store import CHECKPOINT, EMBEDDINGS, FAILURE, LOG, Entry, Store
+from bench.running.configuration import keep_configuration
+from bench.running.materials import Materials, cell_inputs
+from bench.running.plan import Cell, Plan, Training
+from bench.running.watchdog import watchdog
+from bench.training.budget import Budget, Spent
+from bench.training.checkpoint import Checkpoint
+from bench.training.method import Task
+
+
+@dataclass
+class Outcome:
+    """What a call did: the entries of its cells, and how many were computed, found finished, or failed."""
+
+    cells: list[Entry] = field(default_factory=list)
+    trained: int = 0
+    computed: int = 0
+    reused: int = 0
+    failed: int = 0
+    bad_input: bool = False
+    """Whether something failed because of its input: training data that are missing or malformed."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 a cell failed, 2 bad input."""
+        return 2 if self.bad_input else int(self.failed > 0)
+
+
+@dataclass
+class Executor:
+    """Runs the trainings and cells of a plan one after another, in one results folder."""
+
+    materials: Materials
+    request: Request
+    store: Store
+    display: Display
+    cache: Path = field(default_factory=default_cache)
+
+    def run(self, plan: Plan) -> Outcome:
+        """Finish every cell that can be finished; one that fails is recorded in its folder, and the others go on.
+
+        Raises `BenchError` only for what would stop them all.
+        """
+        outcome = Outcome()
+        self.configuration = keep_configuration(self.store, self.request, plan)
+        _ = self.materials.teacher  # without it there is nothing to do, so let its absence stop everything
+        numbers = {training: number for number, training in enumerate(plan.cells, start=1)}
+        left = deque(plan.cells.items())
+        passed_over = 0
+        while left:
+            training, cells = left.popleft()
+            self.counter = f"[{numbers[training]}/{len(numbers)}]"
+            try:
+                # What another process is working on comes last; when nothing else is left, wait for it.
+                self._run_training(training, cells, outcome, patient=passed_over > len(left))
+                passed_over = 0
+            except Timeout:
+                left.append((training, cells))
+                passed_over += 1
+            except OSError as error:  # not even a lock could be written, or a failure recorded
+                self.display.warn(f"{self.counter} FAILED {training.label}: {describe(error)}")
+                outcome.failed += len(cells)
+        return outcome
+
+    def _run_training(self, training: Training, cells: list[Cell], outcome: Outcome, *, patient: bool) -> None:
+        """Finish a training and its cells. Raises `Timeout` if another process is at it, unless `patient`."""
+        try:
+            inputs = self.materials.training_inputs(training)
+        except BenchError as error:
+            self.display.warn(f"{self.counter} FAILED {training.label}: {error}")
+            outcome.failed += len(cells)
+            outcome.bad_input = True
+            return
+        fingerprint = digest(inputs)
+        entry = self.store.training(training.label, fingerprint)
+        entries = {cell: self.store.cell(cell.label, digest(cell_inputs(cell, fingerprint))) for cell in cells}
+        if patient:
+            self.display.say(f"{self.counter} {training.label}: waiting for another process to finish it")
+        with self.store.lock(entry).acquire(timeout=-1 if patient else 0):
+            self._finish(training, inputs, entry, entries, outcome)
+
+    def _finish(
+        self, training: Training, inputs: dict[str, Any], entry: Entry, entries: dict[Cell, Entry], outcome: Outcome
+    ) -> None:
+        cells = list(entries)
+        if self.request.overwrite == "always":
+            for old in (*entries.values(), entry):
+                old.discard()
+        for found in (*entries.values(), entry):
+            if found.finished:
+                found.tidy()  # what a process left that was killed right after it finished
+        missing = [cell for cell in cells if not entries[cell].finished]
+        if self.request.overwrite == "never":
+            given_up = missing if entry.failed else [cell for cell in missing if entries[cell].failed]
+            for cell in given_up:
+                self.display.warn(f"{self.counter} FAILED before: {cell.label}; --overwrite failed tries it again")
+            outcome.failed += len(given_up)
+            cells, missing = ([cell for cell in group if cell not in given_up] for group in (cells, missing))
+        retriever: Retriever | None = None
+        if missing and not entry.finished:
+            try:
+                retriever = self._train(training, entry, inputs)
+                outcome.trained += training.budget is not None
+            except Exception as error:
+                self._failed(training.label, entry, error)
+                outcome.failed += len(missing)
+                cells, missing = [cell for cell in cells if cell not in missing], []
+        for cell in cells:
+            try:
+                if cell in missing:
+                    retriever = retriever or Retriever.load(entry.folder / "retriever", self.materials.teacher)
+                    self._evaluate(cell, retriever, entries[cell], entry)
+                self._score(cell, entries[cell])
+            except Exception as error:
+                self._failed(cell.label, entries[cell], error)
+                outcome.failed += 1
+            else:
+                outcome.computed += cell in missing
+                outcome.reused += cell not in missing
+                outcome.cells.append(entries[cell])
+
+    def _failed(self, label: str, entry: Entry, error: Exception) -> None:
+        """One line on the screen; the traceback of the error being handled goes to the entry's folder."""
+        where = f" ({entry.folder / FAILURE})" if entry.fail(traceback.format_exc()) else ""
+        self.display.warn(f"{self.counter} FAILED {label}: {describe(error)}{where}")
+
+    def _train(self, training: Training, entry: Entry, inputs: dict[str, Any]) -> Retriever:
+        folder = entry.begin()
+        budget = training.budget or Budget(1, "steps")  # a method that says it spends none is given next to none
+        data = self.materials.data(training)
+        # Made before the clock starts: it is shared by all methods, and the first must not pay for the others.
+        student = self.materials.student(training)
+        with (
+            (folder / LOG).open("a", encoding="utf-8", buffering=1) as log,
+            self.display.stage(f"{self.counter} {training.label}: training", budget.amount, budget.unit) as stage,
+            watchdog(self.request.patience) as alive,
+        ):
+            teacher = self.materials.teacher.copy()  # so that a method which trains it harms nobody but itself
+            reached, memory, started = Spent(), PeakMemory(self.materials.device.type), time.perf_counter()
+
+            def on_step(record: dict[str, Any]) -> None:
+                nonlocal reached
+                if reached.share(budget) == 1:
+                    raise CellFailed(f"it goes on although its budget of {budget} is spent, so it was stopped")
+                # Seconds with leeway, for what a method does besides its steps.
+                seconds = (time.perf_counter() - started - self.request.patience) / 2
+                reached = Spent(record["step"], record.get("tokens", 0), seconds)
+                alive()
+                log.write(json.dumps(record) + "\n")
+                stage.update(record["share"] * budget.amount, f"step {record['step']:,}, loss {record['loss']:.4f}")
+
+            def on_resume(steps: int) -> None:
+                nonlocal started
+                last = keep_lines(folder / LOG, steps)
+                if steps:
+                    started -= json.loads(last)["seconds"]  # what it took until then
+                    self.display.say(f"{self.counter} {training.label}: going on from step {steps:,}")
+
+            task = Task(
+                data=data,
+                teacher=teacher,
+                make_student=student.copy,
+                budget=budget,
+                recipe=training.recipe,
+                seed=training.seed or 0,
+                precision=self.materials.precision,
+                on_step=on_step,
+                on_resume=on_resume,
+                checkpoint=Checkpoint(folder / CHECKPOINT),
+            )
+            retriever = training.method(training.config).fit(task)
+            seconds = time.perf_counter() - started
+        retriever.save(folder / "retriever", self.materials.teacher)
+        spent = asdict(task.outcome["spent"]) if "spent" in task.outcome else {}
+        cost = {
+            "seconds": round(seconds, 2),
+            **{f"trained_{name}": value for name, value in spent.items()},
+            "peak_memory_mib": memory.mebibytes(),
+            "parameters": sum(parameter.numel() for parameter in retriever.query_encoder.parameters()),
+        }
+        entry.finish(
+            {
+                "kind": "training",
+                **training.identity,
+                "fingerprint": digest(inputs),
+                "inputs": inputs,
+                "data_report": data.report,
+                "vocabulary": len(retriever.query_encoder.tokenizer),
+                "cost": cost,
+                "diagnostics": task.outcome.get("diagnostics", {}),
+                "teacher": compare_teacher(teacher, self.materials.teacher),
+                "configuration": self.configuration,
+                "provenance": provenance(),
+            }
+        )
+        if spent:
+            figures = "".join(f", {name} {value:.3f}" for name, value in task.outcome["diagnostics"].items())
+            self.display.say(
+                f"{self.counter} {training.label}: trained {spent['steps']:,} steps in {seconds:.0f} s{figures}"
+            )
+        return retriever
+
+    def _evaluate(self, cell: Cell, retriever: Retriever, entry: Entry, training: Entry) -> None:
+        folder, test = entry.begin(), cell.test
+        total = len(test.queries) + len(test.documents)
+        with (
+            self.display.stage(f"{self.counter} {cell.label}: encoding", total, "texts") as stage,
+            watchdog(self.request.patience) as alive,
+        ):
+            done = 0
+
+            def on_texts(count: int) -> None:
+                nonlocal done
+                alive()
+                done += count
+                stage.update(done)
+
+            evaluation = evaluate(
+                retriever,
+                test,
+                oracle=cell.training.method.oracle,
+                cache=self.cache / EMBEDDINGS,
+                scratch=folder / EMBEDDINGS,
+                on_texts=on_texts,
+            )
+        write_run(folder / "run.trec.gz", evaluation.run, tag=cell.training.entry.name)
+        inputs = cell_inputs(cell, training.manifest["fingerprint"])
+        entry.finish(
+            {
+                "kind": "cell",
+                **cell.training.identity,
+                "dataset": test.name,
+                "scoring": cell.scoring,
+                "fingerprint": digest(inputs),
+                "inputs": inputs,
+                "training": training.folder.name,
+                "queries": len(test.queries),
+                "documents": len(test.documents),
+                "cost": {f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
+                "documents_cached": evaluation.documents_cached,
+                "configuration": self.configuration,
+                "provenance": provenance(),
+            }
+        )
+
+    def _score(self, cell: Cell, entry: Entry) -> None:
+        """Add the measures that the stored run has not been scored by yet; if the scores are damaged, all of them."""
+        try:
+            scores = entry.read_scores()
+        except BenchError:
+            scores = {}
+        missing = [name for name in self.request.measures if name not in scores]
+        if missing:
+            run = read_run(entry.folder / "run.trec.gz")
+            entry.write_scores({**scores, **measures.score(run, cell.test.qrels, missing)})
+
+
+def keep_lines(path: Path, count: int) -> str:
+    """Cut a log down to its first lines, those of the steps that a checkpoint holds; returns the last of them."""
+    line = ""
+    with path.open("r+", encoding="utf-8") as file:
+        for _ in range(count):
+            line = file.readline()
+        file.truncate(file.tell())
+    return line
+
+
+def compare_teacher(after: Encoder, before: Encoder) -> dict[str, float]:
+    """What a training did to its copy of the teacher: `drift`, the largest change of a weight, and `trainable`, how
+    many of its parameters ask for a gradient. A frozen teacher has 0 and 0.
+    """
+    pairs = zip(after.parameters(), before.parameters(), strict=True)
+    return {
+        "drift": max(float((one.detach() - other.detach()).abs().max()) for one, other in pairs),
+        "trainable": float(sum(parameter.numel() for parameter in after.parameters() if parameter.requires_grad)),
+    }

@@ -1,0 +1,151 @@
+"""What trainings are made from: device, teacher, data and student, each made once and shared by all methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from bench.data import TestCollection, TrainingData
+from bench.data.cards import Card
+from bench.data.files import Resolver
+from bench.data.loading import training_data
+from bench.encoders.encoder import Encoder
+from bench.encoders.models import load_teacher
+from bench.encoders.vocabulary import make_student
+from bench.errors import BenchError
+from bench.fingerprint import code_digest, digest, digest_texts, library_versions
+from bench.progress import Display
+from bench.request import RUN_DEPTH
+from bench.running.plan import Cell, Training
+from bench.training.loop import fast_precision
+
+TRAINING_LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "numpy", "scikit-learn")
+CELL_LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu", "ir-measures", "pytrec-eval-terrier", "numpy")
+
+
+@dataclass
+class Materials:
+    """Teacher, data and students of one call; of data and students only the last asked for are kept."""
+
+    encoder: str
+    device_name: str
+    precision_name: str
+    cards: Mapping[str, Card]
+    resolver: Resolver
+    display: Display
+    _data: dict[Any, TrainingData] = field(default_factory=dict)
+    _students: dict[Any, Encoder] = field(default_factory=dict)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Raises `BenchError` for a GPU that is not there."""
+        if self.device_name == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device_name == "cuda" and not torch.cuda.is_available():
+            raise BenchError("--device cuda: torch sees no GPU here; use --device cpu")
+        return torch.device(self.device_name)
+
+    @cached_property
+    def precision(self) -> str:
+        """What training is autocast to: `float32` or `bfloat16`."""
+        return (
+            fast_precision(self.device, self.teacher.dimension)
+            if self.precision_name == "auto"
+            else self.precision_name
+        )
+
+    @cached_property
+    def teacher(self) -> Encoder:
+        """The frozen encoder. Raises `BenchError` if it cannot be had."""
+        with self.display.stage(f"loading {self.encoder}", 1, "of its training") as stage:
+            return load_teacher(
+                self.encoder,
+                self.device,
+                offline=self.resolver.offline,
+                on_step=lambda record: stage.update(record["share"], f"loss {record['loss']:.3f}"),
+            )
+
+    @cached_property
+    def teacher_fingerprint(self) -> str:
+        return self.teacher.fingerprint()
+
+    def data(self, training: Training) -> TrainingData:
+        """What a training may look at. Raises `BenchError` for data that are missing or malformed."""
+        if not training.train:
+            return TrainingData.none(training.pair)
+        key = (training.train, training.pair)
+        if key not in self._data:
+            self._data.clear()
+            self._data[key] = training_data(training.train, training.pair, self.resolver, self.cards)
+        return self._data[key]
+
+    def student(self, training: Training) -> Encoder:
+        """The student that every method of this pair, recipe and seed trains a copy of."""
+        if not training.train:
+            return self.teacher
+        key = (training.train, training.pair, training.recipe, training.seed)
+        if key not in self._students:
+            self._students.clear()
+            texts = training_texts(self.data(training))
+            self._students[key] = make_student(self.teacher, texts, training.recipe, training.seed or 0)
+        return self._students[key]
+
+    def training_inputs(self, training: Training) -> dict[str, Any]:
+        """Everything that can change the retriever; its digest is the training's fingerprint."""
+        inputs: dict[str, Any] = {
+            "method": training.entry.name,
+            "config": training.config.model_dump(),
+            "code": code_digest(training.entry.module),
+            "teacher": self.teacher_fingerprint,
+            "libraries": library_versions(*TRAINING_LIBRARIES),
+            "device": self.device.type,
+        }
+        if training.train:
+            inputs["data"] = digest_data(self.data(training))
+            inputs["vocabulary"] = code_digest("bench.encoders.vocabulary")
+            inputs["recipe"] = training.recipe.model_dump()
+        if training.budget is not None:
+            inputs["budget"] = str(training.budget)
+            inputs["precision"] = self.precision
+        if training.seed is not None:
+            inputs["seed"] = training.seed
+        return inputs
+
+
+def cell_inputs(cell: Cell, training_fingerprint: str) -> dict[str, Any]:
+    """Everything that can change the run; its digest is the cell's fingerprint."""
+    return {
+        "training": training_fingerprint,
+        "test": digest_test(cell.test),
+        "scoring": cell.scoring,
+        "depth": RUN_DEPTH,
+        "code": {module: code_digest(module) for module in ("bench.evaluation.evaluate", "bench.evaluation.measures")},
+        "libraries": library_versions(*CELL_LIBRARIES),
+    }
+
+
+def training_texts(data: TrainingData) -> list[str]:
+    """All texts that a student's vocabulary is learned on."""
+    return [
+        *data.bitext.query_side,
+        *data.bitext.document_side,
+        *data.relevance.queries,
+        *data.relevance.positives,
+    ]
+
+
+def digest_data(data: TrainingData) -> str:
+    """The hash of the texts that are trained on, after leakage is removed."""
+    return digest_texts(
+        data.bitext.query_side, data.bitext.document_side, data.relevance.queries, data.relevance.positives
+    )
+
+
+def digest_test(test: TestCollection) -> str:
+    """The hash of everything in a test collection."""
+    texts = digest_texts(test.query_ids, test.queries, test.document_ids, test.documents, test.oracle_queries or ())
+    return digest([texts, {query: dict(judged) for query, judged in test.qrels.items()}])

@@ -1,0 +1,1 @@
+"""Training: the contract of a method, and the one loop that all of them go through."""

@@ -1,0 +1,130 @@
+"""The contract of a training method: a typed configuration and `fit(task) -> Retriever`.
+
+Most methods train a student by gradient steps; they extend `TrainedMethod` and say only what they sample and what
+they minimise. The loop, the optimiser, precision, the budget and all else that must be equal is `bench.training.loop`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from bench.data import TrainingData
+from bench.encoders.encoder import Encoder
+from bench.evaluation.retriever import Retriever
+from bench.training.budget import Budget
+from bench.training.checkpoint import Checkpoint
+from bench.training.recipe import Recipe
+from bench.training.seeds import numpy_generator, torch_generator
+
+Batch = Mapping[str, np.ndarray]
+"""Row indices into the method's data, by the name of what they index."""
+
+
+class MethodConfig(BaseModel):
+    """A method's configuration: typed fields with defaults; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass
+class Task:
+    """All that a method is given. It never holds a test query or a judgment."""
+
+    data: TrainingData
+    teacher: Encoder
+    make_student: Callable[[], Encoder]
+    """A fresh student, the same bytes for every method of a comparison."""
+    budget: Budget
+    recipe: Recipe
+    seed: int
+    precision: str = "float32"
+    """`float32` or `bfloat16`: what the forward passes of training are autocast to."""
+    on_step: Callable[[dict[str, Any]], None] = lambda record: None
+    """Called after every step with its record (step, loss, share of the budget spent ...)."""
+    on_resume: Callable[[int], None] = lambda steps: None
+    """Called before the first step with the number of steps that a checkpoint holds, 0 without one."""
+    checkpoint: Checkpoint | None = None
+    """Where the state of a training is kept, for one that dies to be resumed."""
+    outcome: dict[str, Any] = field(default_factory=dict)
+    """What the training reports besides its retriever: `spent`, `diagnostics`."""
+
+    def numpy_generator(self, purpose: str) -> np.random.Generator:
+        return numpy_generator(self.seed, purpose)
+
+    def torch_generator(self, purpose: str) -> torch.Generator:
+        return torch_generator(self.seed, purpose)
+
+
+class Method(ABC):
+    """A way from a task to a retriever.
+
+    The first line of a subclass's docstring is its description in `bench ls methods`.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[MethodConfig]] = MethodConfig
+    source: ClassVar[str] = ""
+    """Where the method comes from, for `bench ls methods`."""
+    uses: ClassVar[tuple[str, ...]] = ()
+    """The training data it looks at: `bitext`, `unpaired text`, `relevance`. Shown next to its scores."""
+    depends_on: ClassVar[tuple[str, ...]] = ("data", "budget", "seed")
+    """What can change its retriever besides the teacher; a reference row that needs no training says less."""
+    oracle: ClassVar[bool] = False
+    """Whether its retriever is given the queries' translations into the document language instead of the queries."""
+
+    def __init__(self, config: MethodConfig | None = None) -> None:
+        self.config: Any = config if config is not None else self.Config()
+
+    @abstractmethod
+    def fit(self, task: Task) -> Retriever:
+        """Make a retriever from the task's data within its budget."""
+
+
+class TrainedMethod(Method):
+    """A method that trains a student by gradient steps on `loss`."""
+
+    documents: ClassVar[str] = "teacher"
+    """Who encodes the documents: the frozen `teacher` (the student reads queries only) or the `student` itself."""
+
+    task: Task
+    student: Encoder
+
+    def fit(self, task: Task) -> Retriever:
+        from bench.training.loop import train
+
+        self.prepare(task, task.make_student())
+        task.outcome["spent"] = train(self, task)
+        task.outcome["diagnostics"] = self.diagnose()
+        return Retriever(self.student, task.teacher if self.documents == "teacher" else self.student)
+
+    def prepare(self, task: Task, student: Encoder) -> None:
+        """Keep what training needs; a subclass tokenises its data here."""
+        self.task = task
+        self.student = student
+
+    def modules(self) -> list[tuple[nn.Module, float]]:
+        """Trained modules besides the student, each with its learning rate."""
+        return []
+
+    @abstractmethod
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """What it samples: an endless stream of row indices, a function of `rng` alone."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """What it minimises on one batch: a scalar, and figures for the log.
+
+        `progress` is the share of the budget that is spent, 0 to 1.
+        """
+
+    def diagnose(self) -> dict[str, Any]:
+        """Figures about the trained student, computed once after training."""
+        return {}
