@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.running.execute import keep_lines
+from bench.running.observer import keep_lines
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 from bench.training.method import Task, TrainedMethod

@@ -256,7 +256,7 @@ def test_method_that_goes_on_after_its_budget_is_stopped(
     bench: Bench, budget: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(perf_counter=lambda: 10 * time.perf_counter())  # ten times as fast
-    monkeypatch.setattr("bench.running.execute.time", clock)
+    monkeypatch.setattr("bench.running.observer.time", clock)
     said = bench("GoesOn", "--patience", "1s", budget=budget)
     assert said.code == 1
     assert f"it goes on although its budget of {budget} is spent" in said.line("FAILED GoesOn.")

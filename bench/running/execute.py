@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 import traceback
 from collections import deque
 from dataclasses import asdict, dataclass, field
@@ -14,7 +12,7 @@ from filelock import Timeout
 
 from bench.data.files import default_cache
 from bench.encoders.encoder import Encoder
-from bench.errors import BenchError, CellFailed, describe
+from bench.errors import BenchError, describe
 from bench.evaluation import measures
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retrieval import read_run, write_run
@@ -26,9 +24,10 @@ from bench.results.provenance import PeakMemory, provenance
 from bench.results.store import CHECKPOINT, EMBEDDINGS, FAILURE, LOG, Entry, Store
 from bench.running.configuration import keep_configuration
 from bench.running.materials import Materials, cell_inputs
+from bench.running.observer import Observer
 from bench.running.plan import Cell, Plan, Training
 from bench.running.watchdog import watchdog
-from bench.training.budget import Budget, Spent
+from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 from bench.training.method import Task
 
@@ -150,59 +149,32 @@ class Executor:
         self.display.warn(f"{self.counter} FAILED {label}: {describe(error)}{where}")
 
     def _train(self, training: Training, entry: Entry, inputs: dict[str, Any]) -> Retriever:
-        folder = entry.begin()
+        folder, label = entry.begin(), f"{self.counter} {training.label}"
         budget = training.budget or Budget(1, "steps")  # a method that says it spends none is given next to none
         data = self.materials.data(training)
         # Made before the clock starts: it is shared by all methods, and the first must not pay for the others.
         student = self.materials.student(training)
-        with (
-            (folder / LOG).open("a", encoding="utf-8", buffering=1) as log,
-            self.display.stage(f"{self.counter} {training.label}: training", budget.amount, budget.unit) as stage,
-            watchdog(self.request.patience) as alive,
-        ):
-            teacher = self.materials.teacher.copy()  # so that a method which trains it harms nobody but itself
-            reached, memory, started = Spent(), PeakMemory(self.materials.device.type), time.perf_counter()
-
-            def on_step(record: dict[str, Any]) -> None:
-                nonlocal reached
-                if reached.share(budget) == 1:
-                    raise CellFailed(f"it goes on although its budget of {budget} is spent, so it was stopped")
-                # Seconds with leeway, for what a method does besides its steps.
-                seconds = (time.perf_counter() - started - self.request.patience) / 2
-                reached = Spent(record["step"], record.get("tokens", 0), seconds)
-                alive()
-                log.write(json.dumps(record) + "\n")
-                stage.update(record["share"] * budget.amount, f"step {record['step']:,}, loss {record['loss']:.4f}")
-
-            def on_resume(steps: int) -> None:
-                nonlocal started
-                last = keep_lines(folder / LOG, steps)
-                if steps:
-                    started -= json.loads(last)["seconds"]  # what it took until then
-                    self.display.say(f"{self.counter} {training.label}: going on from step {steps:,}")
-
-            task = Task(
-                data=data,
-                teacher=teacher,
-                make_student=student.copy,
-                budget=budget,
-                recipe=training.recipe,
-                seed=training.seed or 0,
-                precision=self.materials.precision,
-                on_step=on_step,
-                on_resume=on_resume,
-                checkpoint=Checkpoint(folder / CHECKPOINT),
-            )
+        teacher = self.materials.teacher.copy()  # so that a method which trains it harms nobody but itself
+        observer = Observer(label, folder / LOG, budget, self.request.patience, self.display)
+        task = Task(
+            data=data,
+            teacher=teacher,
+            make_student=student.copy,
+            budget=budget,
+            recipe=training.recipe,
+            seed=training.seed or 0,
+            precision=self.materials.precision,
+            on_step=observer.on_step,
+            on_resume=observer.on_resume,
+            checkpoint=Checkpoint(folder / CHECKPOINT),
+        )
+        memory = PeakMemory(self.materials.device.type)
+        with observer.watching():
             retriever = training.method(training.config).fit(task)
-            seconds = time.perf_counter() - started
+            seconds = observer.seconds
         retriever.save(folder / "retriever", self.materials.teacher)
         spent = asdict(task.outcome["spent"]) if "spent" in task.outcome else {}
-        cost = {
-            "seconds": round(seconds, 2),
-            **{f"trained_{name}": value for name, value in spent.items()},
-            "peak_memory_mib": memory.mebibytes(),
-            "parameters": sum(parameter.numel() for parameter in retriever.query_encoder.parameters()),
-        }
+        diagnostics = task.outcome.get("diagnostics", {})
         entry.finish(
             {
                 "kind": "training",
@@ -211,18 +183,21 @@ class Executor:
                 "inputs": inputs,
                 "data_report": data.report,
                 "vocabulary": len(retriever.query_encoder.tokenizer),
-                "cost": cost,
-                "diagnostics": task.outcome.get("diagnostics", {}),
+                "cost": {
+                    "seconds": round(seconds, 2),
+                    **{f"trained_{name}": value for name, value in spent.items()},
+                    "peak_memory_mib": memory.mebibytes(),
+                    "parameters": sum(parameter.numel() for parameter in retriever.query_encoder.parameters()),
+                },
+                "diagnostics": diagnostics,
                 "teacher": compare_teacher(teacher, self.materials.teacher),
                 "configuration": self.configuration,
                 "provenance": provenance(),
             }
         )
         if spent:
-            figures = "".join(f", {name} {value:.3f}" for name, value in task.outcome["diagnostics"].items())
-            self.display.say(
-                f"{self.counter} {training.label}: trained {spent['steps']:,} steps in {seconds:.0f} s{figures}"
-            )
+            figures = "".join(f", {name} {value:.3f}" for name, value in diagnostics.items())
+            self.display.say(f"{label}: trained {spent['steps']:,} steps in {seconds:.0f} s{figures}")
         return retriever
 
     def _evaluate(self, cell: Cell, retriever: Retriever, entry: Entry, training: Entry) -> None:
@@ -278,16 +253,6 @@ class Executor:
         if missing:
             run = read_run(entry.folder / "run.trec.gz")
             entry.write_scores({**scores, **measures.score(run, cell.test.qrels, missing)})
-
-
-def keep_lines(path: Path, count: int) -> str:
-    """Cut a log down to its first lines, those of the steps that a checkpoint holds; returns the last of them."""
-    line = ""
-    with path.open("r+", encoding="utf-8") as file:
-        for _ in range(count):
-            line = file.readline()
-        file.truncate(file.tell())
-    return line
 
 
 def compare_teacher(after: Encoder, before: Encoder) -> dict[str, float]:

@@ -1,0 +1,74 @@
+"""What the harness does at every step of a training: it keeps the log, shows progress, watches budget and clock."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import CellFailed
+from bench.progress import Display
+from bench.running.watchdog import watchdog
+from bench.training.budget import Budget, Spent
+
+
+@dataclass
+class Observer:
+    """Watches one training; its `on_step` and `on_resume` are those of the training's task."""
+
+    label: str
+    log: Path
+    budget: Budget
+    patience: float
+    display: Display
+    started: float = field(default_factory=time.perf_counter)
+    _reached: Spent = field(default_factory=Spent)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within the block steps are logged and shown. Raises `CellFailed` if none comes for too long."""
+        budget = self.budget
+        with (
+            self.log.open("a", encoding="utf-8", buffering=1) as self._file,
+            self.display.stage(f"{self.label}: training", budget.amount, budget.unit) as self._stage,
+            watchdog(self.patience) as self._alive,
+        ):
+            self.started = time.perf_counter()
+            yield
+
+    @property
+    def seconds(self) -> float:
+        """The time that the training has taken, in all processes that worked on it."""
+        return time.perf_counter() - self.started
+
+    def on_step(self, record: dict[str, Any]) -> None:
+        """Raises `CellFailed` for a step beyond the budget; one in seconds has leeway for what is done besides."""
+        if self._reached.share(self.budget) == 1:
+            raise CellFailed(f"it goes on although its budget of {self.budget} is spent, so it was stopped")
+        self._reached = Spent(record["step"], record.get("tokens", 0), (self.seconds - self.patience) / 2)
+        self._alive()
+        self._file.write(json.dumps(record) + "\n")
+        note = f"step {record['step']:,}, loss {record['loss']:.4f}"
+        self._stage.update(record["share"] * self.budget.amount, note)
+
+    def on_resume(self, steps: int) -> None:
+        """Go on from a checkpoint after so many steps; what the log has beyond them never happened."""
+        last = keep_lines(self.log, steps)
+        if last:
+            self.started -= json.loads(last)["seconds"]
+        if steps:
+            self.display.say(f"{self.label}: going on from step {steps:,}")
+
+
+def keep_lines(path: Path, count: int) -> str:
+    """Cut a file down to its first lines; returns the last of them."""
+    line = ""
+    with path.open("r+", encoding="utf-8") as file:
+        for _ in range(count):
+            line = file.readline()
+        file.truncate(file.tell())
+    return line
