@@ -202,7 +202,9 @@ def compute(suite: Suite, seed: int, cards: Mapping[str, Card], folder: Path, di
     materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display)
     outcome = Executor(materials, request, store, display, cache=folder / "cache").run(plan)
     if outcome.failed:
-        raise CellFailed(f"{outcome.failed} cells of seed {seed} failed; see {folder}")
+        raise CellFailed(
+            f"{outcome.failed} cells of seed {seed} failed; bench check --keep FOLDER keeps their tracebacks"
+        )
     trainings = {store.root / "trainings" / entry.manifest["training"] for entry in outcome.cells}
     values: dict[Key, float] = {}
     for entry in outcome.cells:
