@@ -120,7 +120,6 @@ def check(path: Path, options: Check) -> int:
 def leaderboard(results: Path, measures: Sequence[str]) -> int:
     """Write the leaderboards of a results folder again, from its cells alone, and print them."""
     from bench.evaluation.measures import parse_measures
-    from bench.request import RUN_DEPTH
     from bench.results.leaderboard import (
         cost_frame,
         current,
@@ -135,7 +134,7 @@ def leaderboard(results: Path, measures: Sequence[str]) -> int:
     write_leaderboards(store)
     entries = current(store.cells())
     wide = wide_frame(entries)
-    shown = parse_measures(measures, RUN_DEPTH) or scored_measures(wide)
+    shown = parse_measures(measures) or scored_measures(wide)
     print_tables(tables(wide, cost_frame(store, entries), shown))
     return 0
 

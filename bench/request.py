@@ -19,8 +19,6 @@ from bench.evaluation import measures
 from bench.training.budget import Budget
 
 SCORINGS = ("mean",)
-RUN_DEPTH = 100
-"""Documents per query that a stored run keeps; no measure may look deeper."""
 
 
 def parser(parse: Callable[[Any], Any]) -> BeforeValidator:
@@ -54,7 +52,7 @@ def _seeds(value: Any) -> tuple[int, ...]:
 
 
 def _measures(value: Any) -> tuple[str, ...]:
-    return tuple(measures.parse_measures(_items(value), RUN_DEPTH)) or measures.DEFAULT
+    return tuple(measures.parse_measures(_items(value))) or measures.DEFAULT
 
 
 def _budget(value: Any) -> Budget:

@@ -42,7 +42,7 @@ KNOWN = {
     for encoder in (
         KnownEncoder(
             "tiny",
-            "two layers of 128, trained from scratch on the generated English world; needs no download",
+            "two layers of 128, trained on the generated English world; no download; tiny-1 ... from other seeds",
             recipe=(("learning_rate", 2e-3), ("embedding_learning_rate", 2e-2), ("vocabulary_size", 3_000)),
             step_seconds=0.05,
             texts_per_second=2000,

@@ -10,6 +10,8 @@ from bench.errors import BenchError, unknown
 if TYPE_CHECKING:
     from bench.evaluation.retrieval import Run
 
+RUN_DEPTH = 100
+"""Documents per query that a stored run keeps; no measure may look deeper."""
 DEFAULT = ("nDCG@10", "RR@10", "Success@1", "R@100")
 DESCRIPTIONS = {
     "nDCG@10": "normalised discounted cumulative gain of the first 10 documents",
@@ -28,7 +30,7 @@ ALIASES = {
 }
 
 
-def parse_measures(names: Sequence[str], depth: int) -> list[str]:
+def parse_measures(names: Sequence[str], depth: int = RUN_DEPTH) -> list[str]:
     """Canonical names of measures. Raises `BenchError` for one that is unknown, or not bounded by `depth`."""
     import ir_measures
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.atomic import atomic_gzip, open_gzip
 from bench.errors import BenchError
-from bench.request import RUN_DEPTH
+from bench.evaluation.measures import RUN_DEPTH
 
 MARGIN = 20
 """Documents fetched beyond the depth, so that ties at the cut are broken by document id as well."""

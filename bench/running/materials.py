@@ -17,9 +17,9 @@ from bench.encoders.encoder import Encoder
 from bench.encoders.models import load_teacher
 from bench.encoders.vocabulary import make_student
 from bench.errors import BenchError
+from bench.evaluation.measures import RUN_DEPTH
 from bench.fingerprint import code_digest, digest, digest_texts, library_versions
 from bench.progress import Display
-from bench.request import RUN_DEPTH
 from bench.running.plan import Cell, Training
 from bench.training.loop import fast_precision
 
