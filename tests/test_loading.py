@@ -117,6 +117,15 @@ def test_a_query_without_a_relevant_document_is_refused(world: World, monkeypatc
         load_test(card, SWH, world.resolver, world.cards)
 
 
+@pytest.mark.parametrize("key", ["two words", "end ", "no\u00a0break"])
+def test_an_id_that_a_run_file_cannot_hold_is_refused(world: World, key: str) -> None:
+    row = {"id": key, "context": "Lagos.", "question_lang": "Eko?", "question_translated": "Which city?"}
+    entry = {"role": "test", "format": "afriqa", "pairs": ["swh-eng"], "files": {"queries": "f", "documents": "f"}}
+    card = world.add("t", {"f": json.dumps(row) + "\n"}, data=[entry])
+    with pytest.raises(BenchError, match=f"t swh-eng: the query id '{key}' is empty or has white space"):
+        load_test(card, SWH, world.resolver, world.cards)
+
+
 def test_availability_includes_the_distractors(world: World) -> None:
     world.squad("one", ("?", "Ibadan."))
     card = world.afriqa(distractors=["one"])

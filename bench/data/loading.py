@@ -181,6 +181,8 @@ def _load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
     for kind, ids in (("query", test.query_ids), ("document", test.document_ids)):
         if repeated := [key for key, count in Counter(ids).items() if count > 1]:
             raise BenchError(f"{card.name} {pair}: the {kind} id '{repeated[0]}' occurs twice")
+        if unfit := [key for key in ids if key.split() != [key]]:
+            raise BenchError(f"{card.name} {pair}: the {kind} id '{unfit[0]}' is empty or has white space in it")
     documents = set(test.document_ids)
     for key in test.query_ids:
         if not any(grade > 0 and document in documents for document, grade in test.qrels.get(key, {}).items()):
