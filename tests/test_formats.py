@@ -69,6 +69,34 @@ def test_a_test_with_an_empty_line_is_refused(tmp_path: Path) -> None:
         aligned_lines.test(aligned(tmp_path, "a\nb\n", "A\n\n"), SWH)
 
 
+def documents_of_lines(folder: Path, queries: str, documents: str, ids: str) -> Source:
+    files = dict(aligned(folder, queries, documents).files)
+    return Source("mine", {**files, "document-ids": put(folder / "ids", ids)})
+
+
+def test_a_line_asks_for_the_document_that_holds_its_translation(tmp_path: Path) -> None:
+    source = documents_of_lines(tmp_path, "a\r\nb\r\nc\r\na\r\n", "A\nB \nC\nD\n", "x\nx\ny\nz\n")
+    test = aligned_lines.documents_test(source, SWH)
+    assert (test.query_ids, test.queries) == (("1", "2", "3", "4"), ("a", "b", "c", "a"))
+    assert (test.document_ids, test.documents) == (("x", "y", "z"), ("A B", "C", "D"))
+    assert test.oracle_queries == ("A", "B ", "C", "D")
+    # The two lines "a" cannot be told apart, so each may find the document of either.
+    assert test.qrels == {"1": {"x": 1, "z": 1}, "2": {"x": 1}, "3": {"y": 1}, "4": {"z": 1, "x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("documents", "ids", "complaint"),
+    [
+        ("A\nB\n", "x\n", r"ids has 1 lines, but .*d has 2"),
+        ("A\nB\n", "x\n\n", "ids: line 2: empty"),
+        ("A\n \n", "x\nx\n", "d: line 2: empty"),
+    ],
+)
+def test_lines_without_a_document_are_refused(tmp_path: Path, documents: str, ids: str, complaint: str) -> None:
+    with pytest.raises(BenchError, match=complaint):
+        aligned_lines.documents_test(documents_of_lines(tmp_path, "a\nb\n", documents, ids), SWH)
+
+
 def bible(folder: Path, queries: list[str], documents: list[str], references: int | None = None) -> Source:
     count = len(queries) if references is None else references
     return Source(

@@ -30,6 +30,7 @@ TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
     "afriqa": afriqa.test,
     "aligned-lines": aligned_lines.test,
     "conlang": conlang.test,
+    "documents-of-lines": aligned_lines.documents_test,
 }
 PASSAGES: Mapping[str, Callable[[Source, str], tuple[str, ...]]] = {
     "qed": qed.passages,
