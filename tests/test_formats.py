@@ -282,6 +282,55 @@ def test_what_is_not_squad_is_refused_with_its_place(tmp_path: Path, text: str, 
         squad.relevance(Source("squad", {"articles": put(tmp_path / "f", text)}), "eng")
 
 
+def asked(**questions: str) -> list[dict[str, str]]:
+    return [{"id": key, "question": text} for key, text in questions.items()]
+
+
+def squad_test(folder: Path, queries: str, documents: str) -> Source:
+    return Source("mine", {"queries": put(folder / "q", queries), "documents": put(folder / "d", documents)})
+
+
+def test_a_question_asks_for_the_context_of_its_original(tmp_path: Path) -> None:
+    documents = articles(
+        {"context": "X", "qas": asked(one="A", two="B")},
+        {"context": "Y", "qas": asked(three="C", four="B")},
+        {"context": "X", "qas": asked(five="E")},
+        {"context": "nobody asks", "qas": []},
+    )
+    # Its own contexts do not matter, and it may lack questions.
+    queries = articles({"context": "x", "qas": asked(five="e", four="d", three="c", two="b")})
+    test = squad.test(squad_test(tmp_path, queries, documents), SWH)
+    assert (test.query_ids, test.queries) == (("five", "four", "three", "two"), ("e", "d", "c", "b"))
+    assert test.oracle_queries == ("E", "B", "C", "B")
+    assert (test.document_ids, test.documents) == (("mine-1", "mine-2", "mine-3"), ("X", "Y", "nobody asks"))
+    # Questions two and four read the same in English.
+    both = {"mine-1": 1, "mine-2": 1}
+    assert test.qrels == {"five": {"mine-1": 1}, "four": both, "three": {"mine-2": 1}, "two": both}
+
+
+def test_questions_that_read_the_same_share_their_contexts(tmp_path: Path) -> None:
+    documents = articles({"context": "X", "qas": asked(one="A")}, {"context": "Y", "qas": asked(two="B")})
+    test = squad.test(squad_test(tmp_path, articles({"context": "x", "qas": asked(one="a", two="a")}), documents), SWH)
+    assert test.qrels == {"one": {"mine-1": 1, "mine-2": 1}, "two": {"mine-2": 1, "mine-1": 1}}
+
+
+@pytest.mark.parametrize(
+    ("queries", "documents", "complaint"),
+    [
+        (asked(one="a"), asked(two="A"), r"q: data\[0\].paragraphs\[0\].qas\[0\]: no question has the id 'one'"),
+        (asked(one="a") * 2, asked(one="A"), r"q: data\[0\].paragraphs\[0\].qas\[1\]: the id 'one' occurs twice"),
+        (asked(one="a"), asked(one="A") * 2, r"d: data\[0\].paragraphs\[0\].qas\[1\]: the id 'one' occurs twice"),
+        ([{"question": "a"}], asked(one="A"), r"q: data\[0\].paragraphs\[0\].qas\[0\]: no text under 'id'"),
+    ],
+)
+def test_questions_that_do_not_correspond_are_refused(
+    tmp_path: Path, queries: list[dict[str, str]], documents: list[dict[str, str]], complaint: str
+) -> None:
+    texts = [articles({"context": "X", "qas": questions}) for questions in (queries, documents)]
+    with pytest.raises(BenchError, match=complaint):
+        squad.test(squad_test(tmp_path, *texts), SWH)
+
+
 def test_a_card_that_forgets_a_file_is_told_which(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="names no files under 'documents'"):
         aligned_lines.bitext(Source("mine", {"queries": put(tmp_path / "q", "a\n")}), SWH)

@@ -31,6 +31,7 @@ TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
     "aligned-lines": aligned_lines.test,
     "conlang": conlang.test,
     "documents-of-lines": aligned_lines.documents_test,
+    "squad": squad.test,
 }
 PASSAGES: Mapping[str, Callable[[Source, str], tuple[str, ...]]] = {
     "qed": qed.passages,

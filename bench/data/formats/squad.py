@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.data import Relevance
+from bench.data import Pair, Relevance, TestCollection
+from bench.data.formats.judgments import judge_alike
 from bench.data.formats.source import Source
 from bench.data.formats.text import read, text_of
 from bench.errors import BenchError
@@ -17,7 +18,7 @@ def relevance(source: Source, language: str) -> Relevance:
     """The questions of the files `articles`, each with its context."""
     rows = [
         (text_of(question, "question", f"{place}.qas[{index}]"), context)
-        for place, context, questions in _paragraphs(source)
+        for place, context, questions in _paragraphs(source, "articles")
         for index, question in enumerate(questions)
     ]
     return Relevance(
@@ -30,12 +31,60 @@ def relevance(source: Source, language: str) -> Relevance:
 
 def passages(source: Source, language: str) -> tuple[str, ...]:
     """The contexts of the files `articles`, each once."""
-    return tuple(dict.fromkeys(context for _, context, _ in _paragraphs(source)))
+    return tuple(dict.fromkeys(context for _, context, _ in _paragraphs(source, "articles")))
 
 
-def _paragraphs(source: Source) -> Iterator[tuple[str, str, list[Any]]]:
-    """Place, context and questions of every paragraph."""
-    for path in source.many("articles"):
+def test(source: Source, pair: Pair) -> TestCollection:
+    """The questions of the files `queries` over the contexts of the files `documents`, each context once.
+
+    The relevant document is the context of the question with the same id among the `documents`, and the text
+    of that question is the oracle query; questions that read the same, in either language, share their
+    contexts. Raises BenchError for what is not SQuAD's JSON, an id that occurs twice, and a question whose id
+    is not among the documents.
+    """
+    originals: dict[str, tuple[str, str]] = {}
+    contexts: dict[str, None] = {}
+    for place, context, questions in _paragraphs(source, "documents"):
+        contexts[context] = None
+        for key, text, where in _questions(place, questions):
+            if key in originals:
+                raise BenchError(f"{where}: the id '{key}' occurs twice")
+            originals[key] = text, context
+    width = len(str(len(contexts)))
+    ids = {context: f"{source.name}-{number:0{width}d}" for number, context in enumerate(contexts, start=1)}
+
+    queries: dict[str, str] = {}
+    for place, _, questions in _paragraphs(source, "queries"):
+        for key, text, where in _questions(place, questions):
+            if key in queries:
+                raise BenchError(f"{where}: the id '{key}' occurs twice")
+            if key not in originals:
+                raise BenchError(f"{where}: no question has the id '{key}' in the files under 'documents'")
+            queries[key] = text
+    texts = tuple(queries.values())
+    oracles = tuple(originals[key][0] for key in queries)
+    return TestCollection(
+        name=source.name,
+        pair=pair,
+        query_ids=tuple(queries),
+        queries=texts,
+        document_ids=tuple(ids.values()),
+        documents=tuple(ids),
+        qrels=judge_alike(tuple(queries), [ids[originals[key][1]] for key in queries], texts, oracles),
+        oracle_queries=oracles,
+    )
+
+
+def _questions(place: str, questions: list[Any]) -> Iterator[tuple[str, str, str]]:
+    """Id, text and place of every question of a paragraph."""
+    for index, question in enumerate(questions):
+        where = f"{place}.qas[{index}]"
+        yield text_of(question, "id", where), text_of(question, "question", where), where
+
+
+def _paragraphs(source: Source, part: str) -> Iterator[tuple[str, str, list[Any]]]:
+    """Place, context and questions of every paragraph of the files under a name."""
+    for path in source.many(part):
         for article, content in enumerate(_list_of(_load(path), "data", str(path))):
             place = f"{path}: data[{article}]"
             for number, paragraph in enumerate(_list_of(content, "paragraphs", place)):
