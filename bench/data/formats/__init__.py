@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.formats import afriqa, aligned_lines, conlang, qed, squad, tmx, verses
+from bench.data.formats import afriqa, aligned_lines, conlang, qed, squad, tmx, verses, xnli
 from bench.data.formats.source import Source
 from bench.errors import BenchError, unknown
 
@@ -20,11 +20,13 @@ BITEXT: Mapping[str, Callable[[Source, Pair], Bitext]] = {
     "conlang": conlang.bitext,
     "tmx-zip": tmx.bitext,
     "verses": verses.bitext,
+    "xnli-entailment": xnli.bitext,
 }
 RELEVANCE: Mapping[str, Callable[[Source, str], Relevance]] = {
     "conlang": conlang.relevance,
     "qed": qed.relevance,
     "squad": squad.relevance,
+    "xnli-entailment": xnli.relevance,
 }
 TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
     "afriqa": afriqa.test,
@@ -32,6 +34,8 @@ TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
     "conlang": conlang.test,
     "documents-of-lines": aligned_lines.documents_test,
     "squad": squad.test,
+    "xnli-entailment": xnli.entailment,
+    "xnli-premises": xnli.premises,
 }
 PASSAGES: Mapping[str, Callable[[Source, str], tuple[str, ...]]] = {
     "qed": qed.passages,

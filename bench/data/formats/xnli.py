@@ -1,0 +1,152 @@
+"""XNLI's tab-separated files: a premise, a hypothesis and, in its labelled part, a label per line.
+
+Lines correspond across languages, and each premise stands in several of them, with a hypothesis each. Premises are
+told apart and numbered in English, because translations of two premises may read the same. To cast this as
+retrieval is this project's own idea.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.data import Bitext, Pair, Relevance, TestCollection
+from bench.data.formats.judgments import judge_alike
+from bench.data.formats.source import Source
+from bench.data.formats.text import lines
+from bench.errors import BenchError, unknown
+
+_LABELS = ("entailment", "neutral", "contradiction")
+
+
+def premises(source: Source, pair: Pair) -> TestCollection:
+    """The unlabelled test whose queries are the premises of the file `queries`, over those of the English `documents`.
+
+    There is one query per English premise, so that languages have the same queries; one that reads the same as
+    another has both English premises as relevant documents. There are no oracle queries: they would be the
+    documents. Raises BenchError for a malformed line, and if the two files do not correspond.
+    """
+    queries, documents, starts = _read(source.one("queries"), source.one("documents"), labelled=False)
+    ids = _numbers(range(1, len(starts) + 1), len(starts))
+    texts = tuple(queries[row][0] for row in starts)
+    return TestCollection(
+        name=source.name,
+        pair=pair,
+        query_ids=ids,
+        queries=texts,
+        document_ids=ids,
+        documents=tuple(documents[row][0] for row in starts),
+        qrels=judge_alike(ids, ids, texts),
+    )
+
+
+def entailment(source: Source, pair: Pair) -> TestCollection:
+    """The test whose queries are the entailed hypotheses of the labelled file `queries`, over English premises.
+
+    The corpus is the premises of the file `documents`, without those that the card's options leave out; their
+    numbers are the document ids, and line numbers the query ids. The English hypotheses are the oracle queries.
+    A hypothesis has all premises as relevant documents that are labelled as entailing it, in either language.
+    Raises BenchError for a malformed line or option, and if the two files do not correspond.
+    """
+    queries, documents, starts = _read(source.one("queries"), source.one("documents"), labelled=True)
+    chosen = _chosen(source, len(starts))
+    rows = _entailed(documents, starts, chosen)
+    document_ids = dict(zip(chosen, _numbers([number + 1 for number in chosen], len(starts)), strict=True))
+    query_ids = _numbers([row + 1 for row, _ in rows], len(documents))
+    hypotheses = tuple(queries[row][1] for row, _ in rows)
+    oracles = tuple(documents[row][1] for row, _ in rows)
+    return TestCollection(
+        name=source.name,
+        pair=pair,
+        query_ids=query_ids,
+        queries=hypotheses,
+        document_ids=tuple(document_ids.values()),
+        documents=tuple(documents[starts[number]][0] for number in chosen),
+        qrels=judge_alike(query_ids, [document_ids[number] for _, number in rows], hypotheses, oracles),
+        oracle_queries=oracles,
+    )
+
+
+def bitext(source: Source, pair: Pair) -> Bitext:
+    """The premises that the card's options choose, each followed by the hypotheses that it entails, in both languages.
+
+    Files and errors are those of `entailment`.
+    """
+    queries, documents, starts = _read(source.one("queries"), source.one("documents"), labelled=True)
+    chosen = _chosen(source, len(starts))
+    cells = [(number, starts[number], 0) for number in chosen]
+    cells += [(number, row, 1) for row, number in _entailed(documents, starts, chosen)]
+    cells.sort(key=lambda cell: cell[0])  # stable: the premise comes before its hypotheses
+    return Bitext(
+        tuple(queries[row][column] for _, row, column in cells),
+        tuple(documents[row][column] for _, row, column in cells),
+        (source.name,) * len(cells),
+    )
+
+
+def relevance(source: Source, language: str) -> Relevance:
+    """The hypotheses entailed by the premises that the card's options choose, each with its premise, in one language.
+
+    They come from the labelled file `texts`; premises are numbered in the file `english`. Errors are those of
+    `entailment`.
+    """
+    texts, english, starts = _read(source.one("texts"), source.one("english"), labelled=True)
+    rows = [row for row, _ in _entailed(english, starts, _chosen(source, len(starts)))]
+    return Relevance(
+        language,
+        tuple(texts[row][1] for row in rows),
+        tuple(texts[row][0] for row in rows),
+        (source.name,) * len(rows),
+    )
+
+
+def _read(path: Path, english: Path, *, labelled: bool) -> tuple[list[list[str]], list[list[str]], list[int]]:
+    """The rows of a file and of its English counterpart, and the first row of every English premise."""
+    rows, reference = _rows(path, labelled), _rows(english, labelled)
+    if len(rows) != len(reference):
+        raise BenchError(f"{path} has {len(rows)} lines, but {english} has {len(reference)}; they must correspond")
+    starts: dict[str, int] = {}
+    for number, (row, other) in enumerate(zip(rows, reference, strict=True)):
+        start = starts.setdefault(other[0], number)
+        if row[0] != rows[start][0]:
+            raise BenchError(
+                f"{path}: line {number + 1}: not the premise of line {start + 1}, but {english} has the same in both"
+            )
+        if row[2:] != other[2:]:
+            raise BenchError(f"{path}: line {number + 1}: the label '{row[2]}' is '{other[2]}' in {english}")
+    return rows, reference, list(starts.values())
+
+
+def _rows(path: Path, labelled: bool) -> list[list[str]]:
+    """The cells of every line, none of them empty."""
+    columns = ("premise", "hypothesis", "label") if labelled else ("premise", "hypothesis")
+    rows = [line.split("\t") for line in lines(path)]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(columns) or not all(cell.strip() for cell in row):
+            raise BenchError(f"{path}: line {number}: not {' <tab> '.join(columns)}")
+        if labelled and row[2] not in _LABELS:
+            raise BenchError(f"{path}: line {number}: the label '{row[2]}' is none of {', '.join(_LABELS)}")
+    return rows
+
+
+def _chosen(source: Source, count: int) -> range:
+    """The premises, counted from 0, between the options `first` and `last`, which count from 1 and are included."""
+    for name in source.options:
+        if name not in ("first", "last"):
+            raise unknown(f"option of {source.name}", name, ("first", "last"))
+    first, last = source.options.get("first", 1), source.options.get("last", count)
+    if not (type(first) is int and type(last) is int and 1 <= first <= last <= count):
+        raise BenchError(f"{source.name}: options: {first} to {last} are not premises; there are {count}")
+    return range(first - 1, last)
+
+
+def _entailed(english: list[list[str]], starts: list[int], chosen: range) -> list[tuple[int, int]]:
+    """Row and premise, both counted from 0, of the entailed hypotheses of the chosen premises."""
+    numbers = {english[start][0]: number for number, start in enumerate(starts)}
+    found = ((row, numbers[premise]) for row, (premise, _, label) in enumerate(english) if label == "entailment")
+    return [(row, number) for row, number in found if number in chosen]
+
+
+def _numbers(numbers: range | list[int], largest: int) -> tuple[str, ...]:
+    """Zero-padded, so that their lexical order is their own."""
+    width = len(str(largest))
+    return tuple(f"{number:0{width}d}" for number in numbers)

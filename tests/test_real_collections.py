@@ -1,0 +1,131 @@
+"""The real collections have the numbers of texts that their publishers state, and their parts keep apart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.data import Pair
+from bench.data.cards import load_cards
+from bench.data.files import Resolver
+from bench.data.leakage import normalise, protected
+from bench.data.loading import load_bitext, load_passages, load_relevance, load_test, training_data
+
+pytestmark = pytest.mark.real
+
+CARDS = load_cards()
+TATOEBA = {"amh": 168, "khm": 722, "swh": 390, "tam": 307, "tha": 548}
+MLQA = {"arb": 517, "cmn": 504, "deu": 512, "hin": 507, "spa": 500, "vie": 511}
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Resolver:
+    if not os.environ.get("BENCH_MIRROR"):
+        pytest.skip("BENCH_MIRROR names no mirror")
+    return Resolver(Path(os.environ["BENCH_MIRROR"]), tmp_path_factory.mktemp("cache"), offline=True)
+
+
+def pairs_of(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("pair", CARDS[name].pairs("test"), ids=str)
+
+
+@pairs_of("tatoeba")
+def test_tatoeba(real: Resolver, pair: Pair) -> None:
+    test = load_test(CARDS["tatoeba"], pair, real)
+    assert len(test.queries) == len(test.documents) == TATOEBA.get(pair.query, 1000)
+
+
+def test_tatoeba_has_the_languages_of_the_mirror(real: Resolver) -> None:
+    folder = Path(os.environ["BENCH_MIRROR"]) / "facebookresearch/LASER/data/tatoeba/v1"
+    codes = {file.suffix.removeprefix(".") for file in folder.glob("tatoeba.*-eng.*")} - {"eng"}
+    assert {CARDS["tatoeba"].code(pair.query) for pair in CARDS["tatoeba"].pairs("test")} == codes
+    assert len(codes) == 20
+
+
+@pairs_of("ntrex")
+def test_ntrex(real: Resolver, pair: Pair) -> None:
+    test = load_test(CARDS["ntrex"], pair, real)
+    assert len(test.queries) == len(set(test.documents)) == 1997
+
+
+@pairs_of("ntrex-documents")
+def test_ntrex_documents(real: Resolver, pair: Pair) -> None:
+    test = load_test(CARDS["ntrex-documents"], pair, real)
+    assert test.oracle_queries is not None
+    assert (len(test.queries), len(set(test.documents))) == (1997, 123)
+    texts = dict(zip(test.document_ids, test.documents, strict=True))
+    for key, original in zip(test.query_ids, test.oracle_queries, strict=True):
+        assert any(original.strip() in texts[document] for document in test.qrels[key])
+    assert sum(len(judged) > 1 for judged in test.qrels.values()) <= 6
+
+
+def test_both_casts_of_ntrex_have_the_languages_of_the_mirror(real: Resolver) -> None:
+    folder = Path(os.environ["BENCH_MIRROR"]) / "MicrosoftTranslator/NTREX/NTREX-128"
+    codes = {file.name.split(".")[1] for file in folder.glob("newstest2019-ref.*.txt")}
+    for name in ("ntrex", "ntrex-documents"):
+        assert {CARDS[name].code(pair.query) for pair in CARDS[name].pairs("test")} == codes
+    assert len(codes) == 21
+
+
+@pairs_of("xnli-premises")
+def test_xnli_premises(real: Resolver, pair: Pair) -> None:
+    test = load_test(CARDS["xnli-premises"], pair, real)
+    assert len(test.queries) == len(set(test.documents)) == 1670
+    repeated = {"fra": 1, "spa": 1, "swh": 1, "urd": 6, "vie": 1}.get(pair.query, 0)
+    assert len(set(test.queries)) == 1670 - repeated
+    assert sum(len(judged) for judged in test.qrels.values()) == 1670 + 2 * repeated
+
+
+@pairs_of("xnli-entailment")
+def test_xnli_entailment(real: Resolver, pair: Pair) -> None:
+    card = CARDS["xnli-entailment"]
+    test = load_test(card, pair, real)
+    assert test.oracle_queries is not None
+    assert len(test.queries) == len(set(test.oracle_queries)) == len(set(test.documents)) == 500
+    relevance = {language: load_relevance(card, language, real) for language in (pair.query, "eng")}
+    assert {len(rows) for rows in relevance.values()} == {330}
+    premises = relevance["eng"].positives
+    assert len({*premises, *test.documents}) == 830
+
+    bitext = load_bitext(card, pair, real)
+    assert len(bitext) == 660
+    assert set(bitext.document_side) == {*premises, *relevance["eng"].queries}
+    assert set(bitext.query_side) == {*relevance[pair.query].positives, *relevance[pair.query].queries}
+    texts = protected(test)
+    for rows in (bitext.document_side, premises, relevance["eng"].queries):
+        assert not texts & set(map(normalise, rows))
+
+
+def test_what_xnli_trains_on_and_what_it_tests_are_apart(real: Resolver) -> None:
+    report: Any = training_data(["xnli-entailment"], Pair("swh", "eng"), real).report
+    assert report["bitext"] == {"xnli-entailment": {"read": 660, "dropped": 0, "leaked": 0, "kept": 660}}
+    assert report["relevance"] == {"xnli-entailment": {"read": 330, "dropped": 0, "leaked": 0, "kept": 330}}
+    assert report["not_checked"] == {}
+
+
+@pairs_of("xquad")
+def test_xquad(real: Resolver, pair: Pair) -> None:
+    test = load_test(CARDS["xquad"], pair, real)
+    assert test.oracle_queries is not None
+    assert (len(test.queries), len(set(test.oracle_queries)), len(set(test.documents))) == (1190, 1187, 240)
+    assert set(test.documents) == set(load_passages(CARDS["xquad-r"], "eng", real))
+
+
+@pairs_of("mlqa")
+def test_mlqa(real: Resolver, pair: Pair) -> None:
+    test = load_test(CARDS["mlqa"], pair, real)
+    assert test.oracle_queries is not None
+    assert (len(test.queries), len(set(test.documents))) == (MLQA[pair.query], 978)
+    assert test.documents == load_passages(CARDS["mlqa"], "eng", real)
+
+
+def test_the_standard_mix_is_checked_against_all_of_them(real: Resolver) -> None:
+    report: Any = training_data(["standard"], Pair("swh", "eng"), real).report
+    assert set(report["leakage"]) >= {"ntrex", "ntrex-documents", "xnli-premises", "xnli-entailment"}
+    assert report["not_checked"] == {}
+    assert report["leakage"]["ntrex"]["bitext"] == 1
+    hindi: Any = training_data(["standard"], Pair("hin", "eng"), real).report
+    assert hindi["leakage"]["mlqa"]["relevance"] == 1
