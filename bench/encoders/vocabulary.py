@@ -75,6 +75,9 @@ def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str
         raise BenchError(f"the vocabulary of '{name}' cannot be replaced: its tokenizer is not a WordPiece one")
     if hasattr(tokenizer.backend_tokenizer.normalizer, "strip_accents"):
         tokenizer.backend_tokenizer.normalizer.strip_accents = False
+    # The new tokenizer would write down how this one was last called.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     # Training on nothing leaves the special tokens, renumbered from 0 wherever the tokenizer refers to them.
     fresh = tokenizer.train_new_from_iterator([], vocab_size=size, show_progress=False)
     special = [piece for piece, _ in sorted(fresh.get_vocab().items(), key=lambda item: item[1])]
