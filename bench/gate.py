@@ -78,15 +78,11 @@ class Baseline:
     made_by: Mapping[str, Any]
 
     def write(self, path: Path) -> None:
-        """Keep it as JSON."""
-        content = {
-            "suite": self.suite.model_dump(mode="json"),
-            "values": [asdict(value) for value in self.values],
-            "made_by": self.made_by,
-        }
+        """Keep it as JSON, a line for each value, so that a change of the file shows which moved."""
+        suite, made_by = json.dumps(self.suite.model_dump(mode="json")), json.dumps(self.made_by)
+        values = ",\n".join(json.dumps(asdict(value)) for value in self.values)
         with atomic_write(path) as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
-            file.write("\n")
+            file.write(f'{{"suite": {suite},\n"made_by": {made_by},\n"values": [\n{values}\n]}}\n')
 
     @classmethod
     def read(cls, path: Path) -> Baseline:

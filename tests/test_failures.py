@@ -447,13 +447,6 @@ def test_results_on_a_read_only_disk_are_refused(bench: Bench, whole: Bench, mou
     assert bench.files() == whole.files()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_results_without_permission_are_refused(again: Bench) -> None:
-    again.results.chmod(0o500)
-    check_refused(again)
-    again.results.chmod(0o700)
-
-
 # What is computed again
 
 
