@@ -11,7 +11,7 @@ from bench.data.cards import Card, get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError
 from bench.progress import Display
-from bench.request import Check, Fetch, Request, Suite
+from bench.request import Check, Fetch, Mirror, Request, Suite
 from bench.results.store import Store
 from bench.tables import print_table
 
@@ -139,17 +139,21 @@ def leaderboard(results: Path, measures: Sequence[str]) -> int:
     return 0
 
 
-def ls(kind: str, name: str | None, folder: Path | None = None) -> int:
+def ls(kind: str, name: str | None, options: Mirror) -> int:
     """List one kind of thing, or say everything about one of them."""
-    from bench.listing import describe_dataset, listing
+    from bench.listing import dataset_statistics, describe_dataset, listing
 
-    cards = load_cards(folder)
+    cards = load_cards(options.cards)
     if name is None:
-        columns, rows = listing(kind, cards)
-        print_table(columns, rows)
+        columns, rows, right = listing(kind, cards)
+        print_table(columns, rows, right=right)
     elif kind == "datasets":
         card = get_card(name, cards)
-        print("\n".join(describe_dataset(card)))
+        print("\n".join(describe_dataset(card, Resolver(options.mirror, offline=True))))
+        columns, rows, right = dataset_statistics(card)
+        if rows:
+            print()
+            print_table(columns, rows, right=right)
         if any(entry.format == "conlang" for entry in card.data):
             from bench.conlang.__main__ import print_statistics
 

@@ -2,43 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import mean
 
 from bench import registry
+from bench.data import Pair
 from bench.data.cards import Card
+from bench.data.files import MIB, Resolver
 from bench.data.languages import name as language_name
+from bench.data.statistics import read_sizes, read_statistics
 from bench.encoders import models
 from bench.evaluation import measures
 
 KINDS = ("methods", "datasets", "pairs", "encoders", "measures")
 
 
-def listing(kind: str, cards: Mapping[str, Card]) -> tuple[list[str], list[list[str]]]:
-    """Column names and rows of one kind of thing."""
+Table = tuple[list[str], list[list[str]], list[str]]
+"""Column names, rows, and which columns are aligned to the right."""
+
+
+def listing(kind: str, cards: Mapping[str, Card]) -> Table:
+    """What there is of one kind of thing."""
     if kind == "methods":
         known = {**registry.references(), **registry.methods()}
         rows = []
         for entry in known.values():
             about = entry.describe()
             rows.append([entry.name, " + ".join(about["uses"]) or "-", about["description"], about["source"]])
-        return ["method", "trains on", "description", "source"], rows
+        return ["method", "trains on", "description", "source"], rows, []
     if kind == "datasets":
-        rows = [[card.name, ", ".join(card.roles) or "mix", card.licence, card.description] for card in cards.values()]
-        return ["dataset", "roles", "licence", "description"], rows
+        return _datasets(cards)
     if kind == "pairs":
-        return ["pair", "queries", "documents", "tests", "standard training data"], _pairs(cards)
+        return ["pair", "queries", "documents", "tests", "standard training data"], _pairs(cards), []
     if kind == "encoders":
         rows = [[encoder.name, encoder.description] for encoder in models.KNOWN.values()]
         rows.append(["owner/name", "any encoder on the Hugging Face hub with safetensors weights"])
         rows.append(["path/to/folder", "any local Hugging Face or sentence-transformers folder"])
-        return ["encoder", "description"], rows
+        return ["encoder", "description"], rows, []
     rows = [[name, "default" if name in measures.DEFAULT else "", text] for name, text in measures.DESCRIPTIONS.items()]
     rows.append(["...", "", "any measure of ir-measures with a cutoff of at most 100"])
-    return ["measure", "", "description"], rows
+    return ["measure", "", "description"], rows, []
 
 
-def describe_dataset(card: Card) -> list[str]:
-    """Everything a card says, in lines."""
+def dataset_statistics(card: Card) -> Table:
+    """What a collection has in each role for each pair or language, and what its texts are like."""
+    columns = ["role", "for", "queries", "documents", "relevant per query", "words", "word pieces", "scripts"]
+    rows = []
+    for row in read_statistics():
+        if row.collection == card.name:
+            queries, documents = (f"{number:,}" if number else "-" for number in (row.queries, row.documents))
+            both = (
+                (f"{row.query_words:.1f}", f"{row.document_words:.1f}"),
+                (f"{row.query_pieces:.1f}", f"{row.document_pieces:.1f}"),
+                (row.query_script, row.document_script),
+            )
+            sides = [" / ".join(pair) if row.queries else pair[1] for pair in both]
+            relevant = f"{row.relevant:.2f}" if row.role == "test" else "-"
+            rows.append([row.role, row.key, queries, documents, relevant, *sides])
+    return columns, rows, columns[2:7]
+
+
+def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
+    """Everything a card says, and how much of it is at hand, in lines."""
     lines = [f"{card.name}: {card.description}", f"licence: {card.licence}"]
     if card.non_commercial:
         lines.append("NON-COMMERCIAL use only")
@@ -54,7 +79,54 @@ def describe_dataset(card: Card) -> list[str]:
     if card.mix is not None:
         lines.append(f"standard training data of: {', '.join(map(str, card.mix.pairs))}")
         lines.append(f"  bitext from {', '.join(card.mix.bitext)}; relevance from {', '.join(card.mix.relevance)}")
+    if card.sha256:
+        sizes = read_sizes()
+        there = [path for path in card.sha256 if resolver.available(card, path)]
+        missing = [path for path in card.sha256 if path not in there]
+        for what, paths in (("at hand", there), ("to download", missing)):
+            known = [sizes[card.name, path] for path in paths if (card.name, path) in sizes]
+            size = f"{sum(known) / MIB:,.1f} MiB" if len(known) == len(paths) else "of unknown size"
+            if paths:
+                lines.append(f"{what}: {len(paths)} files, {size}")
     return lines
+
+
+def _datasets(cards: Mapping[str, Card]) -> Table:
+    columns = ["dataset", "roles", "languages", "queries", "documents", "words", "bitext", "MiB", "description"]
+    statistics, sizes = read_statistics(), read_sizes()
+    rows = []
+    for card in cards.values():
+        tests = [row for row in statistics if row.collection == card.name and row.role == "test"]
+        bitext = [row for row in statistics if row.collection == card.name and row.role == "bitext"]
+        size = sum(sizes.get((card.name, path), 0) for path in card.sha256) / MIB
+        rows.append(
+            [
+                card.name,
+                ", ".join(card.roles) or "mix",
+                _languages(card),
+                _range(row.queries for row in tests),
+                _range(row.documents for row in tests),
+                f"{mean(row.query_words for row in tests):.0f} / {mean(row.document_words for row in tests):.0f}"
+                if tests
+                else "-",
+                _range(row.queries for row in bitext),
+                f"{size:,.1f}" if size else "-",
+                f"{'NON-COMMERCIAL. ' if card.non_commercial else ''}{card.description}",
+            ]
+        )
+    return columns, rows, columns[2:8]
+
+
+def _languages(card: Card) -> str:
+    """How many languages besides English, which nearly all have; English where it is alone."""
+    keys = {key for entry in card.data for key in entry.keys} | set(card.mix.pairs if card.mix else ())
+    found = {language for key in keys for language in ((key.query, key.document) if isinstance(key, Pair) else (key,))}
+    return str(len(found - {"eng", "mul"})) if found - {"eng"} else "eng"
+
+
+def _range(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    return " - ".join(f"{number:,}" for number in dict.fromkeys((found[0], found[-1]))) if found else "-"
 
 
 def _pairs(cards: Mapping[str, Card]) -> list[list[str]]:

@@ -85,10 +85,15 @@ class Cards(_Options):
     cards: Path | None = Field(None, description="a folder of your own with more cards of collections")
 
 
-class Places(Cards):
-    """Where the files of collections are looked for."""
+class Mirror(Cards):
+    """Where files of collections may be at hand."""
 
     mirror: Path | None = Field(None, description="a folder with collections, laid out owner/repository/path")
+
+
+class Places(Mirror):
+    """Where the files of collections are looked for."""
+
     offline: bool = Field(False, description="open no socket, and let no library open one")
 
 

@@ -225,7 +225,7 @@ def load_cards(extra_folder: Path | None = None) -> dict[str, Card]:
     Raises BenchError, in one line that names file and key, for a card that cannot be used.
     """
     cards: dict[str, Card] = {}
-    for file in (*_card_files(_builtin_folder()), *(_card_files(extra_folder) if extra_folder else ())):
+    for file in (*_card_files(builtin_folder()), *(_card_files(extra_folder) if extra_folder else ())):
         card = _read_card(file)
         if card.name in cards:
             raise BenchError(f"{file}: a card named '{card.name}' exists already; choose another name")
@@ -243,7 +243,8 @@ def get_card(name: str, cards: Mapping[str, Card] | None = None) -> Card:
     return cards[name]
 
 
-def _builtin_folder() -> Traversable:
+def builtin_folder() -> Traversable:
+    """The folder of the project's cards, and of what travels with them."""
     # The wheel maps the checkout's folder `datasets` to this name; nothing called `datasets` may be importable.
     try:
         return resources.files("bench.carddata")

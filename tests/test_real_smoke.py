@@ -1,0 +1,55 @@
+"""Every collection of the mirror, from its files to a leaderboard: the unmodified encoder and one trained method."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.cli import main
+from bench.data import Pair
+from bench.data.cards import Card, load_cards
+
+pytestmark = pytest.mark.real
+
+CARDS = load_cards()
+MIXED = CARDS["standard"].mix.pairs if CARDS["standard"].mix else ()
+
+
+def run(*arguments: str, folder: Path) -> pd.DataFrame:
+    if not os.environ.get("BENCH_MIRROR"):
+        pytest.skip("BENCH_MIRROR names no mirror")
+    # The tiny encoder knows no real language, but it takes the road of any other in a hundredth of the time.
+    options = ("--methods", "distillation", "--encoder", "tiny", "--budget", "3steps", "--offline", "--quiet")
+    assert main(["run", *options, *arguments, "--results", str(folder)]) == 0
+    return pd.read_csv(folder / "leaderboard.csv")
+
+
+def smallest_pair(card: Card) -> Pair:
+    """A pair that the standard mix has training data for, else one that XNLI has."""
+    pairs = card.pairs("test")
+    return next((pair for pair in pairs if pair in MIXED), pairs[0])
+
+
+@pytest.mark.parametrize("name", [card.name for card in CARDS.values() if card.sha256 and "test" in card.roles])
+def test_a_test_collection(name: str, tmp_path: Path) -> None:
+    pair = smallest_pair(CARDS[name])
+    train = "standard" if pair in MIXED else "xnli-entailment"
+    board = run("--datasets", name, "--pairs", str(pair), "--train", train, folder=tmp_path)
+    assert set(board["method"]) >= {"zero-shot", "distillation", "untrained"}
+    assert set(board["dataset"]) == {name}
+    assert board["value"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    "name", [card.name for card in CARDS.values() if card.sha256 and {"bitext", "relevance"} & set(card.roles)]
+)
+def test_a_training_collection(name: str, tmp_path: Path) -> None:
+    card = CARDS[name]
+    pair = next((pair for pair in card.pairs("bitext") if pair in CARDS["ntrex"].pairs("test")), Pair("swh", "eng"))
+    train = name if "bitext" in card.roles else f"{name},tico-19"
+    board = run("--datasets", "ntrex", "--pairs", str(pair), "--train", train, folder=tmp_path)
+    assert set(board["train"].dropna()) == {" + ".join(train.split(","))}
+    assert (board["method"] == "distillation").any()

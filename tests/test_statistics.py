@@ -1,0 +1,114 @@
+"""What is counted of collections, against counting by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import astuple
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from bench.cli import main
+from bench.data import statistics
+from bench.data.cards import Card, load_cards
+from bench.data.files import Resolver
+
+FILES = {
+    "q": "nyumba ni kubwa\nሰላም ለዓለም\nnyumba\n",
+    "d": "the house is big\npeace to the world\nhouse\n",
+}
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    """A word piece per letter."""
+    made = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    return made
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Card:
+    hashes = {}
+    for name, text in FILES.items():
+        (tmp_path / "owner/mine").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "owner/mine" / name).write_text(text, encoding="utf-8")
+        hashes[name] = hashlib.sha256(text.encode()).hexdigest()
+    files = {"queries": "q", "documents": "d"}
+    entries = [
+        {"role": role, "format": "aligned-lines", "pairs": ["swh-eng"], "files": files} for role in ("test", "bitext")
+    ]
+    source = f"owner/mine@{'0' * 40}"
+    return Card.model_validate(
+        {"name": "mine", "description": "d", "licence": "l", "source": source, "sha256": hashes, "data": entries}
+    )
+
+
+def test_counts(card: Card, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    test, bitext = statistics.count(card, Resolver(tmp_path, offline=True), {"mine": card}, tokenizer)
+    assert astuple(test)[:6] == ("mine", "test", "swh-eng", 3, 3, 1.0)
+    assert (test.query_words, test.document_words) == (2.0, 3.0)  # 3 + 2 + 1 and 4 + 4 + 1
+    # 15, 8 and 6 characters; 16, 18 and 5.
+    assert (test.query_pieces, test.document_pieces) == (9.7, 13.0)
+    assert (test.query_script, test.document_script) == ("latin", "latin")
+    assert astuple(bitext)[1:] == ("bitext", *astuple(test)[2:])
+
+
+def test_what_is_not_at_hand_is_not_counted(card: Card, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    (tmp_path / "owner/mine/q").unlink()
+    assert not list(statistics.count(card, Resolver(tmp_path, tmp_path, offline=True), {"mine": card}, tokenizer))
+
+
+def test_what_is_written_can_be_read(
+    card: Card, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolver = Resolver(tmp_path, offline=True)
+    rows = list(statistics.count(card, resolver, {"mine": card}, tokenizer))
+    statistics.write(tmp_path, rows, [card], resolver)
+    monkeypatch.setattr(statistics, "builtin_folder", lambda: tmp_path)
+    assert statistics.read_statistics() == rows
+    assert statistics.read_sizes() == {("mine", name): len(text.encode()) for name, text in FILES.items()}
+
+
+def test_every_file_of_a_card_has_its_size() -> None:
+    files = {(card.name, path) for card in load_cards().values() for path in card.sha256}
+    assert statistics.read_sizes().keys() == files
+
+
+def test_every_role_that_the_cards_offer_has_its_row() -> None:
+    offered = {
+        (card.name, entry.role, str(key)) for card in load_cards().values() for entry in card.data for key in entry.keys
+    }
+    assert {(row.collection, row.role, row.key) for row in statistics.read_statistics()} == offered
+
+
+def test_listing_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", "datasets"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["afriqa"])
+    assert {"253", "325", "15,232"} < set(line.split())
+    assert main(["ls", "datasets", "tatoeba"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "swh-eng" in line and "390" in line)
+    assert "latin / latin" in line
+
+
+def test_one_collection_says_what_is_at_hand_and_what_would_be_downloaded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("BENCH_MIRROR", raising=False)
+    sizes = {path: size for (name, path), size in statistics.read_sizes().items() if name == "tatoeba"}
+    there = next(iter(sizes))
+    place = tmp_path / "mirror" / load_cards()["tatoeba"].repository / there
+    place.parent.mkdir(parents=True)
+    place.touch()
+    assert main(["ls", "datasets", "tatoeba", "--mirror", str(tmp_path / "mirror")]) == 0
+    out = capsys.readouterr().out
+    assert f"at hand: 1 files, {sizes[there] / 2**20:.1f} MiB" in out
+    assert f"to download: {len(sizes) - 1} files, {sum(sizes.values()) / 2**20 - sizes[there] / 2**20:.1f} MiB" in out
+
+
+def test_a_non_commercial_licence_is_shouted(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["ls", "datasets"], ["ls", "datasets", "lafand-mt"]):
+        assert main(arguments) == 0
+        assert "NON-COMMERCIAL" in capsys.readouterr().out
