@@ -180,6 +180,24 @@ def test_rows_are_shown_best_first(store: Store) -> None:
     assert table["RR@10 [95 %]"].tolist()[0] == "0.900 [0.900, 0.900]"
 
 
+def test_collections_have_columns_of_their_own(store: Store) -> None:
+    entries = [
+        add(store, {"F1": {"q": 0.25}, "recall": {"q": 0.5}}, dataset="bucc"),
+        add(store, {"RR@10": {"q": 0.5}}),
+        add(store, {"P@5": {"q": 0.2}}, method="distillation"),
+    ]
+    wide, cost = wide_frame(entries), cost_frame(store, entries)
+    mined, ranked = tables(wide, cost, ["RR@10", "P@5", "F1", "recall"]).values()
+    assert mined[["F1 [95 %]", "recall"]].values.tolist() == [["0.250 [0.250, 0.250]", "0.500"]]
+    assert ranked[["method", "RR@10 [95 %]", "P@5"]].values.tolist() == [
+        ["optical", "0.500 [0.500, 0.500]", "-"],
+        ["distillation", "-", "0.200"],
+    ]
+    assert {"RR@10 [95 %]", "P@5"}.isdisjoint(mined) and {"F1", "recall"}.isdisjoint(ranked)
+    (only,) = tables(wide, cost, ["F1"])
+    assert only.startswith("bucc ")
+
+
 def test_markdown_is_a_table_whatever_the_cells_hold() -> None:
     text = to_markdown(pd.DataFrame({"method": ["a|b", "c"], "value": ["1", "2"]}))
     assert text.splitlines() == ["| method | value |", "| --- | --- |", "| a\\|b | 1 |", "| c | 2 |"]

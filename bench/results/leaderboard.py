@@ -145,17 +145,26 @@ def scored_measures(wide: pd.DataFrame) -> list[str]:
 
 
 def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """A table of texts to read per collection, pair and encoder, best first; the first measure has its interval."""
-    shown = [measure for measure in measures if measure in wide.columns]
-    if not shown:
+    """A table of texts to read per collection, pair and encoder, best first; the first measure has its interval.
+
+    A table has the columns that any of its rows was scored by, and a collection without any has no table.
+    """
+    asked = [measure for measure in measures if measure in wide.columns]
+    if not asked:
         raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {', '.join(scored_measures(wide))}")
     result = {}
     grouped = cost.groupby(IDENTITY, dropna=False)
     seconds, diagnostics = grouped["training_seconds"].mean(), grouped["diagnostics"].first()
     for (dataset, pair, encoder, scoring), rows in wide.groupby(["dataset", "pair", "encoder", "scoring"], sort=False):
+        shown = [measure for measure in asked if rows[measure].notna().any()]
+        if not shown:
+            continue
         lines = []
         for _, row in rows.sort_values(shown[0], ascending=False, kind="stable").iterrows():
-            first = f"{row[shown[0]]:.3f} [{row[f'{shown[0]} low']:.3f}, {row[f'{shown[0]} high']:.3f}]"
+            figures = {measure: "-" if pd.isna(row[measure]) else f"{row[measure]:.3f}" for measure in shown}
+            first = figures.pop(shown[0])
+            if first != "-":
+                first += f" [{row[f'{shown[0]} low']:.3f}, {row[f'{shown[0]} high']:.3f}]"
             identity = tuple(row[column] for column in IDENTITY)
             lines.append(
                 {
@@ -163,7 +172,7 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
                     "trains on": row["uses"] or "-",
                     "budget": row["budget"] or "-",
                     f"{shown[0]} [95 %]": first,
-                    **{measure: f"{row[measure]:.3f}" for measure in shown[1:]},
+                    **figures,
                     "seeds": str(row["seeds"]) if row["train"] else "-",
                     "training s": f"{seconds[identity]:.0f}" if row["budget"] else "-",
                     "diagnostics": diagnostics[identity],
