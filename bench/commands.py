@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.data.cards import Card, get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError
+from bench.evaluation.measures import MINING
 from bench.progress import Display
 from bench.request import Check, Fetch, Mirror, Request, Suite
 from bench.results.store import Store
@@ -34,7 +35,8 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display)
     outcome = Executor(materials, request, store, display).run(plan)
     if outcome.cells:
-        print_tables(tables(wide_frame(outcome.cells), cost_frame(store, outcome.cells), request.measures))
+        shown = (*request.measures, *MINING)
+        print_tables(tables(wide_frame(outcome.cells), cost_frame(store, outcome.cells), shown))
         display.say(f"written: {', '.join(str(file) for file in write_leaderboards(store))}")
     outcome_line = display.warn if outcome.failed else display.say
     if outcome.computed == 0 and not outcome.failed:
@@ -134,7 +136,7 @@ def leaderboard(results: Path, measures: Sequence[str]) -> int:
     write_leaderboards(store)
     entries = current(store.cells())
     wide = wide_frame(entries)
-    shown = parse_measures(measures) or scored_measures(wide)
+    shown = [name if name in MINING else parse_measures([name])[0] for name in measures] or scored_measures(wide)
     print_tables(tables(wide, cost_frame(store, entries), shown))
     return 0
 

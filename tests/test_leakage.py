@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +68,18 @@ def test_queries_oracles_and_relevant_documents_are_protected_and_no_others() ->
         "the dog is here",
         "where is the dog",
     }
+
+
+def test_of_a_mining_collection_only_the_gold_pairs_are_protected() -> None:
+    """Of both parts: those to tune on and those to test."""
+    mining = replace(
+        collection(),
+        query_ids=("q1", "q2", "q3"),
+        queries=("Mbwa yuko wapi?", "Paka", "Kuku"),
+        qrels={"q1": {"d1": 1}, "q3": {"d3": 1}},
+        tuning=("q1", "q2"),
+    )
+    assert protected(mining) == {"mbwa yuko wapi", "kuku", "the dog is here", "judged but not relevant"}
 
 
 def test_bitext_rows_go_if_either_side_is_protected() -> None:

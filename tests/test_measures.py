@@ -108,6 +108,7 @@ def test_every_measure_that_is_described_parses_to_itself() -> None:
         ("", "unknown measure"),
         ("nDCG", "write nDCG@100"),
         ("R@101", "deeper than the 100"),
+        ("F1", "all that is mined has it, and no ranking does"),
     ],
 )
 def test_measure_that_cannot_be_computed_is_refused(measure: str, message: str) -> None:

@@ -122,6 +122,17 @@ def test_mlqa(real: Resolver, pair: Pair) -> None:
     assert test.documents == load_passages(CARDS["mlqa"], "eng", real)
 
 
+def test_bucc(real: Resolver) -> None:
+    pair = Pair("cmn", "eng")
+    mining, retrieval = (load_test(CARDS[name], pair, real) for name in ("bucc", "bucc-retrieval"))
+    assert (len(mining.queries), len(mining.documents), len(mining.qrels)) == (8624, 13589, 257)
+    assert (len(mining.tuning), len(set(mining.tuning) & set(mining.qrels))) == (4312, 133)
+    assert {document for judged in mining.qrels.values() for document in judged} <= set(mining.document_ids)
+    assert (len(retrieval.queries), retrieval.documents, retrieval.qrels) == (257, mining.documents, mining.qrels)
+    assert protected(mining) == protected(retrieval)
+    assert len(protected(mining)) == 2 * 257
+
+
 def test_the_standard_mix_is_checked_against_all_of_them(real: Resolver) -> None:
     report: Any = training_data(["standard"], Pair("swh", "eng"), real).report
     assert set(report["leakage"]) >= {"ntrex", "ntrex-documents", "xnli-premises", "xnli-entailment"}

@@ -58,6 +58,9 @@ class TestCollection:
     `oracle_queries` are the same queries in the document language (a human translation or
     the original), row by row; None where the collection has none, or where they would be
     the documents themselves.
+
+    In a mining collection, which is one with `tuning`, translations are to be found among all sentences: most
+    queries have none, and the qrels are the gold pairs.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of the name
@@ -70,6 +73,12 @@ class TestCollection:
     documents: tuple[str, ...]
     qrels: Mapping[str, Mapping[str, int]]
     oracle_queries: tuple[str, ...] | None = None
+    tuning: tuple[str, ...] = ()
+    """Ids of the queries on which a threshold for mined pairs is tuned; the others are the test."""
+
+    @property
+    def mining(self) -> bool:
+        return bool(self.tuning)
 
     def __post_init__(self) -> None:
         if len(self.query_ids) != len(self.queries) or len(self.document_ids) != len(self.documents):

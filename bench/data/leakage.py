@@ -1,7 +1,8 @@
 """Train/test leakage: training rows that contain a text which a test collection judges by.
 
 Only queries, their oracle translations and the documents judged relevant are protected. The other
-documents of a test corpus are passages that anybody may have read.
+documents of a test corpus are passages that anybody may have read, and so are the sentences of a mining collection
+that are in no gold pair.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def protected(test: TestCollection) -> frozenset[str]:
     """The normalised texts of a test collection that no training row may contain."""
     relevant = {document for judged in test.qrels.values() for document, grade in judged.items() if grade > 0}
     documents = (text for key, text in zip(test.document_ids, test.documents, strict=True) if key in relevant)
-    texts = {normalise(text) for text in (*test.queries, *(test.oracle_queries or ()), *documents)}
+    asked = zip(test.query_ids, test.queries, strict=True)
+    queries = (text for key, text in asked if not test.mining or key in test.qrels)
+    texts = {normalise(text) for text in (*queries, *(test.oracle_queries or ()), *documents)}
     return frozenset(texts - {""})
 
 

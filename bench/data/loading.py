@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +21,8 @@ def load_test(card: Card, pair: Pair, resolver: Resolver, cards: Mapping[str, Ca
 
     The collection's own documents come first, and no text occurs twice unless the collection itself repeats
     it. `cards` is where distractors are looked up, all cards by default. Raises BenchError if the card has no
-    test for the pair, a file is missing or malformed, or a query has no relevant document.
+    test for the pair, a file is missing or malformed, or a query has no relevant document; where pairs are mined,
+    if there is none to tune the threshold on or none to test.
     """
     test = _load_judged(card, pair, resolver)
     distractors = card.entry("test", pair).distractors
@@ -38,16 +40,7 @@ def load_test(card: Card, pair: Pair, resolver: Resolver, cards: Mapping[str, Ca
                 seen.add(passage)
                 ids.append(f"{name}-{number:0{width}d}")
                 documents.append(passage)
-    return TestCollection(
-        name=test.name,
-        pair=pair,
-        query_ids=test.query_ids,
-        queries=test.queries,
-        document_ids=tuple(ids),
-        documents=tuple(documents),
-        qrels=test.qrels,
-        oracle_queries=test.oracle_queries,
-    )
+    return replace(test, document_ids=tuple(ids), documents=tuple(documents))
 
 
 def load_bitext(card: Card, pair: Pair, resolver: Resolver) -> Bitext:
@@ -184,9 +177,16 @@ def _load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
         if unfit := [key for key in ids if key.split() != [key]]:
             raise BenchError(f"{card.name} {pair}: the {kind} id '{unfit[0]}' is empty or has white space in it")
     documents = set(test.document_ids)
-    for key in test.query_ids:
-        if not any(grade > 0 and document in documents for document, grade in test.qrels.get(key, {}).items()):
-            raise BenchError(f"{card.name} {pair}: query '{key}' has no relevant document")
+    judged = {
+        key: any(grade > 0 and document in documents for document, grade in test.qrels.get(key, {}).items())
+        for key in test.query_ids
+    }
+    if test.mining:
+        tuned = [judged.pop(key) for key in test.tuning]
+        if not (any(tuned) and any(judged.values())):
+            raise BenchError(f"{card.name} {pair}: mining needs gold pairs to tune a threshold on, and others to test")
+    elif without := [key for key, relevant in judged.items() if not relevant]:
+        raise BenchError(f"{card.name} {pair}: query '{without[0]}' has no relevant document")
     return test
 
 

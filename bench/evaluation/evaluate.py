@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.data import TestCollection
 from bench.evaluation.embeddings import encode_in_shards, shards_folder
+from bench.evaluation.mining import mine
 from bench.evaluation.retrieval import Ids, Run, search
 from bench.evaluation.retriever import OnBatch, Retriever
 
@@ -30,7 +31,7 @@ def evaluate(
     scratch: Path,
     on_texts: OnBatch = lambda count: None,
 ) -> Evaluation:
-    """The run of a retriever on a test collection, by `mean` scoring.
+    """The run of a retriever on a test collection, by `mean` scoring; of a mining collection, the mined pairs.
 
     Embeddings are written as they are made: those of documents by an encoder that does not train to the folder `cache`,
     where every later cell finds them; the others to `scratch`, where the same cell finds them if it dies and is run
@@ -50,7 +51,8 @@ def evaluate(
     folder = shards_folder(scratch, retriever.query_encoder, "query", queries)
     vectors, _ = encode_in_shards(retriever.encode_queries, queries, folder, on_texts)
     queries_done = time.perf_counter()
-    run = search(vectors, documents, Ids(test.query_ids, test.document_ids))
+    find = mine if test.mining else search
+    run = find(vectors, documents, Ids(test.query_ids, test.document_ids))
     return Evaluation(
         run,
         {

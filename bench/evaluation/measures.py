@@ -20,6 +20,12 @@ DESCRIPTIONS = {
     "R@100": "share of the relevant documents among the first 100",
     "AP@100": "average precision over the first 100 documents (MAP@100)",
 }
+MINING = {
+    "F1": "harmonic mean of precision and recall",
+    "precision": "share of the mined pairs that are gold pairs",
+    "recall": "share of the gold pairs that are mined",
+}
+"""What a mining collection is measured by, and it alone: these are ratios over all queries, not means."""
 ALIASES = {
     "MRR@": "RR@",
     "MAP@": "AP@",
@@ -36,6 +42,8 @@ def parse_measures(names: Sequence[str], depth: int = RUN_DEPTH) -> list[str]:
 
     canonical = []
     for name in names:
+        if name in MINING:
+            raise BenchError(f"measure '{name}' is not asked for: all that is mined has it, and no ranking does")
         spelled = name
         for alias, prefix in ALIASES.items():
             if name.upper().startswith(alias):

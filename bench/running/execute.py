@@ -13,7 +13,7 @@ from filelock import Timeout
 from bench.data.files import default_cache
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, describe
-from bench.evaluation import measures
+from bench.evaluation import measures, mining
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retrieval import read_run, write_run
 from bench.evaluation.retriever import Retriever
@@ -238,6 +238,7 @@ class Executor:
                 "documents": len(test.documents),
                 "cost": {f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
                 "documents_cached": evaluation.documents_cached,
+                **({"threshold": mining.threshold(evaluation.run, test)} if test.mining else {}),
                 "configuration": self.configuration,
                 "provenance": provenance(),
             }
@@ -249,10 +250,13 @@ class Executor:
             scores = entry.read_scores()
         except BenchError:
             scores = {}
-        missing = [name for name in self.request.measures if name not in scores]
+        test = cell.test
+        wanted = measures.MINING if test.mining else self.request.measures
+        missing = [name for name in wanted if name not in scores]
         if missing:
             run = read_run(entry.folder / "run.trec.gz")
-            entry.write_scores({**scores, **measures.score(run, cell.test.qrels, missing)})
+            new = mining.score(run, test) if test.mining else measures.score(run, test.qrels, missing)
+            entry.write_scores({**scores, **new})
 
 
 def compare_teacher(after: Encoder, before: Encoder) -> dict[str, float]:

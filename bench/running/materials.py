@@ -147,5 +147,7 @@ def digest_data(data: TrainingData) -> str:
 
 def digest_test(test: TestCollection) -> str:
     """The hash of everything in a test collection."""
-    texts = digest_texts(test.query_ids, test.queries, test.document_ids, test.documents, test.oracle_queries or ())
+    texts = digest_texts(
+        test.query_ids, test.queries, test.document_ids, test.documents, test.oracle_queries or (), test.tuning
+    )
     return digest([texts, {query: dict(judged) for query, judged in test.qrels.items()}])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.formats import afriqa, aligned_lines, conlang, qed, squad, tmx, verses, xnli
+from bench.data.formats import afriqa, aligned_lines, bucc, conlang, qed, squad, tmx, verses, xnli
 from bench.data.formats.source import Source
 from bench.errors import BenchError, unknown
 
@@ -31,6 +31,8 @@ RELEVANCE: Mapping[str, Callable[[Source, str], Relevance]] = {
 TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
     "afriqa": afriqa.test,
     "aligned-lines": aligned_lines.test,
+    "bucc-mining": bucc.mining,
+    "bucc-retrieval": bucc.retrieval,
     "conlang": conlang.test,
     "documents-of-lines": aligned_lines.documents_test,
     "squad": squad.test,

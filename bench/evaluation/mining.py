@@ -1,0 +1,103 @@
+"""Mining: which sentences of two languages translate each other, and how well that was found out.
+
+Pairs are chosen and scored as by Artetxe and Schwenk, Margin-based Parallel Corpus Mining with Multilingual Sentence
+Embeddings, ACL 2019: margin "ratio", retrieval "max". One thing differs from their program, LASER's `mine_bitexts.py`,
+and from XTREME's copy of it: they mine a sentence that occurs several times once, and then leave it out of the
+evaluation; here it is several sentences. Of sentences that are merely alike neither takes notice.
+
+Precision, recall and F1 are ratios of sums over the queries, and the rest of the pipeline is about means over queries.
+So a query's value is the linearised ratio, whose mean is the ratio itself and whose variance is that of the delta
+method (Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6): intervals and paired tests over queries are right
+to first order. The threshold counts as given: that another sample would have tuned another is in no interval.
+"""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import numpy as np
+
+from bench.data import TestCollection
+from bench.evaluation.retrieval import Ids, Run, search
+
+NEIGHBOURS = 4
+"""The k of the margin, theirs."""
+
+
+def mine(query_vectors: np.ndarray, document_vectors: np.ndarray, ids: Ids) -> Run:
+    """The mined pairs: at most one document for each query and one query for each document, with the margin
+
+        cos(x, y) / (sum of cos(x, z) / 2k over the k documents z nearest to x + the same of y and queries)
+
+    as a float32. A candidate is the one of a text's k neighbours with the largest margin, from either side; the best
+    candidates are taken first. Arrays and errors are those of `search`.
+    """
+    forward = search(query_vectors, document_vectors, ids, NEIGHBOURS)
+    backward = search(document_vectors, query_vectors, Ids(ids.documents, ids.queries), NEIGHBOURS)
+    of_query, of_document = (
+        {text: fmean(cosine for _, cosine in found) for text, found in run.items()} for run in (forward, backward)
+    )
+
+    def scored(query: str, document: str, cosine: float) -> tuple[float, str, str]:
+        """A pair, sorted best first, and by its ids among its equals."""
+        return -float(np.float32(cosine / ((of_query[query] + of_document[document]) / 2))), query, document
+
+    candidates = [min(scored(query, key, cosine) for key, cosine in found) for query, found in forward.items()]
+    candidates += [min(scored(key, document, cosine) for key, cosine in found) for document, found in backward.items()]
+    pairs: dict[str, tuple[str, float]] = {}
+    taken = set()
+    for negative, query, document in sorted(candidates):
+        if query not in pairs and document not in taken:
+            pairs[query] = document, -negative
+            taken.add(document)
+    return {query: [pairs[query]] for query in ids.queries if query in pairs}
+
+
+def threshold(run: Run, test: TestCollection) -> float:
+    """The margin from which on a pair counts as mined: that with the largest F1 on the queries to tune on.
+
+    It lies halfway between the last pair that it lets in and the first that it does not; of several it is the highest.
+    0 where no pair was mined.
+    """
+    gold = sum(len(_relevant(test, query)) for query in test.tuning)
+    pairs = [(margin, key in _relevant(test, query)) for query in test.tuning for key, margin in run.get(query, ())]
+    if not pairs:
+        return 0.0
+    margins, correct = np.array(sorted(pairs, reverse=True)).T
+    following = np.append(margins[1:], margins[-1])
+    f1 = 2 * correct.cumsum() / (np.arange(1, len(pairs) + 1) + gold)
+    f1[:-1][margins[:-1] == following[:-1]] = -1  # no threshold tells these from the next
+    best = int(f1.argmax())
+    return float(margins[best] + following[best]) / 2
+
+
+def score(run: Run, test: TestCollection) -> dict[str, dict[str, float]]:
+    """Measure -> query id -> linearised value, for every query that the threshold is not tuned on."""
+    least = threshold(run, test)
+    tuning = set(test.tuning)
+    queries = [query for query in test.query_ids if query not in tuning]
+    counts = []
+    for query in queries:
+        relevant = _relevant(test, query)
+        mined = {document for document, margin in run.get(query, ()) if margin >= least}
+        counts.append((len(mined & relevant), len(mined), len(relevant)))
+    correct, mined_pairs, gold = np.array(counts, dtype=np.float64).T
+    values = {
+        "F1": linearised(2 * correct, mined_pairs + gold),
+        "precision": linearised(correct, mined_pairs),
+        "recall": linearised(correct, gold),
+    }
+    return {name: dict(zip(queries, column.tolist(), strict=True)) for name, column in values.items()}
+
+
+def linearised(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
+    """Per row the ratio r of the sums plus n (a - r b) / sum(b), of which r is the mean; 0 where sum(b) is 0."""
+    total = denominators.sum()
+    if total == 0:
+        return np.zeros(len(numerators))
+    ratio = numerators.sum() / total
+    return np.asarray(ratio + len(numerators) * (numerators - ratio * denominators) / total)
+
+
+def _relevant(test: TestCollection, query: str) -> set[str]:
+    return {document for document, grade in test.qrels.get(query, {}).items() if grade > 0}
