@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from bench.encoders.encoder import Encoder, Side
-from bench.evaluation.embeddings import encode_in_shards, shards_folder
+from bench.evaluation.embeddings import Shards, shards_folder
 from bench.evaluation.retriever import OnBatch, Retriever
 
 TEXTS = [f"the {'very ' * (i % 7)}old boat number {i}" for i in range(50)]
 
 
-@pytest.fixture(autouse=True)
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=[24, 64], ids=["blocks", "one-block"])
+def small_shards(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven shards, in three blocks or in one."""
     monkeypatch.setattr("bench.evaluation.embeddings.SHARD", 8)
+    monkeypatch.setattr("bench.evaluation.embeddings.BLOCK", request.param)
 
 
 class Counted:
@@ -37,8 +39,18 @@ def ignore(count: int) -> None:
     pass
 
 
+def encode_in_shards(
+    encode: Counted, texts: Sequence[str], folder: Path, on_texts: OnBatch = ignore
+) -> tuple[np.ndarray, bool]:
+    """All embeddings, and whether they were there already."""
+    shards = Shards(encode, texts, folder, on_texts)
+    vectors = np.concatenate(list(shards))
+    assert (shards.seconds == 0) == (encode.calls == 0)
+    return vectors, shards.seconds == 0
+
+
 def test_rows_are_in_the_order_of_the_texts(encoder: Encoder, tmp_path: Path) -> None:
-    vectors, complete = encode_in_shards(Counted(encoder), TEXTS, tmp_path, ignore)
+    vectors, complete = encode_in_shards(Counted(encoder), TEXTS, tmp_path)
     assert not complete
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, encoder.encode(TEXTS, "document"), atol=1e-6)
@@ -46,18 +58,18 @@ def test_rows_are_in_the_order_of_the_texts(encoder: Encoder, tmp_path: Path) ->
 
 @pytest.mark.parametrize("dies_at", [1, 2, 5, 7])
 def test_encoding_that_died_goes_on_and_ends_in_the_same_bytes(encoder: Encoder, tmp_path: Path, dies_at: int) -> None:
-    whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path / "whole", ignore)
+    whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        encode_in_shards(Counted(encoder, dies_at), TEXTS, tmp_path / "died", ignore)
+        encode_in_shards(Counted(encoder, dies_at), TEXTS, tmp_path / "died")
     rest = Counted(encoder)
-    resumed, complete = encode_in_shards(rest, TEXTS, tmp_path / "died", ignore)
+    resumed, complete = encode_in_shards(rest, TEXTS, tmp_path / "died")
     assert rest.calls == 7 - (dies_at - 1)
     assert complete == (rest.calls == 0)
     assert resumed.tobytes() == whole.tobytes()
 
 
 def test_second_time_nothing_is_encoded(encoder: Encoder, tmp_path: Path) -> None:
-    first, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path, ignore)
+    first, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path)
     counts: list[int] = []
     again = Counted(encoder)
     second, complete = encode_in_shards(again, TEXTS, tmp_path, counts.append)
@@ -65,21 +77,23 @@ def test_second_time_nothing_is_encoded(encoder: Encoder, tmp_path: Path) -> Non
     assert second.tobytes() == first.tobytes()
 
 
-def test_repeated_text_has_one_embedding(encoder: Encoder, tmp_path: Path) -> None:
-    texts = [*TEXTS, TEXTS[3], *TEXTS[:5]]
-    vectors, _ = encode_in_shards(Counted(encoder), texts, tmp_path, ignore)
+def test_repeated_text_of_a_block_has_one_embedding(encoder: Encoder, tmp_path: Path) -> None:
+    texts = [*TEXTS[:16], TEXTS[3], *TEXTS[:5]]
+    again = Counted(encoder)
+    vectors, _ = encode_in_shards(again, texts, tmp_path)
+    assert again.calls == 2
     assert vectors.shape == (len(texts), encoder.dimension)
-    assert vectors[50].tobytes() == vectors[3].tobytes()
-    assert vectors[51:].tobytes() == vectors[:5].tobytes()
+    assert vectors[16].tobytes() == vectors[3].tobytes()
+    assert vectors[17:].tobytes() == vectors[:5].tobytes()
 
 
 @pytest.mark.parametrize("damage", [b"", b"no array", None], ids=["empty", "garbage", "short"])
 def test_damaged_shard_is_made_again(encoder: Encoder, tmp_path: Path, damage: bytes | None) -> None:
-    whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path, ignore)
+    whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path)
     path = tmp_path / "00002.npy"
     path.write_bytes(path.read_bytes()[:-9] if damage is None else damage)
     again = Counted(encoder)
-    vectors, complete = encode_in_shards(again, TEXTS, tmp_path, ignore)
+    vectors, complete = encode_in_shards(again, TEXTS, tmp_path)
     assert (again.calls, complete) == (1, False)
     assert vectors.tobytes() == whole.tobytes()
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bench.data import TestCollection
+from bench.data.leakage import protected
 from bench.encoders.encoder import Encoder, Side
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.retriever import Retriever
@@ -99,3 +100,50 @@ def test_documents_of_a_trained_encoder_are_never_cached(
     for _ in range(2):
         assert not evaluated(Retriever(student, student)).documents_cached
     assert not (tmp_path / "cache").exists()
+
+
+class Text(str):
+    """A text that counts how many of its kind are alive."""
+
+    alive = most = 0
+
+    def __new__(cls, text: str) -> Text:
+        cls.alive += 1
+        cls.most = max(cls.most, cls.alive)
+        return super().__new__(cls, text)
+
+    def __del__(self) -> None:
+        Text.alive -= 1
+
+
+class Corpus(Sequence[str]):
+    """Texts that are made when they are asked for, and not kept."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, key: Any) -> Any:
+        return [*map(Text, self.texts[key])] if isinstance(key, slice) else Text(self.texts[key])
+
+
+@pytest.mark.parametrize("block", [8, 16])
+def test_of_a_corpus_one_block_is_in_memory(
+    teacher: Encoder, collection: TestCollection, evaluated: Evaluate, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    whole = evaluated(Retriever(teacher, teacher))
+    monkeypatch.setattr("bench.evaluation.embeddings.SHARD", 4)
+    monkeypatch.setattr("bench.evaluation.embeddings.BLOCK", block)
+    monkeypatch.setattr(Text, "most", 0)
+    lazy = dataclasses.replace(collection, documents=Corpus(collection.documents))
+    assert lazy.digest == collection.digest
+    first, second = (evaluated(Retriever(teacher, teacher), lazy) for _ in range(2))
+    assert (first.documents_cached, second.documents_cached) == (False, True)
+    assert Text.most == block
+    assert protected(lazy) == protected(collection)
+    assert first.run == second.run == evaluated(Retriever(teacher, teacher)).run
+    for query, ranking in whole.run.items():
+        assert [document for document, _ in first.run[query]] == [document for document, _ in ranking]
+        assert dict(first.run[query]) == pytest.approx(dict(ranking), abs=1e-6)

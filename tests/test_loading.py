@@ -105,15 +105,29 @@ def test_what_a_card_lacks_is_refused(world: World) -> None:
         load_relevance(card, "eng", world.resolver)
 
 
-def test_a_query_without_a_relevant_document_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("documents", "judged", "complaint"),
+    [
+        (("d",), {"d": 0}, "query 'q' has no relevant document"),
+        (("d",), {"e": 1}, "query 'q' has no relevant document"),
+        (("d", "e", "d"), {"d": 1}, "the document id 'd' occurs twice"),
+    ],
+)
+def test_a_collection_that_cannot_be_scored_is_refused(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    documents: tuple[str, ...],
+    judged: dict[str, int],
+    complaint: str,
+) -> None:
     from bench.data import TestCollection, formats
 
     def parse(source: formats.Source, pair: Pair) -> TestCollection:
-        return TestCollection("t", pair, ("q",), ("?",), ("d",), ("!",), {"q": {"d": 0}})
+        return TestCollection("t", pair, ("q",), ("?",), documents, documents, {"q": judged})
 
     monkeypatch.setitem(formats.TEST, "aligned-lines", parse)
     card = world.aligned("t", "test", "a\n", "A\n")
-    with pytest.raises(BenchError, match="t swh-eng: query 'q' has no relevant document"):
+    with pytest.raises(BenchError, match=f"t swh-eng: {complaint}"):
         load_test(card, SWH, world.resolver, world.cards)
 
 

@@ -65,7 +65,7 @@ def test_pairs_and_margins_are_those_of_brute_force(queries: int, documents: int
         names.queries[row]: (names.documents[column], margin)
         for row, (column, margin) in brute_force(asked, corpus).items()
     }
-    found = mine(asked, corpus, names)
+    found = mine(asked, [corpus], names)
     assert {query: pairs[0][0] for query, pairs in found.items()} == {key: pair[0] for key, pair in expected.items()}
     assert all(len(pairs) == 1 for pairs in found.values())
     for query, [(_, margin)] in found.items():
@@ -79,12 +79,12 @@ def test_of_equal_sentences_those_with_the_first_ids_are_paired() -> None:
     corpus = np.repeat(unit_vectors(rng, 5, 8) / 4 + asked[::3] * 3 / 4, 3, axis=0)
     corpus /= np.linalg.norm(corpus, axis=1, keepdims=True)
     names = ids(15, 15)
-    found = mine(asked, corpus, names)
+    found = mine(asked, [corpus], names)
     assert {query: pairs[0][0] for query, pairs in found.items()} == {f"q{i:03d}": f"d{i:03d}" for i in range(0, 15, 3)}
     for _ in range(3):
         one, other = rng.permutation(15), rng.permutation(15)
         shuffled = Ids([names.queries[i] for i in one], [names.documents[i] for i in other])
-        assert mine(asked[one], corpus[other], shuffled) == found
+        assert mine(asked[one], [corpus[other]], shuffled) == found
 
 
 def collection(tuning: int, test: int, **gold: str) -> TestCollection:

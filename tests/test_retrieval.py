@@ -24,12 +24,13 @@ def ids(queries: int, documents: int) -> Ids:
     return Ids([f"q{i}" for i in range(queries)], [f"d{i:04d}" for i in range(documents)])
 
 
+@pytest.mark.parametrize("blocks", [1, 3])
 @pytest.mark.parametrize(("queries", "documents", "dimension"), [(1, 5, 4), (30, 300, 16), (64, 1000, 32)])
-def test_search_ranks_as_brute_force_does(queries: int, documents: int, dimension: int) -> None:
+def test_search_ranks_as_brute_force_does(queries: int, documents: int, dimension: int, blocks: int) -> None:
     rng = np.random.default_rng(documents)
     asked, corpus = unit_vectors(rng, queries, dimension), unit_vectors(rng, documents, dimension)
     names = ids(queries, documents)
-    run = search(asked, corpus, names, depth=50)
+    run = search(asked, np.array_split(corpus, blocks), names, depth=50)
     exact = asked.astype(np.float64) @ corpus.astype(np.float64).T
     for row, query in enumerate(names.queries):
         best = np.argsort(-exact[row])[:50]
@@ -37,31 +38,39 @@ def test_search_ranks_as_brute_force_does(queries: int, documents: int, dimensio
         assert np.allclose([value for _, value in run[query]], exact[row][best], atol=1e-6)
 
 
+@pytest.mark.parametrize("blocks", [1, 3])
 @pytest.mark.parametrize(("queries", "documents", "dimension"), [(3, 60, 8), (5, 101, 64), (400, 60, 384)])
-def test_equal_documents_are_ordered_by_their_ids(queries: int, documents: int, dimension: int) -> None:
+def test_equal_documents_are_ordered_by_their_ids(queries: int, documents: int, dimension: int, blocks: int) -> None:
     """The same text has the same embedding wherever it lies in the corpus, so only its id may decide."""
     rng = np.random.default_rng(1)
     asked, corpus = unit_vectors(rng, queries, dimension), unit_vectors(rng, documents, dimension)
     half = documents // 2
     corpus[documents - half :] = corpus[:half]
     names = Ids(ids(queries, 0).queries, [f"d{i:04d}" for i in rng.permutation(documents)])
-    run = search(asked, corpus, names, depth=documents)
+    run = search(asked, np.array_split(corpus, blocks), names, depth=documents)
     twins = [sorted((names.documents[i], names.documents[documents - half + i])) for i in range(half)]
     for query in names.queries:
         rank = {document: i for i, (document, _) in enumerate(run[query])}
         assert [rank[second] - rank[first] for first, second in twins] == [1] * half
 
 
-def test_equal_documents_around_the_cut_are_kept_by_their_ids() -> None:
-    asked = np.array([[1.0, 0.0]], dtype=np.float32)
-    corpus = np.array([[0.6, 0.8]] * 12, dtype=np.float32)
-    names = Ids(["q"], [f"d{i:02d}" for i in reversed(range(12))])
-    assert [document for document, _ in search(asked, corpus, names, depth=3)["q"]] == ["d00", "d01", "d02"]
+@pytest.mark.parametrize("depth", [3, 100, 1000])
+@pytest.mark.parametrize("starts", [[], [1], [5, 700, 701, 1400]], ids=["one-block", "two", "five"])
+def test_ties_at_the_cut_are_kept_by_their_ids(depth: int, starts: list[int]) -> None:
+    """Small whole numbers have exact products: each score is that of hundreds of documents, in all blocks."""
+    rng = np.random.default_rng(5)
+    asked, corpus = (rng.integers(-1, 2, size=(count, 3)).astype(np.float32) for count in (20, 2000))
+    names = Ids(ids(20, 0).queries, [f"d{i}" for i in rng.permutation(2000)])
+    run = search(asked, np.split(corpus, starts), names, depth=depth)
+    for row, query in enumerate(names.queries):
+        scores = dict(zip(names.documents, (corpus @ asked[row]).tolist(), strict=True))
+        best = sorted(scores, key=lambda document: (-scores[document], document))[:depth]
+        assert [document for document, _ in run[query]] == best
 
 
 def test_corpus_smaller_than_the_depth_is_ranked_whole() -> None:
     rng = np.random.default_rng(2)
-    run = search(unit_vectors(rng, 2, 4), unit_vectors(rng, 3, 4), ids(2, 3), depth=100)
+    run = search(unit_vectors(rng, 2, 4), [unit_vectors(rng, 3, 4)], ids(2, 3), depth=100)
     assert [len(ranking) for ranking in run.values()] == [3, 3]
 
 
@@ -72,7 +81,7 @@ def test_embedding_that_is_no_number_is_refused(side: str, value: float) -> None
     vectors = {"query": unit_vectors(rng, 2, 4), "document": unit_vectors(rng, 3, 4)}
     vectors[side][1, 2] = value
     with pytest.raises(BenchError, match=f"a {side} embedding is not a number"):
-        search(vectors["query"], vectors["document"], ids(2, 3))
+        search(vectors["query"], [vectors["document"]], ids(2, 3))
 
 
 SCORE = st.floats(-1, 1, width=32)
@@ -122,7 +131,7 @@ def test_tied_scores_reach_no_measure(tied: float) -> None:
 
 def test_run_read_back_is_the_run_that_was_written(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
-    run = search(unit_vectors(rng, 5, 8), unit_vectors(rng, 40, 8), ids(5, 40), depth=20)
+    run = search(unit_vectors(rng, 5, 8), [unit_vectors(rng, 40, 8)], ids(5, 40), depth=20)
     write_run(tmp_path / "run.gz", run, "tag")
     found = read_run(tmp_path / "run.gz")
     assert list(found) == list(run)

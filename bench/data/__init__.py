@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+
+from bench.fingerprint import digest, digest_texts
 
 
 @dataclass(frozen=True, order=True)
@@ -69,8 +72,9 @@ class TestCollection:
     pair: Pair
     query_ids: tuple[str, ...]
     queries: tuple[str, ...]
-    document_ids: tuple[str, ...]
-    documents: tuple[str, ...]
+    document_ids: Sequence[str]
+    documents: Sequence[str]
+    """Possibly more than memory holds: sliced or iterated in order, single ones looked up, never copied as a whole."""
     qrels: Mapping[str, Mapping[str, int]]
     oracle_queries: tuple[str, ...] | None = None
     tuning: tuple[str, ...] = ()
@@ -85,6 +89,20 @@ class TestCollection:
             raise ValueError(f"{self.name}: ids and texts differ in length")
         if self.oracle_queries is not None and len(self.oracle_queries) != len(self.queries):
             raise ValueError(f"{self.name}: oracle queries and queries differ in length")
+
+    @cached_property
+    def digest(self) -> str:
+        """The hash of everything in the collection; computed once, for that reads all documents."""
+        columns = (
+            self.query_ids,
+            self.queries,
+            self.document_ids,
+            self.documents,
+            self.oracle_queries or (),
+            self.tuning,
+        )
+        texts = digest_texts(*columns)
+        return digest([texts, {query: dict(judged) for query, judged in self.qrels.items()}])
 
 
 @dataclass(frozen=True)

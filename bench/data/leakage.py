@@ -35,7 +35,7 @@ def normalise(text: str) -> str:
 def protected(test: TestCollection) -> frozenset[str]:
     """The normalised texts of a test collection that no training row may contain."""
     relevant = {document for judged in test.qrels.values() for document, grade in judged.items() if grade > 0}
-    documents = (text for key, text in zip(test.document_ids, test.documents, strict=True) if key in relevant)
+    documents = (test.documents[row] for row, key in enumerate(test.document_ids) if key in relevant)
     asked = zip(test.query_ids, test.queries, strict=True)
     queries = (text for key, text in asked if not test.mining or key in test.qrels)
     texts = {normalise(text) for text in (*queries, *(test.oracle_queries or ()), *documents)}

@@ -172,11 +172,13 @@ def _load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
     """The test collection without distractors, which is all that leakage is about."""
     test = formats.TEST[card.entry("test", pair).format](_source(card, "test", pair, resolver), pair)
     for kind, ids in (("query", test.query_ids), ("document", test.document_ids)):
-        if repeated := [key for key, count in Counter(ids).items() if count > 1]:
-            raise BenchError(f"{card.name} {pair}: the {kind} id '{repeated[0]}' occurs twice")
+        if len(set(ids)) < len(ids):
+            repeated = Counter(ids).most_common(1)[0][0]
+            raise BenchError(f"{card.name} {pair}: the {kind} id '{repeated}' occurs twice")
         if unfit := [key for key in ids if key.split() != [key]]:
             raise BenchError(f"{card.name} {pair}: the {kind} id '{unfit[0]}' is empty or has white space in it")
-    documents = set(test.document_ids)
+    relevant = {key for grades in test.qrels.values() for key, grade in grades.items() if grade > 0}
+    documents = relevant.intersection(test.document_ids)
     judged = {
         key: any(grade > 0 and document in documents for document, grade in test.qrels.get(key, {}).items())
         for key in test.query_ids
@@ -185,7 +187,7 @@ def _load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
         tuned = [judged.pop(key) for key in test.tuning]
         if not (any(tuned) and any(judged.values())):
             raise BenchError(f"{card.name} {pair}: mining needs gold pairs to tune a threshold on, and others to test")
-    elif without := [key for key, relevant in judged.items() if not relevant]:
+    elif without := [key for key, found in judged.items() if not found]:
         raise BenchError(f"{card.name} {pair}: query '{without[0]}' has no relevant document")
     return test
 

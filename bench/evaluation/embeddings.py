@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,33 +17,53 @@ from bench.fingerprint import digest, digest_texts, library_versions
 
 SHARD = 4096
 """Texts per file."""
+BLOCK = 16 * SHARD
+"""Texts that are in memory at once."""
 
 Encode = Callable[[Sequence[str], OnBatch], np.ndarray]
 
 
-def encode_in_shards(encode: Encode, texts: Sequence[str], folder: Path, on_texts: OnBatch) -> tuple[np.ndarray, bool]:
-    """Embeddings of `texts`, (n, dimension) float32, and whether all of them were in `folder` already.
+@dataclass
+class Shards:
+    """Embeddings of texts: iterating encodes those that are not in `folder` yet, and gives all of them block by block.
 
-    The folder must belong to these texts and this encoder alone. A text that occurs twice is encoded once, so that its
-    embeddings are exactly equal; texts go longest first, so that those of a batch are of similar length. Which texts
-    are encoded together does not depend on what is there already: a resumed encoding ends in the same bytes.
+    The folder must belong to these texts and this encoder alone. A text that occurs twice in a block is encoded once,
+    so that its embeddings are exactly equal; the texts of a block go longest first, so that those of a batch are of
+    similar length. Which texts are encoded together does not depend on what is there already: a resumed encoding ends
+    in the same bytes.
     """
-    sweep(folder)
-    unique = sorted(dict.fromkeys(texts), key=len, reverse=True)
-    parts, complete = [], True
-    for number, start in enumerate(range(0, len(unique), SHARD)):
-        path, shard = folder / f"{number:05d}.npy", unique[start : start + SHARD]
-        vectors = _read(path, len(shard))
+
+    encode: Encode
+    texts: Sequence[str]
+    folder: Path
+    on_texts: OnBatch
+    seconds: float = 0.0
+    """Spent on encoding so far; 0 as long as everything was in the folder."""
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Arrays of (up to BLOCK, dimension) float32, in the order of the texts."""
+        sweep(self.folder)
+        paths = (self.folder / f"{number:05d}.npy" for number in itertools.count())
+        for start in range(0, len(self.texts), BLOCK):
+            yield self._block(self.texts[start : start + BLOCK], paths)
+
+    def _block(self, texts: Sequence[str], paths: Iterator[Path]) -> np.ndarray:
+        unique = sorted(dict.fromkeys(texts), key=len, reverse=True)
+        parts = [self._shard(unique[start : start + SHARD], next(paths)) for start in range(0, len(unique), SHARD)]
+        row_of = {text: row for row, text in enumerate(unique)}
+        return np.concatenate(parts)[[row_of[text] for text in texts]]
+
+    def _shard(self, texts: Sequence[str], path: Path) -> np.ndarray:
+        vectors = _read(path, len(texts))
         if vectors is None:
-            complete = False
-            vectors = encode(shard, on_texts)
+            started = time.perf_counter()
+            vectors = self.encode(texts, self.on_texts)
             with atomic_write(path, "wb") as file:
                 np.save(file, vectors, allow_pickle=False)
+            self.seconds += time.perf_counter() - started
         else:
-            on_texts(len(shard))
-        parts.append(vectors)
-    row_of = {text: row for row, text in enumerate(unique)}
-    return np.concatenate(parts)[[row_of[text] for text in texts]], complete
+            self.on_texts(len(texts))
+        return vectors
 
 
 def shards_folder(folder: Path, encoder: Encoder, side: Side, texts: Sequence[str]) -> Path:
@@ -50,6 +73,7 @@ def shards_folder(folder: Path, encoder: Encoder, side: Side, texts: Sequence[st
             "encoder": encoder.fingerprint(),
             "side": side,
             "texts": digest_texts(texts),
+            "block": BLOCK,
             "libraries": library_versions("torch", "transformers", "tokenizers", "numpy"),
             "device": encoder.device.type,
         }

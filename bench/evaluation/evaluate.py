@@ -6,8 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bench.data import TestCollection
-from bench.evaluation.embeddings import encode_in_shards, shards_folder
+from bench.evaluation.embeddings import Shards, shards_folder
 from bench.evaluation.mining import mine
 from bench.evaluation.retrieval import Ids, Run, search
 from bench.evaluation.retriever import OnBatch, Retriever
@@ -33,9 +35,9 @@ def evaluate(
 ) -> Evaluation:
     """The run of a retriever on a test collection, by `mean` scoring; of a mining collection, the mined pairs.
 
-    Embeddings are written as they are made: those of documents by an encoder that does not train to the folder `cache`,
-    where every later cell finds them; the others to `scratch`, where the same cell finds them if it dies and is run
-    again. Raises `BenchError` if an embedding is not a number.
+    Documents are read, encoded and searched block by block. Embeddings are written as they are made: those of documents
+    by an encoder that does not train to the folder `cache`, where every later cell finds them; the others to `scratch`,
+    where the same cell finds them if it dies and is run again. Raises `BenchError` if an embedding is not a number.
     """
     queries = test.queries
     if oracle:
@@ -45,20 +47,12 @@ def evaluate(
     encoder = retriever.document_encoder
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
     folder = shards_folder(cache if frozen else scratch, encoder, "document", test.documents)
-    started = time.perf_counter()
-    documents, cached = encode_in_shards(retriever.encode_documents, test.documents, folder, on_texts)
-    documents_done = time.perf_counter()
+    documents = Shards(retriever.encode_documents, test.documents, folder, on_texts)
     folder = shards_folder(scratch, retriever.query_encoder, "query", queries)
-    vectors, _ = encode_in_shards(retriever.encode_queries, queries, folder, on_texts)
-    queries_done = time.perf_counter()
+    asked = Shards(retriever.encode_queries, queries, folder, on_texts)
+    started = time.perf_counter()
     find = mine if test.mining else search
-    run = find(vectors, documents, Ids(test.query_ids, test.document_ids))
-    return Evaluation(
-        run,
-        {
-            "encode_documents": 0.0 if cached else documents_done - started,
-            "encode_queries": queries_done - documents_done,
-            "search": time.perf_counter() - queries_done,
-        },
-        cached,
-    )
+    run = find(np.concatenate(list(asked)), documents, Ids(test.query_ids, test.document_ids))
+    encoding = {"encode_documents": documents.seconds, "encode_queries": asked.seconds}
+    searching = time.perf_counter() - started - sum(encoding.values())
+    return Evaluation(run, {**encoding, "search": searching}, documents_cached=documents.seconds == 0)

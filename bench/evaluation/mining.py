@@ -13,6 +13,7 @@ to first order. The threshold counts as given: that another sample would have tu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from statistics import fmean
 
 import numpy as np
@@ -24,16 +25,17 @@ NEIGHBOURS = 4
 """The k of the margin, theirs."""
 
 
-def mine(query_vectors: np.ndarray, document_vectors: np.ndarray, ids: Ids) -> Run:
+def mine(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids) -> Run:
     """The mined pairs: at most one document for each query and one query for each document, with the margin
 
         cos(x, y) / (sum of cos(x, z) / 2k over the k documents z nearest to x + the same of y and queries)
 
     as a float32. A candidate is the one of a text's k neighbours with the largest margin, from either side; the best
-    candidates are taken first. Arrays and errors are those of `search`.
+    candidates are taken first. Arrays and errors are those of `search`, but all of them are held at once.
     """
-    forward = search(query_vectors, document_vectors, ids, NEIGHBOURS)
-    backward = search(document_vectors, query_vectors, Ids(ids.documents, ids.queries), NEIGHBOURS)
+    document_vectors = np.concatenate(list(blocks))
+    forward = search(query_vectors, [document_vectors], ids, NEIGHBOURS)
+    backward = search(document_vectors, [query_vectors], Ids(ids.documents, ids.queries), NEIGHBOURS)
     of_query, of_document = (
         {text: fmean(cosine for _, cosine in found) for text, found in run.items()} for run in (forward, backward)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.evaluation.measures import RUN_DEPTH
 
 MARGIN = 20
-"""Documents fetched beyond the depth, so that ties at the cut are broken by document id as well."""
+"""Documents fetched beyond the depth: which of nearly equal scores FAISS keeps at its cut is a matter of rounding."""
 
 Run = Mapping[str, Sequence[tuple[str, float]]]
 """Query id -> (document id, score), best first; scores within a query strictly decrease."""
@@ -28,31 +28,52 @@ class Ids:
     documents: Sequence[str]
 
 
-def search(query_vectors: np.ndarray, document_vectors: np.ndarray, ids: Ids, depth: int = RUN_DEPTH) -> Run:
+def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, depth: int = RUN_DEPTH) -> Run:
     """The `depth` documents with the largest inner product for each query, by exhaustive search.
 
-    `query_vectors` (n_queries, dim) and `document_vectors` (n_documents, dim) are float32 and L2-normalised.
-    Equal scores are ordered by document id. Raises `BenchError` if an embedding is not a number.
+    `query_vectors` (n_queries, dim) and the `blocks` of document vectors, (any number, dim) each and together in the
+    order of the ids, are float32 and L2-normalised; no two blocks are held at once. Equal scores are ordered by
+    document id. Raises `BenchError` if an embedding is not a number.
     """
-    for side, vectors in (("query", query_vectors), ("document", document_vectors)):
-        if not np.isfinite(vectors).all():
-            raise BenchError(f"a {side} embedding is not a number")
-    # Of equal scores at the cut FAISS keeps the lowest rows, so let the rows be in the order of the ids.
-    by_id = sorted(range(len(ids.documents)), key=ids.documents.__getitem__)
-    document_ids = [ids.documents[row] for row in by_id]
-    document_vectors = np.ascontiguousarray(document_vectors[by_id], dtype=np.float32)
-    index = faiss.IndexFlatIP(document_vectors.shape[1])
-    index.add(document_vectors)
-    _, rows = index.search(
-        np.ascontiguousarray(query_vectors, dtype=np.float32), min(depth + MARGIN, len(ids.documents))
-    )
+    _refuse_nonsense("query", query_vectors)
+    place = np.empty(len(ids.documents), dtype=np.int64)
+    place[np.argsort(np.array(ids.documents, dtype=object))] = np.arange(len(place))
+    best = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))] * len(query_vectors)
+    start = 0
+    for vectors in blocks:
+        _refuse_nonsense("document", vectors)
+        for query, (found, values) in enumerate(_nearest(query_vectors, vectors, depth)):
+            rows = np.concatenate([best[query][0], start + found])
+            scores = np.concatenate([best[query][1], values])
+            order = np.lexsort((place[rows], -scores))[:depth]
+            best[query] = rows[order], scores[order]
+        start += len(vectors)
+        del vectors  # before the next block is made
     run = {}
-    for query, vector, found in zip(ids.queries, query_vectors, rows, strict=True):
-        # A matrix product may round the same two vectors differently from column to column; a sum per row does not.
-        scores = (document_vectors[found] * vector).sum(axis=1)
-        ranking = [(document_ids[row], float(score)) for row, score in zip(found, scores, strict=True)]
-        run[query] = strictly_decreasing(ranking)[:depth]
+    for name, (rows, scores) in zip(ids.queries, best, strict=True):
+        documents = [ids.documents[row] for row in rows.tolist()]
+        run[name] = strictly_decreasing(list(zip(documents, scores.tolist(), strict=True)))
     return run
+
+
+def _refuse_nonsense(side: str, vectors: np.ndarray) -> None:
+    if not np.isfinite(vectors).all():
+        raise BenchError(f"a {side} embedding is not a number")
+
+
+def _nearest(queries: np.ndarray, documents: np.ndarray, depth: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each query the rows and scores of its `depth` nearest documents and of all that tie with the last of them."""
+    _, nearest = faiss.knn(queries, documents, min(depth + MARGIN, len(documents)), metric=faiss.METRIC_INNER_PRODUCT)
+    for query, rows in zip(queries, nearest, strict=True):
+        scores = _inner_products(documents[rows], query)
+        if (scores > scores.min()).sum() < depth:  # more than the margin may tie at the cut
+            rows, scores = np.arange(len(documents)), _inner_products(documents, query)
+        yield rows, scores
+
+
+def _inner_products(documents: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """A matrix product may round the same two vectors differently from column to column; a sum per row does not."""
+    return (documents * query).sum(axis=1)
 
 
 def strictly_decreasing(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:

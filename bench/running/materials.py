@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bench.data import TestCollection, TrainingData
+from bench.data import TrainingData
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.loading import training_data
@@ -18,7 +18,7 @@ from bench.encoders.models import load_teacher
 from bench.encoders.vocabulary import make_student
 from bench.errors import BenchError
 from bench.evaluation.measures import RUN_DEPTH
-from bench.fingerprint import code_digest, digest, digest_texts, library_versions
+from bench.fingerprint import code_digest, digest_texts, library_versions
 from bench.progress import Display
 from bench.running.plan import Cell, Training
 from bench.training.loop import fast_precision
@@ -120,7 +120,7 @@ def cell_inputs(cell: Cell, training_fingerprint: str) -> dict[str, Any]:
     """Everything that can change the run; its digest is the cell's fingerprint."""
     return {
         "training": training_fingerprint,
-        "test": digest_test(cell.test),
+        "test": cell.test.digest,
         "scoring": cell.scoring,
         "depth": RUN_DEPTH,
         "code": {module: code_digest(module) for module in ("bench.evaluation.evaluate", "bench.evaluation.measures")},
@@ -143,11 +143,3 @@ def digest_data(data: TrainingData) -> str:
     return digest_texts(
         data.bitext.query_side, data.bitext.document_side, data.relevance.queries, data.relevance.positives
     )
-
-
-def digest_test(test: TestCollection) -> str:
-    """The hash of everything in a test collection."""
-    texts = digest_texts(
-        test.query_ids, test.queries, test.document_ids, test.documents, test.oracle_queries or (), test.tuning
-    )
-    return digest([texts, {query: dict(judged) for query, judged in test.qrels.items()}])
