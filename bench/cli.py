@@ -142,13 +142,14 @@ COMMANDS = {
 
 def run_command(options: argparse.Namespace) -> int:
     from bench.data.cards import load_cards
+    from bench.data.folders import with_folders
     from bench.offline import forbid_network
     from bench.options import check_environment, read_options
     from bench.request import Request, check
 
     check_environment(Request)
     request = read_options(Request, options)
-    cards = load_cards(request.cards)
+    cards = with_folders(load_cards(request.cards), request.datasets, request.pairs)
     check(request, cards)
     if request.offline:
         forbid_network()

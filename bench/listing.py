@@ -72,6 +72,8 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
         lines.append(f"citation: {card.citation}")
     if card.source:
         lines.append(f"source: {card.source}")
+    if card.folder:
+        lines.append(f"folder: {card.folder}")
     if card.caveats:
         lines.append(f"caveats: {card.caveats}")
     for role in card.roles:

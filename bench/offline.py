@@ -6,19 +6,45 @@ import errno
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 MESSAGE = "--offline forbids the network"
 
+_forbidden = 0
+"""How many forbid the network at present: `forbid_network` for good, each `no_network` until its block ends."""
+
 
 def forbid_network() -> None:
     """From now on, and until this process ends, every attempt to open an internet socket raises `OSError`."""
+    global _forbidden
     os.environ["HF_HUB_OFFLINE"] = "1"  # lets libraries say so themselves, before they try
+    _watch()
+    _forbidden += 1
+
+
+@contextmanager
+def no_network() -> Iterator[None]:
+    """Within the block, every attempt to open an internet socket raises `OSError`."""
+    global _forbidden
+    _watch()
+    _forbidden += 1
+    try:
+        yield
+    finally:
+        _forbidden -= 1
+
+
+@cache  # a hook stays until the process ends
+def _watch() -> None:
     sys.addaudithook(_refuse)
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.getaddrinfo" or (
-        event == "socket.__new__" and arguments[1] in (socket.AF_INET, socket.AF_INET6)
+    if _forbidden and (
+        event == "socket.getaddrinfo"
+        or (event == "socket.__new__" and arguments[1] in (socket.AF_INET, socket.AF_INET6))
     ):
         raise OSError(errno.ENETUNREACH, MESSAGE)

@@ -123,7 +123,9 @@ class Request(Results, Places):
         description="training methods (see bench ls methods), or path/to/file.py:Class; with settings of "
         "their own as in optical:epsilon=0.1"
     )
-    datasets: Names = Field(("conlang",), description="test collections (see bench ls datasets)")
+    datasets: Names = Field(
+        ("conlang",), description="test collections (see bench ls datasets), or folders in BEIR's or TREC's layout"
+    )
     pairs: Pairs = Field((), description="language pairs, query-document, as swh-eng (default: all of the datasets)")
     train: Names = Field((), description="collections to train on (default: the pair's standard mix)")
     encoder: str | None = Field(

@@ -88,6 +88,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or writes the user's cache; one thread, so that sums have one order."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_HOME", str(tmp_path_factory.mktemp("bench-home")))
+        patch.setenv("IR_DATASETS_HOME", str(tmp_path_factory.mktemp("ir-datasets-home")))
         torch.set_num_threads(1)
         yield
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.data import Pair
-from bench.data.cards import Card, load_cards
+from bench.data.cards import IR_DATASETS, Card, load_cards
 from bench.data.files import MissingFile, Resolver
 from bench.data.loading import (
     available,
@@ -24,6 +24,7 @@ from bench.errors import BenchError
 
 SWH = Pair("swh", "eng")
 HAU = Pair("hau", "eng")
+BY_IR_DATASETS = {card.name for card in load_cards().values() if card.source == IR_DATASETS}
 
 
 class World:
@@ -277,7 +278,7 @@ def test_swahili_has_about_65_thousand_sentences_to_train_on(real: Resolver) -> 
         "lafand-mt": 30782,
         "tico-19": 3071,
     }
-    assert report["not_checked"] == {}
+    assert set(report["not_checked"]) <= BY_IR_DATASETS
     assert set(report["leakage"]) >= {"afriqa", "tatoeba"}
     assert 63_000 < len(data.bitext) < 65_000
     assert {name: counts["read"] for name, counts in report["relevance"].items()} == {"qed": 7167, "tydiqa": 3696}

@@ -77,6 +77,8 @@ class TestCollection:
     """Possibly more than memory holds: sliced or iterated in order, single ones looked up, never copied as a whole."""
     qrels: Mapping[str, Mapping[str, int]]
     oracle_queries: tuple[str, ...] | None = None
+    left_out: int = 0
+    """Queries of the collection that are not among these, because none of its documents is judged relevant to them."""
     tuning: tuple[str, ...] = ()
     """Ids of the queries on which a threshold for mined pairs is tuned; the others are the test."""
 

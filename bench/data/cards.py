@@ -32,6 +32,9 @@ from bench.errors import BenchError, unknown
 
 Role = Literal["bitext", "relevance", "test", "passages"]
 
+IR_DATASETS = "ir_datasets"
+"""The source of cards whose data the library of that name downloads, verifies and reads."""
+
 
 def _as_value_error(parse: Any) -> Any:
     """The parser with its BenchError turned into the ValueError that pydantic adds the key to."""
@@ -71,7 +74,7 @@ class _Table(BaseModel):
 class Data(_Table):
     """One `[[data]]` entry: a role that the collection offers, and the files and format it comes from.
 
-    In `files`, the placeholders {query}, {document} and {language} stand for this collection's own codes.
+    In `files` and `options`, the placeholders {query}, {document} and {language} stand for this collection's own codes.
     `pairs` belong to bitext and tests, `languages` to relevance and passages. A test's `distractors` name
     collections whose passages in the document language join its corpus.
     """
@@ -126,8 +129,12 @@ class Card(_Table):
     citation: Text | None = None
     caveats: Text | None = None
     """What a reader of results should know about this collection, in a sentence or two."""
-    source: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")] | None = None
-    """`owner/repository@commit` on GitHub; None for generated data and mixes."""
+    source: Annotated[str, StringConstraints(pattern=r"^(ir_datasets|[\w.-]+/[\w.-]+@[0-9a-f]{40})$")] | None = None
+    """`owner/repository@commit` on GitHub, or IR_DATASETS; None for local files, generated data and mixes."""
+    folder: Text | None = None
+    """Where local files are, relative to the card; in a card of the project, to the mirror or the cache. They are
+    never downloaded, and need no sha256.
+    """
     codes: dict[Language, Text] = Field(default_factory=dict)
     data: tuple[Data, ...] = ()
     mix: Mix | None = None
@@ -137,17 +144,22 @@ class Card(_Table):
     def _is_whole(self) -> Card:
         if not self.data and self.mix is None:
             raise ValueError("a card needs [[data]] or [mix]")
+        if self.source is not None and self.folder is not None:
+            raise ValueError("'source' and 'folder' exclude each other")
         offered: set[tuple[str, Pair | str]] = set()
         used: set[str] = set()
         for entry in self.data:
-            if entry.files and self.source is None:
-                raise ValueError("'source' is missing, but [[data]] names files")
+            if entry.files and self.source is None and self.folder is None:
+                raise ValueError("'source' or 'folder' is missing, but [[data]] names files")
+            if (entry.format == "ir-datasets") != (self.source == IR_DATASETS):
+                raise ValueError(f"format 'ir-datasets' goes with source '{IR_DATASETS}', and only with it")
             for key in entry.keys:
                 if (entry.role, key) in offered:
                     raise ValueError(f"two [[data]] entries offer {entry.role} for {key}")
                 offered.add((entry.role, key))
                 used.update(path for paths in self.files(entry, key).values() for path in paths)
-        if missing := sorted(used - set(self.sha256)):
+        missing = sorted(used - set(self.sha256))
+        if missing and self.folder is None:
             raise ValueError(f"sha256 of {missing[0]} is missing")
         if unused := sorted(set(self.sha256) - used):
             raise ValueError(f"sha256 names {unused[0]}, which no [[data]] uses")
@@ -168,6 +180,11 @@ class Card(_Table):
         if self.source is None:
             raise BenchError(f"{self.name} has no source to take files from")
         return self.source.split("@")
+
+    @property
+    def generated(self) -> bool:
+        """Whether there is nothing to have at hand: the data are made by this program."""
+        return self.source is None and self.folder is None
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -200,23 +217,23 @@ class Card(_Table):
         return self.codes.get(language, language)
 
     def files(self, entry: Data, key: Pair | str) -> dict[str, tuple[str, ...]]:
-        """The entry's files for a pair or language, placeholders filled, relative to the repository."""
+        """The entry's files for a pair or language, placeholders filled, relative to the repository or folder."""
+        return {part: tuple(self._filled(path, key) for path in paths) for part, paths in entry.files.items()}
+
+    def options(self, entry: Data, key: Pair | str) -> dict[str, Any]:
+        """The entry's options for a pair or language, placeholders filled."""
+        return {
+            name: self._filled(value, key) if isinstance(value, str) else value for name, value in entry.options.items()
+        }
+
+    def _filled(self, text: str, key: Pair | str) -> str:
         if isinstance(key, Pair):
             codes = {"{query}": self.code(key.query), "{document}": self.code(key.document)}
         else:
             codes = {"{language}": self.code(key)}
-
-        def fill(path: str) -> str:
-            for placeholder, code in codes.items():
-                path = path.replace(placeholder, code)
-            return path
-
-        return {part: tuple(map(fill, paths)) for part, paths in entry.files.items()}
-
-    def hashes(self, role: Role, key: Pair | str) -> dict[str, str]:
-        """The sha256 of each file that the data in this role comes from, distractors not included."""
-        entry = self.entry(role, key)
-        return {path: self.sha256[path] for paths in self.files(entry, key).values() for path in paths}
+        for placeholder, code in codes.items():
+            text = text.replace(placeholder, code)
+        return text
 
 
 def load_cards(extra_folder: Path | None = None) -> dict[str, Card]:
@@ -224,12 +241,13 @@ def load_cards(extra_folder: Path | None = None) -> dict[str, Card]:
 
     Raises BenchError, in one line that names file and key, for a card that cannot be used.
     """
-    cards: dict[str, Card] = {}
-    for file in (*_card_files(builtin_folder()), *(_card_files(extra_folder) if extra_folder else ())):
-        card = _read_card(file)
-        if card.name in cards:
-            raise BenchError(f"{file}: a card named '{card.name}' exists already; choose another name")
-        cards[card.name] = card
+    cards = {card.name: card for card in map(_read_card, _card_files(builtin_folder()))}
+    if extra_folder is not None:
+        for file in _card_files(extra_folder):
+            card = _read_card(file)
+            if card.name in cards:
+                raise BenchError(f"{file}: a card named '{card.name}' exists already; choose another name")
+            cards[card.name] = _in_place(card, extra_folder)
     for card in cards.values():
         _check_references(card, cards)
     return cards
@@ -271,6 +289,13 @@ def _read_card(file: Traversable) -> Card:
     if file.name != f"{card.name}.toml":
         raise BenchError(f"{file}: name: '{card.name}' differs from the file's name; rename one of them")
     return card
+
+
+def _in_place(card: Card, folder: Path) -> Card:
+    """The card with its own folder, if it has one, seen from the folder that the card is in."""
+    if card.folder is None:
+        return card
+    return card.model_copy(update={"folder": str(folder.absolute() / Path(card.folder).expanduser())})
 
 
 _MODELS: Mapping[str, type[BaseModel]] = {"data": Data, "mix": Mix}

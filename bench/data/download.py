@@ -164,9 +164,9 @@ def _attempt(url: str, partial: Path, on_bytes: OnBytes, timeout: float) -> bool
                     on_bytes(done := done + len(chunk), total)
     # An OSError of the disk is neither of these; it passes.
     except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
-        raise _Failed(_root(error)) from error
+        raise _Failed(root_cause(error)) from error
     except requests.RequestException as error:
-        raise CannotDownload(url, _root(error)) from error
+        raise CannotDownload(url, root_cause(error)) from error
     if total is not None and done != total:
         raise _Failed(f"the connection ended after {done:,} of {total:,} bytes")
     return start > 0
@@ -192,7 +192,7 @@ def _seconds(retry_after: str) -> float:
     return float(retry_after) if retry_after.strip().isdecimal() else 0.0
 
 
-def _root(error: BaseException) -> str:
+def root_cause(error: BaseException) -> str:
     """What the innermost of nested network errors says, in one line: the outer ones are long and say less."""
     from http.client import HTTPException
 

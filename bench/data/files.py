@@ -40,7 +40,8 @@ class Resolver:
 
     `mirror` is a folder laid out `<owner>/<repo>/<path>`. `cache` has the commit as one more level
     (`<owner>/<repo>/<commit>/<path>`), so that two versions of a card never share a file; None means
-    `default_cache()`. With `offline`, no socket is ever opened. `display` is told what is downloaded, and
+    `default_cache()`. Files of a card's own folder are taken as they are, unless it states their sha256.
+    With `offline`, no socket is ever opened. `display` is told what is downloaded, and
     the licence of each collection before its first file is; without one, all of it is silent.
     """
 
@@ -72,22 +73,25 @@ class Resolver:
         for place in places:
             if place.is_file():
                 return self._verify(place, card, relative)
-        if self.offline:
+        if self.offline or card.folder is not None:
             looked = " and ".join(str(place) for place in places)
-            raise MissingFile(
-                f"{card.name}: {relative} is missing; looked for {looked}; "
-                "run once without --offline, or give a folder that has it with --mirror"
-            )
+            cure = "run once without --offline, or give a folder that has it with --mirror"
+            if card.folder is not None:
+                cure = f"put it there, for it is not downloaded; see bench ls datasets {card.name}"
+            raise MissingFile(f"{card.name}: {relative} is missing; looked for {looked}; {cure}")
         self._download(places[-1], card, relative)
         return self._verify(places[-1], card, relative)
 
     def _places(self, card: Card, relative: str) -> list[Path]:
         """Where the file may lie, in order of preference; the last is in the cache."""
+        if card.folder is not None:
+            bases = filter(None, (self.mirror, self.cache or default_cache()))
+            return list(dict.fromkeys(base / card.folder / relative for base in bases))
         cached = (self.cache or default_cache()) / card.repository / card.commit / relative
         return [cached] if self.mirror is None else [self.mirror / card.repository / relative, cached]
 
     def _verify(self, path: Path, card: Card, relative: str) -> Path:
-        if path not in self._verified:
+        if path not in self._verified and relative in card.sha256:
             found = sha256_of(path)
             if found != card.sha256[relative]:
                 raise BenchError(
@@ -98,7 +102,7 @@ class Resolver:
         return path
 
     def _download(self, target: Path, card: Card, relative: str) -> None:
-        self._announce(card)
+        self.announce(card)
         limits = download.LIMITS._replace(attempts=1) if RAW in self._unreachable else download.LIMITS
         url = f"{RAW}/{card.repository}/{card.commit}/{quote(relative)}"
         mirror = "give a folder that has it with --mirror"
@@ -114,8 +118,8 @@ class Resolver:
             raise BenchError(f"{card.name}: {error}; {mirror}") from error
         self._unreachable.discard(RAW)
 
-    def _announce(self, card: Card) -> None:
-        """Tell the user, once, under which licence the files of the card are about to be downloaded."""
+    def announce(self, card: Card) -> None:
+        """Tell the user, once, under which licence the data of the card are about to be downloaded."""
         if self.display is None or card.name in self._announced:
             return
         self._announced.add(card.name)

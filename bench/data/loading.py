@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData, formats, leakage
-from bench.data.cards import Card, Role, get_card, load_cards
+from bench.data.cards import IR_DATASETS, Card, Data, Role, get_card, load_cards
 from bench.data.files import MissingFile, Resolver
 from bench.errors import BenchError
 
@@ -48,24 +48,28 @@ def load_bitext(card: Card, pair: Pair, resolver: Resolver) -> Bitext:
 
     Raises BenchError if the card has none for the pair, or a file is missing or malformed.
     """
-    return _tidy_bitext(_read_bitext(card, pair, resolver))
+    return _tidy_bitext(read(card, "bitext", pair, resolver))
 
 
 def load_relevance(card: Card, language: str, resolver: Resolver) -> Relevance:
     """The judged training pairs of a language, without exact duplicates; raises BenchError as `load_bitext`."""
-    return _tidy_relevance(_read_relevance(card, language, resolver))
+    return _tidy_relevance(read(card, "relevance", language, resolver))
 
 
 def load_passages(card: Card, language: str, resolver: Resolver) -> tuple[str, ...]:
     """The passages of a language, each once; raises BenchError as `load_bitext`."""
-    entry = card.entry("passages", language)
-    return formats.PASSAGES[entry.format](_source(card, "passages", language, resolver), language)
+    passages: tuple[str, ...] = read(card, "passages", language, resolver)
+    return passages
 
 
 def needed_files(card: Card, role: Role, key: Pair | str, cards: Mapping[str, Card]) -> list[tuple[Card, str]]:
-    """Every file that loading this data reads, a test's distractors included, as (card, relative path)."""
+    """Every file that loading this data reads, a test's distractors included, as (card, relative path).
+
+    What ir_datasets reads is not among them: nobody but it knows its files.
+    """
     entry = card.entry(role, key)
-    files = [(card, path) for path in card.hashes(role, key)]
+    paths = (path for paths in card.files(entry, key).values() for path in paths)
+    files = [(card, path) for path in dict.fromkeys(paths)]
     if isinstance(key, Pair):
         for name in entry.distractors:
             files += needed_files(get_card(name, cards), "passages", key.document, cards)
@@ -73,7 +77,13 @@ def needed_files(card: Card, role: Role, key: Pair | str, cards: Mapping[str, Ca
 
 
 def available(card: Card, role: Role, key: Pair | str, resolver: Resolver, cards: Mapping[str, Card]) -> bool:
-    """Whether everything that loading this data reads is in the mirror or the cache; opens no socket."""
+    """Whether everything that loading this data reads is at hand; opens no socket."""
+    if card.source == IR_DATASETS:
+        try:
+            read(card, role, key, replace(resolver, offline=True))
+        except MissingFile:
+            return False
+        return True
     return all(resolver.available(*file) for file in needed_files(card, role, key, cards))
 
 
@@ -93,7 +103,8 @@ def training_data(
     """The rows of all named collections and mixes, without those that leak a test collection of the pair.
 
     Leakage is removed against every known test collection of the pair, not only those that somebody is about
-    to evaluate on. One whose files are neither at hand nor to be had is reported as not checked.
+    to evaluate on. One whose files are neither at hand nor to be had is reported as not checked; for this alone,
+    ir_datasets downloads nothing.
 
     The report: `bitext` and `relevance` map each source to its counts of rows `read`, `dropped` (empty or
     duplicate), `leaked` and `kept`; `leakage` maps each test collection to the rows of each kind that it
@@ -104,10 +115,10 @@ def training_data(
     cards = load_cards() if cards is None else cards
     sources, skipped = _sources(names, pair, cards)
     bitext, bitext_counts = _gather(
-        [(card.name, _read_bitext(card, pair, resolver)) for card in sources["bitext"]], _tidy_bitext
+        [(card.name, read(card, "bitext", pair, resolver)) for card in sources["bitext"]], _tidy_bitext
     )
     relevance, relevance_counts = _gather(
-        [(card.name, _read_relevance(card, pair.document, resolver)) for card in sources["relevance"]],
+        [(card.name, read(card, "relevance", pair.document, resolver)) for card in sources["relevance"]],
         _tidy_relevance,
     )
     all_bitext = join_bitext(bitext)
@@ -151,29 +162,35 @@ def join_relevance(language: str, parts: Iterable[Relevance]) -> Relevance:
     )
 
 
-def _source(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> formats.Source:
+def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
+    """What the parser of a card's entry makes of it; raises BenchError as `load_bitext`."""
     entry = card.entry(role, key)
+    parse, source = formats.parser(entry.format, role), _source(card, entry, key, resolver)
+    if card.source == IR_DATASETS:
+        # It downloads by itself whatever it misses. So let it try without, and then only if it may.
+        try:
+            with formats.irds.at_hand():
+                return parse(source, key)
+        except MissingFile:
+            if resolver.offline:
+                raise
+            resolver.announce(card)
+    return parse(source, key)
+
+
+def _source(card: Card, entry: Data, key: Pair | str, resolver: Resolver) -> formats.Source:
     files: dict[str, tuple[Path, ...]] = {
         part: tuple(resolver.path(card, path) for path in paths) for part, paths in card.files(entry, key).items()
     }
-    return formats.Source(name=card.name, files=files, codes=card.codes, options=entry.options)
-
-
-def _read_bitext(card: Card, pair: Pair, resolver: Resolver) -> Bitext:
-    return formats.BITEXT[card.entry("bitext", pair).format](_source(card, "bitext", pair, resolver), pair)
-
-
-def _read_relevance(card: Card, language: str, resolver: Resolver) -> Relevance:
-    source = _source(card, "relevance", language, resolver)
-    return formats.RELEVANCE[card.entry("relevance", language).format](source, language)
+    return formats.Source(name=card.name, files=files, codes=card.codes, options=card.options(entry, key))
 
 
 def _load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
     """The test collection without distractors, which is all that leakage is about."""
-    test = formats.TEST[card.entry("test", pair).format](_source(card, "test", pair, resolver), pair)
+    test: TestCollection = read(card, "test", pair, resolver)
     for kind, ids in (("query", test.query_ids), ("document", test.document_ids)):
         if len(set(ids)) < len(ids):
-            repeated = Counter(ids).most_common(1)[0][0]
+            repeated = next(key for key, count in Counter(ids).items() if count > 1)
             raise BenchError(f"{card.name} {pair}: the {kind} id '{repeated}' occurs twice")
         if unfit := [key for key in ids if key.split() != [key]]:
             raise BenchError(f"{card.name} {pair}: the {kind} id '{unfit[0]}' is empty or has white space in it")
@@ -266,8 +283,10 @@ def _protected_texts(
     not_checked: dict[str, str] = {}
     for card in cards.values():
         if card.offers("test", pair):
+            # What ir_datasets brings is too large to be downloaded only to be checked against.
+            only_at_hand = replace(resolver, offline=resolver.offline or card.source == IR_DATASETS)
             try:
-                texts[card.name] = leakage.protected(_load_judged(card, pair, resolver))
+                texts[card.name] = leakage.protected(_load_judged(card, pair, only_at_hand))
             except MissingFile as error:
                 not_checked[card.name] = str(error)
     return texts, not_checked

@@ -235,6 +235,7 @@ class Executor:
                 "inputs": inputs,
                 "training": training.folder.name,
                 "queries": len(test.queries),
+                "queries_left_out": test.left_out,
                 "documents": len(test.documents),
                 "cost": {f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
                 "documents_cached": evaluation.documents_cached,

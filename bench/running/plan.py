@@ -109,6 +109,10 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
         for name in request.datasets
         if pair in offered[name]
     }
+    for test in tests.values():
+        if test.left_out:
+            of = f"{test.left_out:,} of {test.left_out + len(test.queries):,} queries"
+            plan.notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
     runnable = 0
     for pair in pairs:
         mix, why_not = _training_mix(request.train, pair, cards)
@@ -134,7 +138,7 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
 
 def default_encoder(datasets: Sequence[Card]) -> str:
     """The tiny encoder for generated collections, which is all it has learned of, else the small real one."""
-    return "tiny" if all(card.source is None for card in datasets) else "all-MiniLM-L6-v2"
+    return "tiny" if all(card.generated for card in datasets) else "all-MiniLM-L6-v2"
 
 
 def describe_config(config: MethodConfig) -> str:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.formats import afriqa, aligned_lines, bucc, conlang, qed, squad, tmx, verses, xnli
+from bench.data.formats import afriqa, aligned_lines, bucc, conlang, irds, judged, qed, squad, tmx, verses, xnli
 from bench.data.formats.source import Source
 from bench.errors import BenchError, unknown
 
-__all__ = ["BITEXT", "PASSAGES", "RELEVANCE", "TEST", "Source", "parser"]
+__all__ = ["BITEXT", "PASSAGES", "RELEVANCE", "TEST", "Source", "irds", "parser"]
 
 BITEXT: Mapping[str, Callable[[Source, Pair], Bitext]] = {
     "aligned-lines": aligned_lines.bitext,
@@ -24,6 +24,7 @@ BITEXT: Mapping[str, Callable[[Source, Pair], Bitext]] = {
 }
 RELEVANCE: Mapping[str, Callable[[Source, str], Relevance]] = {
     "conlang": conlang.relevance,
+    "ir-datasets": irds.relevance,
     "qed": qed.relevance,
     "squad": squad.relevance,
     "xnli-entailment": xnli.relevance,
@@ -31,11 +32,14 @@ RELEVANCE: Mapping[str, Callable[[Source, str], Relevance]] = {
 TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
     "afriqa": afriqa.test,
     "aligned-lines": aligned_lines.test,
+    "beir": judged.beir,
     "bucc-mining": bucc.mining,
     "bucc-retrieval": bucc.retrieval,
     "conlang": conlang.test,
     "documents-of-lines": aligned_lines.documents_test,
+    "ir-datasets": irds.test,
     "squad": squad.test,
+    "trec": judged.trec,
     "xnli-entailment": xnli.entailment,
     "xnli-premises": xnli.premises,
 }

@@ -41,13 +41,18 @@ def json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if not line.strip():
             continue
         place = f"{path}: line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise BenchError(f"{place}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise BenchError(f"{place}: not a JSON object")
-        yield place, row
+        yield place, json_object(line, place)
+
+
+def json_object(line: str, place: str) -> Mapping[str, Any]:
+    """The JSON object that a line is; raises BenchError, naming the place, if it is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BenchError(f"{place}: not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise BenchError(f"{place}: not a JSON object")
+    return row
 
 
 def text_of(row: Any, key: str, place: str) -> str:
@@ -55,6 +60,8 @@ def text_of(row: Any, key: str, place: str) -> str:
     value = row.get(key) if isinstance(row, dict) else None
     if not isinstance(value, str) or not value.strip():
         raise BenchError(f"{place}: no text under '{key}'")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise BenchError(f"{place}: half of a surrogate pair under '{key}', which UTF-8 cannot write")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BenchError(f"{place}: half of a surrogate pair under '{key}', which UTF-8 cannot write") from error
     return value

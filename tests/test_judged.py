@@ -1,0 +1,260 @@
+"""Collections of the reader's own in BEIR's and TREC's layout: by path, by a card with a folder; what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.data import Pair, TestCollection
+from bench.data.cards import load_cards
+from bench.data.fetch import fetch
+from bench.data.files import Resolver
+from bench.data.folders import with_folders
+from bench.data.loading import available, load_test
+from bench.errors import BenchError
+from bench.progress import Display
+
+SWH = Pair("swh", "eng")
+QUERIES = {"q1": "Mbuzi hula nini?", "q2": "Soko hufunguliwa lini?", "q3": "Nani alikuja?"}
+DOCUMENTS = {"d1": "Food Goats eat thorns.", "d2": "The market opens at dawn.", "d3": "Rain – on the hills."}
+QRELS = {"q1": {"d1": 2, "d3": 0}, "q2": {"d2": 1}}
+
+CORPUS_JSONL = """{"_id": "d1", "title": "Food", "text": "Goats eat thorns."}
+{"_id": "d2", "title": "", "text": "The market opens at dawn."}
+{"_id": "d3", "text": "Rain \\u2013 on the hills."}
+"""
+CORPUS_TSV = "".join(f"{key}\t{text}\n" for key, text in DOCUMENTS.items())
+QUERIES_JSONL = "".join(json.dumps({"_id": key, "text": text, "metadata": {}}) + "\n" for key, text in QUERIES.items())
+TOPICS_TSV = "".join(f"{key}\t{text}\n" for key, text in QUERIES.items())
+TOPICS_SGML = "\n".join(
+    f"<top>\n<num> Number: {key}\n<title> {text}\n\n<desc> Description:\nNot this.\n</top>"
+    for key, text in QUERIES.items()
+)
+TOPICS_XML = "<topics>" + "".join(
+    f"<top><num>{key}</num><title>{text.replace(' ', chr(10), 1)}</title></top>" for key, text in QUERIES.items()
+)
+QRELS_TSV = "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td3\t0\nq2\td2\t1\n"
+QRELS_TREC = "q1 0 d1 2\nq1\tQ0\td3\t0\n\nq2 0 d2 1\n"
+
+BEIR = {"corpus.jsonl": CORPUS_JSONL, "queries.jsonl": QUERIES_JSONL, "qrels/test.tsv": QRELS_TSV}
+TREC = {"corpus.tsv": CORPUS_TSV, "topics.txt": TOPICS_TSV, "qrels.txt": QRELS_TREC}
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode("utf-8"))
+    return folder
+
+
+def load(folder: Path) -> TestCollection:
+    cards = with_folders({}, [str(folder)], [SWH])
+    return load_test(cards[str(folder)], SWH, Resolver(offline=True), cards)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param(BEIR, id="beir"),
+        pytest.param({**BEIR, "qrels/test.tsv": QRELS_TSV.partition("\n")[2]}, id="no header"),
+        pytest.param({**BEIR, "qrels/dev.tsv": "nonsense"}, id="test before other splits"),
+        pytest.param({**BEIR, "corpus.jsonl": "\ufeff" + CORPUS_JSONL.replace("\n", "\r\n\r\n")}, id="BOM and CRLF"),
+        pytest.param(TREC, id="trec"),
+        pytest.param(
+            {name: "\ufeff" + text.replace("\n", "\r\n") for name, text in TREC.items()}, id="TREC, BOM and CRLF"
+        ),
+        pytest.param({**TREC, "topics.txt": TOPICS_SGML}, id="SGML"),
+        pytest.param({**TREC, "topics.txt": TOPICS_XML}, id="closed tags"),
+        pytest.param(
+            {**TREC, "topics.txt": QUERIES_JSONL, "corpus.tsv": CORPUS_JSONL.replace("_id", "docid")}, id="JSON"
+        ),
+        pytest.param({**TREC, "corpus.tsv": CORPUS_JSONL.replace('"text"', '"contents"')}, id="contents"),
+    ],
+)
+def test_every_layout_is_the_same_collection(tmp_path: Path, files: dict[str, str]) -> None:
+    test = load(write(tmp_path / "mine", files))
+    assert (test.name, test.pair) == ("mine", SWH)
+    assert dict(zip(test.query_ids, test.queries, strict=True)) == {key: QUERIES[key] for key in QRELS}
+    assert (test.document_ids, list(test.documents)) == (tuple(DOCUMENTS), list(DOCUMENTS.values()))
+    assert (test.documents[1:], test.documents[-1]) == (list(DOCUMENTS.values())[1:], DOCUMENTS["d3"])
+    assert (test.qrels, test.left_out) == (QRELS, 1)
+
+
+def swap(name: str, old: str, new: str, files: dict[str, str] = TREC) -> dict[str, str]:
+    assert old in files[name]
+    return {**files, name: files[name].replace(old, new, 1)}
+
+
+BAD: dict[str, tuple[dict[str, str], str]] = {
+    "no corpus": (
+        {"topics": "", "qrels": ""},
+        "mine has 0 files called corpus* or collection*; a collection is BEIR's",
+    ),
+    "two qrels": ({**TREC, "qrels.dev": QRELS_TREC}, "mine has 2 files called qrels*"),
+    "which split": (
+        {**{name: BEIR[name] for name in ("corpus.jsonl", "queries.jsonl")}, "qrels/a.tsv": "", "qrels/b.tsv": ""},
+        "mine/qrels has neither test.tsv nor a single other file",
+    ),
+    "no qrels": (
+        {name: BEIR[name] for name in ("corpus.jsonl", "queries.jsonl")},
+        "mine/qrels has neither test.tsv nor",
+    ),
+    "empty corpus": ({**TREC, "corpus.tsv": "\n"}, "corpus.tsv is empty"),
+    "columns of the corpus": (swap("corpus.tsv", "d2\t", "d2 "), "corpus.tsv: line 2: 1 columns instead of two"),
+    "empty document": (swap("corpus.tsv", DOCUMENTS["d2"], " "), "corpus.tsv: line 2: the text is empty"),
+    "same document twice": (swap("corpus.tsv", "d3", "d1"), "corpus.tsv: line 3: the id 'd1' occurs twice"),
+    "broken JSON": (swap("corpus.jsonl", '"d3",', '"d3"', BEIR), "corpus.jsonl: line 3: not JSON"),
+    "JSON without an id": (swap("corpus.jsonl", "_id", "key", BEIR), "corpus.jsonl: line 1: no id under _id or id or"),
+    "JSON without a text": (
+        swap("corpus.jsonl", '"text": "G', '"txt": "G', BEIR),
+        "corpus.jsonl: line 1: no text under",
+    ),
+    "JSON that is no text": (swap("corpus.jsonl", '"Food"', "7", BEIR), "corpus.jsonl: line 1: no text under 'title'"),
+    "JSON among columns": (swap("corpus.tsv", "d2\t", '{"'), "corpus.tsv: line 2: not JSON"),
+    "same query twice": (swap("topics.txt", "q2", "q1"), "topics.txt: line 2: the id 'q1' occurs twice"),
+    "query without a text": (
+        swap("queries.jsonl", QUERIES["q2"], "", BEIR),
+        "queries.jsonl: line 2: the text is empty",
+    ),
+    "topic without a number": (
+        {**TREC, "topics.txt": TOPICS_SGML.replace("<num> Number: q2", "")},
+        "topics.txt: line 8: a topic without <num>",
+    ),
+    "no topic": ({**TREC, "topics.txt": "<topics></topics>"}, "topics.txt: no <top> with a <num>"),
+    "columns of the qrels": (swap("qrels.txt", "q2 0 ", "q2 "), "qrels.txt: line 4: 3 columns instead of 4"),
+    "TREC's qrels in BEIR": ({**BEIR, "qrels/test.tsv": QRELS_TREC}, "test.tsv: line 1: 4 columns instead of 3"),
+    "grade": (swap("qrels/test.tsv", "d1\t2", "d1\ttwo", BEIR), "test.tsv: line 2: the grade 'two' is no whole number"),
+    "unknown query": (swap("qrels.txt", "q2", "q9"), "qrels.txt: line 4: the query 'q9' is not in "),
+    "unknown document": (swap("qrels.txt", "d2", "d9"), "qrels.txt: line 4: the document 'd9' is not in "),
+    "two grades": (swap("qrels.txt", "d3\t0", "d1 1"), "qrels.txt: line 2: the document 'd1' has another grade"),
+    "nothing relevant": (
+        {**TREC, "qrels.txt": "q1 0 d1 0\n"},
+        "mine swh-eng: no document is judged relevant to any query",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_wrong_is_one_line_with_file_and_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    files, complaint = BAD[name]
+    folder = write(tmp_path / "mine", files)
+    assert main(["run", "--methods", "zero-shot", "--datasets", str(folder), "--pairs", "swh-eng", "--quiet"]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert captured.err.startswith("bench: ") and complaint in captured.err
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "mine", TREC)
+    (folder / "corpus.tsv").write_bytes(b"d1\tone\nd2\t\xff\n")
+    with pytest.raises(BenchError, match=r"corpus\.tsv: line 2: not UTF-8"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--datasets", "{0}"], "does not say its languages; name them, as in --pairs swh-eng"),
+        (["--datasets", "{0}", "--pairs", "swh-eng,hau-eng"], "does not say its languages"),
+        (["--datasets", "no/where", "--pairs", "swh-eng"], "the folder no/where does not exist"),
+    ],
+)
+def test_a_path_needs_a_folder_and_one_pair(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    folder = write(tmp_path / "mine", TREC)
+    assert main(["run", "--methods", "zero-shot", *(text.format(folder) for text in arguments)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and complaint in captured.err
+
+
+def test_a_card_goes_before_a_folder_of_its_name_and_no_two_share_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = load_cards()
+    for name in ("tatoeba", "a/Tatoeba", "b/tatoeba", "b/my data"):
+        write(tmp_path / "all" / name, TREC)
+    monkeypatch.chdir(tmp_path / "all")
+    found = with_folders(known, ["tatoeba", "./tatoeba", "a/Tatoeba", "b/tatoeba", "b/my data"], [SWH])
+    assert found["tatoeba"] is known["tatoeba"]
+    names = [found[name].name for name in ("./tatoeba", "a/Tatoeba", "b/tatoeba", "b/my data")]
+    assert names == ["all-tatoeba", "a-tatoeba", "b-tatoeba", "my-data"]
+
+
+CARD = """name = "mine"
+description = "Questions of my own"
+licence = "CC0 1.0"
+folder = "../data"
+
+[[data]]
+role = "test"
+format = "trec"
+pairs = ["swh-eng"]
+files = { queries = "topics.txt", documents = "corpus.tsv", qrels = "qrels.txt" }
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder with a card and, beside it, the data."""
+    write(tmp_path / "data", TREC)
+    return write(tmp_path / "cards", {"mine.toml": CARD})
+
+
+def test_a_card_of_ones_own_takes_files_from_a_folder_as_they_are(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cards = load_cards(own)
+    test = load_test(cards["mine"], SWH, Resolver(), cards)
+    assert list(test.documents) == list(DOCUMENTS.values())
+    assert available(cards["mine"], "test", SWH, Resolver(), cards)
+    assert fetch(["mine"], [SWH], cards, Resolver(), Display(quiet=True)) == 0
+    assert capsys.readouterr().out.split()[-6:] == ["1.0", "3", "0.0", "3", "0", "0"]
+
+
+def test_a_file_that_its_folder_lacks_is_never_downloaded(own: Path) -> None:
+    (own / "../data/qrels.txt").unlink()
+    cards = load_cards(own)
+    with pytest.raises(BenchError, match=r"mine: qrels\.txt is missing; looked for .*data/qrels\.txt; put it there"):
+        load_test(cards["mine"], SWH, Resolver(), cards)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda card: card + f'[sha256]\n"qrels.txt" = "{"0" * 64}"\n', "is not the file of the card: sha256"),
+        (lambda card: card.replace('folder = "../data"\n', ""), "'source' or 'folder' is missing"),
+        (lambda card: card.replace("folder =", f'source = "a/b@{"0" * 40}"\nfolder ='), "exclude each other"),
+        (lambda card: card.replace("folder =", "source ="), "source: "),
+        (lambda card: card.replace('"trec"', '"ir-datasets"'), "format 'ir-datasets' goes with source 'ir_datasets'"),
+    ],
+)
+def test_a_card_with_a_folder_that_cannot_be_right(own: Path, change: Callable[[str], str], complaint: str) -> None:
+    write(own, {"mine.toml": change(CARD)})
+    with pytest.raises(BenchError, match=complaint):
+        load_test((cards := load_cards(own))["mine"], SWH, Resolver(), cards)
+
+
+def test_a_folder_by_path_runs_end_to_end(
+    tmp_path: Path, encoder_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "beir", BEIR)
+    write(tmp_path / "trec", TREC)
+    run = ["run", "--methods", "zero-shot", "--datasets", f"{tmp_path}/beir,{tmp_path}/trec", "--pairs", "wol-eng"]
+    assert (
+        main([*run, "--encoder", str(encoder_folder), "--device", "cpu", "--results", str(tmp_path / "results")]) == 0
+    )
+    captured = capsys.readouterr()
+    assert "beir wol-eng: left out 1 of 3 queries" in captured.err
+    with (tmp_path / "results/leaderboard.csv").open(encoding="utf-8", newline="") as lines:
+        rows = [(row["dataset"], row["measure"], row["value"]) for row in csv.DictReader(lines)]
+    assert {row[0] for row in rows} == {"beir", "trec"}
+    assert [row[1:] for row in rows if row[0] == "beir"] == [row[1:] for row in rows if row[0] == "trec"]
