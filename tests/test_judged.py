@@ -243,6 +243,24 @@ def test_a_card_with_a_folder_that_cannot_be_right(own: Path, change: Callable[[
         load_test((cards := load_cards(own))["mine"], SWH, Resolver(), cards)
 
 
+def test_a_folder_of_a_builtin_card_is_in_the_mirror_or_the_cache(tmp_path: Path) -> None:
+    ciral, pair = load_cards()["ciral"], Pair("eng", "swh")
+    (tmp_path / "mirror").mkdir()
+    resolver = Resolver(tmp_path / "mirror", tmp_path / "cache")
+    assert not available(ciral, "test", pair, resolver, {})
+    with pytest.raises(
+        BenchError, match=r"mirror/CIRAL/ciral/.* and .*cache/CIRAL/ciral/.*; see bench ls datasets ciral"
+    ):
+        load_test(ciral, pair, resolver, {})
+    files = ciral.files(ciral.entry("test", pair), pair)
+    texts = {"queries": "1\tWho came?\n", "documents": '{"docid": "d#1", "title": "T", "text": "Watu."}\n'}
+    write(
+        tmp_path / "mirror/CIRAL", {files[part][0]: text for part, text in {**texts, "qrels": "1 Q0 d#1 1\n"}.items()}
+    )
+    test = load_test(ciral, pair, resolver, {})
+    assert (test.queries, list(test.documents), test.qrels) == (("Who came?",), ["T Watu."], {"1": {"d#1": 1}})
+
+
 def test_a_folder_by_path_runs_end_to_end(
     tmp_path: Path, encoder_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
