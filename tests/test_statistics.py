@@ -77,9 +77,8 @@ def test_every_file_of_a_card_has_its_size() -> None:
 
 
 def test_every_role_that_the_cards_offer_has_its_row() -> None:
-    offered = {
-        (card.name, entry.role, str(key)) for card in load_cards().values() for entry in card.data for key in entry.keys
-    }
+    counted = [card for card in load_cards().values() if card.sha256 or card.generated]
+    offered = {(card.name, entry.role, str(key)) for card in counted for entry in card.data for key in entry.keys}
     assert {(row.collection, row.role, row.key) for row in statistics.read_statistics()} == offered
 
 
