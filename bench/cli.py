@@ -12,6 +12,7 @@ import bench
 from bench.errors import BenchError, describe
 
 KINDS = ("methods", "datasets", "pairs", "encoders", "measures")
+SUBJECTS = ("leakage",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,6 +123,19 @@ def add_ls(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=ls_command)
 
 
+def add_inspect(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Inspect
+
+    parser.description = (
+        "leakage: list the training rows that repeat, exactly or nearly, what a test collection judges by: its "
+        "queries, their translations and its relevant documents. They are removed before training."
+    )
+    parser.add_argument("subject", choices=SUBJECTS)
+    add_options(parser, Inspect)
+    parser.set_defaults(command=inspect_command)
+
+
 def add_leaderboard(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
     from bench.request import Leaderboard
@@ -136,6 +150,7 @@ COMMANDS = {
     "baseline": (add_baseline, "write down what the embedded suite gives, for bench check"),
     "check": (add_check, "compute a baseline again and tell what moved"),
     "ls": (add_ls, "list methods, datasets, pairs, encoders or measures"),
+    "inspect": (add_inspect, "look into the data: what of the training data leaks the tests"),
     "leaderboard": (add_leaderboard, "write and print the leaderboard of a results folder"),
 }
 
@@ -193,6 +208,18 @@ def ls_command(options: argparse.Namespace) -> int:
     from bench.request import Mirror
 
     return ls(options.kind, options.name, read_options(Mirror, options))
+
+
+def inspect_command(options: argparse.Namespace) -> int:
+    from bench.commands import inspect_leakage
+    from bench.offline import forbid_network
+    from bench.options import read_options
+    from bench.request import Inspect
+
+    given = read_options(Inspect, options)
+    if given.offline:
+        forbid_network()
+    return inspect_leakage(given)
 
 
 def leaderboard_command(options: argparse.Namespace) -> int:

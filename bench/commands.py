@@ -12,7 +12,7 @@ from bench.data.files import Resolver
 from bench.errors import BenchError
 from bench.evaluation.measures import MINING
 from bench.progress import Display
-from bench.request import Check, Fetch, Mirror, Request, Suite
+from bench.request import Check, Fetch, Inspect, Mirror, Request, Suite
 from bench.results.store import Store
 from bench.tables import print_table
 
@@ -163,6 +163,43 @@ def ls(kind: str, name: str | None, options: Mirror) -> int:
             print_statistics()
     else:
         raise BenchError(f"bench ls {kind} takes no name")
+    return 0
+
+
+def inspect_leakage(options: Inspect) -> int:
+    """Print which training rows leak which tests, and write all of them to a file if one is named."""
+    from bench.data.loading import default_mix, search
+    from bench.inspection import COLUMNS, count, excerpt, findings, leakage_pairs, write_findings
+
+    cards, display = load_cards(options.cards), Display()
+    resolver = Resolver(options.mirror, offline=options.offline, display=display)
+    rows, everything = [], []
+    for pair in options.pairs or leakage_pairs(options.train, cards):
+        found = search(options.train or (default_mix(pair, cards),), pair, resolver, cards)
+        groups = findings(pair, found)
+        for group, members in groups.items():
+            rows.append(count(group, members, found))
+            everything += members
+            if options.limit:
+                print(
+                    "\n".join(
+                        [
+                            f"{pair}: {group.training} {group.role} repeats {group.test}",
+                            *excerpt(members, options.limit),
+                            "",
+                        ]
+                    )
+                )
+        clean = [test for test in found.tests if all(test != group.test for group in groups)]
+        if clean:
+            display.say(f"{pair}: no leakage of {', '.join(clean)}")
+        for test, reason in found.not_checked.items():
+            display.warn(f"{pair}: NOT CHECKED: {test}: {reason}")
+    if rows:
+        print_table(COLUMNS, rows, right=[*COLUMNS[2:5], *COLUMNS[6:]])
+    if options.output is not None:
+        write_findings(options.output, everything)
+        display.say(f"written: {options.output}")
     return 0
 
 

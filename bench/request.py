@@ -116,6 +116,15 @@ class Fetch(Places):
     quiet: bool = Field(False, description="print errors only")
 
 
+class Inspect(Places):
+    """What `bench inspect` is asked for."""
+
+    pairs: Pairs = Field((), description="language pairs (default: all that the training collections name)")
+    train: Names = Field((), description="collections to look into (default: the standard mix of each pair)")
+    limit: int = Field(5, ge=0, description="pairs of texts that are shown per test and training collection")
+    output: Path | None = Field(None, description="a CSV file to write all of them to")
+
+
 class Request(Results, Places):
     """A comparison: one field per option, its value parsed."""
 
@@ -128,6 +137,11 @@ class Request(Results, Places):
     )
     pairs: Pairs = Field((), description="language pairs, query-document, as swh-eng (default: all of the datasets)")
     train: Names = Field((), description="collections to train on (default: the pair's standard mix)")
+    leakage: Literal["remove", "keep"] = Field(
+        "remove",
+        description="training rows that repeat what a test judges by; to keep them, which spoils every score, measures "
+        "what they are worth",
+    )
     encoder: str | None = Field(
         None,
         description="teacher and student (see bench ls encoders; default: tiny for generated collections, "

@@ -39,6 +39,9 @@ MISTAKES = {
         [*RUN, "--set", "method.optcal.epsilon=1"],
         "unknown method 'optcal'; did you mean optical",
     ),
+    "inspected": (["inspect", "leakage", "--train", "conlnag"], "unknown collection 'conlnag'; did you mean conlang"),
+    "no pairs to inspect": (["inspect", "leakage", "--train", "qed"], "qed names no pair of languages; say which with"),
+    "limit": (["inspect", "leakage", "--limit", "some"], "limit = 'some'"),
     "listed name": (["ls", "datasets", "conlnag"], "unknown collection 'conlnag'"),
     "name of a method": (["ls", "methods", "optical"], "takes no name"),
 }
@@ -46,6 +49,8 @@ ARGPARSE = {
     "nothing": [],
     "command": ["rum"],
     "kind": ["ls", "mehtods"],
+    "subject": ["inspect", "leaks"],
+    "leakage": [*RUN, "--leakage", "ignore"],
     "device": [*RUN, "--device", "abacus"],
     "option": [*RUN, "--budgte", "5steps"],
 }
@@ -53,6 +58,7 @@ QUIET = {
     "help": ["--help"],
     "version": ["--version"],
     "run help": ["run", "--help"],
+    "inspect help": ["inspect", "--help"],
     **{f"ls {kind}": ["ls", kind] for kind in ("methods", "datasets", "pairs", "encoders", "measures")},
     "one dataset": ["ls", "datasets", "conlang"],
 }

@@ -242,6 +242,19 @@ def test_another_budget_is_another_training(bench: Bench, tmp_path: Path) -> Non
     assert {row["budget"] for row in rows(tmp_path) if row["method"] == "distillation"} == {"1steps", "2steps"}
 
 
+def test_what_trained_on_leaks_is_marked_and_never_taken_for_clean(bench: Bench, tmp_path: Path) -> None:
+    bench.execute(tmp_path, ["distillation"])
+    outcome = bench.execute(tmp_path, ["distillation"], leakage="keep")  # there is none, yet it is another training
+    assert (outcome.trained, outcome.computed, outcome.reused) == (1, 2, 2)
+    marked = {(row["method"], row["config"]) for row in rows(tmp_path)}
+    assert marked == {
+        *((method, config) for method in ("distillation", "untrained") for config in ("", "leakage=keep")),
+        *((method, "") for method in ("zero-shot", "oracle")),
+    }
+    plan = make_plan(bench.request(tmp_path, leakage="keep"), bench.cards, Resolver(offline=True))
+    assert any(note.startswith("LEAKAGE IS KEPT") for note in plan.notes)
+
+
 def test_measure_is_added_from_the_stored_run(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.execute(tmp_path, ["distillation"], measures=("Success@1",))
     runs = {path: path.read_bytes() for path in tmp_path.glob("cells/*/run.trec.gz")}

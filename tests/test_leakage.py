@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.leakage import normalise, protected, remove_bitext, remove_relevance
+from bench.data.leakage import Leak, count_rows, find_leaks, normalise, protected, remove_bitext, remove_relevance
 
 SWH = Pair("swh", "eng")
 
@@ -61,13 +61,10 @@ def test_normalising_keeps_no_space_to_spare(text: str) -> None:
 
 
 def test_queries_oracles_and_relevant_documents_are_protected_and_no_others() -> None:
-    assert protected(collection()) == {"mbwa yuko wapi", "paka", "the dog is here"}
-    assert protected(collection(("Where is the dog?", "..."))) == {
-        "mbwa yuko wapi",
-        "paka",
-        "the dog is here",
-        "where is the dog",
-    }
+    both = frozenset({"q1", "q2"})
+    texts = {"mbwa yuko wapi": frozenset({"q1"}), "paka": frozenset({"q2"}), "the dog is here": both}
+    assert protected(collection()) == texts
+    assert protected(collection(("Where is the dog?", "..."))) == {**texts, "where is the dog": frozenset({"q1"})}
 
 
 def test_of_a_mining_collection_only_the_gold_pairs_are_protected() -> None:
@@ -79,7 +76,7 @@ def test_of_a_mining_collection_only_the_gold_pairs_are_protected() -> None:
         qrels={"q1": {"d1": 1}, "q3": {"d3": 1}},
         tuning=("q1", "q2"),
     )
-    assert protected(mining) == {"mbwa yuko wapi", "kuku", "the dog is here", "judged but not relevant"}
+    assert set(protected(mining)) == {"mbwa yuko wapi", "kuku", "the dog is here", "judged but not relevant"}
 
 
 def test_bitext_rows_go_if_either_side_is_protected() -> None:
@@ -88,9 +85,20 @@ def test_bitext_rows_go_if_either_side_is_protected() -> None:
         ("Some dog", "THE DOG IS HERE!", "A distractor.", "A sheep"),
         ("a", "a", "b", "b"),
     )
-    kept, counts = remove_bitext(bitext, {"t": protected(collection()), "u": frozenset({"some dog", "a sheep"})})
-    assert kept == Bitext(("Mbuzi",), ("A distractor.",), ("b",))
-    assert counts == {"t": 2, "u": 2}
+    tests = {"t": protected(collection()), "u": {"some dog", "a sheep"}}
+    leaks = find_leaks(bitext, tests)
+    assert leaks == [
+        Leak(0, 0, "t", "mbwa yuko wapi", "exact", 1.0),
+        Leak(0, 1, "u", "some dog", "exact", 1.0),
+        Leak(1, 1, "t", "the dog is here", "exact", 1.0),
+        Leak(3, 1, "u", "a sheep", "exact", 1.0),
+    ]
+    assert remove_bitext(bitext, leaks) == Bitext(("Mbuzi",), ("A distractor.",), ("b",))
+    assert count_rows(leaks, [*tests, "v"]) == {
+        "t": {"exact": 2, "near": 0, "contained": 0},
+        "u": {"exact": 2, "near": 0, "contained": 0},
+        "v": {"exact": 0, "near": 0, "contained": 0},
+    }
 
 
 def test_relevance_rows_go_if_query_or_positive_is_protected() -> None:
@@ -100,11 +108,28 @@ def test_relevance_rows_go_if_query_or_positive_is_protected() -> None:
         ("Somewhere.", "The dog is here", "A distractor."),
         ("a", "b", "c"),
     )
-    kept, counts = remove_relevance(relevance, {"t": protected(collection(("where is the dog", "cat")))})
-    assert kept == Relevance("eng", ("fine",), ("A distractor.",), ("c",))
-    assert counts == {"t": 2}
+    leaks = find_leaks(relevance, {"t": protected(collection(("where is the dog", "cat")))})
+    assert remove_relevance(relevance, leaks) == Relevance("eng", ("fine",), ("A distractor.",), ("c",))
+
+
+def test_near_copies_leak_on_either_side_and_a_row_counts_once_by_its_worst() -> None:
+    sentence = "the ferry to the northern islands leaves at six in the morning"
+    longer = f"Bring warm clothes. {sentence}, and it is never late."
+    bitext = Bitext(
+        (f"{sentence} sharp", longer, sentence, "Kivuko"),
+        ("a", "b", sentence.replace("leaves", "leave"), "The ferry leaves."),
+        ("s",) * 4,
+    )
+    tests = {"t": {sentence}}
+    leaks = find_leaks(bitext, tests)
+    kinds = [(leak.row, leak.side, leak.kind) for leak in leaks]
+    assert kinds == [(0, 0, "near"), (1, 0, "contained"), (2, 0, "exact"), (2, 1, "near")]
+    assert all((leak.similarity == 1) == (leak.kind != "near") for leak in leaks)
+    assert count_rows(leaks, tests) == {"t": {"exact": 1, "near": 1, "contained": 1}}
+    assert remove_bitext(bitext, leaks).query_side == ("Kivuko",)
 
 
 def test_without_tests_everything_stays() -> None:
     bitext = Bitext(("a",), ("b",), ("c",))
-    assert remove_bitext(bitext, {}) == (bitext, {})
+    assert find_leaks(bitext, {}) == []
+    assert remove_bitext(bitext, []) == bitext

@@ -160,6 +160,10 @@ def training_world(world: World) -> World:
     return world
 
 
+def exact(rows: int) -> dict[str, int]:
+    return {"exact": rows, "near": 0, "contained": 0}
+
+
 def test_training_data_composes_a_mix_and_removes_what_any_test_of_the_pair_judges_by(world: World) -> None:
     training_world(world)
     data = training_data(["usual"], SWH, world.resolver, world.cards)
@@ -172,10 +176,24 @@ def test_training_data_composes_a_mix_and_removes_what_any_test_of_the_pair_judg
             "bible": {"read": 1, "dropped": 0, "leaked": 0, "kept": 1},
         },
         "relevance": {"squad": {"read": 4, "dropped": 0, "leaked": 2, "kept": 2}},
-        "leakage": {"sentences": {"bitext": 1, "relevance": 0}, "questions": {"bitext": 1, "relevance": 2}},
+        "leakage": {
+            "sentences": {"bitext": exact(1), "relevance": exact(0)},
+            "questions": {"bitext": exact(1), "relevance": exact(2)},
+        },
         "not_checked": {},
         "skipped": [],
     }
+
+
+def test_leaks_that_are_kept_are_counted_all_the_same(world: World) -> None:
+    training_world(world)
+    clean = training_data(["usual"], SWH, world.resolver, world.cards)
+    data = training_data(["usual"], SWH, world.resolver, world.cards, keep_leaks=True)
+    assert data.bitext.query_side == ("moja", "mbili", "Eko", "nne", "tano")
+    assert len(data.relevance) == 4
+    report: Any = data.report
+    assert report["leakage"] == clean.report["leakage"]
+    assert report["bitext"]["news"] == {"read": 5, "dropped": 1, "leaked": 0, "kept": 4}
 
 
 def test_the_report_is_plain_json(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Train/test leakage: training rows that contain a text which a test collection judges by.
+"""Train/test leakage: training rows that repeat a text which a test collection judges by, exactly or nearly.
 
 Only queries, their oracle translations and the documents judged relevant are protected. The other
 documents of a test corpus are passages that anybody may have read, and so are the sentences of a mining collection
@@ -8,10 +8,33 @@ that are in no gold pair.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from bench.data import Bitext, Relevance, TestCollection
+
+Kind = Literal["exact", "near", "contained"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Leak:
+    """The text on one side of a training row that repeats a protected text of the test collection `test`.
+
+    `kind` is "exact" for texts that are equal once normalised; `bench.data.duplicates` says what "near" and "contained"
+    are, and their `similarity`.
+    """
+
+    row: int
+    side: int
+    """0 for the query side, 1 for the document side."""
+    test: str
+    text: str
+    """The protected text, normalised."""
+    kind: Kind
+    similarity: float
 
 
 class _Folding(dict[int, str]):
@@ -32,53 +55,88 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING).split())
 
 
-def protected(test: TestCollection) -> frozenset[str]:
-    """The normalised texts of a test collection that no training row may contain."""
-    relevant = {document for judged in test.qrels.values() for document, grade in judged.items() if grade > 0}
-    documents = (test.documents[row] for row, key in enumerate(test.document_ids) if key in relevant)
-    asked = zip(test.query_ids, test.queries, strict=True)
-    queries = (text for key, text in asked if not test.mining or key in test.qrels)
-    texts = {normalise(text) for text in (*queries, *(test.oracle_queries or ()), *documents)}
-    return frozenset(texts - {""})
+def protected(test: TestCollection) -> dict[str, frozenset[str]]:
+    """The normalised texts that no training row may repeat; with each the ids of the queries that are judged by it."""
+    texts: dict[str, set[str]] = defaultdict(set)
+    for column in (test.queries, test.oracle_queries or test.queries):
+        for key, text in zip(test.query_ids, column, strict=True):
+            if not test.mining or key in test.qrels:
+                texts[normalise(text)].add(key)
+    judged: dict[str, set[str]] = defaultdict(set)
+    for key, grades in test.qrels.items():
+        for document, grade in grades.items():
+            if grade > 0:
+                judged[document].add(key)
+    for row, document in enumerate(test.document_ids):
+        if document in judged:
+            texts[normalise(test.documents[row])] |= judged[document]
+    return {text: frozenset(queries) for text, queries in texts.items() if text}
 
 
-def remove_bitext(bitext: Bitext, tests: Mapping[str, AbstractSet[str]]) -> tuple[Bitext, dict[str, int]]:
-    """The bitext without the rows that have a protected text on either side.
+def find_leaks(data: Bitext | Relevance, tests: Mapping[str, Collection[str]]) -> list[Leak]:
+    """Every text of the data, on either side, that repeats a protected text, by row.
 
-    `tests` maps a test collection's name to its protected texts. Also returns how many rows each test
-    collection objects to; a row that two object to counts for both.
+    `tests` maps a test collection's name to its protected texts.
     """
-    keep, counts = _clean_rows((bitext.query_side, bitext.document_side), tests)
-    kept = Bitext(_take(bitext.query_side, keep), _take(bitext.document_side, keep), _take(bitext.sources, keep))
-    return kept, counts
+    from bench.data.duplicates import near_duplicates  # here, because cards are listed without numpy
+
+    places: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for side, column in enumerate(_sides(data)):
+        for row, text in enumerate(column):
+            places[normalise(text)].append((row, side))
+    owners: dict[str, list[str]] = defaultdict(list)
+    for test, texts in tests.items():
+        for text in texts:
+            owners[text].append(test)
+    ours, theirs = list(places), sorted(owners)
+    found: list[tuple[str, str, Kind, float]] = [(text, text, "exact", 1.0) for text in theirs if text in places]
+    near = [(ours[text], theirs[other], kind, value) for text, other, kind, value in near_duplicates(ours, theirs)]
+    found += [pair for pair in near if pair[0] != pair[1]]
+    leaks = [
+        Leak(row, side, test, other, kind, similarity)
+        for text, other, kind, similarity in found
+        for row, side in places[text]
+        for test in owners[other]
+    ]
+    return sorted(leaks, key=lambda leak: (leak.row, leak.side, leak.test, leak.text))
 
 
-def remove_relevance(relevance: Relevance, tests: Mapping[str, AbstractSet[str]]) -> tuple[Relevance, dict[str, int]]:
-    """The relevance data without the rows whose query or positive is protected; counts as in `remove_bitext`."""
-    keep, counts = _clean_rows((relevance.queries, relevance.positives), tests)
-    kept = Relevance(
+def remove_bitext(bitext: Bitext, leaks: Iterable[Leak]) -> Bitext:
+    """The bitext without the rows that leak."""
+    keep = _clean_rows(len(bitext), leaks)
+    return Bitext(_take(bitext.query_side, keep), _take(bitext.document_side, keep), _take(bitext.sources, keep))
+
+
+def remove_relevance(relevance: Relevance, leaks: Iterable[Leak]) -> Relevance:
+    """The relevance data without the rows that leak."""
+    keep = _clean_rows(len(relevance), leaks)
+    return Relevance(
         relevance.language,
         _take(relevance.queries, keep),
         _take(relevance.positives, keep),
         _take(relevance.sources, keep),
     )
-    return kept, counts
 
 
-def _clean_rows(
-    columns: tuple[Sequence[str], Sequence[str]], tests: Mapping[str, AbstractSet[str]]
-) -> tuple[list[int], dict[str, int]]:
-    """Indices of the rows that no test collection objects to, and the number that each objects to."""
-    counts = dict.fromkeys(tests, 0)
-    keep = []
-    for row, texts in enumerate(zip(*columns, strict=True)):
-        sides = {normalise(text) for text in texts}
-        objecting = [test for test, texts_of_test in tests.items() if not sides.isdisjoint(texts_of_test)]
-        for test in objecting:
-            counts[test] += 1
-        if not objecting:
-            keep.append(row)
-    return keep, counts
+def count_rows(leaks: Iterable[Leak], tests: Iterable[str]) -> dict[str, dict[Kind, int]]:
+    """How many rows each test collection objects to, by kind; a row counts once for each, by the first of its kinds."""
+    kinds: dict[tuple[str, int], Kind] = {}
+    for leak in leaks:
+        key = leak.test, leak.row
+        kinds[key] = min(leak.kind, kinds.get(key, leak.kind), key=KINDS.index)
+    counts = {test: dict.fromkeys(KINDS, 0) for test in tests}
+    for (test, _), kind in kinds.items():
+        counts[test][kind] += 1
+    return counts
+
+
+def _sides(data: Bitext | Relevance) -> tuple[Sequence[str], Sequence[str]]:
+    return (data.query_side, data.document_side) if isinstance(data, Bitext) else (data.queries, data.positives)
+
+
+def _clean_rows(count: int, leaks: Iterable[Leak]) -> list[int]:
+    leaked = {leak.row for leak in leaks}
+    return [row for row in range(count) if row not in leaked]
 
 
 def _take(column: Sequence[str], rows: Iterable[int]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,20 +98,63 @@ def default_mix(pair: Pair, cards: Mapping[str, Card]) -> str:
 
 
 def training_data(
-    names: Sequence[str], pair: Pair, resolver: Resolver, cards: Mapping[str, Card] | None = None
+    names: Sequence[str],
+    pair: Pair,
+    resolver: Resolver,
+    cards: Mapping[str, Card] | None = None,
+    *,
+    keep_leaks: bool = False,
 ) -> TrainingData:
     """The rows of all named collections and mixes, without those that leak a test collection of the pair.
 
     Leakage is removed against every known test collection of the pair, not only those that somebody is about
     to evaluate on. One whose files are neither at hand nor to be had is reported as not checked; for this alone,
-    ir_datasets downloads nothing.
+    ir_datasets downloads nothing. With `keep_leaks` leakage is counted but not removed, to measure what it is worth.
 
     The report: `bitext` and `relevance` map each source to its counts of rows `read`, `dropped` (empty or
-    duplicate), `leaked` and `kept`; `leakage` maps each test collection to the rows of each kind that it
-    objects to; `not_checked` maps the others to the reason; `skipped` lists what a collection lacks for the pair.
+    duplicate), `leaked` (removed for it) and `kept`; `leakage` maps each test collection to the rows of `bitext` and of
+    `relevance` that it objects to, each as counts of `exact`, `near` and `contained` repetitions, a row counting as the
+    first of these that it is; `not_checked` maps the others to the reason; `skipped` lists what a collection lacks for
+    the pair.
 
     Raises BenchError for an unknown name, and if none of the collections has data for the pair.
     """
+    found = search(names, pair, resolver, cards)
+    bitext = found.bitext if keep_leaks else leakage.remove_bitext(found.bitext, found.leaks["bitext"])
+    relevance = found.relevance if keep_leaks else leakage.remove_relevance(found.relevance, found.leaks["relevance"])
+    leaked = {role: leakage.count_rows(leaks, found.tests) for role, leaks in found.leaks.items()}
+    return TrainingData(
+        pair=pair,
+        bitext=bitext,
+        relevance=relevance,
+        report={
+            "bitext": _with_kept(found.counts["bitext"], bitext.sources),
+            "relevance": _with_kept(found.counts["relevance"], relevance.sources),
+            "leakage": {test: {role: counts[test] for role, counts in leaked.items()} for test in found.tests},
+            "not_checked": found.not_checked,
+            "skipped": found.skipped,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Search:
+    """All rows that are there to train on, and what leaks among them."""
+
+    bitext: Bitext
+    relevance: Relevance
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]]
+    """For "bitext" and "relevance", per source, how many rows were `read` and `dropped`."""
+    leaks: Mapping[str, Sequence[leakage.Leak]]
+    """For "bitext" and "relevance"."""
+    tests: Mapping[str, Mapping[str, frozenset[str]]]
+    """Per test collection what `leakage.protected` says of it."""
+    not_checked: Mapping[str, str]
+    skipped: Sequence[str]
+
+
+def search(names: Sequence[str], pair: Pair, resolver: Resolver, cards: Mapping[str, Card] | None = None) -> Search:
+    """Read all that `training_data` does and look for leakage; raises BenchError likewise."""
     cards = load_cards() if cards is None else cards
     sources, skipped = _sources(names, pair, cards)
     bitext, bitext_counts = _gather(
@@ -125,19 +168,17 @@ def training_data(
     all_relevance = join_relevance(pair.document, relevance)
 
     tests, not_checked = _protected_texts(pair, resolver, cards)
-    clean_bitext, leaked_bitext = leakage.remove_bitext(all_bitext, tests)
-    clean_relevance, leaked_relevance = leakage.remove_relevance(all_relevance, tests)
-    return TrainingData(
-        pair=pair,
-        bitext=clean_bitext,
-        relevance=clean_relevance,
-        report={
-            "bitext": _with_kept(bitext_counts, clean_bitext.sources),
-            "relevance": _with_kept(relevance_counts, clean_relevance.sources),
-            "leakage": {test: {"bitext": leaked_bitext[test], "relevance": leaked_relevance[test]} for test in tests},
-            "not_checked": not_checked,
-            "skipped": skipped,
+    return Search(
+        bitext=all_bitext,
+        relevance=all_relevance,
+        counts={"bitext": bitext_counts, "relevance": relevance_counts},
+        leaks={
+            "bitext": leakage.find_leaks(all_bitext, tests),
+            "relevance": leakage.find_leaks(all_relevance, tests),
         },
+        tests=tests,
+        not_checked=not_checked,
+        skipped=skipped,
     )
 
 
@@ -277,9 +318,9 @@ def _with_kept(counts: Mapping[str, Mapping[str, int]], sources: Sequence[str]) 
 
 def _protected_texts(
     pair: Pair, resolver: Resolver, cards: Mapping[str, Card]
-) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
+) -> tuple[dict[str, dict[str, frozenset[str]]], dict[str, str]]:
     """The protected texts of every test collection of the pair, and why some could not be read."""
-    texts: dict[str, frozenset[str]] = {}
+    texts: dict[str, dict[str, frozenset[str]]] = {}
     not_checked: dict[str, str] = {}
     for card in cards.values():
         if card.offers("test", pair):

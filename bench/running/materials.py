@@ -77,17 +77,19 @@ class Materials:
         """What a training may look at. Raises `BenchError` for data that are missing or malformed."""
         if not training.train:
             return TrainingData.none(training.pair)
-        key = (training.train, training.pair)
+        key = (training.train, training.pair, training.keep_leaks)
         if key not in self._data:
             self._data.clear()
-            self._data[key] = training_data(training.train, training.pair, self.resolver, self.cards)
+            self._data[key] = training_data(
+                training.train, training.pair, self.resolver, self.cards, keep_leaks=training.keep_leaks
+            )
         return self._data[key]
 
     def student(self, training: Training) -> Encoder:
         """The student that every method of this pair, recipe and seed trains a copy of."""
         if not training.train:
             return self.teacher
-        key = (training.train, training.pair, training.recipe, training.seed)
+        key = (training.train, training.pair, training.keep_leaks, training.recipe, training.seed)
         if key not in self._students:
             self._students.clear()
             texts = training_texts(self.data(training))
@@ -108,6 +110,8 @@ class Materials:
             inputs["data"] = digest_data(self.data(training))
             inputs["vocabulary"] = code_digest("bench.encoders.vocabulary")
             inputs["recipe"] = training.recipe.model_dump()
+        if training.keep_leaks:
+            inputs["leakage"] = "keep"  # even if there is none, so that no clean row is found marked, or the reverse
         if training.budget is not None:
             inputs["budget"] = str(training.budget)
             inputs["precision"] = self.precision
@@ -139,7 +143,7 @@ def training_texts(data: TrainingData) -> list[str]:
 
 
 def digest_data(data: TrainingData) -> str:
-    """The hash of the texts that are trained on, after leakage is removed."""
+    """The hash of the texts that are trained on."""
     return digest_texts(
         data.bitext.query_side, data.bitext.document_side, data.relevance.queries, data.relevance.positives
     )

@@ -33,6 +33,7 @@ class Training:
     config: MethodConfig
     pair: Pair
     train: tuple[str, ...]
+    keep_leaks: bool
     encoder: str
     recipe: Recipe
     budget: Budget | None
@@ -43,7 +44,12 @@ class Training:
         """The columns that name this training in a leaderboard."""
         return {
             "method": self.entry.name,
-            "config": " ".join(filter(None, [describe_config(self.config), self.changed_recipe])),
+            "config": " ".join(
+                filter(
+                    None,
+                    [describe_config(self.config), self.changed_recipe, "leakage=keep" if self.keep_leaks else ""],
+                )
+            ),
             "uses": " + ".join(self.method.uses),
             "pair": str(self.pair),
             "train": " + ".join(self.train),
@@ -113,6 +119,8 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
         if test.left_out:
             of = f"{test.left_out:,} of {test.left_out + len(test.queries):,} queries"
             plan.notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
+    if request.leakage == "keep":
+        plan.notes.append("LEAKAGE IS KEPT: the rows marked leakage=keep have trained on what the tests judge by")
     runnable = 0
     for pair in pairs:
         mix, why_not = _training_mix(request.train, pair, cards)
@@ -195,6 +203,7 @@ def _trainings(request: Request, row: _Row, pair: Pair, mix: tuple[str, ...], pl
             config=row.config,
             pair=pair,
             train=mix if "data" in depends else (),
+            keep_leaks=request.leakage == "keep" and "data" in depends,
             encoder=plan.encoder,
             recipe=plan.recipe,
             budget=request.budget if "budget" in depends else None,
