@@ -81,7 +81,11 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
         lines.append(f"{role}: {', '.join(map(str, keys))}")
     if card.mix is not None:
         lines.append(f"standard training data of: {', '.join(map(str, card.mix.pairs))}")
-        lines.append(f"  bitext from {', '.join(card.mix.bitext)}; relevance from {', '.join(card.mix.relevance)}")
+        bitext = [
+            f"{part} (at most {card.mix.caps[part]:,} pairs)" if part in card.mix.caps else part
+            for part in card.mix.bitext
+        ]
+        lines.append(f"  bitext from {', '.join(bitext)}; relevance from {', '.join(card.mix.relevance)}")
     if card.sha256:
         sizes = read_sizes()
         there = [path for path in card.sha256 if resolver.available(card, path)]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +55,7 @@ def test_a_card_in_a_folder_of_ones_own_is_enough_for_a_new_collection(tmp_path:
     assert card.roles == ("bitext",)
     assert card.pairs("bitext") == (SWH, Pair("hau", "eng"))
     assert card.pairs("test") == ()
-    assert (card.repository, card.commit) == ("owner/repo", "0123456789abcdef0123456789abcdef01234567")
+    assert card.origin("swa/a.txt") == ("owner/repo", "0123456789abcdef0123456789abcdef01234567", "swa/a.txt")
     assert card.files(card.entry("bitext", SWH), SWH) == {"queries": ("swa/a.txt",), "documents": ("swa/b.txt",)}
 
 
@@ -87,12 +89,33 @@ def test_a_pair_that_the_card_lacks_is_told_what_there_is(tmp_path: Path) -> Non
             '"../{query}/a.txt"',
             "data[0].files.queries[0]: '../{query}/a.txt' is not a relative path",
         ),
+        (
+            '"{query}/a.txt"',
+            f'"other/repo@{"0" * 40}:/{{query}}/a.txt"',
+            "/{query}/a.txt' is not a relative path inside the repository",
+        ),
         ("[[data]]", "[[data]", "not TOML"),
     ],
 )
 def test_a_malformed_card_gives_one_line_with_file_and_key(tmp_path: Path, old: str, new: str, expected: str) -> None:
     assert old in VALID
     assert expected in complaint(tmp_path, VALID.replace(old, new, 1))
+
+
+def test_a_file_may_come_from_another_repository(tmp_path: Path) -> None:
+    commit = "1" * 40
+    path = f"other/repo.txt@{commit}:b/c.txt"
+    text = VALID.replace('documents = "{query}/b.txt"', f'documents = "{path}"').replace("swa/b.txt", path)
+    card = load_cards(write(tmp_path, text.replace(f'"hau/b.txt" = "{"0" * 64}"\n', "")))["mine"]
+    assert card.origin(path) == ("other/repo.txt", commit, "b/c.txt")
+    mirror = tmp_path / "mirror"
+    for repository in ("owner/repo", "other/repo.txt"):
+        (mirror / repository / "b").mkdir(parents=True)
+        (mirror / repository / "b" / "c.txt").write_text(repository)
+    whole = card.model_copy(update={"sha256": {path: hashlib.sha256(b"other/repo.txt").hexdigest()}})
+    assert Resolver(mirror, offline=True).path(whole, path) == mirror / "other/repo.txt/b/c.txt"
+    with pytest.raises(BenchError, match=rf"cache/other/repo.txt/{commit}/b/c.txt"):
+        Resolver(cache=tmp_path / "cache", offline=True).path(whole, path)
 
 
 def test_a_hash_that_no_file_needs_is_refused(tmp_path: Path) -> None:
@@ -115,6 +138,16 @@ def test_a_mix_may_only_name_what_exists_and_fits(tmp_path: Path) -> None:
         tmp_path, mix + 'bitext = ["ebibel"]\n'
     )
     assert "mix.bitext: tatoeba offers no bitext" in complaint(tmp_path, mix + 'bitext = ["tatoeba"]\n')
+
+
+@pytest.mark.parametrize(
+    ("caps", "expected"),
+    [("{ tatoeba = 5 }", "mix: caps: tatoeba is not in 'bitext'"), ("{ ebible = 0 }", "mix.caps.ebible: ")],
+)
+def test_a_mix_caps_what_it_has(tmp_path: Path, caps: str, expected: str) -> None:
+    mix = 'name = "mine"\ndescription = "d"\nlicence = "l"\n[mix]\npairs = ["swh-eng"]\nbitext = ["ebible"]\n'
+    assert load_cards(write(tmp_path, mix + "caps = { ebible = 5 }\n"))["mine"].mix is not None
+    assert expected in complaint(tmp_path, f"{mix}caps = {caps}\n")
 
 
 def test_distractors_must_have_passages_in_the_document_language(tmp_path: Path) -> None:
@@ -151,7 +184,7 @@ def test_every_builtin_card_is_whole(card: Card) -> None:
                 for path in paths:
                     assert "{" not in path
                     assert card.folder or len(card.sha256[path]) == 64
-    assert not card.non_commercial or "NC" in card.licence or card.mix is not None
+    assert not card.non_commercial or re.search("NC|non-commercial", card.licence) or card.mix is not None
 
 
 def test_a_mix_of_anything_non_commercial_says_so() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import bench
 from bench.data import Pair, TestCollection
-from bench.data.formats import Source, afriqa, aligned_lines, parser, qed, squad, tmx, verses
+from bench.data.formats import Source, afriqa, aligned_lines, parser, qed, squad, tab_separated, tmx, verses
 from bench.data.formats.text import lines
 from bench.errors import BenchError
 
@@ -141,6 +141,79 @@ def test_a_merged_verse_needs_a_verse_above(tmp_path: Path) -> None:
         verses.bitext(bible(tmp_path, ["a", "b"], ["<range>", "B"]), SWH)
 
 
+def bible_in_xml(folder: Path, segments: dict[str, str]) -> Source:
+    """In Swahili; the English side has the first three verses of Mark, the last two of them merged."""
+    body = "".join(f'<seg id="{key}" type="verse">\n  {text}\n</seg>' for key, text in segments.items())
+    return Source(
+        "bible",
+        {
+            "queries": put(folder / "q.xml", f'<cesDoc><div id="b.MAR.1" type="chapter">{body}</div></cesDoc>'),
+            "documents": put(folder / "d", "A\nB+C\n<range>\n"),
+            "references": put(folder / "vref", "MRK 1:1\nMRK 1:2\nMRK 1:3\n"),
+        },
+        options={"books": {"MAR": "MRK"}},
+    )
+
+
+def test_verses_in_xml_are_found_by_their_ids(tmp_path: Path) -> None:
+    segments = {"b.MAR.1.3": "c", "b.MAR.1.1": "a &amp; a", "b.MAR.1.2": "b", "b.MAR.1.4": "in no reference"}
+    bitext = verses.bitext(bible_in_xml(tmp_path, segments), SWH)
+    assert list(zip(bitext.query_side, bitext.document_side, strict=True)) == [("a & a", "A"), ("b c", "B+C")]
+
+
+@pytest.mark.parametrize(
+    ("segments", "complaint"),
+    [
+        ({"b.MAR.1": "a"}, r"q.xml: the segment 'b.MAR.1' is no verse"),
+        ({"b.MAR.1.1": "a", "b.MRK.1.1": "b"}, r"q.xml: the verse b.MRK.1.1 occurs twice"),
+        ({"b.LUK.1.1": "a"}, r"q.xml has none of the verses of .*vref"),
+    ],
+)
+def test_xml_that_is_no_such_bible_is_refused(tmp_path: Path, segments: dict[str, str], complaint: str) -> None:
+    with pytest.raises(BenchError, match=complaint):
+        verses.bitext(bible_in_xml(tmp_path, segments), SWH)
+
+
+def table(folder: Path, text: str, **options: Any) -> Source:
+    return Source("mine", {"rows": put(folder / "f", text)}, options=options)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "rows"),
+    [
+        ("a\tA\nb\tB\n", {}, [("a", "A"), ("b", "B")]),
+        ("A\tby me\ta\r\n", {"query": 3, "document": 1}, [("a", "A")]),
+        ("Swahili\tEnglish\na\tA\n", {"header": True}, [("a", "A")]),
+        # Quotation marks belong to the text, unless the card says that cells are written as in CSV.
+        ('"a"\t"A ""B"""\n', {}, [('"a"', '"A ""B"""')]),
+        ('"a"\t"A ""B"""\nb "c"\tC\n', {"quoted": True}, [("a", 'A "B"'), ('b "c"', "C")]),
+    ],
+)
+def test_the_card_says_which_cells_are_the_pair(
+    tmp_path: Path, text: str, options: dict[str, Any], rows: list[tuple[str, str]]
+) -> None:
+    bitext = tab_separated.bitext(table(tmp_path, text, **options), SWH)
+    assert list(zip(bitext.query_side, bitext.document_side, strict=True)) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "complaint"),
+    [
+        ("a\tA\nb\n", {}, "f: line 2: 1 cells, but line 1 has 2"),
+        ("a\tA\n\n", {}, "f: line 2: 1 cells, but line 1 has 2"),
+        ("a\tA\n", {"query": 3}, "f: line 1: 2 cells, but the card names column 3"),
+        ('a\tA\n"b\tB\n', {"quoted": True}, "f: line 2: unexpected end of data"),
+        ("a\tA\n", {"qery": 3}, "mine: options: unknown key 'qery'; did you mean query?"),
+        ("a\tA\n", {"query": 0}, "mine: options: query = 0: "),
+    ],
+)
+def test_lines_without_their_cells_are_refused(
+    tmp_path: Path, text: str, options: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(BenchError, match=complaint.replace("?", r"\?")):
+        tab_separated.bitext(table(tmp_path, text, **options), SWH)
+
+
 def memory(path: Path, units: str, header: str = "") -> tuple[Path, ...]:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("m.tmx", f'<?xml version="1.0"?>{header}<tmx version="1.4"><body>{units}</body></tmx>')
@@ -181,7 +254,7 @@ def test_a_memory_that_unfolds_entities_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_broken_memory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="line 1 of the memory: not XML"):
+    with pytest.raises(BenchError, match="line 1 of its XML: mismatched tag"):
         tmx.bitext(Source("m", {"memories": memory(tmp_path / "m.zip", "<tu>")}, CODES), SWH)
     with pytest.raises(BenchError, match="not a zip archive"):
         tmx.bitext(Source("m", {"memories": put(tmp_path / "n.zip", "no zip")}, CODES), SWH)

@@ -196,6 +196,35 @@ def test_leaks_that_are_kept_are_counted_all_the_same(world: World) -> None:
     assert report["bitext"]["news"] == {"read": 5, "dropped": 1, "leaked": 0, "kept": 4}
 
 
+def test_a_pair_that_two_collections_have_counts_once_for_the_first(world: World) -> None:
+    world.aligned("one", "bitext", "moja\nmbili\n", "one\ntwo\n")
+    world.aligned("two", "bitext", "mbili\nmbili\ntatu\n", "two\nzwei\nthree\n")
+    data = training_data(["one", "two"], SWH, world.resolver, world.cards)
+    assert data.bitext.query_side == ("moja", "mbili", "mbili", "tatu")
+    assert data.report["bitext"] == {
+        "one": {"read": 2, "dropped": 0, "leaked": 0, "kept": 2},
+        "two": {"read": 3, "dropped": 1, "leaked": 0, "kept": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "news"), [(["few"], 1), (["few", "more"], 2), (["few", "usual"], 2), (["news", "few"], 2), (["usual"], 2)]
+)
+def test_a_cap_holds_for_what_is_clean_unless_the_collection_is_named_without(
+    world: World, names: list[str], news: int
+) -> None:
+    training_world(world)
+    mix = {"pairs": ["swh-eng"], "bitext": ["news", "bible"], "relevance": ["squad"]}
+    world.add("few", mix={**mix, "caps": {"news": 1}})
+    world.add("more", mix={**mix, "caps": {"news": 2}})
+    data = training_data(names, SWH, world.resolver, world.cards)
+    assert data.bitext.sources == ("news",) * news + ("bible",)
+    report: Any = data.report
+    if names == ["few"]:
+        assert report["bitext"]["news"] == {"read": 5, "dropped": 1, "leaked": 2, "capped": 1, "kept": 1}
+    assert report["bitext"]["bible"] == {"read": 1, "dropped": 0, "leaked": 0, "kept": 1}
+
+
 def test_the_report_is_plain_json(world: World) -> None:
     data = training_data(["usual"], SWH, training_world(world).resolver, world.cards)
     assert json.loads(json.dumps(data.report)) == data.report
@@ -288,6 +317,36 @@ def test_afriqa_has_one_corpus_for_all_languages(real: Resolver, language: str, 
 
 
 @pytest.mark.real
+@pytest.mark.parametrize(
+    ("language", "read"),
+    [
+        ("amh", {"ebible": 7350, "hornmt": 2030, "tico-19": 3071}),
+        ("hau", {"ebible": 31081, "lafand-mt": 3098, "tico-19": 3071}),
+        ("mar", {"tico-19": 3071, "tatoeba-mar": 33725}),
+        ("som", {"hornmt": 2030, "tico-19": 3071}),
+        ("tgl", {"tico-19": 3071, "tatoeba-tgl": 3665}),
+        ("yor", {"lafand-mt": 6644, "menyo": 10070}),
+        ("zul", {"bible-corpus": 7939, "lafand-mt": 3500, "tico-19": 3071}),
+        *((language, {"tico-19": 3071}) for language in ("fra", "hin", "khm", "spa", "urd")),
+    ],
+)
+def test_the_standard_mix_has_what_there_is_in_a_language(real: Resolver, language: str, read: dict[str, int]) -> None:
+    report: Any = training_data(["standard"], Pair(language, "eng"), real).report
+    assert {name: counts["read"] for name, counts in report["bitext"].items()} == read
+    # MENYO-20k and LAFAND share sources; Tatoeba's bitext repeats Tatoeba's test.
+    shared = {name for name, counts in report["bitext"].items() if counts["dropped"] > 0.05 * counts["read"]}
+    leaked = {name for name, counts in report["bitext"].items() if counts["leaked"] > 0.01 * counts["read"]}
+    assert shared == ({"menyo"} if language == "yor" else set())
+    assert leaked == {name for name in read if name.startswith("tatoeba-")}
+
+
+@pytest.mark.real
+def test_the_standard_mix_and_another_collection_are_united(real: Resolver) -> None:
+    report: Any = training_data(["standard", "xnli-entailment"], SWH, real).report
+    assert [counts["kept"] for counts in report["bitext"].values()] == [30701, 30331, 3070, 660]
+
+
+@pytest.mark.real
 def test_swahili_has_about_65_thousand_sentences_to_train_on(real: Resolver) -> None:
     data = training_data(["standard"], SWH, real)
     report: Any = data.report
@@ -298,5 +357,5 @@ def test_swahili_has_about_65_thousand_sentences_to_train_on(real: Resolver) -> 
     }
     assert set(report["not_checked"]) <= BY_IR_DATASETS
     assert set(report["leakage"]) >= {"afriqa", "tatoeba"}
-    assert 63_000 < len(data.bitext) < 65_000
+    assert len(data.bitext) == 64_102
     assert {name: counts["read"] for name, counts in report["relevance"].items()} == {"qed": 7167, "tydiqa": 3696}

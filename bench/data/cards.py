@@ -50,8 +50,18 @@ def _as_value_error(parse: Any) -> Any:
     return validate
 
 
+_SOURCE = r"[\w.-]+/[\w.-]+@[0-9a-f]{40}"
+
+
+def _split(path: str) -> tuple[str | None, str]:
+    """The repository and commit that a path names, if it does, and the path there."""
+    match = re.fullmatch(rf"({_SOURCE}):(.*)", path)
+    return (match[1], match[2]) if match else (None, path)
+
+
 def _stays_inside(path: str) -> str:
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path:
+    inner = PurePosixPath(_split(path)[1])
+    if inner.is_absolute() or ".." in inner.parts or "\\" in path:
         raise ValueError(f"'{path}' is not a relative path inside the repository")
     return path
 
@@ -75,6 +85,7 @@ class Data(_Table):
     """One `[[data]]` entry: a role that the collection offers, and the files and format it comes from.
 
     In `files` and `options`, the placeholders {query}, {document} and {language} stand for this collection's own codes.
+    A file of another repository than the card's source is written `owner/repository@commit:path`.
     `pairs` belong to bitext and tests, `languages` to relevance and passages. A test's `distractors` name
     collections whose passages in the document language join its corpus.
     """
@@ -117,6 +128,15 @@ class Mix(_Table):
     pairs: tuple[PairText, ...] = Field(min_length=1)
     bitext: tuple[Name, ...] = ()
     relevance: tuple[Name, ...] = ()
+    caps: dict[Name, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    """At most so many pairs of a collection, a random sample: no one source need dominate the others."""
+
+    @model_validator(mode="after")
+    def _caps_what_it_has(self) -> Mix:
+        for name in self.caps:
+            if name not in self.bitext:
+                raise ValueError(f"caps: {name} is not in 'bitext'")
+        return self
 
 
 class Card(_Table):
@@ -129,7 +149,7 @@ class Card(_Table):
     citation: Text | None = None
     caveats: Text | None = None
     """What a reader of results should know about this collection, in a sentence or two."""
-    source: Annotated[str, StringConstraints(pattern=r"^(ir_datasets|[\w.-]+/[\w.-]+@[0-9a-f]{40})$")] | None = None
+    source: Annotated[str, StringConstraints(pattern=f"^({IR_DATASETS}|{_SOURCE})$")] | None = None
     """`owner/repository@commit` on GitHub, or IR_DATASETS; None for local files, generated data and mixes."""
     folder: Text | None = None
     """Where local files are, relative to the card; in a card of the project, to the mirror or the cache. They are
@@ -165,21 +185,14 @@ class Card(_Table):
             raise ValueError(f"sha256 names {unused[0]}, which no [[data]] uses")
         return self
 
-    @property
-    def repository(self) -> str:
-        """`owner/repository` of the source; raises BenchError where the card has none."""
-        return self._source[0]
-
-    @property
-    def commit(self) -> str:
-        """The commit of the source; raises BenchError where the card has none."""
-        return self._source[1]
-
-    @property
-    def _source(self) -> list[str]:
-        if self.source is None:
+    def origin(self, path: str) -> tuple[str, str, str]:
+        """`owner/repository`, commit and the path there of one of the card's files; BenchError without a source."""
+        other, inner = _split(path)
+        source = other or self.source
+        if source is None:
             raise BenchError(f"{self.name} has no source to take files from")
-        return self.source.split("@")
+        repository, commit = source.split("@")
+        return repository, commit, inner
 
     @property
     def generated(self) -> bool:

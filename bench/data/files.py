@@ -87,8 +87,9 @@ class Resolver:
         if card.folder is not None:
             bases = filter(None, (self.mirror, self.cache or default_cache()))
             return list(dict.fromkeys(base / card.folder / relative for base in bases))
-        cached = (self.cache or default_cache()) / card.repository / card.commit / relative
-        return [cached] if self.mirror is None else [self.mirror / card.repository / relative, cached]
+        repository, commit, inner = card.origin(relative)
+        cached = (self.cache or default_cache()) / repository / commit / inner
+        return [cached] if self.mirror is None else [self.mirror / repository / inner, cached]
 
     def _verify(self, path: Path, card: Card, relative: str) -> Path:
         if path not in self._verified and relative in card.sha256:
@@ -104,7 +105,8 @@ class Resolver:
     def _download(self, target: Path, card: Card, relative: str) -> None:
         self.announce(card)
         limits = download.LIMITS._replace(attempts=1) if RAW in self._unreachable else download.LIMITS
-        url = f"{RAW}/{card.repository}/{card.commit}/{quote(relative)}"
+        repository, commit, inner = card.origin(relative)
+        url = f"{RAW}/{repository}/{commit}/{quote(inner)}"
         mirror = "give a folder that has it with --mirror"
         try:
             with _shown(self.display, f"{card.name}: {target.name}") as (on_bytes, on_wait):

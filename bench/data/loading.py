@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData, formats, leakage
+from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData, formats, leakage, levels
 from bench.data.cards import IR_DATASETS, Card, Data, Role, get_card, load_cards
 from bench.data.files import MissingFile, Resolver
 from bench.errors import BenchError
@@ -48,12 +49,12 @@ def load_bitext(card: Card, pair: Pair, resolver: Resolver) -> Bitext:
 
     Raises BenchError if the card has none for the pair, or a file is missing or malformed.
     """
-    return _tidy_bitext(read(card, "bitext", pair, resolver))
+    return _tidy_bitext(read(card, "bitext", pair, resolver), set())
 
 
 def load_relevance(card: Card, language: str, resolver: Resolver) -> Relevance:
     """The judged training pairs of a language, without exact duplicates; raises BenchError as `load_bitext`."""
-    return _tidy_relevance(read(card, "relevance", language, resolver))
+    return _tidy_relevance(read(card, "relevance", language, resolver), set())
 
 
 def load_passages(card: Card, language: str, resolver: Resolver) -> tuple[str, ...]:
@@ -111,16 +112,21 @@ def training_data(
     to evaluate on. One whose files are neither at hand nor to be had is reported as not checked; for this alone,
     ir_datasets downloads nothing. With `keep_leaks` leakage is counted but not removed, to measure what it is worth.
 
+    A mix's caps hold for what is left then; a collection that is named besides, without a cap, is not capped.
+
     The report: `bitext` and `relevance` map each source to its counts of rows `read`, `dropped` (empty or
-    duplicate), `leaked` (removed for it) and `kept`; `leakage` maps each test collection to the rows of `bitext` and of
-    `relevance` that it objects to, each as counts of `exact`, `near` and `contained` repetitions, a row counting as the
-    first of these that it is; `not_checked` maps the others to the reason; `skipped` lists what a collection lacks for
-    the pair.
+    duplicate), `leaked` (removed for it), `capped` (where there is a cap) and `kept`; `leakage` maps each test
+    collection to the rows of `bitext` and of `relevance` that it objects to, each as counts of `exact`, `near` and
+    `contained` repetitions, a row counting as the first of these that it is; `not_checked` maps the others to the
+    reason; `skipped` lists what a collection lacks for the pair.
 
     Raises BenchError for an unknown name, and if none of the collections has data for the pair.
     """
+    cards = load_cards() if cards is None else cards
     found = search(names, pair, resolver, cards)
-    bitext = found.bitext if keep_leaks else leakage.remove_bitext(found.bitext, found.leaks["bitext"])
+    clean = found.bitext if keep_leaks else leakage.remove_bitext(found.bitext, found.leaks["bitext"])
+    limits = _caps(names, cards)
+    bitext = levels.cap(clean, limits)
     relevance = found.relevance if keep_leaks else leakage.remove_relevance(found.relevance, found.leaks["relevance"])
     leaked = {role: leakage.count_rows(leaks, found.tests) for role, leaks in found.leaks.items()}
     return TrainingData(
@@ -128,7 +134,7 @@ def training_data(
         bitext=bitext,
         relevance=relevance,
         report={
-            "bitext": _with_kept(found.counts["bitext"], bitext.sources),
+            "bitext": _with_capped(_with_kept(found.counts["bitext"], clean.sources), limits, bitext.sources),
             "relevance": _with_kept(found.counts["relevance"], relevance.sources),
             "leakage": {test: {role: counts[test] for role, counts in leaked.items()} for test in found.tests},
             "not_checked": found.not_checked,
@@ -250,13 +256,13 @@ def _load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
     return test
 
 
-def _tidy_bitext(bitext: Bitext) -> Bitext:
-    rows = _distinct(zip(bitext.query_side, bitext.document_side, bitext.sources, strict=True))
+def _tidy_bitext(bitext: Bitext, seen: set[tuple[str, str]]) -> Bitext:
+    rows = _distinct(zip(bitext.query_side, bitext.document_side, bitext.sources, strict=True), seen)
     return Bitext(tuple(row[0] for row in rows), tuple(row[1] for row in rows), tuple(row[2] for row in rows))
 
 
-def _tidy_relevance(relevance: Relevance) -> Relevance:
-    rows = _distinct(zip(relevance.queries, relevance.positives, relevance.sources, strict=True))
+def _tidy_relevance(relevance: Relevance, seen: set[tuple[str, str]]) -> Relevance:
+    rows = _distinct(zip(relevance.queries, relevance.positives, relevance.sources, strict=True), seen)
     return Relevance(
         relevance.language,
         tuple(row[0] for row in rows),
@@ -265,9 +271,14 @@ def _tidy_relevance(relevance: Relevance) -> Relevance:
     )
 
 
-def _distinct(rows: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """The rows whose texts are not empty, each once, in order."""
-    return [row for row in dict.fromkeys(rows) if row[0].strip() and row[1].strip()]
+def _distinct(rows: Iterable[tuple[str, str, str]], seen: set[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """The rows whose two texts are not empty and not yet among `seen`, to which they are added, in order."""
+    kept = []
+    for query, document, source in rows:
+        if query.strip() and document.strip() and (query, document) not in seen:
+            seen.add((query, document))
+            kept.append((query, document, source))
+    return kept
 
 
 def _sources(names: Sequence[str], pair: Pair, cards: Mapping[str, Card]) -> tuple[dict[Role, list[Card]], list[str]]:
@@ -296,13 +307,27 @@ def _sources(names: Sequence[str], pair: Pair, cards: Mapping[str, Card]) -> tup
     return {role: list(found.values()) for role, found in wanted.items()}, skipped
 
 
+def _caps(names: Sequence[str], cards: Mapping[str, Card]) -> dict[str, int]:
+    """The caps of the mixes among the names, but for collections that another of the names has more of."""
+    limits: dict[str, float] = {}
+    for name in names:
+        mix = get_card(name, cards).mix
+        for member in mix.bitext if mix else [name]:
+            limits[member] = max(limits.get(member, 0), mix.caps.get(member, math.inf) if mix else math.inf)
+    return {name: int(limit) for name, limit in limits.items() if limit < math.inf}
+
+
 def _gather(
-    parts: Iterable[tuple[str, _Loaded]], tidy: Callable[[_Loaded], _Loaded]
+    parts: Iterable[tuple[str, _Loaded]], tidy: Callable[[_Loaded, set[tuple[str, str]]], _Loaded]
 ) -> tuple[list[_Loaded], dict[str, dict[str, int]]]:
-    """The tidied parts, and per source how many rows were read and how many of them dropped."""
+    """The tidied parts, and per source how many rows were read and how many of them dropped.
+
+    A row that an earlier part has is dropped: collections share sources.
+    """
     kept, counts = [], {}
+    seen: set[tuple[str, str]] = set()
     for name, part in parts:
-        tidied = tidy(part)
+        tidied = tidy(part, seen)
         kept.append(tidied)
         counts[name] = {"read": len(part), "dropped": len(part) - len(tidied)}
     return kept, counts
@@ -312,6 +337,16 @@ def _with_kept(counts: Mapping[str, Mapping[str, int]], sources: Sequence[str]) 
     kept = Counter(sources)
     return {
         name: {**count, "leaked": count["read"] - count["dropped"] - kept[name], "kept": kept[name]}
+        for name, count in counts.items()
+    }
+
+
+def _with_capped(
+    counts: Mapping[str, Mapping[str, int]], limits: Mapping[str, int], sources: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    kept = Counter(sources)
+    return {
+        name: {**count, "capped": count["kept"] - kept[name], "kept": kept[name]} if name in limits else dict(count)
         for name, count in counts.items()
     }
 

@@ -9,7 +9,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.formats import afriqa, aligned_lines, bucc, conlang, irds, judged, qed, squad, tmx, verses, xnli
+from bench.data.formats import (
+    afriqa,
+    aligned_lines,
+    bucc,
+    conlang,
+    irds,
+    judged,
+    qed,
+    squad,
+    tab_separated,
+    tmx,
+    verses,
+    xnli,
+)
 from bench.data.formats.source import Source
 from bench.errors import BenchError, unknown
 
@@ -18,6 +31,7 @@ __all__ = ["BITEXT", "PASSAGES", "RELEVANCE", "TEST", "Source", "irds", "parser"
 BITEXT: Mapping[str, Callable[[Source, Pair], Bitext]] = {
     "aligned-lines": aligned_lines.bitext,
     "conlang": conlang.bitext,
+    "tab-separated": tab_separated.bitext,
     "tmx-zip": tmx.bitext,
     "verses": verses.bitext,
     "xnli-entailment": xnli.bitext,

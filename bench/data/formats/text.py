@@ -9,6 +9,9 @@ from typing import Any
 
 from bench.errors import BenchError
 
+LONGEST = 1 << 20
+"""Bytes of a line, characters of a text: far more than any sentence or passage has."""
+
 
 def read(path: Path) -> str:
     """The text of a UTF-8 file, with or without a byte order mark; raises BenchError if empty or not UTF-8."""
@@ -24,15 +27,25 @@ def read(path: Path) -> str:
 
 
 def lines(path: Path) -> list[str]:
-    """The lines of a text file, without their ends; LF and CRLF are understood.
+    """The lines of a UTF-8 file, without their ends and a byte order mark; LF and CRLF are understood.
 
     Only "\\n" ends a line: str.splitlines would also split at characters that occur inside sentences,
-    such as U+2028.
+    such as U+2028. Raises BenchError if the file is empty or not UTF-8, and for a line longer than `LONGEST`.
     """
-    found = read(path).split("\n")
-    if not found[-1]:
-        found.pop()
-    return [line.removesuffix("\r") for line in found]
+    found: list[str] = []
+    with path.open("rb") as file:
+        while data := file.readline(LONGEST + 1):
+            place = f"{path}: line {len(found) + 1}"
+            if len(data) > LONGEST:
+                raise BenchError(f"{place}: longer than {LONGEST:,} bytes, so it is no line of text")
+            try:
+                line = data.decode("utf-8" if found else "utf-8-sig")
+            except UnicodeDecodeError as error:
+                raise BenchError(f"{place}: not UTF-8") from error
+            found.append(line.removesuffix("\n").removesuffix("\r"))
+    if not any(line.strip() for line in found):
+        raise BenchError(f"{path} is empty")
+    return found
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -60,6 +73,8 @@ def text_of(row: Any, key: str, place: str) -> str:
     value = row.get(key) if isinstance(row, dict) else None
     if not isinstance(value, str) or not value.strip():
         raise BenchError(f"{place}: no text under '{key}'")
+    if len(value) > LONGEST:
+        raise BenchError(f"{place}: {len(value):,} characters under '{key}', so it is no sentence or passage")
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -1,0 +1,56 @@
+"""A sentence pair per line, in cells with tabs between them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.data import Bitext, Pair
+from bench.data.formats.source import Source
+from bench.data.formats.text import lines
+from bench.errors import BenchError
+from bench.options import read_config
+
+
+class Columns(BaseModel):
+    """What a card may say under `options`; columns are counted from 1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    query: int = Field(1, gt=0)
+    document: int = Field(2, gt=0)
+    header: bool = False
+    """Whether the first line names the columns."""
+    quoted: bool = False
+    """Whether cells may be written as in CSV: with quotation marks around them, and those inside doubled."""
+
+
+def bitext(source: Source, pair: Pair) -> Bitext:
+    """The rows of the file `rows`; raises BenchError for a line with more or fewer cells than the first."""
+    columns = read_config(Columns, source.options, f"{source.name}: options")
+    rows = list(_rows(source, columns))
+    return Bitext(
+        tuple(row[columns.query - 1] for row in rows),
+        tuple(row[columns.document - 1] for row in rows),
+        (source.name,) * len(rows),
+    )
+
+
+def _rows(source: Source, columns: Columns) -> Iterator[list[str]]:
+    path = source.one("rows")
+    width = 0
+    for number, line in enumerate(lines(path), start=1):
+        place = f"{path}: line {number}"
+        try:
+            cells = next(csv.reader([line], "excel-tab", strict=True), []) if columns.quoted else line.split("\t")
+        except csv.Error as error:
+            raise BenchError(f"{place}: {error}") from error
+        width = width or len(cells)
+        if len(cells) != width:
+            raise BenchError(f"{place}: {len(cells)} cells, but line 1 has {width}")
+        if width < (last := max(columns.query, columns.document)):
+            raise BenchError(f"{place}: {width} cells, but the card names column {last}")
+        if number > 1 or not columns.header:
+            yield cells
