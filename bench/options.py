@@ -1,7 +1,8 @@
 """Options from the command line, the environment and a configuration file, by one declaration: a pydantic model.
 
-A field `budget` is the option `--budget`, the environment variable `BENCH_BUDGET` and the key `budget` of a
-configuration file. The command line goes before the environment, that before the file, and that before the default.
+A field `bitext_size` is the option `--bitext-size`, the environment variable `BENCH_BITEXT_SIZE` and the key
+`bitext_size` of a configuration file. The command line goes before the environment, that before the file, and that
+before the default.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None
     for name, field in inherited_last:
         if name not in tables:
             more = _argparse_kind(field)
-            parser.add_argument(f"--{name}", default=argparse.SUPPRESS, help=_help(field), **more)
+            parser.add_argument(_option(name), default=argparse.SUPPRESS, help=_help(field), **more)
     if tables:
         parser.add_argument(
             "--config",
@@ -64,7 +65,7 @@ def read_options(model: type[Model], options: argparse.Namespace, *, environment
     settings = _settings(given.get("set", []))
     command_line = {name: given[name] for name in model.model_fields if name in given}
     if twice := sorted(command_line.keys() & settings.keys()):
-        raise BenchError(f"{twice[0]} is given twice: by --{twice[0]} and by --set {twice[0]}=...")
+        raise BenchError(f"{twice[0]} is given twice: by {_option(twice[0])} and by --set {twice[0]}=...")
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if "config" in given:
         layers.append((f"{given['config']}: ", read_file(given["config"])))
@@ -130,10 +131,14 @@ def complaint(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         return str(unknown("key", key, model.model_fields))
     if first["type"] == "missing":
-        return f"--{key} is missing; see --help"
+        return f"{_option(key)} is missing; see --help"
     if first["type"] == "value_error":  # raised by this project's own parsers, which name what they refuse
         return str(first["msg"]).removeprefix("Value error, ")
     return f"{key} = {first['input']!r}: {first['msg']}"
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _first(error: ValidationError) -> ErrorDetails:

@@ -51,6 +51,25 @@ def _seeds(value: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, values)))
 
 
+def _sizes(value: Any) -> tuple[int | str, ...]:
+    values = [str(item) for item in _items(value)]
+    if not values or not all(re.fullmatch(r"all|[1-9]\d*", item) for item in values):
+        raise BenchError(f"bitext size '{' '.join(values)}' does not parse; write numbers of pairs, as 1000,5000,all")
+    return tuple(dict.fromkeys(item if item == "all" else int(item) for item in values))
+
+
+def _shares(value: Any) -> tuple[float, ...]:
+    values = _items(value)
+    try:
+        shares = tuple(float(item) for item in values)
+    except (TypeError, ValueError):
+        shares = ()
+    if not shares or not all(0 <= share <= 1 for share in shares):
+        given = " ".join(map(str, values))
+        raise BenchError(f"bitext noise '{given}' does not parse; write shares from 0 to 1, such as 0,0.1,0.5")
+    return tuple(dict.fromkeys(shares))
+
+
 def _measures(value: Any) -> tuple[str, ...]:
     return tuple(measures.parse_measures(_items(value))) or measures.DEFAULT
 
@@ -70,6 +89,8 @@ def _seconds(value: Any) -> float:
 Names = Annotated[tuple[str, ...], parser(_items)]
 Pairs = Annotated[tuple[Pair, ...], parser(_pairs), PlainSerializer(lambda pairs: [str(pair) for pair in pairs])]
 Seeds = Annotated[tuple[int, ...], parser(_seeds)]
+Sizes = Annotated[tuple[int | Literal["all"], ...], parser(_sizes)]
+Shares = Annotated[tuple[float, ...], parser(_shares)]
 Measures = Annotated[tuple[str, ...], parser(_measures)]
 BudgetText = Annotated[Budget, parser(_budget), PlainSerializer(str)]
 Seconds = Annotated[float, parser(_seconds)]
@@ -137,6 +158,10 @@ class Request(Results, Places):
     )
     pairs: Pairs = Field((), description="language pairs, query-document, as swh-eng (default: all of the datasets)")
     train: Names = Field((), description="collections to train on (default: the pair's standard mix)")
+    bitext_size: Sizes = Field(
+        ("all",), description="one training per number of pairs, each a random sample of the bitext"
+    )
+    bitext_noise: Shares = Field((0.0,), description="one training per share of pairs that are misaligned")
     leakage: Literal["remove", "keep"] = Field(
         "remove",
         description="training rows that repeat what a test judges by; to keep them, which spoils every score, measures "

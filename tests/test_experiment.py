@@ -33,6 +33,7 @@ from bench.training.checkpoint import Checkpoint
 
 METHODS = ("optical", "adversarial", "distillation")
 REFERENCES = ("zero-shot", "untrained", "oracle")
+LEVELS = [("", ""), ("", "0.5"), ("50", ""), ("50", "0.5")]
 PLUGIN = '''
 from bench.api import TrainedMethod
 
@@ -253,6 +254,37 @@ def test_what_trained_on_leaks_is_marked_and_never_taken_for_clean(bench: Bench,
     }
     plan = make_plan(bench.request(tmp_path, leakage="keep"), bench.cards, Resolver(offline=True))
     assert any(note.startswith("LEAKAGE IS KEPT") for note in plan.notes)
+
+
+def test_each_resource_level_is_a_training_of_whatever_has_data(bench: Bench, tmp_path: Path) -> None:
+    outcome = bench.execute(tmp_path, ["distillation"], bitext_size=(50, "all"), bitext_noise=(0, 0.5))
+    assert (outcome.trained, outcome.computed, outcome.failed) == (4, 10, 0)
+    found = rows(tmp_path, "leaderboard-wide.csv")
+    assert {(row["method"], row["bitext_size"], row["bitext_noise"]) for row in found} == {
+        *((method, *level) for method in ("distillation", "untrained") for level in LEVELS),
+        *((method, "", "") for method in ("zero-shot", "oracle")),
+    }
+    trainings = {entry.folder.name: entry.manifest for entry in Store(tmp_path).trainings()}
+    data = {(row["bitext_size"], row["bitext_noise"], row["inputs"].get("data")) for row in trainings.values()}
+    assert len(data) == 5  # the same for all methods at a level, and none
+    (small,) = (
+        row for name, row in trainings.items() if name.startswith("distillation") and ".50pairs.noise0.5." in name
+    )
+    assert small["data_report"]["level"] == {"kept": {"conlang": 50}, "misaligned": 25}
+    assert small["cost"]["bitext_pairs"] == 50
+    # A call without levels finds what it needs.
+    assert bench.execute(tmp_path, ["distillation"]).reused == 4
+
+
+def test_more_bitext_than_there_is_is_all_and_trained_once(bench: Bench, finished: tuple[Path, Outcome]) -> None:
+    folder, _ = finished
+    manifest = json.loads(next((folder / "trainings").glob("optical.*/manifest.json")).read_text())
+    available = manifest["cost"]["bitext_pairs"]
+    sizes = (available, "all", 10**9)
+    plan = make_plan(bench.request(folder, bitext_size=sizes), bench.cards, Resolver(offline=True))
+    assert plan.notes == [f"bitext size {size:,} on qaa-eng is all: there are {available} pairs" for size in sizes[::2]]
+    outcome = bench.execute(folder, bitext_size=sizes)
+    assert (outcome.trained, outcome.computed, outcome.reused) == (0, 0, 6)
 
 
 def test_measure_is_added_from_the_stored_run(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,6 +198,21 @@ def test_collections_have_columns_of_their_own(store: Store) -> None:
     assert only.startswith("bucc ")
 
 
+def test_tables_tell_how_much_bitext_there_was_where_that_differs(store: Store) -> None:
+    entries = [
+        add(store, {"RR@10": {"q": 0.9}}),
+        add(store, {"RR@10": {"q": 0.8}}, bitext_size="10000"),
+        add(store, {"RR@10": {"q": 0.7}}, bitext_size="1000", bitext_noise="0.125"),
+        add(store, {"RR@10": {"q": 0.6}}, method="zero-shot", train=""),
+    ]
+    wide = wide_frame(entries)
+    assert wide["bitext_size"].tolist() == ["1000", "10000", "", ""]
+    (table,) = tables(wide, cost_frame(store, entries), ["RR@10"]).values()
+    assert table["bitext"].tolist() == ["all", "10,000", "1,000, 12.5 % misaligned", "-"]
+    (table,) = tables(wide_frame(entries[:1]), cost_frame(store, entries), ["RR@10"]).values()
+    assert "bitext" not in table.columns
+
+
 def test_markdown_is_a_table_whatever_the_cells_hold() -> None:
     text = to_markdown(pd.DataFrame({"method": ["a|b", "c"], "value": ["1", "2"]}))
     assert text.splitlines() == ["| method | value |", "| --- | --- |", "| a\\|b | 1 |", "| c | 2 |"]

@@ -52,6 +52,35 @@ def test_defaults(read: Read) -> None:
     assert (request.overwrite, request.offline, request.results) == ("failed", False, Path("results/runs"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sizes", "noise"),
+    [
+        ([], ("all",), (0,)),
+        (["--bitext-size", "1000,5000", "all", "1000"], (1000, 5000, "all"), (0,)),
+        (["--set", "bitext_size=[10, 'all']", "--bitext-noise", "0,0.10,.1,1"], (10, "all"), (0, 0.1, 1)),
+    ],
+)
+def test_resource_levels(read: Read, arguments: list[str], sizes: tuple[object, ...], noise: tuple[float, ...]) -> None:
+    request = read("--methods", "optical", *arguments)
+    assert (request.bitext_size, request.bitext_noise) == (sizes, noise)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--bitext-size", "1000,0", "bitext size '1000 0' does not parse"),
+        ("--bitext-size", "most", "bitext size 'most' does not parse"),
+        ("--bitext-size", ",", "bitext size '' does not parse"),
+        ("--bitext-noise", "0.1,1.5", "bitext noise '0.1 1.5' does not parse"),
+        ("--bitext-noise", "nan", "bitext noise 'nan' does not parse"),
+        ("--bitext-noise", "much", "bitext noise 'much' does not parse"),
+    ],
+)
+def test_a_resource_level_that_there_cannot_be_is_refused(read: Read, option: str, value: str, complaint: str) -> None:
+    with pytest.raises(BenchError, match=complaint):
+        read("--methods", "optical", option, value)
+
+
 def test_every_option_can_stand_in_the_file(read: Read, config: Callable[[str], str]) -> None:
     path = config(
         """
@@ -59,6 +88,8 @@ def test_every_option_can_stand_in_the_file(read: Read, config: Callable[[str], 
         datasets = "tatoeba,afriqa"
         pairs = ["sw-en"]
         train = ["tico-19"]
+        bitext_size = [1000, "all"]
+        bitext_noise = [0, 0.1]
         encoder = "all-MiniLM-L6-v2"
         scoring = ["mean"]
         budget = "300steps"

@@ -7,7 +7,7 @@ the leaderboard itself is the same bytes for the same seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,21 @@ from bench.errors import BenchError
 from bench.results.store import Entry, Store
 from bench.tables import print_table
 
-TRAINING_COLUMNS = ["method", "config", "uses", "pair", "train", "encoder", "budget", "seed"]
-IDENTITY = ["method", "config", "uses", "dataset", "pair", "encoder", "scoring", "train", "budget"]
+IDENTITY = [
+    *("method", "config", "uses", "dataset", "pair", "encoder", "scoring"),
+    *("train", "bitext_size", "bitext_noise", "budget"),
+]
 """What a row of the wide table is: everything but the seed."""
+ORDER = ("dataset", "pair", "measure", "method", "config", "bitext_size", "bitext_noise", "budget", "seed")
+NUMBERS = ("bitext_size", "bitext_noise", "seed")
+"""Columns of texts that are sorted as numbers; an empty one (all of the bitext, none of it misaligned) comes last."""
 LONG = [*IDENTITY, "seed", "measure", "value", "low", "high", "queries", "cell"]
 RESAMPLES = 1000
+
+
+def identity(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The columns that name a cell. A cell of before a column existed has it empty, which always means the default."""
+    return {column: str(manifest.get(column, "")) for column in [*IDENTITY, "seed"]}
 
 
 def current(entries: Iterable[Entry]) -> list[Entry]:
@@ -32,7 +42,7 @@ def current(entries: Iterable[Entry]) -> list[Entry]:
     newest: dict[tuple[str, ...], tuple[str, Entry]] = {}
     for entry in entries:
         manifest = entry.manifest
-        key = tuple(str(manifest[column]) for column in [*IDENTITY, "seed"])
+        key = tuple(identity(manifest).values())
         finished = manifest["provenance"]["finished"]
         if key not in newest or finished >= newest[key][0]:
             newest[key] = (finished, entry)
@@ -44,12 +54,11 @@ def long_frame(entries: Iterable[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
         manifest = entry.manifest
-        identity = {column: manifest[column] for column in [*IDENTITY, "seed"]}
         for measure, values in entry.read_scores().items():
             value, low, high = mean_with_interval(np.array(list(values.values())))
             rows.append(
                 {
-                    **identity,
+                    **identity(manifest),
                     "measure": measure,
                     "value": value,
                     "low": low,
@@ -59,10 +68,7 @@ def long_frame(entries: Iterable[Entry]) -> pd.DataFrame:
                 }
             )
     frame = pd.DataFrame(rows, columns=LONG)
-    order = ["dataset", "pair", "measure", "method", "config", "budget", "seed"]
-    return frame.sort_values(
-        order, kind="stable", key=lambda column: pd.to_numeric(column) if column.name == "seed" else column
-    )
+    return _sorted(frame)
 
 
 def wide_frame(entries: Iterable[Entry]) -> pd.DataFrame:
@@ -72,8 +78,8 @@ def wide_frame(entries: Iterable[Entry]) -> pd.DataFrame:
     """
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
-        manifest = entry.manifest
-        groups.setdefault(tuple(manifest[column] for column in IDENTITY), []).append(entry)
+        names = identity(entry.manifest)
+        groups.setdefault(tuple(names[column] for column in IDENTITY), []).append(entry)
     rows = []
     for key, members in groups.items():
         row: dict[str, Any] = {**dict(zip(IDENTITY, key, strict=True)), "seeds": len(members)}
@@ -85,7 +91,15 @@ def wide_frame(entries: Iterable[Entry]) -> pd.DataFrame:
                 row[measure], row[f"{measure} low"], row[f"{measure} high"] = mean_with_interval(per_query)
         rows.append(row)
     frame = pd.DataFrame(rows)
-    return frame.sort_values(["dataset", "pair", "method", "config", "budget"], kind="stable") if rows else frame
+    return _sorted(frame) if rows else frame
+
+
+def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sort_values(
+        [column for column in ORDER if column in frame.columns],
+        kind="stable",
+        key=lambda column: pd.to_numeric(column) if column.name in NUMBERS else column,
+    )
 
 
 def cost_frame(store: Store, entries: Iterable[Entry]) -> pd.DataFrame:
@@ -97,7 +111,7 @@ def cost_frame(store: Store, entries: Iterable[Entry]) -> pd.DataFrame:
         training = trainings.get(manifest["training"], {"cost": {"seconds": None}, "diagnostics": {}})
         rows.append(
             {
-                **{column: manifest[column] for column in [*IDENTITY, "seed"]},
+                **identity(manifest),
                 **{f"training_{name}": value for name, value in training["cost"].items()},
                 **manifest["cost"],
                 "documents_cached": manifest["documents_cached"],
@@ -165,25 +179,35 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
             first = figures.pop(shown[0])
             if first != "-":
                 first += f" [{row[f'{shown[0]} low']:.3f}, {row[f'{shown[0]} high']:.3f}]"
-            identity = tuple(row[column] for column in IDENTITY)
+            key = tuple(row[column] for column in IDENTITY)
             lines.append(
                 {
                     "method": f"{row['method']} {row['config']}".strip(),
                     "trains on": row["uses"] or "-",
+                    "bitext": _level(row),
                     "budget": row["budget"] or "-",
                     f"{shown[0]} [95 %]": first,
                     **figures,
                     "seeds": str(row["seeds"]) if row["train"] else "-",
-                    "training s": f"{seconds[identity]:.0f}" if row["budget"] else "-",
-                    "diagnostics": diagnostics[identity],
+                    "training s": f"{seconds[key]:.0f}" if row["budget"] else "-",
+                    "diagnostics": diagnostics[key],
                 }
             )
         title = (
             f"{dataset} {pair}, {rows['queries'].iloc[0]} queries, encoder {Path(str(encoder)).name}, scoring {scoring}"
         )
         table = pd.DataFrame(lines)
-        result[title] = table if table["diagnostics"].any() else table.drop(columns="diagnostics")
+        usual = {"bitext": {"-", "all"}, "diagnostics": {""}}
+        result[title] = table.drop(columns=[column for column, texts in usual.items() if set(table[column]) <= texts])
     return result
+
+
+def _level(row: pd.Series) -> str:
+    """How much of the bitext a row trains on, and what share of that is misaligned."""
+    if not row["train"]:
+        return "-"
+    size = f"{int(row['bitext_size']):,}" if row["bitext_size"] else "all"
+    return f"{size}, {100 * float(row['bitext_noise']):g} % misaligned" if row["bitext_noise"] else size
 
 
 def to_markdown(table: pd.DataFrame) -> str:

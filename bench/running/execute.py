@@ -185,6 +185,7 @@ class Executor:
                 "vocabulary": len(retriever.query_encoder.tokenizer),
                 "cost": {
                     "seconds": round(seconds, 2),
+                    "bitext_pairs": len(data.bitext),
                     **{f"trained_{name}": value for name, value in spent.items()},
                     "peak_memory_mib": memory.mebibytes(),
                     "parameters": sum(parameter.numel() for parameter in retriever.query_encoder.parameters()),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from bench.data import TrainingData
 from bench.data.cards import Card
 from bench.data.files import Resolver
+from bench.data.levels import Level, misalign, sample
 from bench.data.loading import training_data
 from bench.encoders.encoder import Encoder
 from bench.encoders.models import load_teacher
@@ -22,6 +25,7 @@ from bench.fingerprint import code_digest, digest_texts, library_versions
 from bench.progress import Display
 from bench.running.plan import Cell, Training
 from bench.training.loop import fast_precision
+from bench.training.seeds import numpy_generator
 
 TRAINING_LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "numpy", "scikit-learn")
 CELL_LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu", "ir-measures", "pytrec-eval-terrier", "numpy")
@@ -83,13 +87,20 @@ class Materials:
             self._data[key] = training_data(
                 training.train, training.pair, self.resolver, self.cards, keep_leaks=training.keep_leaks
             )
-        return self._data[key]
+        return at_level(self._data[key], training.level, training.seed or 0)
 
     def student(self, training: Training) -> Encoder:
-        """The student that every method of this pair, recipe and seed trains a copy of."""
+        """The student that every method of this pair, level, recipe and seed trains a copy of."""
         if not training.train:
             return self.teacher
-        key = (training.train, training.pair, training.keep_leaks, training.recipe, training.seed)
+        key = (
+            training.train,
+            training.pair,
+            training.keep_leaks,
+            training.level,
+            training.recipe,
+            training.seed,
+        )
         if key not in self._students:
             self._students.clear()
             texts = training_texts(self.data(training))
@@ -118,6 +129,27 @@ class Materials:
         if training.seed is not None:
             inputs["seed"] = training.seed
         return inputs
+
+
+def at_level(data: TrainingData, level: Level, seed: int) -> TrainingData:
+    """The data with less or worse bitext, the same rows for every method that trains with this seed.
+
+    The report gains `level`: the number of pairs `kept` of each source, and how many pairs are `misaligned`.
+    """
+    if level == Level():
+        return data
+    bitext = data.bitext
+    if level.size is not None:
+        bitext = sample(bitext, level.size, numpy_generator(seed, "bitext size"))
+    aligned = bitext
+    if level.noise:
+        bitext = misalign(bitext, level.noise, numpy_generator(seed, "bitext noise"))
+    misaligned = sum(map(operator.ne, aligned.document_side, bitext.document_side))
+    return replace(
+        data,
+        bitext=bitext,
+        report={**data.report, "level": {"kept": Counter(bitext.sources), "misaligned": misaligned}},
+    )
 
 
 def cell_inputs(cell: Cell, training_fingerprint: str) -> dict[str, Any]:

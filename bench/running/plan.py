@@ -11,7 +11,8 @@ from bench import registry
 from bench.data import Pair, TestCollection
 from bench.data.cards import Card
 from bench.data.files import Resolver
-from bench.data.loading import default_mix, load_test
+from bench.data.levels import Level
+from bench.data.loading import default_mix, load_test, training_data
 from bench.encoders.models import default_recipe
 from bench.errors import BenchError
 from bench.options import read_config
@@ -34,6 +35,7 @@ class Training:
     pair: Pair
     train: tuple[str, ...]
     keep_leaks: bool
+    level: Level
     encoder: str
     recipe: Recipe
     budget: Budget | None
@@ -53,6 +55,8 @@ class Training:
             "uses": " + ".join(self.method.uses),
             "pair": str(self.pair),
             "train": " + ".join(self.train),
+            "bitext_size": "" if self.level.size is None else str(self.level.size),
+            "bitext_noise": f"{self.level.noise:g}" if self.level.noise else "",
             "encoder": self.encoder,
             "budget": "" if self.budget is None else str(self.budget),
             "seed": "" if self.seed is None else str(self.seed),
@@ -68,8 +72,10 @@ class Training:
     @property
     def label(self) -> str:
         """For people and folder names."""
+        size = f".{self.level.size}pairs" if self.level.size is not None else ""
+        noise = f".noise{self.level.noise:g}" if self.level.noise else ""
         seed = f".seed{self.seed}" if self.seed is not None else ""
-        return f"{self.entry.name}.{self.pair}.{Path(self.encoder).name}{seed}"
+        return f"{self.entry.name}.{self.pair}.{Path(self.encoder).name}{size}{noise}{seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +130,14 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
     runnable = 0
     for pair in pairs:
         mix, why_not = _training_mix(request.train, pair, cards)
+        levels = _levels(request, pair, mix, resolver, cards, plan.notes)
         for row in rows:
             name, method = row.entry.name, row.method
             if "data" in method.depends_on and not mix:
                 plan.notes.append(f"skipped: {name} on {pair}: {why_not}")
                 continue
             runnable += row.asked
-            for training in _trainings(request, row, pair, mix, plan):
+            for training in _trainings(request, row, pair, mix, levels, plan):
                 for test in (tests[dataset, pair] for dataset in request.datasets if (dataset, pair) in tests):
                     if method.oracle and test.oracle_queries is None:
                         plan.notes.append(
@@ -193,7 +200,33 @@ def _training_mix(train: tuple[str, ...], pair: Pair, cards: Mapping[str, Card])
         return (), str(error)
 
 
-def _trainings(request: Request, row: _Row, pair: Pair, mix: tuple[str, ...], plan: Plan) -> list[Training]:
+def _levels(
+    request: Request,
+    pair: Pair,
+    mix: tuple[str, ...],
+    resolver: Resolver,
+    cards: Mapping[str, Card],
+    notes: list[str],
+) -> list[Level]:
+    """The levels asked for, each once; a size that takes all of the bitext is all of it."""
+    sizes: list[int | None] = [None if size == "all" else size for size in request.bitext_size]
+    if mix and any(sizes):
+        try:
+            keep_leaks = request.leakage == "keep"
+            available = len(training_data(mix, pair, resolver, cards, keep_leaks=keep_leaks).bitext)
+        except BenchError:
+            pass  # told by each training that fails for it
+        else:
+            for i, size in enumerate(sizes):
+                if size is not None and size >= available:
+                    notes.append(f"bitext size {size:,} on {pair} is all: there are {available:,} pairs")
+                    sizes[i] = None
+    return [Level(size, noise) for size in dict.fromkeys(sizes) for noise in request.bitext_noise]
+
+
+def _trainings(
+    request: Request, row: _Row, pair: Pair, mix: tuple[str, ...], levels: Sequence[Level], plan: Plan
+) -> list[Training]:
     depends = row.method.depends_on
     seeds: tuple[int | None, ...] = request.seeds if "seed" in depends else (None,)
     return [
@@ -204,10 +237,12 @@ def _trainings(request: Request, row: _Row, pair: Pair, mix: tuple[str, ...], pl
             pair=pair,
             train=mix if "data" in depends else (),
             keep_leaks=request.leakage == "keep" and "data" in depends,
+            level=level,
             encoder=plan.encoder,
             recipe=plan.recipe,
             budget=request.budget if "budget" in depends else None,
             seed=seed,
         )
+        for level in (levels if "data" in depends else [Level()])
         for seed in seeds
     ]
