@@ -9,13 +9,13 @@ grows with the corpus is ids, their order, and 512 bytes of embeddings per docum
 from __future__ import annotations
 
 import argparse
+import random
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from bench import conlang
@@ -27,7 +27,7 @@ from bench.results.provenance import PeakMemory
 
 
 class Passages(Sequence[str]):
-    """Passage i is made from i whenever it is asked for: 4 to 12 words of the generated world's English."""
+    """Passage i is made from i whenever it is asked for: 3 to 7 words of the generated world's English."""
 
     def __init__(self, count: int) -> None:
         self.rows = range(count)
@@ -41,8 +41,8 @@ class Passages(Sequence[str]):
         return [*map(self._passage, self.rows[key])] if isinstance(key, slice) else self._passage(self.rows[key])
 
     def _passage(self, row: int) -> str:
-        rng = np.random.default_rng(row)
-        return " ".join(self.words[i] for i in rng.integers(len(self.words), size=rng.integers(4, 13)))
+        rng = random.Random(row)
+        return " ".join(rng.choices(self.words, k=rng.randint(3, 7)))
 
 
 def main() -> None:
