@@ -12,7 +12,6 @@ import bench
 from bench.errors import BenchError, describe
 
 KINDS = ("methods", "datasets", "pairs", "encoders", "measures")
-SUBJECTS = ("leakage",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,15 +124,20 @@ def add_ls(parser: argparse.ArgumentParser) -> None:
 
 def add_inspect(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
-    from bench.request import Inspect
+    from bench.request import InspectLeakage, InspectStatistics
 
-    parser.description = (
-        "leakage: list the training rows that repeat, exactly or nearly, what a test collection judges by: its "
-        "queries, their translations and its relevant documents. They are removed before training."
+    subjects = parser.add_subparsers(required=True, metavar="subject")
+    leakage = subjects.add_parser("leakage", help="training rows that repeat what a test judges by")
+    leakage.description = (
+        "List the training rows that repeat, exactly or nearly, what a test collection judges by: its queries, their "
+        "translations and its relevant documents. They are removed before training."
     )
-    parser.add_argument("subject", choices=SUBJECTS)
-    add_options(parser, Inspect)
-    parser.set_defaults(command=inspect_command)
+    add_options(leakage, InspectLeakage)
+    leakage.set_defaults(command=inspect_leakage_command)
+    statistics = subjects.add_parser("statistics", help="numbers and lengths of texts, counted again")
+    statistics.description = "Count the queries, documents and words of all collections that are at hand."
+    add_options(statistics, InspectStatistics)
+    statistics.set_defaults(command=inspect_statistics_command)
 
 
 def add_leaderboard(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +154,7 @@ COMMANDS = {
     "baseline": (add_baseline, "write down what the embedded suite gives, for bench check"),
     "check": (add_check, "compute a baseline again and tell what moved"),
     "ls": (add_ls, "list methods, datasets, pairs, encoders or measures"),
-    "inspect": (add_inspect, "look into the data: what of the training data leaks the tests"),
+    "inspect": (add_inspect, "look into the data: what of it leaks the tests, and how much there is"),
     "leaderboard": (add_leaderboard, "write and print the leaderboard of a results folder"),
 }
 
@@ -210,16 +214,26 @@ def ls_command(options: argparse.Namespace) -> int:
     return ls(options.kind, options.name, read_options(Mirror, options))
 
 
-def inspect_command(options: argparse.Namespace) -> int:
+def inspect_leakage_command(options: argparse.Namespace) -> int:
     from bench.commands import inspect_leakage
     from bench.offline import forbid_network
     from bench.options import read_options
-    from bench.request import Inspect
+    from bench.request import InspectLeakage
 
-    given = read_options(Inspect, options)
+    given = read_options(InspectLeakage, options)
     if given.offline:
         forbid_network()
     return inspect_leakage(given)
+
+
+def inspect_statistics_command(options: argparse.Namespace) -> int:
+    from bench.commands import inspect_statistics
+    from bench.offline import forbid_network
+    from bench.options import read_options
+    from bench.request import InspectStatistics
+
+    forbid_network()
+    return inspect_statistics(read_options(InspectStatistics, options))
 
 
 def leaderboard_command(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from bench.data.files import Resolver
 from bench.errors import BenchError
 from bench.evaluation.measures import MINING
 from bench.progress import Display
-from bench.request import Check, Fetch, Inspect, Mirror, Request, Suite
+from bench.request import Check, Fetch, InspectLeakage, InspectStatistics, Mirror, Request, Suite
 from bench.results.store import Store
 from bench.tables import print_table
 
@@ -143,7 +143,8 @@ def leaderboard(results: Path, measures: Sequence[str]) -> int:
 
 def ls(kind: str, name: str | None, options: Mirror) -> int:
     """List one kind of thing, or say everything about one of them."""
-    from bench.listing import dataset_statistics, describe_dataset, listing
+    from bench.data.statistics import read_statistics
+    from bench.listing import describe_dataset, listing, statistics_table
 
     cards = load_cards(options.cards)
     if name is None:
@@ -152,8 +153,9 @@ def ls(kind: str, name: str | None, options: Mirror) -> int:
     elif kind == "datasets":
         card = get_card(name, cards)
         print("\n".join(describe_dataset(card, Resolver(options.mirror, offline=True))))
-        columns, rows, right = dataset_statistics(card)
-        if rows:
+        statistics = [row for row in read_statistics() if row.collection == card.name]
+        if statistics:
+            columns, rows, right = statistics_table(statistics)
             print()
             print_table(columns, rows, right=right)
         if any(entry.format == "conlang" for entry in card.data):
@@ -166,7 +168,7 @@ def ls(kind: str, name: str | None, options: Mirror) -> int:
     return 0
 
 
-def inspect_leakage(options: Inspect) -> int:
+def inspect_leakage(options: InspectLeakage) -> int:
     """Print which training rows leak which tests, and write all of them to a file if one is named."""
     from bench.data.loading import default_mix, search
     from bench.inspection import COLUMNS, count, excerpt, findings, leakage_pairs, write_findings
@@ -200,6 +202,28 @@ def inspect_leakage(options: Inspect) -> int:
     if options.output is not None:
         write_findings(options.output, everything)
         display.say(f"written: {options.output}")
+    return 0
+
+
+def inspect_statistics(options: InspectStatistics) -> int:
+    """Count everything that is at hand, print it, and write it to a folder if one is named."""
+    from bench.data import statistics
+    from bench.encoders.models import load_tokenizer
+    from bench.listing import statistics_table
+
+    cards, display = load_cards(options.cards), Display()
+    resolver = Resolver(options.mirror, offline=True)
+    tokenizer = load_tokenizer(statistics.TOKENIZER, offline=True)
+    rows = []
+    for card in cards.values():
+        found = list(statistics.count(card, resolver, cards, tokenizer))
+        if found:
+            columns, lines, right = statistics_table(found)
+            print_table(columns, lines, title=card.name, right=right)
+            rows += found
+    if options.output is not None:
+        statistics.write(options.output, rows, cards.values(), resolver)
+        display.say(f"written: {options.output / statistics.STATISTICS}, {options.output / statistics.SIZES}")
     return 0
 
 

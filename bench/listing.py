@@ -10,7 +10,7 @@ from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import MIB, Resolver
 from bench.data.languages import name as language_name
-from bench.data.statistics import read_sizes, read_statistics
+from bench.data.statistics import Statistics, read_sizes, read_statistics
 from bench.encoders import models
 from bench.evaluation import measures
 
@@ -45,21 +45,20 @@ def listing(kind: str, cards: Mapping[str, Card]) -> Table:
     return ["measure", "", "description"], rows, []
 
 
-def dataset_statistics(card: Card) -> Table:
+def statistics_table(statistics: Iterable[Statistics]) -> Table:
     """What a collection has in each role for each pair or language, and what its texts are like."""
     columns = ["role", "for", "queries", "documents", "relevant per query", "words", "word pieces", "scripts"]
     rows = []
-    for row in read_statistics():
-        if row.collection == card.name:
-            queries, documents = (f"{number:,}" if number else "-" for number in (row.queries, row.documents))
-            both = (
-                (f"{row.query_words:.1f}", f"{row.document_words:.1f}"),
-                (f"{row.query_pieces:.1f}", f"{row.document_pieces:.1f}"),
-                (row.query_script, row.document_script),
-            )
-            sides = [" / ".join(pair) if row.queries else pair[1] for pair in both]
-            relevant = f"{row.relevant:.2f}" if row.role == "test" else "-"
-            rows.append([row.role, row.key, queries, documents, relevant, *sides])
+    for row in statistics:
+        queries, documents = (f"{number:,}" if number else "-" for number in (row.queries, row.documents))
+        both = (
+            (f"{row.query_words:.1f}", f"{row.document_words:.1f}"),
+            (f"{row.query_pieces:.1f}", f"{row.document_pieces:.1f}"),
+            (row.query_script, row.document_script),
+        )
+        sides = [" / ".join(pair) if row.queries else pair[1] for pair in both]
+        relevant = f"{row.relevant:.2f}" if row.role == "test" else "-"
+        rows.append([row.role, row.key, queries, documents, relevant, *sides])
     return columns, rows, columns[2:7]
 
 

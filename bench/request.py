@@ -137,8 +137,14 @@ class Fetch(Places):
     quiet: bool = Field(False, description="print errors only")
 
 
-class Inspect(Places):
-    """What `bench inspect` is asked for."""
+class InspectStatistics(Mirror):
+    """What `bench inspect statistics` is asked for."""
+
+    output: Path | None = Field(None, description="a folder to write statistics.csv and sizes.csv to")
+
+
+class InspectLeakage(Places):
+    """What `bench inspect leakage` is asked for."""
 
     pairs: Pairs = Field((), description="language pairs (default: all that the training collections name)")
     train: Names = Field((), description="collections to look into (default: the standard mix of each pair)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import astuple
 from pathlib import Path
 
@@ -111,3 +112,13 @@ def test_a_non_commercial_licence_is_shouted(capsys: pytest.CaptureFixture[str])
     for arguments in (["ls", "datasets"], ["ls", "datasets", "lafand-mt"]):
         assert main(arguments) == 0
         assert "NON-COMMERCIAL" in capsys.readouterr().out
+
+
+@pytest.mark.real
+def test_the_numbers_beside_the_cards_are_what_is_counted(tmp_path: Path) -> None:
+    if not os.environ.get("BENCH_MIRROR"):
+        pytest.skip("BENCH_MIRROR names no mirror")
+    assert main(["inspect", "statistics", "--output", str(tmp_path)]) == 0
+    for name in (statistics.STATISTICS, statistics.SIZES):
+        committed = (statistics.builtin_folder() / name).read_text(encoding="utf-8")
+        assert (tmp_path / name).read_text(encoding="utf-8") == committed

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 STATISTICS = "statistics.csv"
 SIZES = "sizes.csv"
+TOKENIZER = "all-MiniLM-L6-v2"
+"""The encoder whose word pieces are counted."""
 SAMPLE = 100_000
 """About so many texts of a side, spread evenly, are looked into where there are many more."""
 

@@ -14,6 +14,7 @@ from bench.errors import BenchError, describe, unknown
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
 
     from bench.encoders.encoder import Encoder
     from bench.training.recipe import Recipe
@@ -102,6 +103,19 @@ def load_teacher(
     from bench.encoders.encoder import read_encoder
 
     return read_encoder(_folder(name, offline), name).to(device).freeze()
+
+
+def load_tokenizer(name: str, *, offline: bool) -> Tokenizer:
+    """The tokenizer of an encoder that has a `tokenizer.json`, which neither cuts nor pads a text.
+
+    Raises `BenchError` if it cannot be had.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(_folder(name, offline) / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _folder(name: str, offline: bool) -> Path:
