@@ -15,6 +15,7 @@ from hypothesis import settings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from bench import offline
 from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData
 from bench.data.cards import Card
 from bench.encoders.encoder import Encoder
@@ -25,6 +26,13 @@ from bench.training.recipe import Recipe
 
 settings.register_profile("bench", deadline=None)
 settings.load_profile("bench")
+
+
+@pytest.fixture(autouse=True)
+def _network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--offline` forbids the network for good; a test that asks for it shall not forbid it to the next."""
+    monkeypatch.setattr(offline, "_forbidden", 0)
+
 
 PAIR = Pair("qaa", "eng")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -90,6 +90,7 @@ def test_every_option_can_stand_in_the_file(read: Read, config: Callable[[str], 
         train = ["tico-19"]
         bitext_size = [1000, "all"]
         bitext_noise = [0, 0.1]
+        leakage = "keep"
         encoder = "all-MiniLM-L6-v2"
         scoring = ["mean"]
         budget = "300steps"

@@ -99,7 +99,7 @@ def test_one_collection_says_what_is_at_hand_and_what_would_be_downloaded(
     monkeypatch.delenv("BENCH_MIRROR", raising=False)
     sizes = {path: size for (name, path), size in statistics.read_sizes().items() if name == "tatoeba"}
     there = next(iter(sizes))
-    place = tmp_path / "mirror" / load_cards()["tatoeba"].repository / there
+    place = tmp_path / "mirror" / load_cards()["tatoeba"].origin(there)[0] / there
     place.parent.mkdir(parents=True)
     place.touch()
     assert main(["ls", "datasets", "tatoeba", "--mirror", str(tmp_path / "mirror")]) == 0
