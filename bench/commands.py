@@ -35,8 +35,7 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display)
     outcome = Executor(materials, request, store, display).run(plan)
     if outcome.cells:
-        shown = (*request.measures, *MINING)
-        print_tables(tables(wide_frame(outcome.cells), cost_frame(store, outcome.cells), shown))
+        print_tables(tables(wide_frame(outcome.cells), cost_frame(store, outcome.cells), plan.measures))
         display.say(f"written: {', '.join(str(file) for file in write_leaderboards(store))}")
     outcome_line = display.warn if outcome.failed else display.say
     if outcome.computed == 0 and not outcome.failed:

@@ -40,7 +40,7 @@ def listing(kind: str, cards: Mapping[str, Card]) -> Table:
         rows.append(["path/to/folder", "any local Hugging Face or sentence-transformers folder"])
         return ["encoder", "description"], rows, []
     rows = [[name, "default" if name in measures.DEFAULT else "", text] for name, text in measures.DESCRIPTIONS.items()]
-    rows.append(["...", "", "any measure of ir-measures with a cutoff of at most 100"])
+    rows.append(["...", "", "any measure of ir-measures with a cutoff of at most 1000"])
     rows += [[name, "mining", text] for name, text in measures.MINING.items()]
     return ["measure", "", "description"], rows, []
 
@@ -75,6 +75,8 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
         lines.append(f"folder: {card.folder}")
     if card.caveats:
         lines.append(f"caveats: {card.caveats}")
+    if card.measures:
+        lines.append(f"measures besides the default: {', '.join(card.measures)}")
     for role in card.roles:
         keys: Sequence[object] = card.pairs(role) or card.languages(role)
         lines.append(f"{role}: {', '.join(map(str, keys))}")
@@ -144,6 +146,12 @@ def _pairs(cards: Mapping[str, Card]) -> list[list[str]]:
             tests.setdefault(str(pair), []).append(card.name)
     mixes = {str(pair): card.name for card in cards.values() if card.mix for pair in card.mix.pairs}
     return [
-        [key, language_name(pair.query), language_name(pair.document), ", ".join(tests[key]), mixes.get(key, "-")]
+        [
+            key,
+            language_name(pair.query),
+            language_name(pair.document),
+            ", ".join(tests[key]),
+            mixes.get(key, "-"),
+        ]
         for key, pair in sorted(pairs.items())
     ]

@@ -71,7 +71,7 @@ def _shares(value: Any) -> tuple[float, ...]:
 
 
 def _measures(value: Any) -> tuple[str, ...]:
-    return tuple(measures.parse_measures(_items(value))) or measures.DEFAULT
+    return tuple(measures.parse_measures(_items(value)))
 
 
 def _budget(value: Any) -> Budget:
@@ -181,7 +181,11 @@ class Request(Results, Places):
     scoring: Names = Field(("mean",), description="how a document is scored: mean")
     budget: BudgetText = Field(Budget(200, "steps"), description="per training, as 600steps, 2Mtokens or 90seconds")
     seeds: Seeds = Field((0,), description="one training per seed")
-    measures: Measures = Field(measures.DEFAULT, description="measures of ir-measures")
+    measures: Measures = Field(
+        (),
+        description=f"measures of ir-measures (default: {' '.join(measures.DEFAULT)}, and what a collection's field "
+        "scores it by)",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of training (evaluation is float32); auto: bfloat16 where it is faster"
@@ -233,6 +237,7 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
         if "test" not in card.roles:
             offers = ", ".join(card.roles) or "a training mix"
             raise BenchError(f"dataset '{name}' has no test collection; it offers {offers}")
+        measures_of(request, card)
     for name in request.train:
         get_card(name, cards)
     for scoring in request.scoring:
@@ -241,6 +246,16 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
     if request.encoder is not None:
         check_encoder(request.encoder)
     offered_pairs(request, cards)
+
+
+def measures_of(request: Request, card: Card) -> tuple[str, ...]:
+    """What a collection is scored by. Raises `BenchError` for a measure of its card that cannot be computed."""
+    if request.measures:
+        return request.measures
+    try:
+        return tuple(dict.fromkeys([*measures.DEFAULT, *measures.parse_measures(card.measures)]))
+    except BenchError as error:
+        raise BenchError(f"{card.name}.toml: measures: {error}") from None
 
 
 def offered_pairs(request: Request, cards: Mapping[str, Card]) -> dict[str, tuple[Pair, ...]]:

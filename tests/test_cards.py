@@ -15,6 +15,7 @@ from bench.data.cards import Card, get_card, load_cards
 from bench.data.files import Resolver
 from bench.data.formats import parser
 from bench.errors import BenchError
+from bench.evaluation.measures import parse_measures
 
 CARD = """
 name = "mine"
@@ -185,6 +186,11 @@ def test_every_builtin_card_is_whole(card: Card) -> None:
                     assert "{" not in path
                     assert card.folder or len(card.sha256[path]) == 64
     assert not card.non_commercial or re.search("NC|non-commercial", card.licence) or card.mix is not None
+
+
+def test_measures_of_cards_can_be_computed() -> None:
+    for card in BUILTIN.values():
+        assert parse_measures(card.measures) == list(card.measures)
 
 
 def test_a_mix_of_anything_non_commercial_says_so() -> None:

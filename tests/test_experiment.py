@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytrec_eval
 from filelock import FileLock
 
 from bench import commands
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
+from bench.data.loading import load_test
+from bench.encoders.encoder import read_encoder
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.retrieval import read_run
@@ -301,6 +304,66 @@ def test_measure_is_added_from_the_stored_run(bench: Bench, tmp_path: Path, monk
     for row in before:  # every query has one relevant document, for which the two measures say the same
         (other,) = (r for r in found if r["measure"] == "R@1" and r["cell"] == row["cell"])
         assert other["value"] == row["value"]
+
+
+def test_deep_measure_is_that_of_a_brute_force_search_and_the_stored_run_is_cut(bench: Bench, tmp_path: Path) -> None:
+    card = bench.cards["conlang"]
+    data = [entry.model_copy(update={"options": {**entry.options, "test_passages": 24_000}}) for entry in card.data]
+    large = Bench({"conlang": card.model_copy(update={"data": tuple(data)})}, bench.encoder)
+    large.execute(tmp_path, ["zero-shot"], measures=("AP@1000", "R@500"))
+    test = load_test(large.cards["conlang"], Pair("qaa", "eng"), Resolver(offline=True))
+    encoder = read_encoder(bench.encoder, "small")
+    scores = encoder.encode(test.queries, "query") @ encoder.encode(test.documents, "document").T
+    assert scores.shape == (20, len(test.documents)) and len(test.documents) > 1000
+    run = {}
+    for key, row in zip(test.query_ids, scores, strict=True):
+        best = row.argsort()[::-1][:1000]
+        run[key] = {test.document_ids[column]: float(row[column]) for column in best}
+    expected = pytrec_eval.RelevanceEvaluator(dict(test.qrels), {"map", "recall.500"}).evaluate(run)
+    found = {row["measure"]: float(row["value"]) for row in rows(tmp_path) if row["method"] == "zero-shot"}
+    for measure, theirs in (("AP@1000", "map"), ("R@500", "recall_500")):
+        assert found[measure] == pytest.approx(sum(values[theirs] for values in expected.values()) / 20, abs=1e-4)
+    for path in tmp_path.glob("cells/*/run.trec.gz"):
+        assert {len(ranking) for ranking in read_run(path).values()} == {100}
+
+
+def test_finished_cell_is_evaluated_again_for_a_deep_measure_alone(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def contents() -> dict[Path, bytes]:
+        kept = [*tmp_path.glob("cells/*/run.trec.gz"), *tmp_path.glob("cells/*/manifest.json")]
+        return {path: path.read_bytes() for path in kept}
+
+    bench.execute(tmp_path, ["distillation"], measures=("Success@1", "P@5"))
+    before, scores = contents(), rows(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.running.execute.evaluate", lambda *arguments, **more: 1 / 0)
+        outcome = bench.execute(tmp_path, ["distillation"], measures=("AP@1000",))
+        assert (outcome.failed, outcome.cells) == (4, [])
+    assert (contents(), rows(tmp_path)) == (before, scores)
+
+    outcome = bench.execute(tmp_path, ["distillation"], measures=("Success@1", "AP@1000"))
+    assert (outcome.trained, outcome.computed, outcome.reused, outcome.failed) == (0, 4, 0, 0)
+    assert contents() == before
+    assert [row for row in rows(tmp_path) if row["measure"] != "AP@1000"] == scores
+    assert not list(tmp_path.glob("cells/*/embeddings"))
+
+    bench.execute(tmp_path / "fresh", ["distillation"], measures=("AP@1000",))
+    assert [row for row in rows(tmp_path) if row["measure"] == "AP@1000"] == rows(tmp_path / "fresh")
+
+    monkeypatch.setattr("bench.running.execute.evaluate", lambda *arguments, **more: pytest.fail("searches"))
+    outcome = bench.execute(tmp_path, ["distillation"], measures=("AP@1000", "R@1"))
+    assert (outcome.computed, outcome.reused) == (0, 4)
+
+
+def test_damaged_scores_are_computed_again_the_deep_ones_from_a_deep_run(bench: Bench, tmp_path: Path) -> None:
+    bench.execute(tmp_path, ["zero-shot"], measures=("Success@1", "AP@1000"))
+    before = rows(tmp_path)
+    for path in tmp_path.glob("cells/zero-shot.*/scores.csv.gz"):
+        path.write_bytes(b"nonsense")
+    outcome = bench.execute(tmp_path, ["zero-shot"], measures=("Success@1", "AP@1000"))
+    assert (outcome.computed, outcome.reused) == (1, 2)
+    assert rows(tmp_path) == before
 
 
 def test_cell_is_computed_again_from_the_stored_retriever(bench: Bench, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.evaluation.measures import DEFAULT, DESCRIPTIONS, parse_measures, score
+from bench.evaluation.measures import DEFAULT, DESCRIPTIONS, is_deep, parse_measures, score
 
 DOCUMENTS = [f"d{i:03d}" for i in range(150)]
 IN_TREC_EVAL = {
@@ -52,6 +52,19 @@ def test_reciprocal_rank_is_that_of_the_first_ten_documents(case: tuple) -> None
         assert found["RR@10"][query] == pytest.approx(expected[query]["recip_rank"], abs=1e-12)
 
 
+@pytest.mark.parametrize("retrieved", [150, 1000, 1500])
+def test_average_precision_at_1000_is_that_of_the_first_thousand_documents(retrieved: int) -> None:
+    """Worked out by hand, and trec_eval's `map`, which knows no cutoff, of a run that ends there."""
+    ranks = [1, 3, 120, 150, 999, 1000, 1001, 1400]
+    ranking = [(f"d{rank:04d}", 1 - rank / 2048) for rank in range(1, retrieved + 1)]
+    qrels = {"q": {f"d{rank:04d}": 1 for rank in ranks}}
+    found = score({"q": ranking}, qrels, ["AP@1000"])["AP@1000"]["q"]
+    seen = [rank for rank in ranks if rank <= min(retrieved, 1000)]
+    assert found == pytest.approx(sum(number / rank for number, rank in enumerate(seen, start=1)) / len(ranks))
+    expected = pytrec_eval.RelevanceEvaluator(qrels, {"map"}).evaluate({"q": dict(ranking[:1000])})
+    assert found == pytest.approx(expected["q"]["map"], abs=1e-12)
+
+
 def test_values_of_a_ranking_worked_out_by_hand() -> None:
     run = {"q": [("a", 0.9), ("b", 0.8), ("c", 0.7)]}
     found = score(run, {"q": {"b": 1, "x": 1}}, ["RR@10", "Success@1", "R@100", "AP@100"])
@@ -87,16 +100,21 @@ def test_query_without_judgments_is_not_counted() -> None:
     ],
 )
 def test_measures_may_be_written_as_people_do(written: str, canonical: str) -> None:
-    assert parse_measures([written], depth=100) == [canonical]
+    assert parse_measures([written]) == [canonical]
 
 
 def test_measure_named_twice_is_scored_once() -> None:
-    assert parse_measures(["RR@10", "MRR@10", "P@1"], depth=100) == ["RR@10", "P@1"]
+    assert parse_measures(["RR@10", "MRR@10", "P@1"]) == ["RR@10", "P@1"]
 
 
 def test_every_measure_that_is_described_parses_to_itself() -> None:
-    assert parse_measures(list(DESCRIPTIONS), depth=100) == list(DESCRIPTIONS)
+    assert parse_measures(list(DESCRIPTIONS)) == list(DESCRIPTIONS)
     assert set(DEFAULT) <= set(DESCRIPTIONS)
+
+
+def test_a_stored_run_is_deep_enough_for_a_hundred_documents() -> None:
+    names = parse_measures(["R@100", "R@101", "P(rel=2)@1000", "P(rel=2)@10", *DEFAULT])
+    assert [name for name in names if is_deep(name)] == ["R@101", "P(rel=2)@1000"]
 
 
 @pytest.mark.parametrize(
@@ -106,17 +124,17 @@ def test_every_measure_that_is_described_parses_to_itself() -> None:
         ("nonsense", "unknown measure"),
         ("nDCG@10)", "unknown measure"),
         ("", "unknown measure"),
-        ("nDCG", "write nDCG@100"),
-        ("R@101", "deeper than the 100"),
+        ("nDCG", "as in nDCG@100"),
+        ("R@1001", "deeper than the 1000"),
         ("F1", "all that is mined has it, and no ranking does"),
     ],
 )
 def test_measure_that_cannot_be_computed_is_refused(measure: str, message: str) -> None:
     with pytest.raises(BenchError, match=message):
-        parse_measures([measure], depth=100)
+        parse_measures([measure])
 
 
 @pytest.mark.parametrize("measure", ["P(foo=2)@10", "P@'a'"])
 def test_measure_with_parameters_that_make_no_sense_is_refused(measure: str) -> None:
     with pytest.raises(BenchError):
-        parse_measures([measure], depth=100)
+        parse_measures([measure])

@@ -149,6 +149,8 @@ class Card(_Table):
     citation: Text | None = None
     caveats: Text | None = None
     """What a reader of results should know about this collection, in a sentence or two."""
+    measures: tuple[Text, ...] = ()
+    """What its field scores it by, besides the default measures."""
     source: Annotated[str, StringConstraints(pattern=f"^({IR_DATASETS}|{_SOURCE})$")] | None = None
     """`owner/repository@commit` on GitHub, or IR_DATASETS; None for local files, generated data and mixes."""
     folder: Text | None = None

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.data import TestCollection
 from bench.evaluation.embeddings import Shards, shards_folder
+from bench.evaluation.measures import RUN_DEPTH
 from bench.evaluation.mining import mine
 from bench.evaluation.retrieval import Ids, Run, search
 from bench.evaluation.retriever import OnBatch, Retriever
@@ -31,9 +32,11 @@ def evaluate(
     oracle: bool,
     cache: Path,
     scratch: Path,
+    depth: int = RUN_DEPTH,
     on_texts: OnBatch = lambda count: None,
 ) -> Evaluation:
-    """The run of a retriever on a test collection, by `mean` scoring; of a mining collection, the mined pairs.
+    """The run of a retriever on a test collection, by `mean` scoring, with `depth` documents per query; of a mining
+    collection, the mined pairs.
 
     Documents are read, encoded and searched block by block. Embeddings are written as they are made: those of documents
     by an encoder that does not train to the folder `cache`, where every later cell finds them; the others to `scratch`,
@@ -51,8 +54,8 @@ def evaluate(
     folder = shards_folder(scratch, retriever.query_encoder, "query", queries)
     asked = Shards(retriever.encode_queries, queries, folder, on_texts)
     started = time.perf_counter()
-    find = mine if test.mining else search
-    run = find(np.concatenate(list(asked)), documents, Ids(test.query_ids, test.document_ids))
+    vectors, ids = np.concatenate(list(asked)), Ids(test.query_ids, test.document_ids)
+    run = mine(vectors, documents, ids) if test.mining else search(vectors, documents, ids, depth)
     encoding = {"encode_documents": documents.seconds, "encode_queries": asked.seconds}
     searching = time.perf_counter() - started - sum(encoding.values())
     return Evaluation(run, {**encoding, "search": searching}, documents_cached=documents.seconds == 0)

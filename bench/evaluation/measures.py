@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from bench.evaluation.retrieval import Run
 
 RUN_DEPTH = 100
-"""Documents per query that a stored run keeps; no measure may look deeper."""
+"""Documents per query that a stored run keeps; measures that look deeper are computed before it is cut."""
+EVALUATION_DEPTH = 1000
+"""Documents per query beyond which no measure may look."""
 DEFAULT = ("nDCG@10", "RR@10", "Success@1", "R@100")
 DESCRIPTIONS = {
     "nDCG@10": "normalised discounted cumulative gain of the first 10 documents",
@@ -19,6 +21,7 @@ DESCRIPTIONS = {
     "Success@1": "whether the first document is relevant (accuracy on sentence retrieval)",
     "R@100": "share of the relevant documents among the first 100",
     "AP@100": "average precision over the first 100 documents (MAP@100)",
+    "AP@1000": "average precision over the first 1000 documents (MAP in most papers)",
 }
 MINING = {
     "F1": "harmonic mean of precision and recall",
@@ -36,8 +39,8 @@ ALIASES = {
 }
 
 
-def parse_measures(names: Sequence[str], depth: int = RUN_DEPTH) -> list[str]:
-    """Canonical names of measures. Raises `BenchError` for one that is unknown, or not bounded by `depth`."""
+def parse_measures(names: Sequence[str]) -> list[str]:
+    """Canonical names of measures. Raises `BenchError` for one that is unknown, unbounded or too deep."""
     import ir_measures
 
     canonical = []
@@ -54,17 +57,29 @@ def parse_measures(names: Sequence[str], depth: int = RUN_DEPTH) -> list[str]:
         except (NameError, ValueError, SyntaxError, KeyError, TypeError) as error:
             raise unknown("measure", name, DESCRIPTIONS) from error
         if cutoff is None:
-            raise BenchError(f"measure '{name}' has no cutoff; runs are cut at {depth}, so write {official}@{depth}")
+            raise BenchError(f"measure '{name}' has no cutoff; write one, as in {official}@{RUN_DEPTH}")
         if not isinstance(cutoff, int) or cutoff < 1:
             raise BenchError(f"measure '{name}' has no sensible cutoff; write a whole number of documents from 1 on")
-        if cutoff > depth:
-            raise BenchError(f"measure '{name}' looks deeper than the {depth} documents that a run keeps")
+        if cutoff > EVALUATION_DEPTH:
+            raise BenchError(f"measure '{name}' looks deeper than the {EVALUATION_DEPTH} documents of an evaluation")
         try:
             score({"q": [("d", 1.0)]}, {"q": {"d": 1}}, [official])
         except Exception as error:
             raise BenchError(f"measure '{name}' cannot be computed here: {' '.join(str(error).split())}") from error
         canonical.append(official)
     return list(dict.fromkeys(canonical))
+
+
+def is_deep(name: str) -> bool:
+    """Whether a measure, by its canonical name, looks deeper than a stored run."""
+    import ir_measures
+
+    return name not in MINING and bool(ir_measures.parse_measure(name).params["cutoff"] > RUN_DEPTH)
+
+
+def depth(names: Sequence[str]) -> int:
+    """How many documents per query an evaluation needs for these measures."""
+    return EVALUATION_DEPTH if any(map(is_deep, names)) else RUN_DEPTH
 
 
 def score(run: Run, qrels: Mapping[str, Mapping[str, int]], measures: Sequence[str]) -> dict[str, dict[str, float]]:

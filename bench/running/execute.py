@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from filelock import Timeout
 
+from bench.data import TestCollection
 from bench.data.files import default_cache
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, describe
 from bench.evaluation import measures, mining
 from bench.evaluation.evaluate import evaluate
-from bench.evaluation.retrieval import read_run, write_run
+from bench.evaluation.retrieval import Run, read_run, write_run
 from bench.evaluation.retriever import Retriever
 from bench.fingerprint import digest
 from bench.progress import Display
@@ -113,7 +115,7 @@ class Executor:
         for found in (*entries.values(), entry):
             if found.finished:
                 found.tidy()  # what a process left that was killed right after it finished
-        missing = [cell for cell in cells if not entries[cell].finished]
+        missing = [cell for cell in cells if not entries[cell].finished or _lacks_depth(cell, entries[cell])]
         if self.request.overwrite == "never":
             given_up = missing if entry.failed else [cell for cell in missing if entries[cell].failed]
             for cell in given_up:
@@ -134,7 +136,8 @@ class Executor:
                 if cell in missing:
                     retriever = retriever or Retriever.load(entry.folder / "retriever", self.materials.teacher)
                     self._evaluate(cell, retriever, entries[cell], entry)
-                self._score(cell, entries[cell])
+                else:
+                    _score(cell, entries[cell])
             except Exception as error:
                 self._failed(cell.label, entries[cell], error)
                 outcome.failed += 1
@@ -202,7 +205,8 @@ class Executor:
         return retriever
 
     def _evaluate(self, cell: Cell, retriever: Retriever, entry: Entry, training: Entry) -> None:
-        folder, test = entry.begin(), cell.test
+        """Make a cell's run and score it; a finished cell, which lacks only scores that look deeper, keeps its run."""
+        folder, test = entry.folder if entry.finished else entry.begin(), cell.test
         total = len(test.queries) + len(test.documents)
         with (
             self.display.stage(f"{self.counter} {cell.label}: encoding", total, "texts") as stage,
@@ -222,16 +226,20 @@ class Executor:
                 oracle=cell.training.method.oracle,
                 cache=self.cache / EMBEDDINGS,
                 scratch=folder / EMBEDDINGS,
+                depth=measures.depth(cell.measures),
                 on_texts=on_texts,
             )
-        write_run(folder / "run.trec.gz", evaluation.run, tag=cell.training.entry.name)
+        entry.write_scores({**_values(evaluation.run, test, cell.measures), **_scores(entry)})
+        if entry.finished:
+            entry.tidy()
+            return
+        run = {query: ranking[: measures.RUN_DEPTH] for query, ranking in evaluation.run.items()}
+        write_run(folder / "run.trec.gz", run, tag=cell.training.entry.name)
         inputs = cell_inputs(cell, training.manifest["fingerprint"])
         entry.finish(
             {
                 "kind": "cell",
-                **cell.training.identity,
-                "dataset": test.name,
-                "scoring": cell.scoring,
+                **cell.identity,
                 "fingerprint": digest(inputs),
                 "inputs": inputs,
                 "training": training.folder.name,
@@ -246,19 +254,31 @@ class Executor:
             }
         )
 
-    def _score(self, cell: Cell, entry: Entry) -> None:
-        """Add the measures that the stored run has not been scored by yet; if the scores are damaged, all of them."""
-        try:
-            scores = entry.read_scores()
-        except BenchError:
-            scores = {}
-        test = cell.test
-        wanted = measures.MINING if test.mining else self.request.measures
-        missing = [name for name in wanted if name not in scores]
-        if missing:
-            run = read_run(entry.folder / "run.trec.gz")
-            new = mining.score(run, test) if test.mining else measures.score(run, test.qrels, missing)
-            entry.write_scores({**scores, **new})
+
+def _scores(entry: Entry) -> dict[str, dict[str, float]]:
+    """What a cell has been scored by; nothing if that is damaged, so that all of it is computed again."""
+    try:
+        return entry.read_scores()
+    except BenchError:
+        return {}
+
+
+def _lacks_depth(cell: Cell, entry: Entry) -> bool:
+    """Whether a finished cell lacks scores that its stored run is not deep enough for."""
+    return not set(filter(measures.is_deep, cell.measures)) <= _scores(entry).keys()
+
+
+def _score(cell: Cell, entry: Entry) -> None:
+    """Add the measures that a cell lacks; the stored run is deep enough for these."""
+    scores = _scores(entry)
+    missing = [name for name in cell.measures if name not in scores]
+    if missing:
+        run = read_run(entry.folder / "run.trec.gz")
+        entry.write_scores({**scores, **_values(run, cell.test, missing)})
+
+
+def _values(run: Run, test: TestCollection, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    return mining.score(run, test) if test.mining else measures.score(run, test.qrels, names)
 
 
 def compare_teacher(after: Encoder, before: Encoder) -> dict[str, float]:

@@ -15,9 +15,10 @@ from bench.data.levels import Level
 from bench.data.loading import default_mix, load_test, training_data
 from bench.encoders.models import default_recipe
 from bench.errors import BenchError
+from bench.evaluation.measures import MINING
 from bench.options import read_config
 from bench.registry import MethodEntry
-from bench.request import Request, offered_pairs
+from bench.request import Request, measures_of, offered_pairs
 from bench.training.budget import Budget
 from bench.training.recipe import Recipe
 
@@ -85,6 +86,12 @@ class Cell:
     training: Training
     test: TestCollection
     scoring: str
+    measures: tuple[str, ...]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The columns that name this cell in a leaderboard."""
+        return {**self.training.identity, "dataset": self.test.name, "scoring": self.scoring}
 
     @property
     def label(self) -> str:
@@ -101,6 +108,11 @@ class Plan:
     """Of each method and reference row by name, without the settings that single rows have of their own."""
     cells: dict[Training, list[Cell]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def measures(self) -> list[str]:
+        """What any of the cells is scored by."""
+        return list(dict.fromkeys(name for cells in self.cells.values() for cell in cells for name in cell.measures))
 
 
 def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -> Plan:
@@ -138,14 +150,17 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
                 continue
             runnable += row.asked
             for training in _trainings(request, row, pair, mix, levels, plan):
-                for test in (tests[dataset, pair] for dataset in request.datasets if (dataset, pair) in tests):
+                for dataset in (other for other in request.datasets if (other, pair) in tests):
+                    test = tests[dataset, pair]
                     if method.oracle and test.oracle_queries is None:
                         plan.notes.append(
                             f"skipped: {name} on {test.name} {pair}: it has no translation of its queries"
                         )
                         continue
-                    for scoring in request.scoring:
-                        plan.cells.setdefault(training, []).append(Cell(training, test, scoring))
+                    measures = tuple(MINING) if test.mining else measures_of(request, cards[dataset])
+                    plan.cells.setdefault(training, []).extend(
+                        Cell(training, test, scoring, measures) for scoring in request.scoring
+                    )
     if not runnable:
         raise BenchError(f"none of {', '.join(request.methods)} can run on {', '.join(map(str, pairs))}: {why_not}")
     return plan
