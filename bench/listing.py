@@ -151,7 +151,7 @@ def _pairs(cards: Mapping[str, Card]) -> list[list[str]]:
             language_name(pair.query),
             language_name(pair.document),
             ", ".join(tests[key]),
-            mixes.get(key, "-"),
+            mixes.get(str(pair.training), "-"),
         ]
         for key, pair in sorted(pairs.items())
     ]

@@ -30,6 +30,7 @@ from bench.errors import BenchError
         ("ibo", "ibo"),
         ("qaa", "qaa"),
         ("qtz", "qtz"),
+        ("mul", "mul"),
     ],
 )
 def test_every_spelling_of_a_language_has_one_canonical_code(written: str, canonical: str) -> None:
@@ -49,7 +50,10 @@ def test_what_is_no_language_of_today_is_refused(written: str) -> None:
         parse_language(written)
 
 
-@pytest.mark.parametrize(("code", "expected"), [("swh", "Swahili"), ("ell", "Modern Greek"), ("tl", "Tagalog")])
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("swh", "Swahili"), ("ell", "Modern Greek"), ("tl", "Tagalog"), ("mul", "Multiple languages")],
+)
 def test_names_are_for_display(code: str, expected: str) -> None:
     assert name(code) == expected
 
@@ -61,6 +65,15 @@ def test_a_private_code_has_a_name_too() -> None:
 @pytest.mark.parametrize("written", ["swh-eng", "sw-en", "SWA-eng"])
 def test_a_pair_is_queries_then_documents(written: str) -> None:
     assert parse_pair(written) == Pair("swh", "eng")
+
+
+@pytest.mark.parametrize(
+    ("written", "trained"), [("de-en", "de-en"), ("de-de", "de-en"), ("de-mul", "de-en"), ("de-es", "de-es")]
+)
+def test_documents_in_the_own_or_in_many_languages_are_searched_by_who_was_trained_with_english(
+    written: str, trained: str
+) -> None:
+    assert parse_pair(written).training == parse_pair(trained)
 
 
 @pytest.mark.parametrize("written", ["sw", "sw-", "-en", "sw-en-fr", "sw_en", ""])

@@ -19,6 +19,22 @@ pytestmark = pytest.mark.real
 CARDS = load_cards()
 BY_IR_DATASETS = {card.name for card in CARDS.values() if card.source == IR_DATASETS}
 TATOEBA = {"amh": 168, "khm": 722, "swh": 390, "tam": 307, "tha": 548}
+LAREQA = {
+    "xquad-r": {
+        "arb": 1222,
+        "cmn": 1196,
+        "deu": 1276,
+        "ell": 1234,
+        "eng": 1180,
+        "hin": 1244,
+        "rus": 1219,
+        "spa": 1215,
+        "tha": 852,
+        "tur": 1167,
+        "vie": 1209,
+    },
+    "mlqa-r": {"arb": 2545, "cmn": 2322, "deu": 2362, "eng": 6264, "hin": 2426, "spa": 1787, "vie": 2828},
+}
 MLQA = {"arb": 517, "cmn": 504, "deu": 512, "hin": 507, "spa": 500, "vie": 511}
 
 
@@ -132,6 +148,44 @@ def test_bucc(real: Resolver) -> None:
     assert (len(retrieval.queries), retrieval.documents, retrieval.qrels) == (257, mining.documents, mining.qrels)
     assert set(protected(mining)) == set(protected(retrieval))
     assert len(protected(mining)) == 2 * 257
+
+
+def lareqa_questions(name: str, language: str) -> int:
+    return 1190 if name == "xquad-r" else {**MLQA, "eng": 1148}[language]
+
+
+@pytest.mark.parametrize("name", LAREQA)
+def test_lareqa_has_all_languages_in_one_pool(real: Resolver, name: str) -> None:
+    candidates = LAREQA[name]
+    pairs = {Pair(one, other) for one in candidates for other in (*candidates, "mul")}
+    assert set(CARDS[name].pairs("test")) == pairs
+    for language in candidates:
+        test = load_test(CARDS[name], Pair(language, "mul"), real)
+        assert test.oracle_queries is None
+        assert len(test.documents) == sum(candidates.values()) == {"xquad-r": 13014, "mlqa-r": 20534}[name]
+        assert len(test.queries) == lareqa_questions(name, language)
+        answers = {len(judged) for judged in test.qrels.values()}
+        assert answers == ({11} if name == "xquad-r" else {2, 3, 4})
+
+
+@pytest.mark.parametrize("pair", [pair for pair in CARDS["xquad-r"].pairs("test") if pair.document != "mul"], ids=str)
+def test_xquad_r(real: Resolver, pair: Pair) -> None:
+    test = load_test(CARDS["xquad-r"], pair, real)
+    assert (len(test.queries), len(test.documents)) == (1190, LAREQA["xquad-r"][pair.document])
+    assert (test.oracle_queries is None) == (pair.query == pair.document)
+    assert all(len(judged) == 1 for judged in test.qrels.values())
+
+
+@pytest.mark.parametrize("pair", [pair for pair in CARDS["mlqa-r"].pairs("test") if pair.document != "mul"], ids=str)
+def test_mlqa_r(real: Resolver, pair: Pair) -> None:
+    test = load_test(CARDS["mlqa-r"], pair, real)
+    assert len(test.documents) == LAREQA["mlqa-r"][pair.document]
+    asked = {lareqa_questions("mlqa-r", language) for language in (pair.query, pair.document)}
+    # A question exists in English and in one to three more languages.
+    if "eng" in (pair.query, pair.document) or pair.query == pair.document:
+        assert len(test.queries) == min(asked)
+    else:
+        assert 161 <= len(test.queries) <= 207
 
 
 def test_the_standard_mix_is_checked_against_all_of_them(real: Resolver) -> None:

@@ -8,6 +8,9 @@ from functools import cached_property
 
 from bench.fingerprint import digest, digest_texts
 
+MULTIPLE = "mul"
+"""The document language of a corpus in several languages: ISO 639's code for "multiple languages"."""
+
 
 @dataclass(frozen=True, order=True)
 class Pair:
@@ -15,6 +18,15 @@ class Pair:
 
     query: str
     document: str
+
+    @property
+    def training(self) -> Pair:
+        """The pair that a retriever for this one is trained for.
+
+        Bitext is with English, and so are the judgments: one student per language learns from them, and is evaluated on
+        documents in its own language and in many as well.
+        """
+        return Pair(self.query, "eng") if self.document in (self.query, MULTIPLE) else self
 
     def __str__(self) -> str:
         return f"{self.query}-{self.document}"

@@ -354,15 +354,16 @@ def _with_capped(
 def _protected_texts(
     pair: Pair, resolver: Resolver, cards: Mapping[str, Card]
 ) -> tuple[dict[str, dict[str, frozenset[str]]], dict[str, str]]:
-    """The protected texts of every test collection of the pair, and why some could not be read."""
+    """The protected texts of every test that a retriever of the pair serves, and why some could not be read."""
     texts: dict[str, dict[str, frozenset[str]]] = {}
     not_checked: dict[str, str] = {}
     for card in cards.values():
-        if card.offers("test", pair):
-            # What ir_datasets brings is too large to be downloaded only to be checked against.
-            only_at_hand = replace(resolver, offline=resolver.offline or card.source == IR_DATASETS)
+        # What ir_datasets brings is too large to be downloaded only to be checked against.
+        only_at_hand = replace(resolver, offline=resolver.offline or card.source == IR_DATASETS)
+        for asked in (other for other in card.pairs("test") if other.training == pair):
+            name = card.name if asked == pair else f"{card.name} {asked}"
             try:
-                texts[card.name] = leakage.protected(_load_judged(card, pair, only_at_hand))
+                texts[name] = leakage.protected(_load_judged(card, asked, only_at_hand))
             except MissingFile as error:
-                not_checked[card.name] = str(error)
+                not_checked[name] = str(error)
     return texts, not_checked

@@ -63,7 +63,7 @@ def encoding_cost(cell: Cell, encoded: set[tuple[str, ...]]) -> float | None:
     if known is None:
         return None
     texts = len(cell.test.queries)
-    corpus = (cell.test.name, cell.training.pair.document, str(len(cell.test.documents)))
+    corpus = (cell.test.name, cell.test.pair.document, str(len(cell.test.documents)))
     by_teacher = getattr(cell.training.method, "documents", "teacher") == "teacher"
     if not (by_teacher and corpus in encoded):
         texts += len(cell.test.documents)

@@ -73,15 +73,19 @@ class Training:
     @property
     def label(self) -> str:
         """For people and folder names."""
+        return self.label_on(self.pair)
+
+    def label_on(self, pair: Pair) -> str:
+        """The same for its work on a pair that may be another."""
         size = f".{self.level.size}pairs" if self.level.size is not None else ""
         noise = f".noise{self.level.noise:g}" if self.level.noise else ""
         seed = f".seed{self.seed}" if self.seed is not None else ""
-        return f"{self.entry.name}.{self.pair}.{Path(self.encoder).name}{size}{noise}{seed}"
+        return f"{self.entry.name}.{pair}.{Path(self.encoder).name}{size}{noise}{seed}"
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One retriever to evaluate on one test collection with one scoring."""
+    """One retriever to evaluate on one test collection with one scoring, whose pair may be another than its own."""
 
     training: Training
     test: TestCollection
@@ -90,12 +94,14 @@ class Cell:
 
     @property
     def identity(self) -> dict[str, str]:
-        """The columns that name this cell in a leaderboard."""
-        return {**self.training.identity, "dataset": self.test.name, "scoring": self.scoring}
+        """The columns that name this cell in a leaderboard; the pair is the test's."""
+        own = {"dataset": self.test.name, "pair": str(self.test.pair), "scoring": self.scoring}
+        return {**self.training.identity, **own}
 
     @property
     def label(self) -> str:
-        return f"{self.training.label}.{self.test.name}.{self.scoring}"
+        """For people and folder names."""
+        return f"{self.training.label_on(self.test.pair)}.{self.test.name}.{self.scoring}"
 
 
 @dataclass
@@ -139,17 +145,19 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
             plan.notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
     if request.leakage == "keep":
         plan.notes.append("LEAKAGE IS KEPT: the rows marked leakage=keep have trained on what the tests judge by")
+    levels: dict[Pair, list[Level]] = {}
     runnable = 0
     for pair in pairs:
-        mix, why_not = _training_mix(request.train, pair, cards)
-        levels = _levels(request, pair, mix, resolver, cards, plan.notes)
+        mix, why_not = _training_mix(request.train, pair.training, cards)
+        if pair.training not in levels:
+            levels[pair.training] = _levels(request, pair.training, mix, resolver, cards, plan.notes)
         for row in rows:
             name, method = row.entry.name, row.method
             if "data" in method.depends_on and not mix:
                 plan.notes.append(f"skipped: {name} on {pair}: {why_not}")
                 continue
             runnable += row.asked
-            for training in _trainings(request, row, pair, mix, levels, plan):
+            for training in _trainings(request, row, pair.training, mix, levels[pair.training], plan):
                 for dataset in (other for other in request.datasets if (other, pair) in tests):
                     test = tests[dataset, pair]
                     if method.oracle and test.oracle_queries is None:

@@ -46,7 +46,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
     contexts: dict[str, None] = {}
     for place, context, questions in _paragraphs(source, "documents"):
         contexts[context] = None
-        for key, text, where in _questions(place, questions):
+        for key, text, where, _ in identified(questions, place):
             if key in originals:
                 raise BenchError(f"{where}: the id '{key}' occurs twice")
             originals[key] = text, context
@@ -55,7 +55,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
 
     queries: dict[str, str] = {}
     for place, _, questions in _paragraphs(source, "queries"):
-        for key, text, where in _questions(place, questions):
+        for key, text, where, _ in identified(questions, place):
             if key in queries:
                 raise BenchError(f"{where}: the id '{key}' occurs twice")
             if key not in originals:
@@ -75,21 +75,37 @@ def test(source: Source, pair: Pair) -> TestCollection:
     )
 
 
-def _questions(place: str, questions: list[Any]) -> Iterator[tuple[str, str, str]]:
-    """Id, text and place of every question of a paragraph."""
+def paragraphs(path: Path) -> Iterator[tuple[str, Any]]:
+    """Place (file and keys, for error messages) and content of every paragraph of a file.
+
+    Raises BenchError for what is not SQuAD's JSON.
+    """
+    for article, content in enumerate(list_of(_load(path), "data", str(path))):
+        place = f"{path}: data[{article}]"
+        for number, paragraph in enumerate(list_of(content, "paragraphs", place)):
+            yield f"{place}.paragraphs[{number}]", paragraph
+
+
+def identified(questions: list[Any], place: str) -> Iterator[tuple[str, str, str, Any]]:
+    """Id, text, place and content of every question of the paragraph at a place; raises BenchError as `paragraphs`."""
     for index, question in enumerate(questions):
         where = f"{place}.qas[{index}]"
-        yield text_of(question, "id", where), text_of(question, "question", where), where
+        yield text_of(question, "id", where), text_of(question, "question", where), where, question
+
+
+def list_of(value: Any, key: str, place: str) -> list[Any]:
+    """The list under a key of a JSON object; raises BenchError, naming the place, if there is none."""
+    found = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(found, list):
+        raise BenchError(f"{place}: not SQuAD's JSON: no list under '{key}'")
+    return found
 
 
 def _paragraphs(source: Source, part: str) -> Iterator[tuple[str, str, list[Any]]]:
     """Place, context and questions of every paragraph of the files under a name."""
     for path in source.many(part):
-        for article, content in enumerate(_list_of(_load(path), "data", str(path))):
-            place = f"{path}: data[{article}]"
-            for number, paragraph in enumerate(_list_of(content, "paragraphs", place)):
-                here = f"{place}.paragraphs[{number}]"
-                yield here, text_of(paragraph, "context", here), _list_of(paragraph, "qas", here)
+        for place, paragraph in paragraphs(path):
+            yield place, text_of(paragraph, "context", place), list_of(paragraph, "qas", place)
 
 
 def _load(path: Path) -> Any:
@@ -99,10 +115,3 @@ def _load(path: Path) -> Any:
         raise BenchError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from error
     except RecursionError as error:
         raise BenchError(f"{path}: not SQuAD's JSON: nested too deeply") from error
-
-
-def _list_of(value: Any, key: str, place: str) -> list[Any]:
-    found = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(found, list):
-        raise BenchError(f"{place}: not SQuAD's JSON: no list under '{key}'")
-    return found

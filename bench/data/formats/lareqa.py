@@ -1,0 +1,104 @@
+"""LAReQA's JSON: SQuAD's, with the sentences of every paragraph.
+
+Roy et al., LAReQA: Language-agnostic answer retrieval from a multilingual pool, EMNLP 2020.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.data import MULTIPLE, Pair, TestCollection
+from bench.data.formats.source import Source
+from bench.data.formats.squad import identified, list_of, paragraphs
+from bench.data.formats.text import text_of
+from bench.errors import BenchError
+
+
+def test(source: Source, pair: Pair) -> TestCollection:
+    """The questions of the file `queries` over all sentences of the files `documents`, a file for each language.
+
+    A candidate is a sentence followed by its whole paragraph, so that an encoder which cuts long texts off reads the
+    sentence. Relevant are, in every file, the sentences in which an answer to the question of the same id starts: ids
+    judge and not texts, as in LAReQA, so a question that reads the same as another has its own answers alone. A
+    question that none of the files answers is left out. Oracle queries are the questions in the documents' language,
+    if that is one and another than the queries'.
+
+    Raises BenchError for what is not LAReQA's JSON, an id that occurs twice in a file, an answer outside all
+    sentences, and if no question is left.
+    """
+    document_ids: list[str] = []
+    documents: list[str] = []
+    qrels: dict[str, dict[str, int]] = {}
+    translations: dict[str, str] = {}
+    for path in source.many("documents"):
+        candidates, questions = _read(path)
+        width = len(str(len(candidates)))
+        ids = [f"{path.stem}-{number:0{width}d}" for number in range(1, len(candidates) + 1)]
+        document_ids += ids
+        documents += candidates
+        for key, question in questions.items():
+            translations[key] = question.text
+            qrels.setdefault(key, {}).update({ids[row]: 1 for row in question.answers})
+
+    path = source.one("queries")
+    asked = _read(path)[1]
+    queries = {key: question.text for key, question in asked.items() if key in qrels}
+    if not queries:
+        raise BenchError(f"{path}: none of its questions has an answer in the files under 'documents'")
+    translated = pair.document not in (pair.query, MULTIPLE)
+    return TestCollection(
+        name=source.name,
+        pair=pair,
+        query_ids=tuple(queries),
+        queries=tuple(queries.values()),
+        document_ids=tuple(document_ids),
+        documents=tuple(documents),
+        qrels={key: qrels[key] for key in queries},
+        oracle_queries=tuple(translations[key] for key in queries) if translated else None,
+        left_out=len(asked) - len(queries),
+    )
+
+
+@dataclass(frozen=True)
+class _Question:
+    text: str
+    answers: frozenset[int]
+    """The candidates of the same file that answer it."""
+
+
+def _read(path: Path) -> tuple[list[str], dict[str, _Question]]:
+    """The candidates of a file, and its questions by id."""
+    candidates: list[str] = []
+    questions: dict[str, _Question] = {}
+    for place, paragraph in paragraphs(path):
+        context = text_of(paragraph, "context", place)
+        sentences, breaks = list_of(paragraph, "sentences", place), list_of(paragraph, "sentence_breaks", place)
+        if len(sentences) != len(breaks) or not all(map(_is_range, breaks)):
+            raise BenchError(f"{place}: not LAReQA's JSON: 'sentence_breaks' has no start and end for every sentence")
+        for key, text, where, question in identified(list_of(paragraph, "qas", place), place):
+            if key in questions:
+                raise BenchError(f"{where}: the id '{key}' occurs twice")
+            answers = frozenset(
+                len(candidates) + _sentence(answer, breaks, where) for answer in list_of(question, "answers", where)
+            )
+            if not answers:
+                raise BenchError(f"{where}: no answer under 'answers'")
+            questions[key] = _Question(text, answers)
+        candidates += [f"{text_of({'sentences': text}, 'sentences', place)} {context}" for text in sentences]
+    return candidates, questions
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(end) is int for end in value)
+
+
+def _sentence(answer: Any, breaks: list[list[int]], place: str) -> int:
+    """The number of the sentence that an answer starts in."""
+    start = answer.get("answer_start") if isinstance(answer, dict) else None
+    if type(start) is int:
+        for number, (first, end) in enumerate(breaks):
+            if first <= start < end:
+                return number
+    raise BenchError(f"{place}: the answer at {start} starts in no sentence of 'sentence_breaks'")

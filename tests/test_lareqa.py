@@ -1,0 +1,260 @@
+"""Questions and sentences in several languages: an invented collection, worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import commands
+from bench.data import Pair, TestCollection
+from bench.data.cards import Card
+from bench.data.files import Resolver
+from bench.data.formats import Source, lareqa
+from bench.data.loading import load_test, training_data
+from bench.errors import BenchError
+from bench.evaluation.measures import DEFAULT
+from bench.request import Request, check
+from bench.running.plan import make_plan
+
+DEU = Pair("deu", "eng")
+
+
+def paragraph(*sentences: str, **questions: tuple[str, str]) -> dict[str, Any]:
+    """The sentences as a context, and questions by id, each with the answer that it has in the context."""
+    context = " ".join(sentences)
+    starts = [context.index(sentence) for sentence in sentences]
+    return {
+        "context": context,
+        "sentences": list(sentences),
+        "sentence_breaks": [[start, start + len(text)] for start, text in zip(starts, sentences, strict=True)],
+        "qas": [
+            {"id": key, "question": text, "answers": [{"text": answer, "answer_start": context.index(answer)}]}
+            for key, (text, answer) in questions.items()
+        ],
+    }
+
+
+ENGLISH = [
+    paragraph("Mara keeps bees.", "She sells honey.", k1=("What does she sell?", "honey"), k2=("Who?", "Mara")),
+    paragraph("The mill is old."),
+]
+GERMAN = [
+    paragraph("Die Mühle ist alt.", "Sie steht still.", k4=("Wie alt ist sie?", "alt")),
+    paragraph("Mara hat Bienen.", "Sie verkauft Honig.", k1=("Was verkauft sie?", "Honig"), k2=("Wer?", "Mara")),
+]
+SPANISH = [
+    paragraph("Mara vende miel.", k1=("¿Qué vende?", "miel")),
+    paragraph("El molino es viejo.", k4=("¿Cómo es?", "viejo")),
+]
+FILES = {"en": ENGLISH, "de": GERMAN, "es": SPANISH}
+
+
+def written(folder: Path, **languages: list[dict[str, Any]]) -> dict[str, Path]:
+    paths = {code: folder / f"{code}.json" for code in languages}
+    for code, paragraphs in languages.items():
+        articles = [{"title": "t", "paragraphs": [content]} for content in paragraphs]
+        paths[code].write_text(json.dumps({"data": articles}), encoding="utf-8")
+    return paths
+
+
+def parsed(folder: Path, pair: Pair, queries: str, *documents: str) -> TestCollection:
+    paths = written(folder, **FILES)
+    source = Source("mine", {"queries": (paths[queries],), "documents": tuple(paths[code] for code in documents)})
+    return lareqa.test(source, pair)
+
+
+def test_a_question_asks_for_the_sentence_that_answers_it_in_every_language(tmp_path: Path) -> None:
+    test = parsed(tmp_path, Pair("deu", "mul"), "de", "en", "de", "es")
+    assert (test.query_ids, test.queries) == (("k4", "k1", "k2"), ("Wie alt ist sie?", "Was verkauft sie?", "Wer?"))
+    assert dict(zip(test.document_ids, test.documents, strict=True)) == {
+        "en-1": "Mara keeps bees. Mara keeps bees. She sells honey.",
+        "en-2": "She sells honey. Mara keeps bees. She sells honey.",
+        "en-3": "The mill is old. The mill is old.",
+        "de-1": "Die Mühle ist alt. Die Mühle ist alt. Sie steht still.",
+        "de-2": "Sie steht still. Die Mühle ist alt. Sie steht still.",
+        "de-3": "Mara hat Bienen. Mara hat Bienen. Sie verkauft Honig.",
+        "de-4": "Sie verkauft Honig. Mara hat Bienen. Sie verkauft Honig.",
+        "es-1": "Mara vende miel. Mara vende miel.",
+        "es-2": "El molino es viejo. El molino es viejo.",
+    }
+    assert test.qrels == {
+        "k4": {"de-1": 1, "es-2": 1},
+        "k1": {"en-2": 1, "de-4": 1, "es-1": 1},
+        "k2": {"en-1": 1, "de-3": 1},
+    }
+    assert test.oracle_queries is None
+
+
+def test_a_question_that_the_searched_language_does_not_answer_is_left_out(tmp_path: Path) -> None:
+    test = parsed(tmp_path, DEU, "de", "en")
+    assert (test.qrels, test.left_out) == ({"k1": {"en-2": 1}, "k2": {"en-1": 1}}, 1)
+    assert (test.queries, test.oracle_queries) == (("Was verkauft sie?", "Wer?"), ("What does she sell?", "Who?"))
+    assert test.document_ids == ("en-1", "en-2", "en-3")
+
+    test = parsed(tmp_path, Pair("deu", "spa"), "de", "es")
+    assert test.qrels == {"k4": {"es-2": 1}, "k1": {"es-1": 1}}
+    assert test.oracle_queries == ("¿Cómo es?", "¿Qué vende?")
+
+    test = parsed(tmp_path, Pair("deu", "deu"), "de", "de")
+    assert test.qrels == {"k4": {"de-1": 1}, "k1": {"de-4": 1}, "k2": {"de-3": 1}}
+    assert test.oracle_queries is None
+
+
+def test_sentences_that_read_the_same_stay_two_candidates_and_so_do_questions(tmp_path: Path) -> None:
+    """As the published counts have it; here neither question may find the other's sentence."""
+    twins = [paragraph("It rains.", "So be it.", **{key: ("Why?", "rains")}) for key in ("k1", "k2")]
+    path = written(tmp_path, en=twins)["en"]
+    test = lareqa.test(Source("mine", {"queries": (path,), "documents": (path,)}), Pair("eng", "eng"))
+    assert len(test.documents) == 4 and len(set(test.documents)) == 2
+    assert test.qrels == {"k1": {"en-1": 1}, "k2": {"en-3": 1}}
+
+
+GOOD = paragraph("It rains.", "So be it.", k=("Why?", "rains"))
+QUESTION = GOOD["qas"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"sentence_breaks": [[0, 9]]}, r"paragraphs\[0\]: not LAReQA's JSON: 'sentence_breaks' has no start and end"),
+        ({"sentence_breaks": [[0, 9], [10, "19"]]}, "'sentence_breaks' has no start and end for every sentence"),
+        ({"sentence_breaks": [[0, 2], [10, 19]]}, r"qas\[0\]: the answer at 3 starts in no sentence"),
+        ({"sentences": None}, "not SQuAD's JSON: no list under 'sentences'"),
+        ({"sentences": ["It rains.", " "]}, "no text under 'sentences'"),
+        ({"qas": [QUESTION, QUESTION]}, r"qas\[1\]: the id 'k' occurs twice"),
+        ({"qas": [{**QUESTION, "answers": []}]}, r"qas\[0\]: no answer under 'answers'"),
+        ({"qas": [{**QUESTION, "answers": [{}]}]}, r"qas\[0\]: the answer at None starts in no sentence"),
+        ({"qas": []}, "none of its questions has an answer in the files under 'documents'"),
+    ],
+)
+def test_what_is_not_lareqa_is_refused_with_its_place(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
+    path = written(tmp_path, en=[{**GOOD, **change}])["en"]
+    with pytest.raises(BenchError, match=f"{path.name}.*{complaint}"):
+        lareqa.test(Source("mine", {"queries": (path,), "documents": (path,)}), Pair("eng", "eng"))
+
+
+class World:
+    """The collection in a mirror, bitext of German with English, and the cards of both."""
+
+    def __init__(self, folder: Path, bitext: dict[str, str]) -> None:
+        home = folder / "mirror" / "owner" / "files"
+        home.mkdir(parents=True)
+        written(home, **FILES)
+        (home / "q.txt").write_text("".join(f"{text}\n" for text in bitext), encoding="utf-8")
+        (home / "d.txt").write_text("".join(f"{text}\n" for text in bitext.values()), encoding="utf-8")
+        self.resolver = Resolver(folder / "mirror", folder / "cache", offline=True)
+        test = {"role": "test", "format": "lareqa"}
+        everything = [f"{code}.json" for code in FILES]
+        pool = [
+            {**test, "pairs": ["deu-mul"], "files": {"queries": "{query}.json", "documents": everything}},
+            {
+                **test,
+                "pairs": ["deu-eng", "deu-deu", "deu-spa"],
+                "files": {"queries": "{query}.json", "documents": "{document}.json"},
+            },
+        ]
+        news = [
+            {
+                "role": "bitext",
+                "format": "aligned-lines",
+                "pairs": ["deu-eng"],
+                "files": {"queries": "q.txt", "documents": "d.txt"},
+            }
+        ]
+        codes = {"deu": "de", "eng": "en", "spa": "es"}
+        self.cards = {
+            "pool": self.card(home, everything, name="pool", data=pool, codes=codes, measures=["MAP@1000", "R@100"]),
+            "news": self.card(home, ["q.txt", "d.txt"], name="news", data=news),
+            "usual": self.card(home, [], name="usual", mix={"pairs": ["deu-eng"], "bitext": ["news"]}),
+        }
+
+    @staticmethod
+    def card(home: Path, files: list[str], **fields: Any) -> Card:
+        hashes = {name: hashlib.sha256((home / name).read_bytes()).hexdigest() for name in files}
+        source = f"owner/files@{'0' * 40}" if files else None
+        return Card.model_validate({"description": "d", "licence": "l", "source": source, "sha256": hashes, **fields})
+
+
+BITEXT = {
+    f"Satz {number} über {thing}.": f"Sentence {number} on {thing}." for number, thing in enumerate("abcdefgh" * 8)
+}
+
+
+def test_a_student_is_kept_from_all_that_it_will_be_asked(tmp_path: Path) -> None:
+    """One trained on German with English is also asked what has no answer in English, and searches Spanish too."""
+    leaks = {"Wie alt ist sie?": "How old is it?", "Wer ist's?": "El molino es viejo. El molino es viejo."}
+    world = World(tmp_path, {**BITEXT, **leaks})
+    data = training_data(["news"], DEU, world.resolver, world.cards)
+    assert data.bitext.query_side == tuple(BITEXT)
+    report: Any = data.report
+    exact = {test: counts["bitext"]["exact"] for test, counts in report["leakage"].items()}
+    assert exact == {"pool deu-mul": 2, "pool": 0, "pool deu-deu": 1}
+
+
+def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, encoder_folder: Path) -> None:
+    world = World(tmp_path, BITEXT)
+    request = Request.model_validate(
+        {
+            "methods": ["distillation"],
+            "datasets": ["pool"],
+            "encoder": str(encoder_folder),
+            "budget": "1steps",
+            "device": "cpu",
+            "recipe": {"vocabulary_size": 100, "batch_size": 8},
+            "results": tmp_path / "results",
+            "mirror": tmp_path / "mirror",
+            "offline": True,
+            "quiet": True,
+        }
+    )
+    check(request, world.cards)
+    plan = make_plan(request, world.cards, world.resolver)
+    assert {(training.entry.name, str(training.pair)): len(cells) for training, cells in plan.cells.items()} == {
+        ("zero-shot", "deu-eng"): 3,
+        ("untrained", "deu-eng"): 3,
+        ("oracle", "deu-eng"): 1,
+        ("distillation", "deu-eng"): 3,
+        ("zero-shot", "deu-spa"): 1,
+        ("oracle", "deu-spa"): 1,
+    }
+    assert plan.measures == [*DEFAULT, "AP@1000"]
+
+    assert commands.run(request, world.cards) == 0
+    with (tmp_path / "results" / "leaderboard.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    pairs = {"deu-mul", "deu-eng", "deu-deu"}
+    assert {row["pair"] for row in rows if row["method"] == "distillation"} == pairs
+    assert {row["pair"] for row in rows if row["method"] == "zero-shot"} == {*pairs, "deu-spa"}
+    assert {row["measure"] for row in rows} == {*DEFAULT, "AP@1000"}
+    assert {row["queries"] for row in rows if row["pair"] == "deu-mul"} == {"3"}
+    (configuration,) = (tmp_path / "results" / "configurations").iterdir()
+    assert tomllib.loads(configuration.read_text())["measures"] == plan.measures
+    (training,) = (tmp_path / "results" / "trainings").glob("distillation.*")
+    assert json.loads((training / "manifest.json").read_text())["pair"] == "deu-eng"
+    cells = list((tmp_path / "results" / "cells").glob("distillation.*.small.seed0.pool.mean-*"))
+    assert len(cells) == 3
+    for cell in cells:
+        manifest = json.loads((cell / "manifest.json").read_text())
+        assert manifest["training"] == training.name
+        assert cell.name.startswith(f"distillation.{manifest['pair']}.")
+
+
+def test_a_measure_that_a_card_misspells_is_refused_with_its_name(tmp_path: Path) -> None:
+    world = World(tmp_path, BITEXT)
+    cards = {"pool": world.cards["pool"].model_copy(update={"measures": ("nDGC@10",)})}
+    request = Request(methods=("optical",), datasets=("pool",))
+    with pytest.raises(BenchError, match=r"pool\.toml: measures: unknown measure 'nDGC@10'; did you mean nDCG@10"):
+        check(request, cards)
+    check(request.model_copy(update={"measures": ("RR@10",)}), cards)
+
+
+def test_the_pool_is_read_from_a_list_of_files(tmp_path: Path) -> None:
+    world = World(tmp_path, BITEXT)
+    test = load_test(world.cards["pool"], Pair("deu", "mul"), world.resolver, world.cards)
+    assert (len(test.queries), len(test.documents)) == (3, 9)
