@@ -7,7 +7,7 @@ from statistics import mean
 
 from bench import registry
 from bench.data import Pair
-from bench.data.cards import Card
+from bench.data.cards import IR_DATASETS, Card
 from bench.data.files import MIB, Resolver
 from bench.data.languages import name as language_name
 from bench.data.statistics import Statistics, read_sizes, read_statistics
@@ -52,11 +52,11 @@ def statistics_table(statistics: Iterable[Statistics]) -> Table:
     for row in statistics:
         queries, documents = (f"{number:,}" if number else "-" for number in (row.queries, row.documents))
         both = (
-            (f"{row.query_words:.1f}", f"{row.document_words:.1f}"),
-            (f"{row.query_pieces:.1f}", f"{row.document_pieces:.1f}"),
+            (row.query_words, row.document_words),
+            (row.query_pieces, row.document_pieces),
             (row.query_script, row.document_script),
         )
-        sides = [" / ".join(pair) if row.queries else pair[1] for pair in both]
+        sides = [" / ".join(map(str, filter(None, pair))) or "-" for pair in both]
         relevant = f"{row.relevant:.2f}" if row.role == "test" else "-"
         rows.append([row.role, row.key, queries, documents, relevant, *sides])
     return columns, rows, columns[2:7]
@@ -87,6 +87,8 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
             for part in card.mix.bitext
         ]
         lines.append(f"  bitext from {', '.join(bitext)}; relevance from {', '.join(card.mix.relevance)}")
+    if card.source == IR_DATASETS:
+        lines.append("to download: by ir_datasets, which says how much it is")
     if card.sha256:
         sizes = read_sizes()
         there = [path for path in card.sha256 if resolver.available(card, path)]
@@ -115,7 +117,7 @@ def _datasets(cards: Mapping[str, Card]) -> Table:
                 _range(row.queries for row in tests),
                 _range(row.documents for row in tests),
                 f"{mean(row.query_words for row in tests):.0f} / {mean(row.document_words for row in tests):.0f}"
-                if tests
+                if any(row.query_words for row in tests)
                 else "-",
                 _range(row.queries for row in bitext),
                 f"{size:,.1f}" if size else "-",

@@ -212,7 +212,7 @@ def join_relevance(language: str, parts: Iterable[Relevance]) -> Relevance:
 def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
     """What the parser of a card's entry makes of it; raises BenchError as `load_bitext`."""
     entry = card.entry(role, key)
-    parse, source = formats.parser(entry.format, role), _source(card, entry, key, resolver)
+    parse, source = formats.parser(entry.format, role), source_of(card, entry, key, resolver)
     if card.source == IR_DATASETS:
         # It downloads by itself whatever it misses. So let it try without, and then only if it may.
         try:
@@ -225,7 +225,8 @@ def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
     return parse(source, key)
 
 
-def _source(card: Card, entry: Data, key: Pair | str, resolver: Resolver) -> formats.Source:
+def source_of(card: Card, entry: Data, key: Pair | str, resolver: Resolver) -> formats.Source:
+    """What the parser of a card's entry is given, its files at hand; raises BenchError as `load_bitext`."""
     files: dict[str, tuple[Path, ...]] = {
         part: tuple(resolver.path(card, path) for path in paths) for part, paths in card.files(entry, key).items()
     }

@@ -9,15 +9,16 @@ import csv
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.atomic import atomic_write
-from bench.data import Pair
-from bench.data.cards import Card, Role, builtin_folder
-from bench.data.files import Resolver
-from bench.data.loading import available, load_bitext, load_passages, load_relevance, load_test
+from bench.data import Pair, formats
+from bench.data.cards import IR_DATASETS, Card, Role, builtin_folder
+from bench.data.files import MissingFile, Resolver
+from bench.data.loading import available, load_bitext, load_passages, load_relevance, load_test, source_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -37,7 +38,8 @@ class Statistics:
     Of bitext, `queries` and `documents` are its two sides; of relevance, the queries and their positives; a test's
     `documents` include its distractors, and `relevant` is the mean number of relevant documents per query. Words (runs
     between white space, so few in a script without spaces) and word pieces (of all-MiniLM-L6-v2) are means per text.
-    A script is the commonest among the letters, by the names of Unicode's characters. A side without texts is empty.
+    A script is the commonest among the letters, by the names of Unicode's characters. Of a side without texts, and of a
+    collection whose numbers ir_datasets knows but whose texts are not at hand, these are 0 and empty.
     """
 
     collection: str
@@ -46,12 +48,12 @@ class Statistics:
     queries: int
     documents: int
     relevant: float
-    query_words: float
-    document_words: float
-    query_pieces: float
-    document_pieces: float
-    query_script: str
-    document_script: str
+    query_words: float = 0.0
+    document_words: float = 0.0
+    query_pieces: float = 0.0
+    document_pieces: float = 0.0
+    query_script: str = ""
+    document_script: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Statistics))
@@ -91,7 +93,7 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]])
 
 
 def count(card: Card, resolver: Resolver, cards: Mapping[str, Card], tokenizer: Tokenizer) -> Iterator[Statistics]:
-    """The statistics of each role and pair or language of a card whose files are at hand.
+    """The statistics of each role and pair or language of a card whose files are at hand, or that ir_datasets knows.
 
     `tokenizer` is that of all-MiniLM-L6-v2. Raises BenchError for files that cannot be read.
     """
@@ -115,6 +117,11 @@ def count(card: Card, resolver: Resolver, cards: Mapping[str, Card], tokenizer: 
                     query_script=query[2],
                     document_script=document[2],
                 )
+            elif card.source == IR_DATASETS and entry.role == "test":
+                with suppress(MissingFile):
+                    count_of, documents_of, positive = formats.irds.numbers(source_of(card, entry, key, resolver))
+                    relevant = round(positive / count_of, 3)
+                    yield Statistics(card.name, "test", str(key), count_of, documents_of, relevant)
 
 
 def _sides(

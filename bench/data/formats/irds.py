@@ -64,6 +64,18 @@ def relevance(source: Source, language: str) -> Relevance:
     )
 
 
+def numbers(source: Source) -> tuple[int, int, int]:
+    """The numbers of queries, documents and positive judgments of a test, which ir_datasets knows without the data.
+
+    Raises MissingFile for a dataset of which it does not know them.
+    """
+    with _reading(source), at_hand():
+        grades = _dataset(source, "qrels").qrels_metadata()["fields"]["relevance"]["counts_by_value"]
+        queries = _dataset(source, "queries").queries_metadata()["count"]
+        documents = _dataset(source, "documents").docs_metadata()["count"]
+        return queries, documents, sum(count for grade, count in grades.items() if int(grade) > 0)
+
+
 @contextmanager
 def at_hand() -> Iterator[None]:
     """Within the block, ir_datasets has to do without the network, and says nothing of what it misses."""
