@@ -355,7 +355,7 @@ def test_swahili_has_about_65_thousand_sentences_to_train_on(real: Resolver) -> 
         "lafand-mt": 30782,
         "tico-19": 3071,
     }
-    assert set(report["not_checked"]) <= BY_IR_DATASETS
+    assert {name.split()[0] for name in report["not_checked"]} <= BY_IR_DATASETS
     assert set(report["leakage"]) >= {"afriqa", "tatoeba"}
     assert len(data.bitext) == 64_102
     assert {name: counts["read"] for name, counts in report["relevance"].items()} == {"qed": 7167, "tydiqa": 3696}

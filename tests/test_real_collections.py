@@ -120,7 +120,7 @@ def test_what_xnli_trains_on_and_what_it_tests_are_apart(real: Resolver) -> None
     report: Any = training_data(["xnli-entailment"], Pair("swh", "eng"), real).report
     assert report["bitext"] == {"xnli-entailment": {"read": 660, "dropped": 0, "leaked": 0, "kept": 660}}
     assert report["relevance"] == {"xnli-entailment": {"read": 330, "dropped": 0, "leaked": 0, "kept": 330}}
-    assert set(report["not_checked"]) <= BY_IR_DATASETS
+    assert {name.split()[0] for name in report["not_checked"]} <= BY_IR_DATASETS
 
 
 @pairs_of("xquad")
@@ -191,7 +191,7 @@ def test_mlqa_r(real: Resolver, pair: Pair) -> None:
 def test_the_standard_mix_is_checked_against_all_of_them(real: Resolver) -> None:
     report: Any = training_data(["standard"], Pair("swh", "eng"), real).report
     assert set(report["leakage"]) >= {"ntrex", "ntrex-documents", "xnli-premises", "xnli-entailment"}
-    assert set(report["not_checked"]) <= BY_IR_DATASETS
+    assert {name.split()[0] for name in report["not_checked"]} <= BY_IR_DATASETS
     assert report["leakage"]["ntrex"]["bitext"] == {"exact": 1, "near": 0, "contained": 0}
     assert report["leakage"]["afriqa"]["relevance"] == {"exact": 0, "near": 5, "contained": 0}
     hindi: Any = training_data(["standard"], Pair("hin", "eng"), real).report
