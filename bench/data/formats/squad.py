@@ -38,9 +38,9 @@ def test(source: Source, pair: Pair) -> TestCollection:
     """The questions of the files `queries` over the contexts of the files `documents`, each context once.
 
     The relevant document is the context of the question with the same id among the `documents`, and the text
-    of that question is the oracle query; questions that read the same, in either language, share their
-    contexts. Raises BenchError for what is not SQuAD's JSON, an id that occurs twice, and a question whose id
-    is not among the documents.
+    of that question is the oracle query, unless both are in one language; questions that read the same, in either
+    language, share their contexts. Raises BenchError for what is not SQuAD's JSON, an id that occurs twice, and a
+    question whose id is not among the documents.
     """
     originals: dict[str, tuple[str, str]] = {}
     contexts: dict[str, None] = {}
@@ -71,7 +71,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
         document_ids=tuple(ids.values()),
         documents=tuple(ids),
         qrels=judge_alike(tuple(queries), [ids[originals[key][1]] for key in queries], texts, oracles),
-        oracle_queries=oracles,
+        oracle_queries=oracles if pair.query != pair.document else None,
     )
 
 
