@@ -17,6 +17,7 @@ import pytest
 
 import bench
 from bench.data.cards import load_cards
+from bench.data.statistics import read_sizes, read_statistics
 
 CHECKOUT = Path(__file__).parents[2]
 DATASETS = "EXPECT_DATASETS" in os.environ
@@ -47,6 +48,11 @@ def test_it_runs_from_site_packages() -> None:
 
 def test_the_wheel_carries_the_cards() -> None:
     assert {"conlang", "tatoeba", "afriqa", "standard"} <= set(load_cards())
+
+
+def test_the_wheel_carries_the_numbers_beside_the_cards() -> None:
+    assert ("tatoeba", "swh-eng", 390) in {(row.collection, row.key, row.queries) for row in read_statistics()}
+    assert read_sizes()
 
 
 def test_datasets_is_the_library_or_nothing() -> None:
