@@ -14,6 +14,8 @@ from bench.data.statistics import Statistics, read_sizes, read_statistics
 from bench.encoders import models
 from bench.evaluation import measures
 
+MANY = 60
+"""Pairs that are listed one by one at most."""
 KINDS = ("methods", "datasets", "pairs", "encoders", "measures")
 
 
@@ -79,7 +81,7 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
         lines.append(f"measures besides the default: {', '.join(card.measures)}")
     for role in card.roles:
         keys: Sequence[object] = card.pairs(role) or card.languages(role)
-        lines.append(f"{role}: {', '.join(map(str, keys))}")
+        lines.append(f"{role}: {', '.join(map(str, keys)) if len(keys) <= MANY else _summary(card.pairs(role))}")
     if card.mix is not None:
         lines.append(f"standard training data of: {', '.join(map(str, card.mix.pairs))}")
         bitext = [
@@ -99,6 +101,12 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
             if paths:
                 lines.append(f"{what}: {len(paths)} files, {size}")
     return lines
+
+
+def _summary(pairs: Sequence[Pair]) -> str:
+    """Pairs by their numbers: which languages are asked in, and which are searched."""
+    queries, documents = sorted({pair.query for pair in pairs}), sorted({pair.document for pair in pairs})
+    return f"{len(pairs)} pairs, from {', '.join(queries)} to {', '.join(documents)}"
 
 
 def _datasets(cards: Mapping[str, Card]) -> Table:

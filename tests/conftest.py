@@ -123,7 +123,9 @@ def data() -> TrainingData:
     questions = tuple(f"who {sentence.split(' ', 2)[2]}" for sentence in english)
     sources = ("hand",) * len(english)
     return TrainingData(
-        PAIR, Bitext(tuple(map(foreign, english)), english, sources), Relevance("eng", questions, english, sources)
+        PAIR,
+        Bitext(tuple(map(foreign, english)), english, sources),
+        Relevance(Pair("eng", "eng"), questions, english, sources),
     )
 
 
@@ -167,7 +169,7 @@ def small_conlang() -> dict[str, Card]:
     entries = [
         {"role": "test", "format": "conlang", "pairs": pairs, "options": options},
         {"role": "bitext", "format": "conlang", "pairs": pairs, "options": options},
-        {"role": "relevance", "format": "conlang", "languages": ["eng"], "options": options},
+        {"role": "relevance", "format": "conlang", "pairs": ["eng-eng"], "options": options},
     ]
     mix = {"pairs": pairs, "bitext": ["conlang"], "relevance": ["conlang"]}
     card = {"name": "conlang", "description": "d", "licence": "l", "data": entries, "mix": mix}

@@ -75,7 +75,7 @@ def test_a_pair_that_the_card_lacks_is_told_what_there_is(tmp_path: Path) -> Non
         ("format =", "fromat =", "data[0].fromat: unknown key; did you mean format?"),
         ('"aligned-lines"', '"aligned-line"', "data[0]: unknown format 'aligned-line'; did you mean aligned-lines?"),
         ('role = "bitext"', 'role = "bitexts"', "data[0].role: "),
-        ('role = "bitext"', 'role = "relevance"', "data[0]: role 'relevance' needs 'languages'"),
+        ('role = "bitext"', 'role = "passages"', "data[0]: role 'passages' needs 'languages'"),
         ('"hau-eng"', '"hau"', "data[0].pairs[1]: 'hau' is not a language pair"),
         ('"hau-eng"', '"xx-eng"', "data[0].pairs[1]: unknown language 'xx'"),
         ('"hau-eng"', '"swh-eng"', "two [[data]] entries offer bitext for swh-eng"),

@@ -40,7 +40,9 @@ class World:
         monkeypatch.setattr(download, "download", self.download)
         self.add("bible", entry("bitext", pairs=["swh-eng", "hau-eng"]), licence="CC0")
         self.add("news", entry("bitext", pairs=["swh-eng"]), licence="CC BY-NC", non_commercial=True)
-        self.add("questions", entry("relevance", languages=["eng", "fra"]), entry("passages", languages=["eng", "fra"]))
+        self.add(
+            "questions", entry("relevance", pairs=["eng-eng", "fra-fra"]), entry("passages", languages=["eng", "fra"])
+        )
         self.add("test", entry("test", pairs=["swh-eng", "hau-eng"], distractors=["questions"]))
         generated = {"role": "bitext", "format": "conlang", "pairs": ["qaa-eng"]}
         self.add("generated", generated, source=None)
@@ -110,9 +112,9 @@ def test_all_files_of_a_collection_once(world: World) -> None:
 
 def test_the_files_of_a_pair_by_its_document_language_where_there_are_no_pairs(world: World) -> None:
     assert world.fetch("bible", "questions", pairs=[HAU]) == 0
-    assert world.fetched() == ["bible/bitext/hau-eng", "questions/relevance/eng", "questions/passages/eng"]
+    assert world.fetched() == ["bible/bitext/hau-eng", "questions/relevance/eng-eng", "questions/passages/eng"]
     assert world.fetch("questions", pairs=[FRA]) == 0
-    assert world.fetched()[3:] == ["questions/relevance/fra", "questions/passages/fra"]
+    assert world.fetched()[3:] == ["questions/relevance/fra-fra", "questions/passages/fra"]
 
 
 def test_a_test_comes_with_its_distractors_under_their_own_name(world: World) -> None:
@@ -146,8 +148,8 @@ def test_a_generated_collection_has_nothing_to_fetch(world: World) -> None:
 
 def test_a_file_that_fails_does_not_stop_the_others(world: World) -> None:
     root = world.host / "owner" / "questions" / ("0" * 40)
-    (root / "relevance/eng").unlink()
-    (root / "relevance/fra").write_bytes(b"other")
+    (root / "relevance/eng-eng").unlink()
+    (root / "relevance/fra-fra").write_bytes(b"other")
     (root / "passages/eng").write_bytes(b"")  # stands for a full disk
     assert world.fetch("questions", "bible") == 1
     captured = world.capsys.readouterr()

@@ -17,6 +17,7 @@ from bench.data.formats.text import lines
 from bench.errors import BenchError
 
 SWH = Pair("swh", "eng")
+ENG = Pair("eng", "eng")
 
 
 def put(path: Path, content: str | bytes) -> tuple[Path, ...]:
@@ -317,9 +318,9 @@ def test_qed_pairs_questions_with_paragraphs(tmp_path: Path) -> None:
     source = Source(
         "qed", {"examples": put(tmp_path / "1", json_lines(*rows)) + put(tmp_path / "2", json_lines(rows[0]))}
     )
-    relevance = qed.relevance(source, "eng")
+    relevance = qed.relevance(source, ENG)
     assert (relevance.queries, relevance.positives) == (("a", "b", "c", "a"), ("X", "Y", "X", "X"))
-    assert relevance.language == "eng"
+    assert relevance.pair == ENG
     assert qed.passages(source, "eng") == ("X", "Y")
 
 

@@ -21,6 +21,7 @@ from bench.errors import BenchError
 from bench.progress import Display
 
 SWH = Pair("swh", "eng")
+ENG = Pair("eng", "eng")
 ENGLISH = ["Goats eat thorns.", "The market opens at dawn.", "Rain fell on the hills."]
 SWAHILI = ["Mbuzi hula miiba.", "Soko hufunguliwa alfajiri.", "Mvua ilinyesha milimani.", "Hakuna jibu."]
 numbers = itertools.count()
@@ -81,7 +82,7 @@ def library(tmp_path: Path) -> Library:
 
 
 def card(role: str = "test", name: str = "mine", **options: Any) -> Card:
-    keys = {"languages": ["eng"]} if role == "relevance" else {"pairs": ["swh-eng"]}
+    keys = {"pairs": ["eng-eng" if role == "relevance" else "swh-eng"]}
     entry = {"role": role, "format": "ir-datasets", "options": options, **keys}
     about = {"name": name, "description": "d", "licence": "CC0", "source": IR_DATASETS}
     return Card.model_validate({**about, "codes": {"swh": "sw"}, "data": [entry]})
@@ -135,9 +136,9 @@ def test_training_pairs_up_to_a_number_of_rows(library: Library, offline: Resolv
         library.queries("queries", ["a", "b", "c"]),
         library.qrels("q1 0 d2 1", "q0 0 d1 0", "q0 0 d0 1", "q2 0 d0 1"),
     )
-    rows = load_relevance(card("relevance", dataset=name, rows=2), "eng", offline)
+    rows = load_relevance(card("relevance", dataset=name, rows=2), ENG, offline)
     assert (rows.queries, rows.positives) == (("b", "a"), (ENGLISH[2], ENGLISH[0]))
-    assert len(load_relevance(card("relevance", dataset=name), "eng", offline)) == 3
+    assert len(load_relevance(card("relevance", dataset=name), ENG, offline)) == 3
 
 
 def test_what_is_not_at_hand_is_one_line_offline(library: Library, offline: Resolver) -> None:

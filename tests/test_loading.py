@@ -23,6 +23,7 @@ from bench.data.loading import (
 from bench.errors import BenchError
 
 SWH = Pair("swh", "eng")
+ENG = Pair("eng", "eng")
 HAU = Pair("hau", "eng")
 BY_IR_DATASETS = {card.name for card in load_cards().values() if card.source == IR_DATASETS}
 
@@ -55,11 +56,14 @@ class World:
 
     def squad(self, name: str, *rows: tuple[str, str]) -> Card:
         paragraphs = [{"context": context, "qas": [{"question": question}]} for question, context in rows]
-        entry = {"format": "squad", "languages": ["eng"], "files": {"articles": "f"}}
+        entry = {"format": "squad", "files": {"articles": "f"}}
         return self.add(
             name,
             {"f": json.dumps({"data": [{"paragraphs": paragraphs}]})},
-            data=[{"role": "relevance", **entry}, {"role": "passages", **entry}],
+            data=[
+                {"role": "relevance", "pairs": ["eng-eng"], **entry},
+                {"role": "passages", "languages": ["eng"], **entry},
+            ],
         )
 
     def afriqa(self, **fields: Any) -> Card:
@@ -81,7 +85,7 @@ def test_bitext_loses_empty_and_repeated_rows(world: World) -> None:
 
 
 def test_relevance_loses_repeated_rows(world: World) -> None:
-    relevance = load_relevance(world.squad("s", ("q", "X"), ("q", "X"), ("q", "Y")), "eng", world.resolver)
+    relevance = load_relevance(world.squad("s", ("q", "X"), ("q", "X"), ("q", "Y")), ENG, world.resolver)
     assert (relevance.queries, relevance.positives, relevance.sources) == (("q", "q"), ("X", "Y"), ("s", "s"))
 
 
@@ -103,7 +107,7 @@ def test_what_a_card_lacks_is_refused(world: World) -> None:
     with pytest.raises(BenchError, match="b has no test for swh-eng"):
         load_test(card, SWH, world.resolver, world.cards)
     with pytest.raises(BenchError, match="b has no relevance for eng"):
-        load_relevance(card, "eng", world.resolver)
+        load_relevance(card, ENG, world.resolver)
 
 
 @pytest.mark.parametrize(

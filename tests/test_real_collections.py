@@ -102,17 +102,21 @@ def test_xnli_entailment(real: Resolver, pair: Pair) -> None:
     test = load_test(card, pair, real)
     assert test.oracle_queries is not None
     assert len(test.queries) == len(set(test.oracle_queries)) == len(set(test.documents)) == 500
-    relevance = {language: load_relevance(card, language, real) for language in (pair.query, "eng")}
+    languages = (pair.query, "eng")
+    relevance = {(one, other): load_relevance(card, Pair(one, other), real) for one in languages for other in languages}
     assert {len(rows) for rows in relevance.values()} == {330}
-    premises = relevance["eng"].positives
+    for (one, other), rows in relevance.items():
+        assert rows.queries == relevance[one, one].queries
+        assert rows.positives == relevance[other, other].positives
+    premises = relevance["eng", "eng"].positives
     assert len({*premises, *test.documents}) == 830
 
     bitext = load_bitext(card, pair, real)
     assert len(bitext) == 660
-    assert set(bitext.document_side) == {*premises, *relevance["eng"].queries}
+    assert set(bitext.document_side) == {*premises, *relevance["eng", "eng"].queries}
     assert set(bitext.query_side) == {*relevance[pair.query].positives, *relevance[pair.query].queries}
     texts = set(protected(test))
-    for rows in (bitext.document_side, premises, relevance["eng"].queries):
+    for rows in (bitext.document_side, premises, relevance["eng", "eng"].queries):
         assert not texts & set(map(normalise, rows))
 
 

@@ -40,7 +40,7 @@ def source(
     folder: Path, swahili: Rows = SWAHILI, english: Rows = ENGLISH, columns: int = 3, **options: object
 ) -> Source:
     files = {"queries": put(folder / "sw", swahili, columns), "documents": put(folder / "en", english, columns)}
-    return Source("mine", {**files, "texts": files["queries"], "english": files["documents"]}, options=options)
+    return Source("mine", {**files, "english": files["documents"]}, options=options)
 
 
 def test_each_english_premise_is_asked_for_once(tmp_path: Path) -> None:
@@ -84,10 +84,20 @@ def test_premises_are_split_by_their_number_and_keep_it(tmp_path: Path) -> None:
         ("Mvua.", "It pours."),
         ("Kuna kitu.", "Something falls."),
     ]
-    relevance = xnli.relevance(source(tmp_path, first=1, last=2), "swh")
-    assert (relevance.language, relevance.sources) == ("swh", ("mine", "mine"))
+    relevance = xnli.relevance(source(tmp_path, first=1, last=2), SWH)
+    assert (relevance.pair, relevance.sources) == (SWH, ("mine", "mine"))
     assert relevance.queries == ("Kitu kinaanguka.", "Kuna kitu.")
-    assert relevance.positives == ("Mvua.", "Mvua.")
+    assert relevance.positives == ("It rains.", "It pours.")
+
+
+def test_two_languages_need_not_have_english_among_them(tmp_path: Path) -> None:
+    both = source(tmp_path, first=1, last=2)
+    swahili = Source("mine", {**both.files, "documents": both.files["queries"]}, options=both.options)
+    bitext = xnli.bitext(swahili, Pair("swh", "swh"))
+    assert bitext.query_side == bitext.document_side == xnli.bitext(both, SWH).query_side
+    relevance = xnli.relevance(swahili, Pair("swh", "swh"))
+    assert relevance.queries == ("Kitu kinaanguka.", "Kuna kitu.")
+    assert relevance.positives == ("Mvua.", "Mvua.")  # of two premises that are told apart in English
 
 
 def test_lines_of_one_premise_need_not_be_neighbours(tmp_path: Path) -> None:

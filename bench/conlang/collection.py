@@ -109,7 +109,7 @@ def relevance(options: ConlangOptions = DEFAULT) -> Relevance:
     """English training questions, each with the one passage of its split that answers it."""
     split = structure("train", options)
     return Relevance(
-        language=ENGLISH,
+        pair=Pair(ENGLISH, ENGLISH),
         queries=tuple(text_of(sentence.tokens) for sentence in split.sentences),
         positives=tuple(split.texts[row] for row in split.rows),
         sources=(SOURCE,) * len(split.rows),

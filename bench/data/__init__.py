@@ -51,9 +51,9 @@ class Bitext:
 
 @dataclass(frozen=True)
 class Relevance:
-    """Judged training pairs in one language: `positives[i]` answers `queries[i]`."""
+    """Judged training pairs: `positives[i]`, in the document language of the pair, answers `queries[i]`."""
 
-    language: str
+    pair: Pair
     queries: tuple[str, ...]
     positives: tuple[str, ...]
     sources: tuple[str, ...]
@@ -132,4 +132,4 @@ class TrainingData:
     @classmethod
     def none(cls, pair: Pair) -> TrainingData:
         """What a method is given that trains on nothing."""
-        return cls(pair, Bitext((), (), ()), Relevance(pair.document, (), (), ()))
+        return cls(pair, Bitext((), (), ()), Relevance(Pair(pair.document, pair.document), (), (), ()))

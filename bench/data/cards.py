@@ -86,7 +86,7 @@ class Data(_Table):
 
     In `files` and `options`, the placeholders {query}, {document} and {language} stand for this collection's own codes.
     A file of another repository than the card's source is written `owner/repository@commit:path`.
-    `pairs` belong to bitext and tests, `languages` to relevance and passages. A test's `distractors` name
+    `pairs` belong to bitext, relevance and tests, `languages` to passages. A test's `distractors` name
     collections whose passages in the document language join its corpus.
     """
 
@@ -100,10 +100,10 @@ class Data(_Table):
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Data:
-        if self.role in ("bitext", "test"):
-            missing, misplaced = ("pairs", "languages") if not self.pairs else ("", "languages")
-        else:
+        if self.role == "passages":
             missing, misplaced = ("languages", "pairs") if not self.languages else ("", "pairs")
+        else:
+            missing, misplaced = ("pairs", "languages") if not self.pairs else ("", "languages")
         if missing:
             raise ValueError(f"role '{self.role}' needs '{missing}'")
         if getattr(self, misplaced):
@@ -207,15 +207,15 @@ class Card(_Table):
         return tuple(dict.fromkeys(entry.role for entry in self.data))
 
     def pairs(self, role: Role) -> tuple[Pair, ...]:
-        """The pairs that the collection offers for a role; none for relevance and passages."""
+        """The pairs that the collection offers for a role; none for passages."""
         return tuple(pair for entry in self.data if entry.role == role for pair in entry.pairs)
 
     def languages(self, role: Role) -> tuple[str, ...]:
-        """The languages that the collection offers for a role; none for bitext and tests."""
+        """The languages that the collection offers for a role; none but for passages."""
         return tuple(language for entry in self.data if entry.role == role for language in entry.languages)
 
     def offers(self, role: Role, key: Pair | str) -> bool:
-        """Whether the collection has data in this role for a pair, or a language for relevance and passages."""
+        """Whether the collection has data in this role for a pair, or a language for passages."""
         return any(entry.role == role and key in entry.keys for entry in self.data)
 
     def entry(self, role: Role, key: Pair | str) -> Data:

@@ -61,23 +61,24 @@ def _collections(names: Sequence[str], cards: Mapping[str, Card]) -> list[Card]:
 
 
 def _check_pairs(pairs: Sequence[Pair], collections: Sequence[Card]) -> None:
-    """Refuse a pair that none has; collections in one language have every pair with documents in it."""
-    entries = [entry for card in collections for entry in card.data]
-    known = {str(pair) for entry in entries for pair in entry.pairs}
-    languages = set() if known else {language for entry in entries for language in entry.languages}
+    """Refuse a pair that none has; where all are in one language, they have every pair with documents in it."""
+    keys = [key for card in collections for entry in card.data for key in entry.keys]
+    known = {str(key) for key in keys if isinstance(key, Pair) and key.query != key.document}
+    languages = set() if known else {key.document if isinstance(key, Pair) else key for key in keys}
     for pair in pairs:
-        if str(pair) not in known and pair.document not in languages:
+        if pair not in keys and pair.document not in languages:
             raise unknown("pair", str(pair), known or {f"*-{language}" for language in languages})
 
 
 def _needed(collections: Sequence[Card], pairs: Sequence[Pair], cards: Mapping[str, Card]) -> dict[str, list[Item]]:
     """The items to have at hand, by the collection that they belong to, each once."""
     wanted: set[Pair | str] = {*pairs, *(pair.document for pair in pairs)}
+    judged = {Pair(pair.document, pair.document) for pair in pairs}
     needed: dict[str, dict[Item, None]] = {card.name: {} for card in collections}
     for card in collections:
         for entry in card.data:
             for key in entry.keys:
-                if not pairs or key in wanted:
+                if not pairs or key in wanted or (entry.role == "relevance" and key in judged):
                     if card.source == IR_DATASETS:
                         needed[card.name][entry.role, key] = None
                     for owner, path in needed_files(card, entry.role, key, cards):

@@ -111,7 +111,7 @@ def remove_relevance(relevance: Relevance, leaks: Iterable[Leak]) -> Relevance:
     """The relevance data without the rows that leak."""
     keep = _clean_rows(len(relevance), leaks)
     return Relevance(
-        relevance.language,
+        relevance.pair,
         _take(relevance.queries, keep),
         _take(relevance.positives, keep),
         _take(relevance.sources, keep),

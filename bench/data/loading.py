@@ -52,9 +52,9 @@ def load_bitext(card: Card, pair: Pair, resolver: Resolver) -> Bitext:
     return _tidy_bitext(read(card, "bitext", pair, resolver), set())
 
 
-def load_relevance(card: Card, language: str, resolver: Resolver) -> Relevance:
-    """The judged training pairs of a language, without exact duplicates; raises BenchError as `load_bitext`."""
-    return _tidy_relevance(read(card, "relevance", language, resolver), set())
+def load_relevance(card: Card, pair: Pair, resolver: Resolver) -> Relevance:
+    """The judged training pairs of a pair, without exact duplicates; raises BenchError as `load_bitext`."""
+    return _tidy_relevance(read(card, "relevance", pair, resolver), set())
 
 
 def load_passages(card: Card, language: str, resolver: Resolver) -> tuple[str, ...]:
@@ -162,16 +162,17 @@ class Search:
 def search(names: Sequence[str], pair: Pair, resolver: Resolver, cards: Mapping[str, Card] | None = None) -> Search:
     """Read all that `training_data` does and look for leakage; raises BenchError likewise."""
     cards = load_cards() if cards is None else cards
+    judged = Pair(pair.document, pair.document)
     sources, skipped = _sources(names, pair, cards)
     bitext, bitext_counts = _gather(
         [(card.name, read(card, "bitext", pair, resolver)) for card in sources["bitext"]], _tidy_bitext
     )
     relevance, relevance_counts = _gather(
-        [(card.name, read(card, "relevance", pair.document, resolver)) for card in sources["relevance"]],
+        [(card.name, read(card, "relevance", judged, resolver)) for card in sources["relevance"]],
         _tidy_relevance,
     )
     all_bitext = join_bitext(bitext)
-    all_relevance = join_relevance(pair.document, relevance)
+    all_relevance = join_relevance(judged, relevance)
 
     tests, not_checked = _protected_texts(pair, resolver, cards)
     return Search(
@@ -198,11 +199,11 @@ def join_bitext(parts: Iterable[Bitext]) -> Bitext:
     )
 
 
-def join_relevance(language: str, parts: Iterable[Relevance]) -> Relevance:
-    """Relevance data of one language with the rows of all, in order."""
+def join_relevance(pair: Pair, parts: Iterable[Relevance]) -> Relevance:
+    """Relevance data of a pair with the rows of all, in order."""
     parts = list(parts)
     return Relevance(
-        language,
+        pair,
         tuple(text for part in parts for text in part.queries),
         tuple(text for part in parts for text in part.positives),
         tuple(source for part in parts for source in part.sources),
@@ -265,7 +266,7 @@ def _tidy_bitext(bitext: Bitext, seen: set[tuple[str, str]]) -> Bitext:
 def _tidy_relevance(relevance: Relevance, seen: set[tuple[str, str]]) -> Relevance:
     rows = _distinct(zip(relevance.queries, relevance.positives, relevance.sources, strict=True), seen)
     return Relevance(
-        relevance.language,
+        relevance.pair,
         tuple(row[0] for row in rows),
         tuple(row[1] for row in rows),
         tuple(row[2] for row in rows),
@@ -284,7 +285,7 @@ def _distinct(rows: Iterable[tuple[str, str, str]], seen: set[tuple[str, str]]) 
 
 def _sources(names: Sequence[str], pair: Pair, cards: Mapping[str, Card]) -> tuple[dict[Role, list[Card]], list[str]]:
     """The cards that the names stand for, by role, and a line for each that has nothing for the pair."""
-    keys: dict[Role, Pair | str] = {"bitext": pair, "relevance": pair.document}
+    keys: dict[Role, Pair | str] = {"bitext": pair, "relevance": Pair(pair.document, pair.document)}
     wanted: dict[Role, dict[str, Card]] = {"bitext": {}, "relevance": {}}
     skipped = []
     for name in names:

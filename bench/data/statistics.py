@@ -95,11 +95,14 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]])
 def count(card: Card, resolver: Resolver, cards: Mapping[str, Card], tokenizer: Tokenizer) -> Iterator[Statistics]:
     """The statistics of each role and pair or language of a card whose files are at hand, or that ir_datasets knows.
 
+    Pairs of two languages of which neither is English are left out: they have the queries of one counted pair and the
+    documents of another.
+
     `tokenizer` is that of all-MiniLM-L6-v2. Raises BenchError for files that cannot be read.
     """
     known: dict[str, tuple[int, int, str]] = {}  # corpora are shared by many pairs
     for entry in card.data:
-        for key in entry.keys:
+        for key in filter(is_counted, entry.keys):
             if available(card, entry.role, key, resolver, cards):
                 queries, documents, relevant = _sides(card, entry.role, key, resolver, cards)
                 query, document = (_describe(side, known, tokenizer) for side in (queries, documents))
@@ -124,20 +127,25 @@ def count(card: Card, resolver: Resolver, cards: Mapping[str, Card], tokenizer: 
                     yield Statistics(card.name, "test", str(key), count_of, documents_of, relevant)
 
 
+def is_counted(key: Pair | str) -> bool:
+    """Whether a pair or language has statistics of its own."""
+    return isinstance(key, str) or key.training != key or "eng" in (key.query, key.document)
+
+
 def _sides(
     card: Card, role: Role, key: Pair | str, resolver: Resolver, cards: Mapping[str, Card]
 ) -> tuple[Sequence[str], Sequence[str], float]:
-    if isinstance(key, Pair):
-        if role == "bitext":
-            bitext = load_bitext(card, key, resolver)
-            return bitext.query_side, bitext.document_side, 1.0
-        test = load_test(card, key, resolver, cards)
-        relevant = sum(grade > 0 for judged in test.qrels.values() for grade in judged.values())
-        return test.queries, test.documents, round(relevant / len(test.queries), 3)
+    if isinstance(key, str):
+        return (), load_passages(card, key, resolver), 0.0
+    if role == "bitext":
+        bitext = load_bitext(card, key, resolver)
+        return bitext.query_side, bitext.document_side, 1.0
     if role == "relevance":
         relevance = load_relevance(card, key, resolver)
         return relevance.queries, relevance.positives, 1.0
-    return (), load_passages(card, key, resolver), 0.0
+    test = load_test(card, key, resolver, cards)
+    relevant = sum(grade > 0 for judged in test.qrels.values() for grade in judged.values())
+    return test.queries, test.documents, round(relevant / len(test.queries), 3)
 
 
 def _describe(

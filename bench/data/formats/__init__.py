@@ -37,7 +37,7 @@ BITEXT: Mapping[str, Callable[[Source, Pair], Bitext]] = {
     "verses": verses.bitext,
     "xnli-entailment": xnli.bitext,
 }
-RELEVANCE: Mapping[str, Callable[[Source, str], Relevance]] = {
+RELEVANCE: Mapping[str, Callable[[Source, Pair], Relevance]] = {
     "conlang": conlang.relevance,
     "ir-datasets": irds.relevance,
     "qed": qed.relevance,

@@ -23,7 +23,7 @@ def bitext(source: Source, pair: Pair) -> Bitext:
     return dataclasses.replace(made, sources=(source.name,) * len(made))
 
 
-def relevance(source: Source, language: str) -> Relevance:
+def relevance(source: Source, pair: Pair) -> Relevance:
     """The generated English questions, each with a passage that answers it."""
     from bench import conlang
 

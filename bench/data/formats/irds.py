@@ -46,7 +46,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
     return judged_test(source, pair, queries, (ids, texts), qrels, oracles)
 
 
-def relevance(source: Source, language: str) -> Relevance:
+def relevance(source: Source, pair: Pair) -> Relevance:
     """The first `rows` positive judgments of the dataset, each with its query and its document."""
     with _reading(source):
         dataset = _dataset(source, "qrels")
@@ -57,7 +57,7 @@ def relevance(source: Source, language: str) -> Relevance:
         texts = {key: document.default_text() for key, document in documents.items()}
     rows = [(query, document) for query, document in rows if query in queries and document in texts]
     return Relevance(
-        language,
+        pair,
         tuple(queries[query] for query, _ in rows),
         tuple(texts[document] for _, document in rows),
         (source.name,) * len(rows),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from bench.data import Relevance
+from bench.data import Pair, Relevance
 from bench.data.formats.source import Source
 from bench.data.formats.text import json_lines, text_of
 
 
-def relevance(source: Source, language: str) -> Relevance:
+def relevance(source: Source, pair: Pair) -> Relevance:
     """The questions of the files `examples`, each with its paragraph."""
     rows = _read(source)
     return Relevance(
-        language,
+        pair,
         tuple(question for question, _ in rows),
         tuple(paragraph for _, paragraph in rows),
         (source.name,) * len(rows),

@@ -14,7 +14,7 @@ from bench.data.formats.text import read, text_of
 from bench.errors import BenchError
 
 
-def relevance(source: Source, language: str) -> Relevance:
+def relevance(source: Source, pair: Pair) -> Relevance:
     """The questions of the files `articles`, each with its context."""
     rows = [
         (text_of(question, "question", f"{place}.qas[{index}]"), context)
@@ -22,7 +22,7 @@ def relevance(source: Source, language: str) -> Relevance:
         for index, question in enumerate(questions)
     ]
     return Relevance(
-        language,
+        pair,
         tuple(question for question, _ in rows),
         tuple(context for _, context in rows),
         (source.name,) * len(rows),

@@ -67,14 +67,16 @@ def entailment(source: Source, pair: Pair) -> TestCollection:
 
 
 def bitext(source: Source, pair: Pair) -> Bitext:
-    """The premises that the card's options choose, each followed by the hypotheses that it entails, in both languages.
+    """The premises that the card's options choose, each followed by the hypotheses that it entails, in two languages.
 
-    Files and errors are those of `entailment`.
+    They come from the labelled files `queries` and `documents`; premises are numbered in the file `english`. Errors are
+    those of `entailment`.
     """
-    queries, documents, starts = _read(source.one("queries"), source.one("documents"), labelled=True)
+    queries, english, starts = _read(source.one("queries"), source.one("english"), labelled=True)
+    documents = _read(source.one("documents"), source.one("english"), labelled=True)[0]
     chosen = _chosen(source, len(starts))
     cells = [(number, starts[number], 0) for number in chosen]
-    cells += [(number, row, 1) for row, number in _entailed(documents, starts, chosen)]
+    cells += [(number, row, 1) for row, number in _entailed(english, starts, chosen)]
     cells.sort(key=lambda cell: cell[0])  # stable: the premise comes before its hypotheses
     return Bitext(
         tuple(queries[row][column] for _, row, column in cells),
@@ -83,18 +85,19 @@ def bitext(source: Source, pair: Pair) -> Bitext:
     )
 
 
-def relevance(source: Source, language: str) -> Relevance:
-    """The hypotheses entailed by the premises that the card's options choose, each with its premise, in one language.
+def relevance(source: Source, pair: Pair) -> Relevance:
+    """The hypotheses entailed by the premises that the card's options choose, each with its premise.
 
-    They come from the labelled file `texts`; premises are numbered in the file `english`. Errors are those of
-    `entailment`.
+    Hypotheses come from the labelled file `queries`, premises from `documents`, in one language or in two. Errors are
+    those of `bitext`.
     """
-    texts, english, starts = _read(source.one("texts"), source.one("english"), labelled=True)
+    queries, english, starts = _read(source.one("queries"), source.one("english"), labelled=True)
+    documents = _read(source.one("documents"), source.one("english"), labelled=True)[0]
     rows = [row for row, _ in _entailed(english, starts, _chosen(source, len(starts)))]
     return Relevance(
-        language,
-        tuple(texts[row][1] for row in rows),
-        tuple(texts[row][0] for row in rows),
+        pair,
+        tuple(queries[row][1] for row in rows),
+        tuple(documents[row][0] for row in rows),
         (source.name,) * len(rows),
     )
 
