@@ -169,7 +169,7 @@ def ls(kind: str, name: str | None, options: Mirror) -> int:
 
 def inspect_leakage(options: InspectLeakage) -> int:
     """Print which training rows leak which tests, and write all of them to a file if one is named."""
-    from bench.data.loading import default_mix, search
+    from bench.data.mixing import default_mix, search
     from bench.inspection import COLUMNS, count, excerpt, findings, leakage_pairs, write_findings
 
     cards, display = load_cards(options.cards), Display()

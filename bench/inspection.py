@@ -13,7 +13,7 @@ from bench.atomic import atomic_write
 from bench.data import Pair
 from bench.data.cards import Card, get_card
 from bench.data.leakage import KINDS, Leak, count_rows
-from bench.data.loading import Search
+from bench.data.mixing import Search
 from bench.errors import BenchError
 
 COLUMNS = ["pair", "test", "queries", "met", "met exactly", "training", "rows", *KINDS]

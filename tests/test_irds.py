@@ -16,7 +16,8 @@ from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, load_cards
 from bench.data.fetch import fetch
 from bench.data.files import MissingFile, Resolver
-from bench.data.loading import available, load_relevance, load_test, training_data
+from bench.data.loading import available, load_relevance, load_test
+from bench.data.mixing import training_data
 from bench.errors import BenchError
 from bench.progress import Display
 

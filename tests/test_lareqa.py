@@ -16,7 +16,8 @@ from bench.data import Pair, TestCollection
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.formats import Source, lareqa
-from bench.data.loading import load_test, training_data
+from bench.data.loading import load_test
+from bench.data.mixing import training_data
 from bench.errors import BenchError
 from bench.evaluation.measures import DEFAULT
 from bench.request import Request, check

@@ -11,15 +11,8 @@ import pytest
 from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, load_cards
 from bench.data.files import MissingFile, Resolver
-from bench.data.loading import (
-    available,
-    default_mix,
-    load_bitext,
-    load_passages,
-    load_relevance,
-    load_test,
-    training_data,
-)
+from bench.data.loading import available, load_bitext, load_passages, load_relevance, load_test
+from bench.data.mixing import default_mix, training_data
 from bench.errors import BenchError
 
 SWH = Pair("swh", "eng")

@@ -12,7 +12,8 @@ from bench.data import Pair
 from bench.data.cards import IR_DATASETS, load_cards
 from bench.data.files import Resolver
 from bench.data.leakage import normalise, protected
-from bench.data.loading import load_bitext, load_passages, load_relevance, load_test, search, training_data
+from bench.data.loading import load_bitext, load_passages, load_relevance, load_test
+from bench.data.mixing import search, training_data
 
 pytestmark = pytest.mark.real
 

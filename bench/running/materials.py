@@ -15,7 +15,7 @@ from bench.data import TrainingData
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.levels import Level, misalign, sample
-from bench.data.loading import training_data
+from bench.data.mixing import training_data
 from bench.encoders.encoder import Encoder
 from bench.encoders.models import load_teacher
 from bench.encoders.vocabulary import make_student

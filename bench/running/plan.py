@@ -12,7 +12,8 @@ from bench.data import Pair, TestCollection
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.levels import Level
-from bench.data.loading import default_mix, load_test, training_data
+from bench.data.loading import load_test
+from bench.data.mixing import default_mix, training_data
 from bench.encoders.models import default_recipe
 from bench.errors import BenchError
 from bench.evaluation.measures import MINING
