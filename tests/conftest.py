@@ -18,6 +18,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from bench import offline
 from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData
 from bench.data.cards import Card
+from bench.data.files import Resolver
 from bench.encoders.encoder import Encoder
 from bench.encoders.vocabulary import learn_wordpieces, make_student
 from bench.training.budget import Budget
@@ -99,6 +100,20 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("IR_DATASETS_HOME", str(tmp_path_factory.mktemp("ir-datasets-home")))
         torch.set_num_threads(1)
         yield
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """The folder with the real collections; without one, a test that asks for it is skipped."""
+    if not os.environ.get("BENCH_MIRROR"):
+        pytest.skip("BENCH_MIRROR names no mirror")
+    return Path(os.environ["BENCH_MIRROR"])
+
+
+@pytest.fixture(scope="session")
+def real(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Resolver:
+    """Finds the files of the real collections."""
+    return Resolver(mirror, tmp_path_factory.mktemp("cache"), offline=True)
 
 
 @pytest.fixture(scope="session")

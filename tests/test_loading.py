@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -287,13 +286,6 @@ def test_the_default_mix_is_the_card_that_names_the_pair(world: World) -> None:
     world.add("two", mix={"pairs": ["swh-eng"]})
     with pytest.raises(BenchError, match="several mixes name swh-eng: one, two"):
         default_mix(SWH, world.cards)
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Resolver:
-    if not os.environ.get("BENCH_MIRROR"):
-        pytest.skip("BENCH_MIRROR names no mirror")
-    return Resolver(Path(os.environ["BENCH_MIRROR"]), tmp_path_factory.mktemp("cache"), offline=True)
 
 
 @pytest.mark.real

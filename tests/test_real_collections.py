@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +38,6 @@ LAREQA = {
 MLQA = {"arb": 517, "cmn": 504, "deu": 512, "hin": 507, "spa": 500, "vie": 511}
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Resolver:
-    if not os.environ.get("BENCH_MIRROR"):
-        pytest.skip("BENCH_MIRROR names no mirror")
-    return Resolver(Path(os.environ["BENCH_MIRROR"]), tmp_path_factory.mktemp("cache"), offline=True)
-
-
 def pairs_of(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("pair", CARDS[name].pairs("test"), ids=str)
 
@@ -56,8 +48,8 @@ def test_tatoeba(real: Resolver, pair: Pair) -> None:
     assert len(test.queries) == len(test.documents) == TATOEBA.get(pair.query, 1000)
 
 
-def test_tatoeba_has_the_languages_of_the_mirror(real: Resolver) -> None:
-    folder = Path(os.environ["BENCH_MIRROR"]) / "facebookresearch/LASER/data/tatoeba/v1"
+def test_tatoeba_has_the_languages_of_the_mirror(mirror: Path) -> None:
+    folder = mirror / "facebookresearch/LASER/data/tatoeba/v1"
     codes = {file.suffix.removeprefix(".") for file in folder.glob("tatoeba.*-eng.*")} - {"eng"}
     assert {CARDS["tatoeba"].code(pair.query) for pair in CARDS["tatoeba"].pairs("test")} == codes
     assert len(codes) == 20
@@ -80,8 +72,8 @@ def test_ntrex_documents(real: Resolver, pair: Pair) -> None:
     assert sum(len(judged) > 1 for judged in test.qrels.values()) <= 6
 
 
-def test_both_casts_of_ntrex_have_the_languages_of_the_mirror(real: Resolver) -> None:
-    folder = Path(os.environ["BENCH_MIRROR"]) / "MicrosoftTranslator/NTREX/NTREX-128"
+def test_both_casts_of_ntrex_have_the_languages_of_the_mirror(mirror: Path) -> None:
+    folder = mirror / "MicrosoftTranslator/NTREX/NTREX-128"
     codes = {file.name.split(".")[1] for file in folder.glob("newstest2019-ref.*.txt")}
     for name in ("ntrex", "ntrex-documents"):
         assert {CARDS[name].code(pair.query) for pair in CARDS[name].pairs("test")} == codes

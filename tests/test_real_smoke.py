@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -12,15 +11,13 @@ from bench.cli import main
 from bench.data import MULTIPLE, Pair
 from bench.data.cards import Card, load_cards
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("mirror")]
 
 CARDS = load_cards()
 MIXED = CARDS["standard"].mix.pairs if CARDS["standard"].mix else ()
 
 
 def run(*arguments: str, folder: Path) -> pd.DataFrame:
-    if not os.environ.get("BENCH_MIRROR"):
-        pytest.skip("BENCH_MIRROR names no mirror")
     # The tiny encoder knows no real language, but it takes the road of any other in a hundredth of the time.
     options = ("--encoder", "tiny", "--budget", "3steps", "--offline", "--quiet")
     assert main(["run", *options, *arguments, "--results", str(folder)]) == 0

