@@ -3,9 +3,10 @@
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.encoders.encoder import Encoder, TokenBatch
 from bench.evaluation.retriever import Retriever
+from bench.training.budget import Spent
 from bench.training.losses import info_nce
-from bench.training.method import Batch, Method, MethodConfig, Task, TrainedMethod
-from bench.training.sampling import length_buckets
+from bench.training.method import Batch, Method, MethodConfig, Task, TrainedConfig, TrainedMethod
+from bench.training.sampling import language_batches, length_buckets
 
 __all__ = [
     "Batch",
@@ -16,10 +17,13 @@ __all__ = [
     "Pair",
     "Relevance",
     "Retriever",
+    "Spent",
     "Task",
     "TokenBatch",
+    "TrainedConfig",
     "TrainedMethod",
     "TrainingData",
     "info_nce",
+    "language_batches",
     "length_buckets",
 ]

@@ -83,7 +83,7 @@ def baseline(path: Path, suite: Suite) -> int:
     if suite.checked > len(suite.seeds) or len(suite.seeds) < 5:
         raise BenchError("a baseline needs at least 5 seeds, and as many as a check computes again")
     for method in suite.methods:
-        registry.find_method(registry.parse_spec(method).name)
+        registry.row_name(method)
     with tempfile.TemporaryDirectory(prefix="bench-baseline-") as folder:
         made = make_baseline(suite, load_cards(), Path(folder), Display())
     made.write(path)
@@ -176,7 +176,7 @@ def inspect_leakage(options: InspectLeakage) -> int:
     resolver = Resolver(options.mirror, offline=options.offline, display=display)
     rows, everything = [], []
     for pair in options.pairs or leakage_pairs(options.train, cards):
-        found = search(options.train or (default_mix(pair, cards),), pair, resolver, cards)
+        found = search(options.train or (default_mix(pair, cards),), [pair], resolver, cards)
         groups = findings(pair, found)
         for group, members in groups.items():
             rows.append(count(group, members, found))

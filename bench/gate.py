@@ -98,7 +98,7 @@ class Baseline:
 
     def of(self, methods: Sequence[str]) -> Baseline:
         """The part about some methods and the reference rows. Raises `BenchError` for a method that it lacks."""
-        names = {registry.parse_spec(text).name: text for text in self.suite.methods}
+        names = {registry.row_name(text): text for text in self.suite.methods}
         for name in methods:
             if name not in names:
                 raise unknown("method in the baseline:", name, names)

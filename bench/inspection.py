@@ -59,10 +59,7 @@ def leakage_pairs(train: Sequence[str], cards: Mapping[str, Card]) -> tuple[Pair
 
 def findings(pair: Pair, found: Search) -> dict[Group, list[Finding]]:
     """The leakage in the training data of a pair, in the order of the tests and of the training data."""
-    columns = {
-        "bitext": (found.bitext.query_side, found.bitext.document_side, found.bitext.sources),
-        "relevance": (found.relevance.queries, found.relevance.positives, found.relevance.sources),
-    }
+    columns = {"bitext": found.bitext.columns, "relevance": found.relevance.columns}
     groups: dict[Group, list[Finding]] = {}
     for test, texts in found.tests.items():
         for role, leaks in found.leaks.items():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -30,6 +32,13 @@ class MethodEntry:
     module: str
     attribute: str
     reference: bool = False
+    base: str = ""
+    """The name of the method, of which `name` may be a variant."""
+    settings: tuple[tuple[str, Any], ...] = ()
+    """What the variant is configured by."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base", self.base or self.name)
 
     def load(self) -> type[Method]:
         """Import the class. Raises `BenchError` if it cannot be imported or is no method."""
@@ -48,40 +57,48 @@ class MethodEntry:
 
     def describe(self) -> dict[str, Any]:
         """Description, source and data needs, read from the source text without importing it."""
-        class_node = _class_node(self.module, self.attribute)
-        if class_node is None:
-            return {"description": "", "source": "", "uses": ()}
-        constants = {}
-        for line in class_node.body:
-            if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-                try:
-                    constants[line.targets[0].id] = ast.literal_eval(line.value)
-                except ValueError:
-                    continue
-        docstring = ast.get_docstring(class_node) or ""
+        docstring, constants = _read_class(self.module, self.attribute)
+        settings = " ".join(f"{key}={value}" for key, value in self.settings)
         return {
-            "description": docstring.split("\n")[0],
+            "description": f"{self.base} with {settings}" if settings else docstring.split("\n")[0],
             "source": constants.get("source", ""),
             "uses": constants.get("uses", ()),
         }
 
+    def variants(self) -> list[MethodEntry]:
+        """The configurations of the method that have names of their own."""
+        return [
+            MethodEntry(name, self.module, self.attribute, self.reference, self.name, tuple(settings.items()))
+            for name, settings in _read_class(self.module, self.attribute)[1].get("variants", {}).items()
+        ]
+
 
 @dataclass(frozen=True)
 class Spec:
-    """A method as it is asked for: its name, and the settings that only this row of a comparison has."""
+    """A method as it is asked for: its name, and the settings that it has only there."""
 
     name: str
     settings: tuple[tuple[str, Any], ...] = ()
 
 
-def parse_spec(text: str) -> Spec:
-    """Read `optical`, `optical:epsilon=0.1:special_tokens=true` or `path/to/file.py:Class:key=value`."""
-    parts = text.split(":")
-    settings = []
-    while len(parts) > 1 and "=" in parts[-1]:
-        key, _, value = parts.pop().partition("=")
-        settings.append((key.strip(), toml_value(value.strip())))
-    return Spec(":".join(parts), tuple(reversed(settings)))
+def parse_spec(text: str) -> tuple[Spec, ...]:
+    """The method, or the methods that are combined, of `optical`, `optical:epsilon=0.1:special_tokens=true`,
+    `path/to/file.py:Class:key=value` or any of these with a `+` between them.
+    """
+    specs = []
+    for part in re.split(r"\+(?=[A-Za-z_./~])", text):
+        words = part.split(":")
+        settings = []
+        while len(words) > 1 and "=" in words[-1]:
+            key, _, value = words.pop().partition("=")
+            settings.append((key.strip(), toml_value(value.strip())))
+        specs.append(Spec(":".join(words), tuple(reversed(settings))))
+    return tuple(specs)
+
+
+def row_name(text: str) -> str:
+    """The name of what a text asks for, without its settings."""
+    return "+".join(find_method(spec.name).name for spec in parse_spec(text))
 
 
 @cache
@@ -122,11 +139,14 @@ def _entries(group: str, *, reference: bool) -> dict[str, MethodEntry]:
         if point.name in found and found[point.name].value != point.value:
             raise BenchError(f"two packages offer a method '{point.name}': {found[point.name].value} and {point.value}")
         found[point.name] = point
-    return {
-        name: MethodEntry(name, point.module, point.attr, reference)
-        for name, point in sorted(found.items())
-        if point.attr
-    }
+    entries: dict[str, MethodEntry] = {}
+    for name, point in sorted(found.items()):
+        if point.attr:
+            entry = MethodEntry(name, point.module, point.attr, reference)
+            for each in (entry, *entry.variants()):
+                if entries.setdefault(each.name, each) != each:
+                    raise BenchError(f"two methods are called '{each.name}': {entries[each.name].base} and {each.base}")
+    return dict(sorted(entries.items()))
 
 
 def _import(module: str) -> Any:
@@ -139,6 +159,18 @@ def _import(module: str) -> Any:
     sys.modules[name] = loaded
     spec.loader.exec_module(loaded)
     return loaded
+
+
+def _read_class(module: str, attribute: str) -> tuple[str, dict[str, Any]]:
+    """The docstring of a class, and the literals that are assigned in it, by name; nothing if it is not there."""
+    node = _class_node(module, attribute)
+    constants = {}
+    for line in node.body if node else ():
+        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+        if isinstance(targets[0], ast.Name) and (value := getattr(line, "value", None)):
+            with suppress(ValueError):
+                constants[targets[0].id] = ast.literal_eval(value)
+    return (ast.get_docstring(node) or "") if node else "", constants
 
 
 def _class_node(module: str, attribute: str) -> ast.ClassDef | None:

@@ -19,6 +19,7 @@ from bench.evaluation import measures
 from bench.training.budget import Budget
 
 SCORINGS = ("mean",)
+STUDENTS = ("pair", "joint")
 
 
 def parser(parse: Callable[[Any], Any]) -> BeforeValidator:
@@ -157,12 +158,15 @@ class Request(Results, Places):
 
     methods: Names = Field(
         description="training methods (see bench ls methods), or path/to/file.py:Class; with settings of "
-        "their own as in optical:epsilon=0.1"
+        "their own as in optical:epsilon=0.1, combined as in optical+dynamic-negatives"
     )
     datasets: Names = Field(
         ("conlang",), description="test collections (see bench ls datasets), or folders in BEIR's or TREC's layout"
     )
     pairs: Pairs = Field((), description="language pairs, query-document, as swh-eng (default: all of the datasets)")
+    students: Names = Field(
+        ("pair",), description="pair: one student for each language pair; joint: one for all of them together"
+    )
     train: Names = Field((), description="collections to train on (default: the pair's standard mix)")
     bitext_size: Sizes = Field(
         ("all",), description="one training per number of pairs, each a random sample of the bitext"
@@ -225,10 +229,11 @@ class Check(_Options):
 
 def check(request: Request, cards: Mapping[str, Card]) -> None:
     """Raise `BenchError` for the first name that nobody knows."""
-    for option in ("methods", "datasets", "scoring"):
+    for option in ("methods", "datasets", "students", "scoring"):
         if not getattr(request, option):
             raise BenchError(f"--{option} names nothing; see bench run --help")
-    asked = {registry.find_method(spec.name).name for spec in map(registry.parse_spec, request.methods)}
+    specs = [spec for text in request.methods for spec in registry.parse_spec(text)]
+    asked = {registry.find_method(spec.name).name for spec in specs}
     for name in request.method:
         if name not in asked and name not in registry.known():
             raise unknown("method", name, {*asked, *registry.known()})
@@ -243,6 +248,9 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
     for scoring in request.scoring:
         if scoring not in SCORINGS:
             raise unknown("scoring", scoring, SCORINGS)
+    for students in request.students:
+        if students not in STUDENTS:
+            raise unknown("kind of students", students, STUDENTS)
     if request.encoder is not None:
         check_encoder(request.encoder)
     offered_pairs(request, cards)

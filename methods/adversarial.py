@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.api import Batch, Encoder, MethodConfig, Task, TrainedMethod, info_nce, length_buckets
+from bench.api import Batch, Encoder, Pair, Task, TrainedConfig, TrainedMethod, info_nce, length_buckets
 from methods.probe import language_probe_accuracy
 
 PROBE_SENTENCES = 1000
@@ -41,7 +41,8 @@ def reversal_strength(progress: float) -> float:
     return 2 / (1 + math.exp(-10 * progress)) - 1
 
 
-class AdversarialConfig(MethodConfig):
+class AdversarialConfig(TrainedConfig):
+    documents: Literal["teacher", "student"] = "student"
     strength: float = Field(1.0, ge=0)
     """The reversal strength that the ramp approaches."""
     temperature: float = Field(0.05, gt=0)
@@ -67,15 +68,15 @@ class Adversarial(TrainedMethod):
         "Ganin & Lempitsky 2015 (arXiv 1409.7495); MoDIR 2021 (arXiv 2110.07581) for dense retrieval; a reconstruction"
     )
     uses = ("relevance", "unpaired text")
-    documents = "student"
     Config = AdversarialConfig
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
         data, limit = task.data, task.recipe.max_length
+        relevance = data.relevance.between(Pair(data.document_language, data.document_language))
         self.ids = {
-            "query": student.tokenize(data.relevance.queries, "query", limit),
-            "positive": student.tokenize(data.relevance.positives, "document", limit),
+            "query": student.tokenize(relevance.queries, "query", limit),
+            "positive": self.document_encoder.tokenize(relevance.positives, "document", limit),
             "english": student.tokenize(data.bitext.document_side, "query", limit),
             "target": student.tokenize(data.bitext.query_side, "query", limit),
         }
@@ -99,7 +100,9 @@ class Adversarial(TrainedMethod):
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         task_loss = info_nce(
-            self.embed("query", batch["positive"]), self.embed("positive", batch["positive"]), self.config.temperature
+            self.embed("query", batch["positive"]),
+            self.embed("positive", batch["positive"], self.document_encoder),
+            self.config.temperature,
         )
         sentences = torch.cat([self.embed("english", batch["english"]), self.embed("target", batch["target"])])
         language = torch.zeros(len(sentences), dtype=torch.long, device=sentences.device)
@@ -118,8 +121,9 @@ class Adversarial(TrainedMethod):
         }
         return task_loss + language_loss, figures
 
-    def embed(self, name: str, rows: Sequence[int] | np.ndarray) -> Tensor:
-        return self.student(self.student.collate([self.ids[name][i] for i in rows]))
+    def embed(self, name: str, rows: Sequence[int] | np.ndarray, encoder: Encoder | None = None) -> Tensor:
+        encoder = encoder or self.student
+        return encoder(encoder.collate([self.ids[name][i] for i in rows]))
 
     def diagnose(self) -> dict[str, Any]:
         """`probe_accuracy`: held-out accuracy of a fresh language probe on sentences that are no translation pairs."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.api import Batch, Encoder, Task, length_buckets
+from bench.api import Batch, Encoder, Task, language_batches
 
 
 class TokenizedBitext:
@@ -17,7 +17,7 @@ class TokenizedBitext:
 
     def __init__(self, task: Task, student: Encoder, *, both_sides: bool = False) -> None:
         bitext, recipe = task.data.bitext, task.recipe
-        self.batch_size = recipe.batch_size
+        self.batch_size, self.languages, self.exponent = recipe.batch_size, bitext.pairs, recipe.language_sampling
         self.teacher_ids = task.teacher.tokenize(bitext.document_side, "document", recipe.max_length)
         self.student_ids = student.tokenize(bitext.query_side, "query", recipe.max_length)
         self.student_document_ids = (
@@ -25,6 +25,7 @@ class TokenizedBitext:
         )
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Rows of similar length on the query side."""
-        for rows in length_buckets([len(ids) for ids in self.student_ids], self.batch_size, rng):
+        """Rows of one language, and of similar length on the query side."""
+        lengths = [len(ids) for ids in self.student_ids]
+        for rows in language_batches(lengths, self.languages, self.batch_size, rng, self.exponent):
             yield {"bitext": rows}

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.api import Batch, Encoder, MethodConfig, Task, TrainedMethod
+from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod
 from methods.bitext import TokenizedBitext
 
 
-class DistillationConfig(MethodConfig):
+class DistillationConfig(TrainedConfig):
     english_side: bool = True
     """Whether the student also reproduces the teacher on the document side, as in the paper."""
 

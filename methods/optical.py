@@ -9,12 +9,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.api import Batch, Encoder, MethodConfig, Task, TrainedMethod
+from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod
 from methods.bitext import TokenizedBitext
 from methods.transport import cosine_cost, entropic_plan, transport_loss, uniform_marginal
 
 
-class OpticalConfig(MethodConfig):
+class OpticalConfig(TrainedConfig):
     epsilon: float = Field(0.05, gt=0)
     """Strength of the entropic regularisation, on a cost between 0 and 2 (not from the paper)."""
     tolerance: float = Field(1e-4, gt=0)

@@ -136,11 +136,10 @@ def data() -> TrainingData:
     """150 translated sentences and as many questions, each answered by a sentence."""
     english = tuple(english_sentences())
     questions = tuple(f"who {sentence.split(' ', 2)[2]}" for sentence in english)
-    sources = ("hand",) * len(english)
     return TrainingData(
-        PAIR,
-        Bitext(tuple(map(foreign, english)), english, sources),
-        Relevance(Pair("eng", "eng"), questions, english, sources),
+        (PAIR,),
+        Bitext.of(PAIR, map(foreign, english), english, "hand"),
+        Relevance.of(Pair("eng", "eng"), questions, english, "hand"),
     )
 
 

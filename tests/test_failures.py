@@ -509,7 +509,7 @@ def test_rows_with_other_settings_are_other_trainings_and_say_so(bench: Bench) -
     assert {row["config"] for row in rows} == {"", "epsilon=0.5", "recipe.batch_size=8"}
     assert len({row["cell"] for row in rows}) == 3
     manifests = [json.loads(path.read_text()) for path in bench.results.glob("trainings/optical.*/manifest.json")]
-    settings = {(each["config"], each["inputs"]["config"]["epsilon"]) for each in manifests}
+    settings = {(each["config"], each["inputs"]["methods"][0]["config"]["epsilon"]) for each in manifests}
     assert settings == {("", 0.05), ("epsilon=0.5", 0.5), ("recipe.batch_size=8", 0.05)}
     assert {each["inputs"]["recipe"]["batch_size"] for each in manifests} == {64, 8}
 

@@ -320,7 +320,7 @@ def test_qed_pairs_questions_with_paragraphs(tmp_path: Path) -> None:
     )
     relevance = qed.relevance(source, ENG)
     assert (relevance.queries, relevance.positives) == (("a", "b", "c", "a"), ("X", "Y", "X", "X"))
-    assert relevance.pair == ENG
+    assert set(relevance.pairs) == {ENG}
     assert qed.passages(source, "eng") == ("X", "Y")
 
 

@@ -165,7 +165,7 @@ def test_leakage_is_removed_against_what_is_at_hand_and_downloads_nothing(librar
         library.documents(), library.queries("english", ["goats?", "rain?"]), library.qrels("q0 0 d0 1", "q1 0 d2 1")
     )
     pairs["train"] = card("relevance", name="train", dataset=relevance)
-    data = training_data(["train"], SWH, Resolver(), pairs)
+    data = training_data(["train"], [SWH], Resolver(), pairs)
     report: Any = data.report
     assert data.relevance.queries == ("rain?",)  # of the documents, only those judged relevant are protected
     none = {"exact": 0, "near": 0, "contained": 0}

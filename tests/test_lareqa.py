@@ -191,7 +191,7 @@ def test_a_student_is_kept_from_all_that_it_will_be_asked(tmp_path: Path) -> Non
     """One trained on German with English is also asked what has no answer in English, and searches Spanish too."""
     leaks = {"Wie alt ist sie?": "How old is it?", "Wer ist's?": "El molino es viejo. El molino es viejo."}
     world = World(tmp_path, {**BITEXT, **leaks})
-    data = training_data(["news"], DEU, world.resolver, world.cards)
+    data = training_data(["news"], [DEU], world.resolver, world.cards)
     assert data.bitext.query_side == tuple(BITEXT)
     report: Any = data.report
     exact = {test: counts["bitext"]["exact"] for test, counts in report["leakage"].items()}
@@ -216,7 +216,7 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
     )
     check(request, world.cards)
     plan = make_plan(request, world.cards, world.resolver)
-    assert {(training.entry.name, str(training.pair)): len(cells) for training, cells in plan.cells.items()} == {
+    assert {(training.row.name, str(training.pairs[0])): len(cells) for training, cells in plan.cells.items()} == {
         ("zero-shot", "deu-eng"): 3,
         ("untrained", "deu-eng"): 3,
         ("oracle", "deu-eng"): 1,

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.leakage import Leak, count_rows, find_leaks, normalise, protected, remove_bitext, remove_relevance
+from bench.data.leakage import Leak, count_rows, find_leaks, normalise, protected, remove
 
 SWH = Pair("swh", "eng")
+ENG = Pair("eng", "eng")
 
 
 def collection(oracle: tuple[str, ...] | None = None) -> TestCollection:
@@ -84,6 +85,7 @@ def test_bitext_rows_go_if_either_side_is_protected() -> None:
         ("mbwa yuko wapi", "Ng'ombe", "Mbuzi", "Kondoo"),
         ("Some dog", "THE DOG IS HERE!", "A distractor.", "A sheep"),
         ("a", "a", "b", "b"),
+        (SWH,) * 4,
     )
     tests = {"t": protected(collection()), "u": {"some dog", "a sheep"}}
     leaks = find_leaks(bitext, tests)
@@ -93,7 +95,7 @@ def test_bitext_rows_go_if_either_side_is_protected() -> None:
         Leak(1, 1, "t", "the dog is here", "exact", 1.0),
         Leak(3, 1, "u", "a sheep", "exact", 1.0),
     ]
-    assert remove_bitext(bitext, leaks) == Bitext(("Mbuzi",), ("A distractor.",), ("b",))
+    assert remove(bitext, leaks) == Bitext.of(SWH, ["Mbuzi"], ["A distractor."], "b")
     assert count_rows(leaks, [*tests, "v"]) == {
         "t": {"exact": 2, "near": 0, "contained": 0},
         "u": {"exact": 2, "near": 0, "contained": 0},
@@ -103,22 +105,23 @@ def test_bitext_rows_go_if_either_side_is_protected() -> None:
 
 def test_relevance_rows_go_if_query_or_positive_is_protected() -> None:
     relevance = Relevance(
-        "eng",
         ("Where is the dog?", "which passage", "fine"),
         ("Somewhere.", "The dog is here", "A distractor."),
         ("a", "b", "c"),
+        (ENG,) * 3,
     )
     leaks = find_leaks(relevance, {"t": protected(collection(("where is the dog", "cat")))})
-    assert remove_relevance(relevance, leaks) == Relevance("eng", ("fine",), ("A distractor.",), ("c",))
+    assert remove(relevance, leaks) == Relevance.of(ENG, ["fine"], ["A distractor."], "c")
 
 
 def test_near_copies_leak_on_either_side_and_a_row_counts_once_by_its_worst() -> None:
     sentence = "the ferry to the northern islands leaves at six in the morning"
     longer = f"Bring warm clothes. {sentence}, and it is never late."
-    bitext = Bitext(
+    bitext = Bitext.of(
+        SWH,
         (f"{sentence} sharp", longer, sentence, "Kivuko"),
         ("a", "b", sentence.replace("leaves", "leave"), "The ferry leaves."),
-        ("s",) * 4,
+        "s",
     )
     tests = {"t": {sentence}}
     leaks = find_leaks(bitext, tests)
@@ -126,10 +129,10 @@ def test_near_copies_leak_on_either_side_and_a_row_counts_once_by_its_worst() ->
     assert kinds == [(0, 0, "near"), (1, 0, "contained"), (2, 0, "exact"), (2, 1, "near")]
     assert all((leak.similarity == 1) == (leak.kind != "near") for leak in leaks)
     assert count_rows(leaks, tests) == {"t": {"exact": 1, "near": 1, "contained": 1}}
-    assert remove_bitext(bitext, leaks).query_side == ("Kivuko",)
+    assert remove(bitext, leaks).query_side == ("Kivuko",)
 
 
 def test_without_tests_everything_stays() -> None:
-    bitext = Bitext(("a",), ("b",), ("c",))
+    bitext = Bitext.of(SWH, ["a"], ["b"], "c")
     assert find_leaks(bitext, {}) == []
-    assert remove_bitext(bitext, []) == bitext
+    assert remove(bitext, []) == bitext

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data import Bitext, TrainingData
+from bench.data import Bitext, Pair, TrainingData
 from bench.data.levels import Level, cap, misalign, sample
 from bench.running.materials import at_level, digest_data
 
 ROWS = st.integers(0, 60)
+PAIR = Pair("qaa", "eng")
 
 
 def bitext(rows: int) -> Bitext:
@@ -23,6 +24,7 @@ def bitext(rows: int) -> Bitext:
         tuple(f"q{i}" for i in range(rows)),
         tuple(f"d{i}" for i in range(rows)),
         tuple(("even", "odd")[i % 2] for i in range(rows)),
+        (PAIR,) * rows,
     )
 
 

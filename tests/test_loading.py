@@ -162,7 +162,7 @@ def exact(rows: int) -> dict[str, int]:
 
 def test_training_data_composes_a_mix_and_removes_what_any_test_of_the_pair_judges_by(world: World) -> None:
     training_world(world)
-    data = training_data(["usual"], SWH, world.resolver, world.cards)
+    data = training_data(["usual"], [SWH], world.resolver, world.cards)
     assert data.bitext.query_side == ("moja", "mbili", "tano")
     assert data.bitext.sources == ("news", "news", "bible")
     assert data.relevance.queries == ("why", "how")
@@ -183,8 +183,8 @@ def test_training_data_composes_a_mix_and_removes_what_any_test_of_the_pair_judg
 
 def test_leaks_that_are_kept_are_counted_all_the_same(world: World) -> None:
     training_world(world)
-    clean = training_data(["usual"], SWH, world.resolver, world.cards)
-    data = training_data(["usual"], SWH, world.resolver, world.cards, keep_leaks=True)
+    clean = training_data(["usual"], [SWH], world.resolver, world.cards)
+    data = training_data(["usual"], [SWH], world.resolver, world.cards, keep_leaks=True)
     assert data.bitext.query_side == ("moja", "mbili", "Eko", "nne", "tano")
     assert len(data.relevance) == 4
     report: Any = data.report
@@ -195,7 +195,7 @@ def test_leaks_that_are_kept_are_counted_all_the_same(world: World) -> None:
 def test_a_pair_that_two_collections_have_counts_once_for_the_first(world: World) -> None:
     world.aligned("one", "bitext", "moja\nmbili\n", "one\ntwo\n")
     world.aligned("two", "bitext", "mbili\nmbili\ntatu\n", "two\nzwei\nthree\n")
-    data = training_data(["one", "two"], SWH, world.resolver, world.cards)
+    data = training_data(["one", "two"], [SWH], world.resolver, world.cards)
     assert data.bitext.query_side == ("moja", "mbili", "mbili", "tatu")
     assert data.report["bitext"] == {
         "one": {"read": 2, "dropped": 0, "leaked": 0, "kept": 2},
@@ -213,7 +213,7 @@ def test_a_cap_holds_for_what_is_clean_unless_the_collection_is_named_without(
     mix = {"pairs": ["swh-eng"], "bitext": ["news", "bible"], "relevance": ["squad"]}
     world.add("few", mix={**mix, "caps": {"news": 1}})
     world.add("more", mix={**mix, "caps": {"news": 2}})
-    data = training_data(names, SWH, world.resolver, world.cards)
+    data = training_data(names, [SWH], world.resolver, world.cards)
     assert data.bitext.sources == ("news",) * news + ("bible",)
     report: Any = data.report
     if names == ["few"]:
@@ -222,16 +222,16 @@ def test_a_cap_holds_for_what_is_clean_unless_the_collection_is_named_without(
 
 
 def test_the_report_is_plain_json(world: World) -> None:
-    data = training_data(["usual"], SWH, training_world(world).resolver, world.cards)
+    data = training_data(["usual"], [SWH], training_world(world).resolver, world.cards)
     assert json.loads(json.dumps(data.report)) == data.report
 
 
 def test_named_collections_and_mixes_are_united(world: World) -> None:
     training_world(world)
-    data = training_data(["bible", "squad", "bible"], SWH, world.resolver, world.cards)
+    data = training_data(["bible", "squad", "bible"], [SWH], world.resolver, world.cards)
     assert data.bitext.sources == ("bible",)
     assert set(data.relevance.sources) == {"squad"}
-    assert list(training_data(["bible", "usual"], SWH, world.resolver, world.cards).report["bitext"]) == [  # type: ignore[call-overload]
+    assert list(training_data(["bible", "usual"], [SWH], world.resolver, world.cards).report["bitext"]) == [  # type: ignore[call-overload]
         "bible",
         "news",
     ]
@@ -240,7 +240,7 @@ def test_named_collections_and_mixes_are_united(world: World) -> None:
 def test_a_test_collection_that_is_not_at_hand_is_reported_as_not_checked(world: World) -> None:
     training_world(world)
     (world.mirror / "owner/sentences/q").unlink()
-    data = training_data(["usual"], SWH, world.resolver, world.cards)
+    data = training_data(["usual"], [SWH], world.resolver, world.cards)
     not_checked = data.report["not_checked"]
     assert isinstance(not_checked, dict)
     assert list(not_checked) == ["sentences"] and "owner/sentences/q" in not_checked["sentences"]
@@ -251,12 +251,12 @@ def test_a_missing_training_file_is_an_error(world: World) -> None:
     training_world(world)
     (world.mirror / "owner/news/q").unlink()
     with pytest.raises(MissingFile):
-        training_data(["usual"], SWH, world.resolver, world.cards)
+        training_data(["usual"], [SWH], world.resolver, world.cards)
 
 
 def test_what_a_mix_lacks_for_a_pair_is_skipped_with_a_line(world: World) -> None:
     training_world(world)
-    data = training_data(["usual"], HAU, world.resolver, world.cards)
+    data = training_data(["usual"], [HAU], world.resolver, world.cards)
     assert len(data.bitext) == 0
     assert len(data.relevance) == 4
     assert data.report["skipped"] == ["news has no bitext for hau-eng", "bible has no bitext for hau-eng"]
@@ -273,7 +273,7 @@ def test_what_a_mix_lacks_for_a_pair_is_skipped_with_a_line(world: World) -> Non
 def test_nothing_to_train_on_is_an_error(world: World, names: list[str], complaint: str) -> None:
     training_world(world)
     with pytest.raises(BenchError, match=complaint):
-        training_data(names, SWH, world.resolver, world.cards)
+        training_data(names, [SWH], world.resolver, world.cards)
 
 
 def test_the_default_mix_is_the_card_that_names_the_pair(world: World) -> None:
@@ -320,7 +320,7 @@ def test_afriqa_has_one_corpus_for_all_languages(real: Resolver, language: str, 
     ],
 )
 def test_the_standard_mix_has_what_there_is_in_a_language(real: Resolver, language: str, read: dict[str, int]) -> None:
-    report: Any = training_data(["standard"], Pair(language, "eng"), real).report
+    report: Any = training_data(["standard"], [Pair(language, "eng")], real).report
     assert {name: counts["read"] for name, counts in report["bitext"].items()} == read
     # MENYO-20k and LAFAND share sources; Tatoeba's bitext repeats Tatoeba's test.
     shared = {name for name, counts in report["bitext"].items() if counts["dropped"] > 0.05 * counts["read"]}
@@ -331,13 +331,13 @@ def test_the_standard_mix_has_what_there_is_in_a_language(real: Resolver, langua
 
 @pytest.mark.real
 def test_the_standard_mix_and_another_collection_are_united(real: Resolver) -> None:
-    report: Any = training_data(["standard", "xnli-entailment"], SWH, real).report
+    report: Any = training_data(["standard", "xnli-entailment"], [SWH], real).report
     assert [counts["kept"] for counts in report["bitext"].values()] == [30701, 30331, 3070, 660]
 
 
 @pytest.mark.real
 def test_swahili_has_about_65_thousand_sentences_to_train_on(real: Resolver) -> None:
-    data = training_data(["standard"], SWH, real)
+    data = training_data(["standard"], [SWH], real)
     report: Any = data.report
     assert {name: counts["read"] for name, counts in report["bitext"].items()} == {
         "ebible": 31081,

@@ -87,6 +87,7 @@ def test_every_option_can_stand_in_the_file(read: Read, config: Callable[[str], 
         methods = ["optical", "adversarial"]
         datasets = "tatoeba,afriqa"
         pairs = ["sw-en"]
+        students = ["pair", "joint"]
         train = ["tico-19"]
         bitext_size = [1000, "all"]
         bitext_noise = [0, 0.1]

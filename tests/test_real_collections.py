@@ -117,7 +117,7 @@ def test_xnli_entailment(real: Resolver, pair: Pair) -> None:
 
 
 def test_what_xnli_trains_on_and_what_it_tests_are_apart(real: Resolver) -> None:
-    report: Any = training_data(["xnli-entailment"], Pair("swh", "eng"), real).report
+    report: Any = training_data(["xnli-entailment"], [Pair("swh", "eng")], real).report
     assert report["bitext"] == {"xnli-entailment": {"read": 660, "dropped": 0, "leaked": 0, "kept": 660}}
     assert report["relevance"] == {"xnli-entailment": {"read": 330, "dropped": 0, "leaked": 0, "kept": 330}}
     assert {name.split()[0] for name in report["not_checked"]} <= BY_IR_DATASETS
@@ -194,18 +194,18 @@ def test_mlqa_r(real: Resolver, pair: Pair) -> None:
 
 
 def test_the_standard_mix_is_checked_against_all_of_them(real: Resolver) -> None:
-    report: Any = training_data(["standard"], Pair("swh", "eng"), real).report
+    report: Any = training_data(["standard"], [Pair("swh", "eng")], real).report
     assert set(report["leakage"]) >= {"ntrex", "ntrex-documents", "xnli-premises", "xnli-entailment"}
     assert {name.split()[0] for name in report["not_checked"]} <= BY_IR_DATASETS
     assert report["leakage"]["ntrex"]["bitext"] == {"exact": 1, "near": 0, "contained": 0}
     assert report["leakage"]["afriqa"]["relevance"] == {"exact": 0, "near": 5, "contained": 0}
-    hindi: Any = training_data(["standard"], Pair("hin", "eng"), real).report
+    hindi: Any = training_data(["standard"], [Pair("hin", "eng")], real).report
     assert hindi["leakage"]["mlqa"]["relevance"] == {"exact": 1, "near": 1, "contained": 0}
 
 
 @pytest.mark.parametrize(("language", "english", "either"), [("mar", 702, 731), ("tgl", 251, 258)])
 def test_tatoeba_as_bitext_repeats_tatoeba_as_a_test(real: Resolver, language: str, english: int, either: int) -> None:
-    found = search([f"tatoeba-{language}"], Pair(language, "eng"), real)
+    found = search([f"tatoeba-{language}"], [Pair(language, "eng")], real)
     leaks = [leak for leak in found.leaks["bitext"] if leak.test == "tatoeba" and leak.kind == "exact"]
     met = [
         frozenset[str]().union(*(found.tests["tatoeba"][leak.text] for leak in leaks if leak.side in sides))

@@ -85,7 +85,7 @@ def test_premises_are_split_by_their_number_and_keep_it(tmp_path: Path) -> None:
         ("Kuna kitu.", "Something falls."),
     ]
     relevance = xnli.relevance(source(tmp_path, first=1, last=2), SWH)
-    assert (relevance.pair, relevance.sources) == (SWH, ("mine", "mine"))
+    assert (relevance.pairs[0], relevance.sources) == (SWH, ("mine", "mine"))
     assert relevance.queries == ("Kitu kinaanguka.", "Kuna kitu.")
     assert relevance.positives == ("It rains.", "It pours.")
 

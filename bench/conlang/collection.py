@@ -86,11 +86,8 @@ DEFAULT = ConlangOptions()
 def bitext(code: str, options: ConlangOptions = DEFAULT) -> Bitext:
     """The bitext of a language, itself on the query side and English on the document side."""
     rows = _rows(code, options)
-    return Bitext(
-        query_side=tuple(text_of(row.foreign) for row in rows),
-        document_side=tuple(text_of(row.english) for row in rows),
-        sources=(SOURCE,) * len(rows),
-    )
+    foreign, own = (text_of(row.foreign) for row in rows), (text_of(row.english) for row in rows)
+    return Bitext.of(Pair(code, ENGLISH), foreign, own, SOURCE)
 
 
 def aligned_bitext(
@@ -108,12 +105,8 @@ def aligned_bitext(
 def relevance(options: ConlangOptions = DEFAULT) -> Relevance:
     """English training questions, each with the one passage of its split that answers it."""
     split = structure("train", options)
-    return Relevance(
-        pair=Pair(ENGLISH, ENGLISH),
-        queries=tuple(text_of(sentence.tokens) for sentence in split.sentences),
-        positives=tuple(split.texts[row] for row in split.rows),
-        sources=(SOURCE,) * len(split.rows),
-    )
+    questions = (text_of(sentence.tokens) for sentence in split.sentences)
+    return Relevance.of(Pair(ENGLISH, ENGLISH), questions, (split.texts[row] for row in split.rows), SOURCE)
 
 
 def test(code: str, options: ConlangOptions = DEFAULT) -> TestCollection:

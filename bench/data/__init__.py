@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import chain
+from typing import Any, Self
 
 from bench.fingerprint import digest, digest_texts
 
@@ -32,38 +34,73 @@ class Pair:
         return f"{self.query}-{self.document}"
 
 
+Origin = tuple[str, Pair]
+"""A collection, and the languages that its data are in."""
+
+
 @dataclass(frozen=True)
-class Bitext:
-    """Aligned sentences: row i of `query_side` (the query language) translates row i of `document_side`."""
+class Rows:
+    """Columns of one length, the first two of them texts: row i is what stands at i in each."""
+
+    def __post_init__(self) -> None:
+        if len({len(column) for column in self.columns}) > 1:
+            raise ValueError(f"the columns of {type(self).__name__} differ in length")
+
+    @property
+    def columns(self) -> tuple[tuple[Any, ...], ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def take(self, rows: Iterable[int]) -> Self:
+        """The rows of these numbers, in their order."""
+        rows = list(rows)
+        return type(self)(*(tuple(column[row] for row in rows) for column in self.columns))
+
+    @classmethod
+    def join(cls, parts: Iterable[Self]) -> Self:
+        """The rows of all parts, in order."""
+        parts = list(parts)
+        return cls(*(tuple(chain.from_iterable(getattr(part, field.name) for part in parts)) for field in fields(cls)))
+
+    @classmethod
+    def of(cls, pair: Pair, first: Iterable[str], second: Iterable[str], source: str) -> Self:
+        """Rows of one pair and one source."""
+        first, second = tuple(first), tuple(second)
+        return cls(first, second, (source,) * len(first), (pair,) * len(first))  # type: ignore[call-arg]
+
+    @property
+    def origins(self) -> list[Origin]:
+        """Where each row comes from."""
+        return list(zip(*self.columns[2:], strict=True))
+
+    def between(self, pair: Pair) -> Self:
+        """The rows of a pair."""
+        return self.take(row for row, (_, other) in enumerate(self.origins) if other == pair)
+
+
+@dataclass(frozen=True)
+class Bitext(Rows):
+    """Aligned sentences: row i of `query_side` (a query language) translates row i of `document_side`."""
 
     query_side: tuple[str, ...]
     document_side: tuple[str, ...]
     sources: tuple[str, ...]
     """The collection each row comes from."""
-
-    def __post_init__(self) -> None:
-        if not len(self.query_side) == len(self.document_side) == len(self.sources):
-            raise ValueError("the sides of a bitext differ in length")
-
-    def __len__(self) -> int:
-        return len(self.query_side)
+    pairs: tuple[Pair, ...]
+    """The languages of each row: one pair, or several that one student is trained for together."""
 
 
 @dataclass(frozen=True)
-class Relevance:
-    """Judged training pairs: `positives[i]`, in the document language of the pair, answers `queries[i]`."""
+class Relevance(Rows):
+    """Judged training pairs: `positives[i]` answers `queries[i]`, in the languages of `pairs[i]`."""
 
-    pair: Pair
     queries: tuple[str, ...]
     positives: tuple[str, ...]
     sources: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if not len(self.queries) == len(self.positives) == len(self.sources):
-            raise ValueError("the columns of relevance data differ in length")
-
-    def __len__(self) -> int:
-        return len(self.queries)
+    pairs: tuple[Pair, ...]
+    """Often only within the document language, where judgments are plenty."""
 
 
 @dataclass(frozen=True)
@@ -121,15 +158,26 @@ class TestCollection:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All that a method may train on for one pair, with what was taken out of it and why."""
+    """All that a method may train on for one pair, or for several together, with what was taken out and why."""
 
-    pair: Pair
+    pairs: tuple[Pair, ...]
+    """All of one document language."""
     bitext: Bitext
     relevance: Relevance
+    """Within and between the languages of each pair: queries and positives may be in either."""
     report: Mapping[str, object] = field(default_factory=dict)
     """Counts per source, rows removed as leakage per test collection, collections not checked."""
 
+    @property
+    def document_language(self) -> str:
+        return self.pairs[0].document
+
+    @property
+    def texts(self) -> list[str]:
+        """Every text, on both sides of both kinds of data."""
+        return [text for rows in (self.bitext, self.relevance) for column in rows.columns[:2] for text in column]
+
     @classmethod
-    def none(cls, pair: Pair) -> TrainingData:
+    def none(cls, pairs: tuple[Pair, ...]) -> TrainingData:
         """What a method is given that trains on nothing."""
-        return cls(pair, Bitext((), (), ()), Relevance(Pair(pair.document, pair.document), (), (), ()))
+        return cls(pairs, Bitext.join([]), Relevance.join([]))

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
-from bench.data import Bitext, Relevance, TestCollection
+from bench.data import Rows, TestCollection
+
+_Rows = TypeVar("_Rows", bound=Rows)
 
 Kind = Literal["exact", "near", "contained"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -73,7 +75,7 @@ def protected(test: TestCollection) -> dict[str, frozenset[str]]:
     return {text: frozenset(queries) for text, queries in texts.items() if text}
 
 
-def find_leaks(data: Bitext | Relevance, tests: Mapping[str, Collection[str]]) -> list[Leak]:
+def find_leaks(data: Rows, tests: Mapping[str, Collection[str]]) -> list[Leak]:
     """Every text of the data, on either side, that repeats a protected text, by row.
 
     `tests` maps a test collection's name to its protected texts.
@@ -81,7 +83,7 @@ def find_leaks(data: Bitext | Relevance, tests: Mapping[str, Collection[str]]) -
     from bench.data.duplicates import near_duplicates  # here, because cards are listed without numpy
 
     places: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for side, column in enumerate(_sides(data)):
+    for side, column in enumerate(data.columns[:2]):
         for row, text in enumerate(column):
             places[normalise(text)].append((row, side))
     owners: dict[str, list[str]] = defaultdict(list)
@@ -101,21 +103,10 @@ def find_leaks(data: Bitext | Relevance, tests: Mapping[str, Collection[str]]) -
     return sorted(leaks, key=lambda leak: (leak.row, leak.side, leak.test, leak.text))
 
 
-def remove_bitext(bitext: Bitext, leaks: Iterable[Leak]) -> Bitext:
-    """The bitext without the rows that leak."""
-    keep = _clean_rows(len(bitext), leaks)
-    return Bitext(_take(bitext.query_side, keep), _take(bitext.document_side, keep), _take(bitext.sources, keep))
-
-
-def remove_relevance(relevance: Relevance, leaks: Iterable[Leak]) -> Relevance:
-    """The relevance data without the rows that leak."""
-    keep = _clean_rows(len(relevance), leaks)
-    return Relevance(
-        relevance.pair,
-        _take(relevance.queries, keep),
-        _take(relevance.positives, keep),
-        _take(relevance.sources, keep),
-    )
+def remove(data: _Rows, leaks: Iterable[Leak]) -> _Rows:
+    """The data without the rows that leak."""
+    leaked = {leak.row for leak in leaks}
+    return data.take(row for row in range(len(data)) if row not in leaked)
 
 
 def count_rows(leaks: Iterable[Leak], tests: Iterable[str]) -> dict[str, dict[Kind, int]]:
@@ -128,16 +119,3 @@ def count_rows(leaks: Iterable[Leak], tests: Iterable[str]) -> dict[str, dict[Ki
     for (test, _), kind in kinds.items():
         counts[test][kind] += 1
     return counts
-
-
-def _sides(data: Bitext | Relevance) -> tuple[Sequence[str], Sequence[str]]:
-    return (data.query_side, data.document_side) if isinstance(data, Bitext) else (data.queries, data.positives)
-
-
-def _clean_rows(count: int, leaks: Iterable[Leak]) -> list[int]:
-    leaked = {leak.row for leak in leaks}
-    return [row for row in range(count) if row not in leaked]
-
-
-def _take(column: Sequence[str], rows: Iterable[int]) -> tuple[str, ...]:
-    return tuple(column[row] for row in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ class Level:
 
 def sample(bitext: Bitext, size: int, rng: np.random.Generator) -> Bitext:
     """`size` random rows, in order, or all if there are fewer; those of a smaller size are among those of a larger."""
-    return _take(bitext, sorted(_shuffled(len(bitext), rng)[:size]))
+    return bitext.take(sorted(_shuffled(len(bitext), rng)[:size]))
 
 
 def misalign(bitext: Bitext, share: float, rng: np.random.Generator) -> Bitext:
@@ -39,23 +39,17 @@ def misalign(bitext: Bitext, share: float, rng: np.random.Generator) -> Bitext:
 
 
 def cap(bitext: Bitext, limits: Mapping[str, int]) -> Bitext:
-    """The bitext with at most so many rows of a source: a random sample, the same for all who train on it."""
+    """The bitext with at most so many rows of a source in a pair: a random sample, the same for all who train on it."""
     from numpy.random import default_rng  # here, because the cards are read without numpy
 
     dropped: set[int] = set()
-    for source, limit in limits.items():
-        rows = [row for row, other in enumerate(bitext.sources) if other == source]
-        dropped.update(rows[i] for i in _shuffled(len(rows), default_rng(0))[limit:])
-    return _take(bitext, [row for row in range(len(bitext)) if row not in dropped])
+    origins = bitext.origins
+    for source in dict.fromkeys(origins):
+        if source[0] in limits:
+            rows = [row for row, other in enumerate(origins) if other == source]
+            dropped.update(rows[i] for i in _shuffled(len(rows), default_rng(0))[limits[source[0]] :])
+    return bitext.take(row for row in range(len(bitext)) if row not in dropped)
 
 
 def _shuffled(count: int, rng: np.random.Generator) -> list[int]:
     return [int(row) for row in rng.permutation(count)]
-
-
-def _take(bitext: Bitext, rows: Sequence[int]) -> Bitext:
-    return Bitext(
-        tuple(bitext.query_side[row] for row in rows),
-        tuple(bitext.document_side[row] for row in rows),
-        tuple(bitext.sources[row] for row in rows),
-    )

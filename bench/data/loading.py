@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from bench.data import Bitext, Pair, Relevance, TestCollection, formats
+from bench.data import Bitext, Pair, Relevance, Rows, TestCollection, formats
 from bench.data.cards import IR_DATASETS, Card, Data, Role, get_card, load_cards
 from bench.data.files import MissingFile, Resolver
 from bench.errors import BenchError
+
+_Rows = TypeVar("_Rows", bound=Rows)
 
 
 def load_test(card: Card, pair: Pair, resolver: Resolver, cards: Mapping[str, Card] | None = None) -> TestCollection:
@@ -46,12 +48,12 @@ def load_bitext(card: Card, pair: Pair, resolver: Resolver) -> Bitext:
 
     Raises BenchError if the card has none for the pair, or a file is missing or malformed.
     """
-    return tidy_bitext(read(card, "bitext", pair, resolver), set())
+    return tidy(read(card, "bitext", pair, resolver), set())
 
 
 def load_relevance(card: Card, pair: Pair, resolver: Resolver) -> Relevance:
     """The judged training pairs of a pair, without exact duplicates; raises BenchError as `load_bitext`."""
-    return tidy_relevance(read(card, "relevance", pair, resolver), set())
+    return tidy(read(card, "relevance", pair, resolver), set())
 
 
 def load_passages(card: Card, language: str, resolver: Resolver) -> tuple[str, ...]:
@@ -133,27 +135,11 @@ def load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
     return test
 
 
-def tidy_bitext(bitext: Bitext, seen: set[tuple[str, str]]) -> Bitext:
-    """The rows that lack no side and are not among `seen` yet, to which they are added, in order."""
-    rows = _distinct(zip(bitext.query_side, bitext.document_side, bitext.sources, strict=True), seen)
-    return Bitext(tuple(row[0] for row in rows), tuple(row[1] for row in rows), tuple(row[2] for row in rows))
-
-
-def tidy_relevance(relevance: Relevance, seen: set[tuple[str, str]]) -> Relevance:
-    """As `tidy_bitext`, of queries and their positives."""
-    rows = _distinct(zip(relevance.queries, relevance.positives, relevance.sources, strict=True), seen)
-    return Relevance(
-        relevance.pair,
-        tuple(row[0] for row in rows),
-        tuple(row[1] for row in rows),
-        tuple(row[2] for row in rows),
-    )
-
-
-def _distinct(rows: Iterable[tuple[str, str, str]], seen: set[tuple[str, str]]) -> list[tuple[str, str, str]]:
+def tidy(data: _Rows, seen: set[tuple[str, str]]) -> _Rows:
+    """The rows that lack no text and whose texts are not among `seen` yet, to which they are added, in order."""
     kept = []
-    for query, document, source in rows:
-        if query.strip() and document.strip() and (query, document) not in seen:
-            seen.add((query, document))
-            kept.append((query, document, source))
-    return kept
+    for row, texts in enumerate(zip(*data.columns[:2], strict=True)):
+        if all(text.strip() for text in texts) and texts not in seen:
+            seen.add(texts)
+            kept.append(row)
+    return data.take(kept)

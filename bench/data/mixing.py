@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from bench.data import Bitext, Pair, Relevance, TrainingData, leakage, levels
+from bench.data import Bitext, Origin, Pair, Relevance, Rows, TrainingData, leakage, levels
 from bench.data.cards import IR_DATASETS, Card, Role, get_card, load_cards
 from bench.data.files import MissingFile, Resolver
-from bench.data.loading import load_judged, read, tidy_bitext, tidy_relevance
+from bench.data.loading import load_judged, read, tidy
 from bench.errors import BenchError
 
-_Loaded = TypeVar("_Loaded", Bitext, Relevance)
+_Rows = TypeVar("_Rows", bound=Rows)
 
 
 def default_mix(pair: Pair, cards: Mapping[str, Card]) -> str:
@@ -29,42 +29,46 @@ def default_mix(pair: Pair, cards: Mapping[str, Card]) -> str:
 
 def training_data(
     names: Sequence[str],
-    pair: Pair,
+    pairs: Sequence[Pair],
     resolver: Resolver,
     cards: Mapping[str, Card] | None = None,
     *,
     keep_leaks: bool = False,
 ) -> TrainingData:
-    """The rows of all named collections and mixes, without those that leak a test collection of the pair.
+    """The rows of all named collections and mixes, without those that leak a test collection of the pairs.
 
-    Leakage is removed against every known test collection of the pair, not only those that somebody is about
+    The pairs, which share their document language, are what one student is trained for. For each there is bitext, and
+    relevance within and between its two languages: mostly within the document language, where judgments are plenty.
+
+    Leakage is removed against every known test collection of the pairs, not only those that somebody is about
     to evaluate on. One whose files are neither at hand nor to be had is reported as not checked; for this alone,
     ir_datasets downloads nothing. With `keep_leaks` leakage is counted but not removed, to measure what it is worth.
 
     A mix's caps hold for what is left then; a collection that is named besides, without a cap, is not capped.
 
     The report: `bitext` and `relevance` map each source to its counts of rows `read`, `dropped` (empty or
-    duplicate), `leaked` (removed for it), `capped` (where there is a cap) and `kept`; `leakage` maps each test
+    duplicate), `leaked` (removed for it), `capped` (where there is a cap) and `kept`; a source is followed by the
+    languages where they are not the usual ones. `leakage` maps each test
     collection to the rows of `bitext` and of `relevance` that it objects to, each as counts of `exact`, `near` and
     `contained` repetitions, a row counting as the first of these that it is; `not_checked` maps the others to the
-    reason; `skipped` lists what a collection lacks for the pair.
+    reason; `skipped` lists what a collection lacks for the pairs.
 
-    Raises BenchError for an unknown name, and if none of the collections has data for the pair.
+    Raises BenchError for an unknown name, and if none of the collections has data for one of the pairs.
     """
     cards = load_cards() if cards is None else cards
-    found = search(names, pair, resolver, cards)
-    clean = found.bitext if keep_leaks else leakage.remove_bitext(found.bitext, found.leaks["bitext"])
+    found = search(names, pairs, resolver, cards)
+    clean = found.bitext if keep_leaks else leakage.remove(found.bitext, found.leaks["bitext"])
     limits = _caps(names, cards)
     bitext = levels.cap(clean, limits)
-    relevance = found.relevance if keep_leaks else leakage.remove_relevance(found.relevance, found.leaks["relevance"])
+    relevance = found.relevance if keep_leaks else leakage.remove(found.relevance, found.leaks["relevance"])
     leaked = {role: leakage.count_rows(leaks, found.tests) for role, leaks in found.leaks.items()}
     return TrainingData(
-        pair=pair,
+        pairs=tuple(pairs),
         bitext=bitext,
         relevance=relevance,
         report={
-            "bitext": _with_capped(_with_kept(found.counts["bitext"], clean.sources), limits, bitext.sources),
-            "relevance": _with_kept(found.counts["relevance"], relevance.sources),
+            "bitext": _named(_with_capped(_with_kept(found.counts["bitext"], clean), limits, bitext), pairs[0]),
+            "relevance": _named(_with_kept(found.counts["relevance"], relevance), judged_pairs(pairs)[0]),
             "leakage": {test: {role: counts[test] for role, counts in leaked.items()} for test in found.tests},
             "not_checked": found.not_checked,
             "skipped": found.skipped,
@@ -78,8 +82,8 @@ class Search:
 
     bitext: Bitext
     relevance: Relevance
-    counts: Mapping[str, Mapping[str, Mapping[str, int]]]
-    """For "bitext" and "relevance", per source, how many rows were `read` and `dropped`."""
+    counts: Mapping[str, Mapping[Origin, Mapping[str, int]]]
+    """For "bitext" and "relevance", per source and pair, how many rows were `read` and `dropped`."""
     leaks: Mapping[str, Sequence[leakage.Leak]]
     """For "bitext" and "relevance"."""
     tests: Mapping[str, Mapping[str, frozenset[str]]]
@@ -88,29 +92,26 @@ class Search:
     skipped: Sequence[str]
 
 
-def search(names: Sequence[str], pair: Pair, resolver: Resolver, cards: Mapping[str, Card] | None = None) -> Search:
+def search(
+    names: Sequence[str], pairs: Sequence[Pair], resolver: Resolver, cards: Mapping[str, Card] | None = None
+) -> Search:
     """Read all that `training_data` does and look for leakage; raises BenchError likewise."""
     cards = load_cards() if cards is None else cards
-    judged = Pair(pair.document, pair.document)
-    sources, skipped = _sources(names, pair, cards)
-    bitext, bitext_counts = _gather(
-        [(card.name, read(card, "bitext", pair, resolver)) for card in sources["bitext"]], tidy_bitext
-    )
-    relevance, relevance_counts = _gather(
-        [(card.name, read(card, "relevance", judged, resolver)) for card in sources["relevance"]],
-        tidy_relevance,
-    )
-    all_bitext = join_bitext(bitext)
-    all_relevance = join_relevance(judged, relevance)
+    sources, skipped = _sources(names, pairs, cards)
 
-    tests, not_checked = _protected_texts(pair, resolver, cards)
+    def load(role: Role) -> Iterator[tuple[Origin, Any]]:
+        return (((name, pair), read(get_card(name, cards), role, pair, resolver)) for name, pair in sources[role])
+
+    bitext, bitext_counts = _gather(Bitext, load("bitext"))
+    relevance, relevance_counts = _gather(Relevance, load("relevance"))
+    tests, not_checked = _protected_texts(pairs, resolver, cards)
     return Search(
-        bitext=all_bitext,
-        relevance=all_relevance,
+        bitext=bitext,
+        relevance=relevance,
         counts={"bitext": bitext_counts, "relevance": relevance_counts},
         leaks={
-            "bitext": leakage.find_leaks(all_bitext, tests),
-            "relevance": leakage.find_leaks(all_relevance, tests),
+            "bitext": leakage.find_leaks(bitext, tests),
+            "relevance": leakage.find_leaks(relevance, tests),
         },
         tests=tests,
         not_checked=not_checked,
@@ -118,51 +119,45 @@ def search(names: Sequence[str], pair: Pair, resolver: Resolver, cards: Mapping[
     )
 
 
-def join_bitext(parts: Iterable[Bitext]) -> Bitext:
-    """One bitext with the rows of all, in order."""
-    parts = list(parts)
-    return Bitext(
-        tuple(text for part in parts for text in part.query_side),
-        tuple(text for part in parts for text in part.document_side),
-        tuple(source for part in parts for source in part.sources),
-    )
+def judged_pairs(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
+    """The languages that judgments for these pairs may be in: the document language first, then each pair's own."""
+    found: dict[Pair, None] = {}
+    for pair in pairs:
+        languages = (pair.document, pair.query)
+        found |= dict.fromkeys(Pair(query, document) for document in languages for query in languages)
+    return tuple(found)
 
 
-def join_relevance(pair: Pair, parts: Iterable[Relevance]) -> Relevance:
-    """Relevance data of a pair with the rows of all, in order."""
-    parts = list(parts)
-    return Relevance(
-        pair,
-        tuple(text for part in parts for text in part.queries),
-        tuple(text for part in parts for text in part.positives),
-        tuple(source for part in parts for source in part.sources),
-    )
+def _sources(
+    names: Sequence[str], pairs: Sequence[Pair], cards: Mapping[str, Card]
+) -> tuple[dict[Role, list[Origin]], list[str]]:
+    """What the names stand for, by role, and a line for each that lacks something that it might be expected to have.
 
-
-def _sources(names: Sequence[str], pair: Pair, cards: Mapping[str, Card]) -> tuple[dict[Role, list[Card]], list[str]]:
-    """The cards that the names stand for, by role, and a line for each that has nothing for the pair."""
-    keys: dict[Role, Pair | str] = {"bitext": pair, "relevance": Pair(pair.document, pair.document)}
-    wanted: dict[Role, dict[str, Card]] = {"bitext": {}, "relevance": {}}
+    Judgments that are not within the document language are taken where there are some, and not missed where not.
+    """
+    wanted: dict[Role, dict[Origin, None]] = {"bitext": {}, "relevance": {}}
     skipped = []
     for name in names:
         card = get_card(name, cards)
-        parts: dict[Role, Sequence[str]]
+        members: dict[Role, Sequence[str]] = {role: [name] if role in card.roles else [] for role in wanted}
         if card.mix is not None:
-            parts = {"bitext": card.mix.bitext, "relevance": card.mix.relevance}
-        else:
-            parts = {role: [name] if role in card.roles else [] for role in keys}
-            if not any(parts.values()):
-                skipped.append(f"{name} offers neither bitext nor relevance")
-        for role, members in parts.items():
-            for member in members:
-                part = get_card(member, cards)
-                if part.offers(role, keys[role]):
-                    wanted[role][member] = part
-                else:
-                    skipped.append(f"{member} has no {role} for {keys[role]}")
-    if not any(wanted.values()):
-        raise BenchError(f"nothing to train on for {pair}: {'; '.join(skipped) or 'no collection is named'}")
-    return {role: list(found.values()) for role, found in wanted.items()}, skipped
+            members = {"bitext": card.mix.bitext, "relevance": card.mix.relevance}
+        elif not any(members.values()):
+            skipped.append(f"{name} offers neither bitext nor relevance")
+        for role, parts in members.items():
+            keys = judged_pairs(pairs) if role == "relevance" else pairs
+            expected = keys[:1] if role == "relevance" else keys
+            for part in parts:
+                for key in keys:
+                    if get_card(part, cards).offers(role, key):
+                        wanted[role][part, key] = None
+                    elif key in expected:
+                        skipped.append(f"{part} has no {role} for {key}")
+    for pair in pairs:
+        judged = judged_pairs([pair])
+        if not any(key in (pair, *judged) for found in wanted.values() for _, key in found):
+            raise BenchError(f"nothing to train on for {pair}: {'; '.join(skipped) or 'no collection is named'}")
+    return {role: list(found) for role, found in wanted.items()}, skipped
 
 
 def _caps(names: Sequence[str], cards: Mapping[str, Card]) -> dict[str, int]:
@@ -175,51 +170,55 @@ def _caps(names: Sequence[str], cards: Mapping[str, Card]) -> dict[str, int]:
     return {name: int(limit) for name, limit in limits.items() if limit < math.inf}
 
 
-def _gather(
-    parts: Iterable[tuple[str, _Loaded]], tidy: Callable[[_Loaded, set[tuple[str, str]]], _Loaded]
-) -> tuple[list[_Loaded], dict[str, dict[str, int]]]:
-    """The tidied parts, and per source how many rows were read and how many of them dropped.
+def _gather(kind: type[_Rows], parts: Iterable[tuple[Origin, _Rows]]) -> tuple[_Rows, dict[Origin, dict[str, int]]]:
+    """The tidied parts in one, and per source how many rows were read and how many of them dropped.
 
-    A row that an earlier part has is dropped: collections share sources.
+    A row that an earlier part in the same languages has is dropped: collections share sources.
     """
     kept, counts = [], {}
-    seen: set[tuple[str, str]] = set()
-    for name, part in parts:
-        tidied = tidy(part, seen)
-        kept.append(tidied)
-        counts[name] = {"read": len(part), "dropped": len(part) - len(tidied)}
-    return kept, counts
+    seen: dict[Pair, set[tuple[str, str]]] = {}
+    for source, part in parts:
+        kept.append(tidy(part, seen.setdefault(source[1], set())))
+        counts[source] = {"read": len(part), "dropped": len(part) - len(kept[-1])}
+    return kind.join(kept), counts
 
 
-def _with_kept(counts: Mapping[str, Mapping[str, int]], sources: Sequence[str]) -> dict[str, dict[str, int]]:
-    kept = Counter(sources)
+def _with_kept(counts: Mapping[Origin, Mapping[str, int]], rows: Rows) -> dict[Origin, dict[str, int]]:
+    kept = Counter(rows.origins)
     return {
-        name: {**count, "leaked": count["read"] - count["dropped"] - kept[name], "kept": kept[name]}
-        for name, count in counts.items()
+        source: {**count, "leaked": count["read"] - count["dropped"] - kept[source], "kept": kept[source]}
+        for source, count in counts.items()
     }
 
 
 def _with_capped(
-    counts: Mapping[str, Mapping[str, int]], limits: Mapping[str, int], sources: Sequence[str]
-) -> dict[str, dict[str, int]]:
-    kept = Counter(sources)
+    counts: Mapping[Origin, Mapping[str, int]], limits: Mapping[str, int], rows: Rows
+) -> dict[Origin, dict[str, int]]:
+    kept = Counter(rows.origins)
     return {
-        name: {**count, "capped": count["kept"] - kept[name], "kept": kept[name]} if name in limits else dict(count)
-        for name, count in counts.items()
+        source: {**count, "capped": count["kept"] - kept[source], "kept": kept[source]}
+        if source[0] in limits
+        else dict(count)
+        for source, count in counts.items()
     }
 
 
+def _named(counts: Mapping[Origin, dict[str, int]], usual: Pair) -> dict[str, dict[str, int]]:
+    """Counts by the names of the collections, with the languages where they are not the usual ones."""
+    return {name if pair == usual else f"{name} {pair}": count for (name, pair), count in counts.items()}
+
+
 def _protected_texts(
-    pair: Pair, resolver: Resolver, cards: Mapping[str, Card]
+    pairs: Sequence[Pair], resolver: Resolver, cards: Mapping[str, Card]
 ) -> tuple[dict[str, dict[str, frozenset[str]]], dict[str, str]]:
-    """The protected texts of every test that a retriever of the pair serves, and why some could not be read."""
+    """The protected texts of every test that a retriever for the pairs serves, and why some could not be read."""
     texts: dict[str, dict[str, frozenset[str]]] = {}
     not_checked: dict[str, str] = {}
     for card in cards.values():
         # What ir_datasets brings is too large to be downloaded only to be checked against.
         only_at_hand = replace(resolver, offline=resolver.offline or card.source == IR_DATASETS)
-        for asked in (other for other in card.pairs("test") if other.training == pair):
-            name = card.name if asked == pair else f"{card.name} {asked}"
+        for asked in (other for other in card.pairs("test") if other.training in pairs):
+            name = card.name if asked == pairs[0] else f"{card.name} {asked}"
             try:
                 texts[name] = leakage.protected(load_judged(card, asked, only_at_hand))
             except MissingFile as error:

@@ -24,7 +24,7 @@ from bench.encoders.vocabulary import learn_wordpieces
 from bench.fingerprint import code_digest, digest, library_versions
 from bench.training.budget import Budget
 from bench.training.losses import info_nce
-from bench.training.method import Batch, Task, TrainedMethod
+from bench.training.method import Batch, Task, TrainedConfig, TrainedMethod
 from bench.training.recipe import Recipe
 from bench.training.sampling import length_buckets
 from bench.training.seeds import torch_generator
@@ -39,7 +39,6 @@ class EnglishRetrieval(TrainedMethod):
     """Contrastive training on English questions and passages."""
 
     name = "english-retrieval"
-    documents = "student"
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
@@ -90,9 +89,9 @@ def _train(options: conlang.ConlangOptions, seed: int, on_step: Callable[[dict[s
     relevance = conlang.relevance(options)
     untrained = _untrained([*relevance.queries, *relevance.positives], seed)
     pair = Pair("eng", "eng")
-    data = TrainingData(pair, Bitext((), (), ()), relevance)
+    data = TrainingData((pair,), Bitext.join([]), relevance)
     task = Task(data, untrained, lambda: untrained, BUDGET, RECIPE, seed=seed, on_step=on_step)
-    return EnglishRetrieval().fit(task).query_encoder
+    return EnglishRetrieval(TrainedConfig(documents="student")).fit(task).query_encoder
 
 
 def _untrained(texts: list[str], seed: int) -> Encoder:

@@ -22,7 +22,7 @@ from bench.tables import print_table
 
 IDENTITY = [
     *("method", "config", "uses", "dataset", "pair", "encoder", "scoring"),
-    *("train", "bitext_size", "bitext_noise", "budget"),
+    *("students", "train", "bitext_size", "bitext_noise", "budget"),
 ]
 """What a row of the wide table is: everything but the seed."""
 ORDER = ("dataset", "pair", "measure", "method", "config", "bitext_size", "bitext_noise", "budget", "seed")

@@ -26,9 +26,9 @@ def effective_configuration(request: Request, plan: Plan) -> dict[str, Any]:
         "measures": [name for name in plan.measures if name not in MINING],
         "recipe": plan.recipe.model_dump(mode="json", exclude_none=True),
         "method": {
-            name: settings
-            for name, config in sorted(plan.configs.items())
-            if (settings := config.model_dump(mode="json", exclude_none=True))
+            part.entry.name: settings
+            for part in sorted((part for row in plan.rows for part in row.parts), key=lambda part: part.entry.name)
+            if (settings := part.shared.model_dump(mode="json", exclude_none=True))
         },
     }
 

@@ -46,7 +46,7 @@ def training_cost(training: Training, seconds_per_step: dict[tuple[str, str], fl
     if budget.unit == "seconds":
         return float(budget.amount)
     known = known_encoder(training.encoder)
-    per_step = seconds_per_step.get((training.entry.name, training.encoder), known.step_seconds if known else None)
+    per_step = seconds_per_step.get((training.row.name, training.encoder), known.step_seconds if known else None)
     if per_step is None:
         return None
     steps = budget.amount if budget.unit == "steps" else budget.amount / TOKENS_PER_STEP
@@ -64,7 +64,7 @@ def encoding_cost(cell: Cell, encoded: set[tuple[str, ...]]) -> float | None:
         return None
     texts = len(cell.test.queries)
     corpus = (cell.test.name, cell.test.pair.document, str(len(cell.test.documents)))
-    by_teacher = getattr(cell.training.method, "documents", "teacher") == "teacher"
+    by_teacher = getattr(cell.training.row.parts[0].config, "documents", "teacher") == "teacher"
     if not (by_teacher and corpus in encoded):
         texts += len(cell.test.documents)
     if by_teacher:

@@ -173,7 +173,7 @@ class Executor:
         )
         memory = PeakMemory(self.materials.device.type)
         with observer.watching():
-            retriever = training.method(training.config).fit(task)
+            retriever = training.row.make().fit(task)
             seconds = observer.seconds
         retriever.save(folder / "retriever", self.materials.teacher)
         spent = asdict(task.outcome["spent"]) if "spent" in task.outcome else {}
@@ -223,7 +223,7 @@ class Executor:
             evaluation = evaluate(
                 retriever,
                 test,
-                oracle=cell.training.method.oracle,
+                oracle=cell.training.row.oracle,
                 cache=self.cache / EMBEDDINGS,
                 scratch=folder / EMBEDDINGS,
                 depth=measures.depth(cell.measures),
@@ -234,7 +234,7 @@ class Executor:
             entry.tidy()
             return
         run = {query: ranking[: measures.RUN_DEPTH] for query, ranking in evaluation.run.items()}
-        write_run(folder / "run.trec.gz", run, tag=cell.training.entry.name)
+        write_run(folder / "run.trec.gz", run, tag=cell.training.row.name)
         inputs = cell_inputs(cell, training.manifest["fingerprint"])
         entry.finish(
             {

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bench.data import TrainingData
+from bench.data import Bitext, TrainingData
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.levels import Level, misalign, sample
@@ -80,12 +80,12 @@ class Materials:
     def data(self, training: Training) -> TrainingData:
         """What a training may look at. Raises `BenchError` for data that are missing or malformed."""
         if not training.train:
-            return TrainingData.none(training.pair)
-        key = (training.train, training.pair, training.keep_leaks)
+            return TrainingData.none(training.pairs)
+        key = (training.train, training.pairs, training.keep_leaks)
         if key not in self._data:
             self._data.clear()
             self._data[key] = training_data(
-                training.train, training.pair, self.resolver, self.cards, keep_leaks=training.keep_leaks
+                training.train, training.pairs, self.resolver, self.cards, keep_leaks=training.keep_leaks
             )
         return at_level(self._data[key], training.level, training.seed or 0)
 
@@ -95,7 +95,7 @@ class Materials:
             return self.teacher
         key = (
             training.train,
-            training.pair,
+            training.pairs,
             training.keep_leaks,
             training.level,
             training.recipe,
@@ -103,16 +103,21 @@ class Materials:
         )
         if key not in self._students:
             self._students.clear()
-            texts = training_texts(self.data(training))
+            texts = self.data(training).texts
             self._students[key] = make_student(self.teacher, texts, training.recipe, training.seed or 0)
         return self._students[key]
 
     def training_inputs(self, training: Training) -> dict[str, Any]:
         """Everything that can change the retriever; its digest is the training's fingerprint."""
         inputs: dict[str, Any] = {
-            "method": training.entry.name,
-            "config": training.config.model_dump(),
-            "code": code_digest(training.entry.module),
+            "methods": [
+                {
+                    "name": part.entry.name,
+                    "config": part.config.model_dump(),
+                    "code": code_digest(part.entry.module),
+                }
+                for part in training.row.parts
+            ],
             "teacher": self.teacher_fingerprint,
             "libraries": library_versions(*TRAINING_LIBRARIES),
             "device": self.device.type,
@@ -132,18 +137,19 @@ class Materials:
 
 
 def at_level(data: TrainingData, level: Level, seed: int) -> TrainingData:
-    """The data with less or worse bitext, the same rows for every method that trains with this seed.
+    """The data with less or worse bitext of each pair, the same rows for every method that trains with this seed.
 
     The report gains `level`: the number of pairs `kept` of each source, and how many pairs are `misaligned`.
     """
     if level == Level():
         return data
-    bitext = data.bitext
+    parts = [data.bitext.between(pair) for pair in data.pairs]
     if level.size is not None:
-        bitext = sample(bitext, level.size, numpy_generator(seed, "bitext size"))
-    aligned = bitext
+        parts = [sample(part, level.size, numpy_generator(seed, "bitext size")) for part in parts]
+    aligned = Bitext.join(parts)
     if level.noise:
-        bitext = misalign(bitext, level.noise, numpy_generator(seed, "bitext noise"))
+        parts = [misalign(part, level.noise, numpy_generator(seed, "bitext noise")) for part in parts]
+    bitext = Bitext.join(parts)
     misaligned = sum(map(operator.ne, aligned.document_side, bitext.document_side))
     return replace(
         data,
@@ -164,18 +170,8 @@ def cell_inputs(cell: Cell, training_fingerprint: str) -> dict[str, Any]:
     }
 
 
-def training_texts(data: TrainingData) -> list[str]:
-    """All texts that a student's vocabulary is learned on."""
-    return [
-        *data.bitext.query_side,
-        *data.bitext.document_side,
-        *data.relevance.queries,
-        *data.relevance.positives,
-    ]
-
-
 def digest_data(data: TrainingData) -> str:
-    """The hash of the texts that are trained on."""
+    """The hash of the texts that are trained on, and of their languages."""
     return digest_texts(
-        data.bitext.query_side, data.bitext.document_side, data.relevance.queries, data.relevance.positives
+        *(map(str, column) for rows in (data.bitext, data.relevance) for column in (*rows.columns[:2], rows.pairs))
     )

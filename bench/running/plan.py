@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from bench import registry
 from bench.data import Pair, TestCollection
 from bench.data.cards import Card
 from bench.data.files import Resolver
@@ -18,23 +17,19 @@ from bench.encoders.models import default_recipe
 from bench.errors import BenchError
 from bench.evaluation.measures import MINING
 from bench.options import read_config
-from bench.registry import MethodEntry
 from bench.request import Request, measures_of, offered_pairs
+from bench.running.rows import Row, make_rows
 from bench.training.budget import Budget
 from bench.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from bench.training.method import Method, MethodConfig
 
 
 @dataclass(frozen=True)
 class Training:
     """One retriever to make. What its method does not depend on is None or empty, so that it is made once."""
 
-    entry: MethodEntry
-    method: type[Method]
-    config: MethodConfig
-    pair: Pair
+    row: Row
+    pairs: tuple[Pair, ...]
+    """One, or several that one student is trained for together."""
     train: tuple[str, ...]
     keep_leaks: bool
     level: Level
@@ -46,16 +41,13 @@ class Training:
     @property
     def identity(self) -> dict[str, str]:
         """The columns that name this training in a leaderboard."""
+        config = [self.row.config, self.changed_recipe, "leakage=keep" if self.keep_leaks else ""]
         return {
-            "method": self.entry.name,
-            "config": " ".join(
-                filter(
-                    None,
-                    [describe_config(self.config), self.changed_recipe, "leakage=keep" if self.keep_leaks else ""],
-                )
-            ),
-            "uses": " + ".join(self.method.uses),
-            "pair": str(self.pair),
+            "method": self.row.name,
+            "config": " ".join(filter(None, config)),
+            "uses": " + ".join(self.row.uses),
+            "pair": " + ".join(map(str, self.pairs)),
+            "students": "joint" if len(self.pairs) > 1 else "",
             "train": " + ".join(self.train),
             "bitext_size": "" if self.level.size is None else str(self.level.size),
             "bitext_noise": f"{self.level.noise:g}" if self.level.noise else "",
@@ -74,14 +66,17 @@ class Training:
     @property
     def label(self) -> str:
         """For people and folder names."""
-        return self.label_on(self.pair)
+        if len(self.pairs) == 1:
+            return self.label_on(str(self.pairs[0]))
+        return self.label_on(f"{len(self.pairs)}languages-{self.pairs[0].document}")
 
-    def label_on(self, pair: Pair) -> str:
+    def label_on(self, pair: str) -> str:
         """The same for its work on a pair that may be another."""
         size = f".{self.level.size}pairs" if self.level.size is not None else ""
         noise = f".noise{self.level.noise:g}" if self.level.noise else ""
+        joint = ".joint" if len(self.pairs) > 1 else ""
         seed = f".seed{self.seed}" if self.seed is not None else ""
-        return f"{self.entry.name}.{pair}.{Path(self.encoder).name}{size}{noise}{seed}"
+        return f"{self.row.name}.{pair}.{Path(self.encoder).name}{joint}{size}{noise}{seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +97,7 @@ class Cell:
     @property
     def label(self) -> str:
         """For people and folder names."""
-        return f"{self.training.label_on(self.test.pair)}.{self.test.name}.{self.scoring}"
+        return f"{self.training.label_on(str(self.test.pair))}.{self.test.name}.{self.scoring}"
 
 
 @dataclass
@@ -111,8 +106,7 @@ class Plan:
 
     encoder: str
     recipe: Recipe
-    configs: dict[str, MethodConfig]
-    """Of each method and reference row by name, without the settings that single rows have of their own."""
+    rows: list[Row]
     cells: dict[Training, list[Cell]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -121,13 +115,24 @@ class Plan:
         """What any of the cells is scored by."""
         return list(dict.fromkeys(name for cells in self.cells.values() for cell in cells for name in cell.measures))
 
+    def add(self, training: Training, test: TestCollection, request: Request, card: Card) -> None:
+        """The cells of a training on a test collection, or a line that says why there is none."""
+        if training.row.oracle and test.oracle_queries is None:
+            self.notes.append(
+                f"skipped: {training.row.name} on {test.name} {test.pair}: it has no translation of its queries"
+            )
+            return
+        measures = tuple(MINING) if test.mining else measures_of(request, card)
+        cells = self.cells.setdefault(training, [])
+        cells += (Cell(training, test, scoring, measures) for scoring in request.scoring)
+
 
 def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -> Plan:
     """Load the test collections and lay out the cells. Raises `BenchError` for what cannot be planned at all."""
     encoder = request.encoder or default_encoder([cards[name] for name in request.datasets])
-    rows = _rows(request)
+    rows = make_rows(request)
     recipe = read_config(Recipe, {**default_recipe(encoder).model_dump(), **request.recipe}, "recipe")
-    plan = Plan(encoder, recipe, {row.entry.name: row.base for row in rows})
+    plan = Plan(encoder, recipe, rows)
     offered = offered_pairs(request, cards)
     for pair in request.pairs:
         for name in request.datasets:
@@ -146,32 +151,25 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
             plan.notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
     if request.leakage == "keep":
         plan.notes.append("LEAKAGE IS KEPT: the rows marked leakage=keep have trained on what the tests judge by")
-    levels: dict[Pair, list[Level]] = {}
+    mixes, why_not = _mixes(request, pairs, cards)
+    levels: dict[tuple[Pair, ...], list[Level]] = {}
     runnable = 0
     for pair in pairs:
-        mix, why_not = _training_mix(request.train, pair.training, cards)
-        if pair.training not in levels:
-            levels[pair.training] = _levels(request, pair.training, mix, resolver, cards, plan.notes)
         for row in rows:
-            name, method = row.entry.name, row.method
-            if "data" in method.depends_on and not mix:
-                plan.notes.append(f"skipped: {name} on {pair}: {why_not}")
+            if "data" in row.depends_on and pair.training not in mixes:
+                plan.notes.append(f"skipped: {row.name} on {pair}: {why_not[pair.training]}")
                 continue
             runnable += row.asked
-            for training in _trainings(request, row, pair.training, mix, levels[pair.training], plan):
-                for dataset in (other for other in request.datasets if (other, pair) in tests):
-                    test = tests[dataset, pair]
-                    if method.oracle and test.oracle_queries is None:
-                        plan.notes.append(
-                            f"skipped: {name} on {test.name} {pair}: it has no translation of its queries"
-                        )
-                        continue
-                    measures = tuple(MINING) if test.mining else measures_of(request, cards[dataset])
-                    plan.cells.setdefault(training, []).extend(
-                        Cell(training, test, scoring, measures) for scoring in request.scoring
-                    )
+            for together in _students(request, row, pair.training, mixes):
+                train = tuple(dict.fromkeys(name for one in together for name in mixes.get(one, ())))
+                if together not in levels:
+                    levels[together] = _levels(request, together, train, resolver, cards, plan.notes)
+                for training in _trainings(request, row, together, train, levels[together], plan):
+                    for dataset in (other for other in request.datasets if (other, pair) in tests):
+                        plan.add(training, tests[dataset, pair], request, cards[dataset])
     if not runnable:
-        raise BenchError(f"none of {', '.join(request.methods)} can run on {', '.join(map(str, pairs))}: {why_not}")
+        reasons = "; ".join(dict.fromkeys(why_not.values()))
+        raise BenchError(f"none of {', '.join(request.methods)} can run on {', '.join(map(str, pairs))}: {reasons}")
     return plan
 
 
@@ -180,53 +178,31 @@ def default_encoder(datasets: Sequence[Card]) -> str:
     return "tiny" if all(card.generated for card in datasets) else "all-MiniLM-L6-v2"
 
 
-def describe_config(config: MethodConfig) -> str:
-    """The values of a configuration that are not its defaults, as `key=value key=value`."""
-    defaults = type(config)().model_dump()
-    return " ".join(f"{key}={value}" for key, value in config.model_dump().items() if value != defaults[key])
+def _mixes(
+    request: Request, pairs: Sequence[Pair], cards: Mapping[str, Card]
+) -> tuple[dict[Pair, tuple[str, ...]], dict[Pair, str]]:
+    """What to train on for each pair that is trained for, and why there is nothing for the others."""
+    mixes: dict[Pair, tuple[str, ...]] = {}
+    why_not: dict[Pair, str] = {}
+    for pair in dict.fromkeys(pair.training for pair in pairs):
+        try:
+            mixes[pair] = request.train or (default_mix(pair, cards),)
+        except BenchError as error:
+            why_not[pair] = str(error)
+    return mixes, why_not
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A method with its configuration: what the rows of a leaderboard are made by."""
-
-    entry: MethodEntry
-    method: type[Method]
-    base: MethodConfig
-    config: MethodConfig
-    asked: bool
-
-
-def _rows(request: Request) -> list[_Row]:
-    """The reference rows and the methods asked for. Raises `BenchError` if two methods share a name, and for settings
-    that a method does not have.
-    """
-    specs = [registry.parse_spec(text) for text in request.methods]
-    asked = [(registry.find_method(spec.name), dict(spec.settings), True) for spec in specs]
-    named: dict[str, MethodEntry] = {}
-    rows: dict[tuple[str, MethodConfig], _Row] = {}
-    for entry, settings, is_asked in [*((entry, {}, False) for entry in registry.references().values()), *asked]:
-        if named.setdefault(entry.name, entry) != entry:
-            raise BenchError(f"two methods are called '{entry.name}'; rename one, or run them in separate calls")
-        method, shared = entry.load(), request.method.get(entry.name, {})
-        base = read_config(method.Config, shared, f"method '{entry.name}'")
-        config = read_config(method.Config, {**shared, **settings}, f"method '{entry.name}'")
-        rows[entry.name, config] = _Row(entry, method, base, config, is_asked)
-    return list(rows.values())
-
-
-def _training_mix(train: tuple[str, ...], pair: Pair, cards: Mapping[str, Card]) -> tuple[tuple[str, ...], str]:
-    if train:
-        return train, ""
-    try:
-        return (default_mix(pair, cards),), ""
-    except BenchError as error:
-        return (), str(error)
+def _students(request: Request, row: Row, pair: Pair, mixes: Mapping[Pair, tuple[str, ...]]) -> list[tuple[Pair, ...]]:
+    """Which pairs the students are trained for that a row has for a pair: it alone, or all with its documents."""
+    if "data" not in row.depends_on:
+        return [(pair,)]
+    joint = tuple(sorted(other for other in mixes if other.document == pair.document))
+    return list(dict.fromkeys((pair,) if kind == "pair" else joint for kind in request.students))
 
 
 def _levels(
     request: Request,
-    pair: Pair,
+    pairs: tuple[Pair, ...],
     mix: tuple[str, ...],
     resolver: Resolver,
     cards: Mapping[str, Card],
@@ -236,29 +212,28 @@ def _levels(
     sizes: list[int | None] = [None if size == "all" else size for size in request.bitext_size]
     if mix and any(sizes):
         try:
-            keep_leaks = request.leakage == "keep"
-            available = len(training_data(mix, pair, resolver, cards, keep_leaks=keep_leaks).bitext)
+            bitext = training_data(mix, pairs, resolver, cards, keep_leaks=request.leakage == "keep").bitext
         except BenchError:
             pass  # told by each training that fails for it
         else:
+            available = max(Counter(bitext.pairs).values(), default=0)
             for i, size in enumerate(sizes):
                 if size is not None and size >= available:
-                    notes.append(f"bitext size {size:,} on {pair} is all: there are {available:,} pairs")
+                    of = ", ".join(map(str, pairs))
+                    notes.append(f"bitext size {size:,} on {of} is all: there are {available:,} pairs")
                     sizes[i] = None
     return [Level(size, noise) for size in dict.fromkeys(sizes) for noise in request.bitext_noise]
 
 
 def _trainings(
-    request: Request, row: _Row, pair: Pair, mix: tuple[str, ...], levels: Sequence[Level], plan: Plan
+    request: Request, row: Row, pairs: tuple[Pair, ...], mix: tuple[str, ...], levels: Sequence[Level], plan: Plan
 ) -> list[Training]:
-    depends = row.method.depends_on
+    depends = row.depends_on
     seeds: tuple[int | None, ...] = request.seeds if "seed" in depends else (None,)
     return [
         Training(
-            entry=row.entry,
-            method=row.method,
-            config=row.config,
-            pair=pair,
+            row=row,
+            pairs=pairs,
             train=mix if "data" in depends else (),
             keep_leaks=request.leakage == "keep" and "data" in depends,
             level=level,

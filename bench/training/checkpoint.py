@@ -46,6 +46,7 @@ class Checkpoint:
         tensors = {name: tensor.contiguous() for name, tensor in _weights(method).items()}
         for parameter, state in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{parameter}.{name}": value for name, value in state.items()}
+        tensors |= {f"state.{name}": tensor.contiguous() for name, tensor in method.state().items()}
         tensors["random"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -73,11 +74,15 @@ class Checkpoint:
             for name, tensor in _weights(method).items():
                 tensor.copy_(tensors[name])
         state: dict[int, dict[str, Tensor]] = {}
+        own: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
             if kind == "optimiser":
                 parameter, _, key = rest.partition(".")
                 state.setdefault(int(parameter), {})[key] = tensor
+            elif kind == "state":
+                own[rest] = tensor
+        method.load_state(own)
         optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         torch.set_rng_state(tensors["random"])
         if "random.cuda" in tensors:

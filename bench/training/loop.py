@@ -37,6 +37,7 @@ def train(method: TrainedMethod, task: Task) -> Spent:
     batches = islice(method.batches(task.numpy_generator("batches")), spent.steps, None)
     with deferred_interrupt() as interrupt:
         while spent.share(budget) < 1:
+            method.refresh(spent)
             for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
                 group["lr"] = rate * learning_rate_factor(spent.share(budget), task.recipe.warmup)
             figures = optimise(method, optimiser, next(batches), spent, task)

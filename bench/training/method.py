@@ -9,17 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from bench.data import TrainingData
 from bench.encoders.encoder import Encoder
 from bench.evaluation.retriever import Retriever
-from bench.training.budget import Budget
+from bench.training.budget import Budget, Spent
 from bench.training.checkpoint import Checkpoint
 from bench.training.recipe import Recipe
 from bench.training.seeds import numpy_generator, torch_generator
@@ -75,6 +75,8 @@ class Method(ABC):
     """Where the method comes from, for `bench ls methods`."""
     uses: ClassVar[tuple[str, ...]] = ()
     """The training data it looks at: `bitext`, `unpaired text`, `relevance`. Shown next to its scores."""
+    variants: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Configurations that can be asked for by a name of their own, which no other method may have."""
     depends_on: ClassVar[tuple[str, ...]] = ("data", "budget", "seed")
     """What can change its retriever besides the teacher; a reference row that needs no training says less."""
     oracle: ClassVar[bool] = False
@@ -88,11 +90,19 @@ class Method(ABC):
         """Make a retriever from the task's data within its budget."""
 
 
+class TrainedConfig(MethodConfig):
+    """What every trained method can be told."""
+
+    documents: Literal["teacher", "student"] = "teacher"
+    """Who encodes documents: the frozen teacher, so that the student reads queries only, or the student itself."""
+    weight: float = Field(1.0, gt=0)
+    """Of this method's loss, where it is combined with others."""
+
+
 class TrainedMethod(Method):
     """A method that trains a student by gradient steps on `loss`."""
 
-    documents: ClassVar[str] = "teacher"
-    """Who encodes the documents: the frozen `teacher` (the student reads queries only) or the `student` itself."""
+    Config: ClassVar[type[MethodConfig]] = TrainedConfig
 
     task: Task
     student: Encoder
@@ -103,7 +113,12 @@ class TrainedMethod(Method):
         self.prepare(task, task.make_student())
         task.outcome["spent"] = train(self, task)
         task.outcome["diagnostics"] = self.diagnose()
-        return Retriever(self.student, task.teacher if self.documents == "teacher" else self.student)
+        return Retriever(self.student, self.document_encoder)
+
+    @property
+    def document_encoder(self) -> Encoder:
+        """What documents are encoded by, in training as in retrieval: the frozen teacher or the student."""
+        return self.task.teacher if self.config.documents == "teacher" else self.student
 
     def prepare(self, task: Task, student: Encoder) -> None:
         """Keep what training needs; a subclass tokenises its data here."""
@@ -113,6 +128,19 @@ class TrainedMethod(Method):
     def modules(self) -> list[tuple[nn.Module, float]]:
         """Trained modules besides the student, each with its learning rate."""
         return []
+
+    def refresh(self, spent: Spent) -> None:
+        """Called before every step, with what was spent so far: mine again, update a momentum, and the like.
+
+        What that costs is added to `spent.mining_texts` and `spent.mining_seconds`.
+        """
+
+    def state(self) -> dict[str, Tensor]:
+        """What a training goes on from besides the student's and the modules' weights; kept in its checkpoints."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what `state` returned."""
 
     @abstractmethod
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:

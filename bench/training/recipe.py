@@ -22,6 +22,9 @@ class Recipe(BaseModel):
     dropout: float = Field(0.0, ge=0, lt=1)
     """Of the student. None by default: short budgets on frozen targets underfit rather than overfit."""
     clip_norm: float = Field(1.0, gt=0)
+    language_sampling: float = Field(1.0, ge=0, le=1)
+    """How a student of several languages meets them: a batch is of one language, drawn with a probability proportional
+    to its number of rows to this power. 1 is proportional, 0 uniform; between lies temperature sampling, 1/T."""
     max_length: int = Field(128, gt=2)
     """Longest training text, in word pieces. Evaluation uses the encoder's own limit."""
     vocabulary_size: int = Field(24_000, gt=0)

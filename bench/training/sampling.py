@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
 from bench.errors import BenchError
+
+
+def language_batches(
+    lengths: Sequence[int],
+    languages: Sequence[Hashable],
+    batch_size: int,
+    rng: np.random.Generator,
+    exponent: float = 1.0,
+) -> Iterator[np.ndarray]:
+    """Endless batches as those of `length_buckets`, each of one language, which is row i's `languages[i]`.
+
+    A language is drawn for each batch, with a probability proportional to its number of rows to the power `exponent`
+    (Conneau & Lample 2019, section 3.1). With one language it is `length_buckets` itself.
+    """
+    rows_of: dict[Hashable, list[int]] = {}
+    for row, language in enumerate(languages):
+        rows_of.setdefault(language, []).append(row)
+    if len(rows_of) < 2:
+        yield from length_buckets(lengths, batch_size, rng)
+    shares = np.array([len(rows) for rows in rows_of.values()]) ** float(exponent)
+    streams = [
+        (np.array(rows), length_buckets([lengths[row] for row in rows], batch_size, child))
+        for rows, child in zip(rows_of.values(), rng.spawn(len(rows_of)), strict=True)
+    ]
+    while True:
+        rows, stream = streams[rng.choice(len(streams), p=shares / shares.sum())]
+        yield rows[next(stream)]
 
 
 def length_buckets(

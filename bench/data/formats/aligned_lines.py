@@ -15,7 +15,7 @@ from bench.errors import BenchError
 def bitext(source: Source, pair: Pair) -> Bitext:
     """The bitext of the files `queries` and `documents`; raises BenchError if their lengths differ."""
     queries, documents = _read(source)
-    return Bitext(tuple(queries), tuple(documents), (source.name,) * len(queries))
+    return Bitext.of(pair, queries, documents, source.name)
 
 
 def test(source: Source, pair: Pair) -> TestCollection:

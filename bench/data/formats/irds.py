@@ -56,11 +56,8 @@ def relevance(source: Source, pair: Pair) -> Relevance:
         documents = dataset.docs_store().get_many({document for _, document in rows})
         texts = {key: document.default_text() for key, document in documents.items()}
     rows = [(query, document) for query, document in rows if query in queries and document in texts]
-    return Relevance(
-        pair,
-        tuple(queries[query] for query, _ in rows),
-        tuple(texts[document] for _, document in rows),
-        (source.name,) * len(rows),
+    return Relevance.of(
+        pair, (queries[query] for query, _ in rows), (texts[document] for _, document in rows), source.name
     )
 
 

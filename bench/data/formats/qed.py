@@ -10,12 +10,7 @@ from bench.data.formats.text import json_lines, text_of
 def relevance(source: Source, pair: Pair) -> Relevance:
     """The questions of the files `examples`, each with its paragraph."""
     rows = _read(source)
-    return Relevance(
-        pair,
-        tuple(question for question, _ in rows),
-        tuple(paragraph for _, paragraph in rows),
-        (source.name,) * len(rows),
-    )
+    return Relevance.of(pair, (question for question, _ in rows), (paragraph for _, paragraph in rows), source.name)
 
 
 def passages(source: Source, language: str) -> tuple[str, ...]:

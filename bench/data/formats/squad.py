@@ -21,12 +21,7 @@ def relevance(source: Source, pair: Pair) -> Relevance:
         for place, context, questions in _paragraphs(source, "articles")
         for index, question in enumerate(questions)
     ]
-    return Relevance(
-        pair,
-        tuple(question for question, _ in rows),
-        tuple(context for _, context in rows),
-        (source.name,) * len(rows),
-    )
+    return Relevance.of(pair, (question for question, _ in rows), (context for _, context in rows), source.name)
 
 
 def passages(source: Source, language: str) -> tuple[str, ...]:

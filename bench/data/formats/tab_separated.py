@@ -31,11 +31,8 @@ def bitext(source: Source, pair: Pair) -> Bitext:
     """The rows of the file `rows`; raises BenchError for a line with more or fewer cells than the first."""
     columns = read_config(Columns, source.options, f"{source.name}: options")
     rows = list(_rows(source, columns))
-    return Bitext(
-        tuple(row[columns.query - 1] for row in rows),
-        tuple(row[columns.document - 1] for row in rows),
-        (source.name,) * len(rows),
-    )
+    queries, documents = ([row[column - 1] for row in rows] for column in (columns.query, columns.document))
+    return Bitext.of(pair, queries, documents, source.name)
 
 
 def _rows(source: Source, columns: Columns) -> Iterator[list[str]]:

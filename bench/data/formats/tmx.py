@@ -37,7 +37,7 @@ def bitext(source: Source, pair: Pair) -> Bitext:
             f"{source.name}: no unit has both '{query}' and '{document}'; the languages in its files are "
             f"{', '.join(languages) or 'none'}"
         )
-    return Bitext(tuple(text for text, _ in rows), tuple(text for _, text in rows), (source.name,) * len(rows))
+    return Bitext.of(pair, (text for text, _ in rows), (text for _, text in rows), source.name)
 
 
 def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:

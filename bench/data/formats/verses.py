@@ -39,9 +39,7 @@ def bitext(source: Source, pair: Pair) -> Bitext:
         if all(row):
             rows.append(row)
         start = end
-    return Bitext(
-        tuple(query for query, _ in rows), tuple(document for _, document in rows), (source.name,) * len(rows)
-    )
+    return Bitext.of(pair, (query for query, _ in rows), (document for _, document in rows), source.name)
 
 
 def _verses(source: Source, part: str, references: Sequence[str]) -> list[str]:

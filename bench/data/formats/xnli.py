@@ -78,10 +78,11 @@ def bitext(source: Source, pair: Pair) -> Bitext:
     cells = [(number, starts[number], 0) for number in chosen]
     cells += [(number, row, 1) for row, number in _entailed(english, starts, chosen)]
     cells.sort(key=lambda cell: cell[0])  # stable: the premise comes before its hypotheses
-    return Bitext(
-        tuple(queries[row][column] for _, row, column in cells),
-        tuple(documents[row][column] for _, row, column in cells),
-        (source.name,) * len(cells),
+    return Bitext.of(
+        pair,
+        (queries[row][column] for _, row, column in cells),
+        (documents[row][column] for _, row, column in cells),
+        source.name,
     )
 
 
@@ -94,12 +95,7 @@ def relevance(source: Source, pair: Pair) -> Relevance:
     queries, english, starts = _read(source.one("queries"), source.one("english"), labelled=True)
     documents = _read(source.one("documents"), source.one("english"), labelled=True)[0]
     rows = [row for row, _ in _entailed(english, starts, _chosen(source, len(starts)))]
-    return Relevance(
-        pair,
-        tuple(queries[row][1] for row in rows),
-        tuple(documents[row][0] for row in rows),
-        (source.name,) * len(rows),
-    )
+    return Relevance.of(pair, (queries[row][1] for row in rows), (documents[row][0] for row in rows), source.name)
 
 
 def _read(path: Path, english: Path, *, labelled: bool) -> tuple[list[list[str]], list[list[str]], list[int]]:

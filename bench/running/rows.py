@@ -1,0 +1,137 @@
+"""The methods of a comparison with their configurations: what the rows of a leaderboard are made by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.errors import BenchError
+from bench.options import read_config
+from bench.registry import MethodEntry, Spec
+from bench.request import Request
+
+if TYPE_CHECKING:
+    from bench.training.method import Method, MethodConfig
+
+
+@dataclass(frozen=True)
+class Part:
+    """A method with its configuration, alone or combined with others."""
+
+    entry: MethodEntry
+    method: type[Method]
+    config: MethodConfig
+    shared: MethodConfig
+    """The configuration without the settings that this row alone has."""
+    usual: MethodConfig
+    """What it would be configured by if nothing were said."""
+
+    def make(self) -> Method:
+        return self.method(self.config)
+
+    @property
+    def changes(self) -> list[str]:
+        """The values of the configuration that are not usual, as `key=value`."""
+        usual = self.usual.model_dump()
+        return [f"{key}={value}" for key, value in self.config.model_dump().items() if value != usual[key]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method, or several that train one student together."""
+
+    parts: tuple[Part, ...]
+    asked: bool = True
+    """Whether a user asked for it; reference rows join unasked."""
+
+    @property
+    def name(self) -> str:
+        return "+".join(part.entry.name for part in self.parts)
+
+    @property
+    def config(self) -> str:
+        """What is not usual of it, for people."""
+        if len(self.parts) == 1:
+            return " ".join(self.parts[0].changes)
+        return " ".join(f"{part.entry.name}.{change}" for part in self.parts for change in part.changes)
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(use for part in self.parts for use in part.make().uses))
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        return frozenset(what for part in self.parts for what in part.method.depends_on)
+
+    @property
+    def oracle(self) -> bool:
+        return any(part.method.oracle for part in self.parts)
+
+    def make(self) -> Method:
+        """The method, ready to `fit`."""
+        from bench.training.combination import Combination
+        from bench.training.method import TrainedMethod
+
+        methods = [part.make() for part in self.parts]
+        if len(methods) == 1:
+            return methods[0]
+        trained = [method for method in methods if isinstance(method, TrainedMethod)]
+        return Combination(trained, [part.entry.name for part in self.parts])
+
+
+def make_rows(request: Request) -> list[Row]:
+    """The reference rows and the methods asked for, each once.
+
+    Raises `BenchError` if two methods share a name, for settings that a method does not have, and for what cannot be
+    combined.
+    """
+    asked = [Row(_parts(registry.parse_spec(text), request.method)) for text in request.methods]
+    unasked = [Row(_parts((Spec(name),), request.method), asked=False) for name in registry.references()]
+    named: dict[str, MethodEntry] = {}
+    rows: dict[tuple[Part, ...], Row] = {}
+    for row in [*unasked, *asked]:
+        for part in row.parts:
+            if named.setdefault(part.entry.name, part.entry) != part.entry:
+                raise BenchError(
+                    f"two methods are called '{part.entry.name}'; rename one, or run them in separate calls"
+                )
+        rows[row.parts] = row
+    return list(rows.values())
+
+
+def _parts(specs: Iterable[Spec], settings: Mapping[str, Mapping[str, Any]]) -> tuple[Part, ...]:
+    from bench.training.method import TrainedMethod
+
+    parts = [_part(spec, settings) for spec in specs]
+    names = [part.entry.name for part in parts]
+    if len(parts) == 1:
+        if getattr(parts[0].config, "weight", 1) != 1 and issubclass(parts[0].method, TrainedMethod):
+            raise BenchError(f"method '{names[0]}': weight means something only where methods are combined with +")
+        return tuple(parts)
+    for part in parts:
+        if not issubclass(part.method, TrainedMethod):
+            raise BenchError(f"method '{part.entry.name}' trains no student, so it cannot be combined with others")
+        if names.count(part.entry.name) > 1:
+            raise BenchError(f"method '{part.entry.name}' is combined with itself")
+    # One student serves all parts, and so does who encodes documents.
+    documents = {"documents": parts[0].config.documents}  # type: ignore[attr-defined]
+    followers = [
+        replace(part, config=part.config.model_copy(update=documents), usual=part.usual.model_copy(update=documents))
+        for part in parts[1:]
+    ]
+    return (parts[0], *followers)
+
+
+def _part(spec: Spec, settings: Mapping[str, Mapping[str, Any]]) -> Part:
+    entry = registry.find_method(spec.name)
+    method, what = entry.load(), f"method '{entry.name}'"
+    shared = {**settings.get(entry.base, {}), **dict(entry.settings), **settings.get(entry.name, {})}
+    return Part(
+        entry,
+        method,
+        read_config(method.Config, {**shared, **dict(spec.settings)}, what),
+        read_config(method.Config, shared, what),
+        read_config(method.Config, dict(entry.settings), what),
+    )
