@@ -2,7 +2,8 @@
 
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.encoders.encoder import Encoder, TokenBatch
-from bench.evaluation.retriever import Retriever
+from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
+from bench.evaluation.run import Ids
 from bench.training.budget import Spent
 from bench.training.losses import info_nce
 from bench.training.method import Batch, Method, MethodConfig, Task, TrainedConfig, TrainedMethod
@@ -11,10 +12,14 @@ from bench.training.sampling import language_batches, length_buckets
 __all__ = [
     "Batch",
     "Bitext",
+    "DualEncoder",
     "Encoder",
+    "Ids",
     "Method",
     "MethodConfig",
+    "OnBatch",
     "Pair",
+    "Ranker",
     "Relevance",
     "Retriever",
     "Spent",

@@ -34,8 +34,8 @@ from bench.data.files import Resolver
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed, unknown
 from bench.evaluation.alignment import alignment_f1
-from bench.evaluation.retrieval import read_run
-from bench.evaluation.retriever import Retriever
+from bench.evaluation.retriever import DualEncoder
+from bench.evaluation.run import read_run
 from bench.progress import Display
 from bench.request import Request, Suite
 from bench.results.provenance import provenance
@@ -236,8 +236,8 @@ def training_values(entry: Entry, teacher: Encoder) -> dict[Key, float]:
     values |= {f"teacher.{key}": float(value) for key, value in manifest["teacher"].items()}
     values |= {f"log.{key}": value for key, value in log_figures(entry.folder / LOG).items()}
     language = Pair(*manifest["pair"].split("-")).query
-    if language in conlang.LANGUAGES:
-        retriever = Retriever.load(entry.folder / "retriever", teacher)
+    if language in conlang.LANGUAGES and manifest["vocabulary"]:
+        retriever = DualEncoder.load(entry.folder / "retriever", teacher)
         rows = conlang.aligned_bitext(language)[:ALIGNED_ROWS]
         values["alignment.f1"] = alignment_f1(retriever.document_encoder, retriever.query_encoder, rows)
     return {(name, key): value for key, value in values.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.api import Method, Retriever, Task
+from bench.api import DualEncoder, Method, Retriever, Task
 
 
 class ZeroShot(Method):
@@ -13,7 +13,7 @@ class ZeroShot(Method):
     depends_on = ()
 
     def fit(self, task: Task) -> Retriever:
-        return Retriever(task.teacher, task.teacher)
+        return DualEncoder(task.teacher, task.teacher)
 
 
 class Oracle(Method):
@@ -25,7 +25,7 @@ class Oracle(Method):
     oracle = True
 
     def fit(self, task: Task) -> Retriever:
-        return Retriever(task.teacher, task.teacher)
+        return DualEncoder(task.teacher, task.teacher)
 
 
 class Untrained(Method):
@@ -36,4 +36,4 @@ class Untrained(Method):
     depends_on = ("data", "seed")
 
     def fit(self, task: Task) -> Retriever:
-        return Retriever(task.make_student().eval(), task.teacher)
+        return DualEncoder(task.make_student().eval(), task.teacher)

@@ -10,7 +10,7 @@ import pytest
 
 from bench.encoders.encoder import Encoder, Side
 from bench.evaluation.embeddings import Shards, shards_folder
-from bench.evaluation.retriever import OnBatch, Retriever
+from bench.evaluation.retriever import DualEncoder, OnBatch
 
 TEXTS = [f"the {'very ' * (i % 7)}old boat number {i}" for i in range(50)]
 
@@ -26,7 +26,7 @@ class Counted:
     """An encoder's documents, counting calls; it dies at the call `dies_at`."""
 
     def __init__(self, encoder: Encoder, dies_at: int = 0) -> None:
-        self.retriever, self.calls, self.dies_at = Retriever(encoder, encoder), 0, dies_at
+        self.retriever, self.calls, self.dies_at = DualEncoder(encoder, encoder), 0, dies_at
 
     def __call__(self, texts: Sequence[str], on_texts: OnBatch) -> np.ndarray:
         self.calls += 1

@@ -14,8 +14,10 @@ import pytest
 from bench.data import TestCollection
 from bench.data.leakage import protected
 from bench.encoders.encoder import Encoder, Side
+from bench.errors import BenchError
 from bench.evaluation.evaluate import Evaluation, evaluate
-from bench.evaluation.retriever import Retriever
+from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
+from bench.evaluation.run import Ids
 
 BuildEncoder = Callable[..., Encoder]
 
@@ -43,7 +45,7 @@ def test_queries_are_encoded_by_one_encoder_and_documents_by_the_other(
     teacher: Encoder, build_encoder: BuildEncoder, collection: TestCollection, evaluated: Evaluate
 ) -> None:
     student = build_encoder(seed=3, prompts={"query": "the ", "document": "some "})
-    run = evaluated(Retriever(student, teacher)).run
+    run = evaluated(DualEncoder(student, teacher)).run
     scores = student.encode(collection.queries, "query") @ teacher.encode(collection.documents, "document").T
     assert list(run) == list(collection.query_ids)
     for row, ranking in enumerate(run.values()):
@@ -58,9 +60,9 @@ def test_oracle_is_given_the_translated_queries(
     teacher: Encoder, collection: TestCollection, evaluated: Evaluate
 ) -> None:
     """Here they are the documents themselves, so that nothing is easier."""
-    found = best(evaluated(Retriever(teacher, teacher), oracle=True))
+    found = best(evaluated(DualEncoder(teacher, teacher), oracle=True))
     assert found == [f"d{i:02d}" for i in range(20)]
-    assert best(evaluated(Retriever(teacher, teacher))) != found
+    assert best(evaluated(DualEncoder(teacher, teacher))) != found
 
 
 def test_oracle_without_translations_is_refused(
@@ -68,13 +70,13 @@ def test_oracle_without_translations_is_refused(
 ) -> None:
     bare = dataclasses.replace(collection, oracle_queries=None)
     with pytest.raises(ValueError, match="no translation of its queries"):
-        evaluated(Retriever(teacher, teacher), bare, oracle=True)
+        evaluated(DualEncoder(teacher, teacher), bare, oracle=True)
 
 
 def test_documents_of_a_frozen_encoder_are_encoded_once(
     teacher: Encoder, collection: TestCollection, evaluated: Evaluate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    retriever = Retriever(teacher, teacher)
+    retriever = DualEncoder(teacher, teacher)
     first = evaluated(retriever)
     reads: list[str] = []
     encode = Encoder.encode
@@ -98,7 +100,7 @@ def test_documents_of_a_trained_encoder_are_never_cached(
 ) -> None:
     student = build_encoder(seed=3)
     for _ in range(2):
-        assert not evaluated(Retriever(student, student)).documents_cached
+        assert not evaluated(DualEncoder(student, student)).documents_cached
     assert not (tmp_path / "cache").exists()
 
 
@@ -133,17 +135,54 @@ class Corpus(Sequence[str]):
 def test_of_a_corpus_one_block_is_in_memory(
     teacher: Encoder, collection: TestCollection, evaluated: Evaluate, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    whole = evaluated(Retriever(teacher, teacher))
+    whole = evaluated(DualEncoder(teacher, teacher))
     monkeypatch.setattr("bench.evaluation.embeddings.SHARD", 4)
     monkeypatch.setattr("bench.evaluation.embeddings.BLOCK", block)
     monkeypatch.setattr(Text, "most", 0)
     lazy = dataclasses.replace(collection, documents=Corpus(collection.documents))
     assert lazy.digest == collection.digest
-    first, second = (evaluated(Retriever(teacher, teacher), lazy) for _ in range(2))
+    first, second = (evaluated(DualEncoder(teacher, teacher), lazy) for _ in range(2))
     assert (first.documents_cached, second.documents_cached) == (False, True)
     assert Text.most == block
     assert protected(lazy) == protected(collection)
-    assert first.run == second.run == evaluated(Retriever(teacher, teacher)).run
+    assert first.run == second.run == evaluated(DualEncoder(teacher, teacher)).run
     for query, ranking in whole.run.items():
         assert [document for document, _ in first.run[query]] == [document for document, _ in ranking]
         assert dict(first.run[query]) == pytest.approx(dict(ranking), abs=1e-6)
+
+
+class Fixed(Ranker):
+    """Says of every text that it has read it, and gives the same scores for whatever is asked."""
+
+    def __init__(self, scores: dict[str, float]) -> None:
+        self.scores = scores
+
+    def save(self, folder: Path, teacher: Encoder) -> None:
+        raise NotImplementedError
+
+    def rank(
+        self, queries: Sequence[str], documents: Sequence[str], ids: Ids, depth: int, on_texts: OnBatch
+    ) -> dict[str, list[tuple[str, float]]]:
+        on_texts(len(queries) + len(documents))
+        return {query: list(self.scores.items()) for query in ids.queries if query != "q03"}
+
+
+def test_ranker_ranks_by_itself(collection: TestCollection, evaluated: Evaluate) -> None:
+    counts: list[int] = []
+    ranker = Fixed({"d07": 1.0, "d02": 2.0, "d01": 2.0, "d00": 0.5})
+    evaluation = evaluated(ranker, collection, on_texts=counts.append, depth=3)
+    assert [*evaluation.run] == [query for query in collection.query_ids if query != "q03"]
+    for ranking in evaluation.run.values():
+        assert [document for document, _ in ranking] == ["d01", "d02", "d07"]
+        assert ranking[0][1] > ranking[1][1] > ranking[2][1]
+    assert (sum(counts), evaluation.documents_cached, [*evaluation.seconds]) == (60, False, ["search"])
+
+
+def test_score_of_a_ranker_that_is_not_a_number_is_refused(collection: TestCollection, evaluated: Evaluate) -> None:
+    with pytest.raises(BenchError, match="a score is not a number"):
+        evaluated(Fixed({"d01": 1.0, "d02": float("nan")}), collection)
+
+
+def test_retriever_of_no_known_kind_is_refused(collection: TestCollection, evaluated: Evaluate) -> None:
+    with pytest.raises(TypeError, match="a str is neither"):
+        evaluated("retriever", collection)

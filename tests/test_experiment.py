@@ -23,11 +23,12 @@ from bench.data.loading import load_test
 from bench.encoders.encoder import read_encoder
 from bench.errors import BenchError
 from bench.evaluation import measures
-from bench.evaluation.retrieval import read_run
+from bench.evaluation.run import read_run
+from bench.gate import training_values
 from bench.progress import Display
 from bench.request import Request
 from bench.results.leaderboard import write_leaderboards
-from bench.results.store import FAILURE, Store
+from bench.results.store import FAILURE, Entry, Store
 from bench.running.execute import Executor, Outcome
 from bench.running.materials import Materials
 from bench.running.plan import make_plan
@@ -62,6 +63,46 @@ class Diverges(Fails):
     def loss(self, batch, progress):
         return self.student.word_embeddings.weight.sum() * (float("nan") if progress > 0 else 1.0), {}
 '''
+
+LEXICAL = """
+import json
+
+from bench.api import Method, Ranker
+
+
+class Overlap(Ranker):
+    scorings = ("overlap",)
+
+    def __init__(self, known):
+        self.known = known
+
+    def save(self, folder, teacher):
+        folder.mkdir()
+        (folder / "words.json").write_text(json.dumps(sorted(self.known)))
+
+    def rank(self, queries, documents, ids, depth, on_texts):
+        asked = [set(query.split()) & self.known for query in queries]
+        found = {query: [] for query in ids.queries}
+        for document, text in zip(ids.documents, documents):
+            words = set(text.split())
+            for query, own in zip(ids.queries, asked):
+                found[query].append((document, len(own & words)))
+            on_texts(1)
+        return found
+
+
+class Lexical(Method):
+    name = "lexical"
+    depends_on = ("data",)
+    scorings = Overlap.scorings
+
+    def fit(self, task):
+        return Overlap({word for text in task.data.bitext.document_side for word in text.split()})
+
+    @classmethod
+    def load(cls, folder, teacher):
+        return Overlap(set(json.loads((folder / "words.json").read_text())))
+"""
 
 
 @dataclass(frozen=True)
@@ -419,19 +460,37 @@ def test_method_that_says_nan_at_evaluation_fails_alone(
     path = tmp_path / "broken.py"
     path.write_text(
         "import torch\n"
-        "from bench.api import Method, Retriever\n\n\n"
+        "from bench.api import DualEncoder, Method\n\n\n"
         "class Broken(Method):\n"
         "    def fit(self, task):\n"
         "        student = task.make_student()\n"
         "        with torch.no_grad():\n"
         "            student.word_embeddings.weight.fill_(float('nan'))\n"
-        "        return Retriever(student, task.teacher)\n"
+        "        return DualEncoder(student, task.teacher)\n"
     )
     outcome = bench.execute(tmp_path / "results", [f"{path}:Broken"])
     assert (outcome.computed, outcome.failed, outcome.exit_code) == (3, 1, 1)
     (cell,) = (tmp_path / "results" / "cells").glob("Broken.*")
     assert "a query embedding is not a number" in (cell / FAILURE).read_text()
     assert "Broken" not in {row["method"] for row in rows(tmp_path / "results")}
+
+
+def test_method_without_embeddings_is_evaluated_by_its_own_scoring(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "lexical.py").write_text(LEXICAL)
+    results, methods = tmp_path / "results", [f"{tmp_path}/lexical.py:Lexical"]
+    assert bench.execute(results, methods).failed == 0
+    assert {(row["method"], row["scoring"]) for row in rows(results)} == {
+        ("Lexical", "overlap"),
+        *((name, "mean") for name in REFERENCES),
+    }
+    # A measure that looks deeper needs the retriever again, which is now read from its folder.
+    again = bench.execute(results, methods, measures=("R@100", "R@200"))
+    assert (again.trained, again.computed, again.failed) == (0, 4, 0)
+    found = {row["measure"]: float(row["value"]) for row in rows(results) if row["method"] == "Lexical"}
+    assert found["R@200"] >= found["R@100"]
+    (training,) = (results / "trainings").glob("Lexical.*")
+    values = training_values(Entry(training), read_encoder(bench.encoder, "small"))
+    assert {name for _, name in values} == {"teacher.drift", "teacher.trainable"}  # and no word alignment
 
 
 def test_references_can_be_asked_for_alone(bench: Bench, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.measures import DEFAULT, MINING
 from bench.evaluation.mining import NEIGHBOURS, linearised, mine, score, threshold
-from bench.evaluation.retrieval import Ids, Run, read_run
+from bench.evaluation.run import Ids, Run, read_run
 from bench.request import Request
 
 SWH = Pair("swh", "eng")

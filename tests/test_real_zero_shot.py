@@ -25,7 +25,7 @@ from bench.encoders.encoder import Encoder
 from bench.encoders.models import load_teacher
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.measures import score
-from bench.evaluation.retriever import Retriever
+from bench.evaluation.retriever import DualEncoder
 
 pytestmark = pytest.mark.real
 
@@ -122,7 +122,7 @@ def test_zero_shot_scores_are_those_of_brute_force(real: Real, name: str, pair: 
     card = CARDS[name]
     expected = by_brute_force(real, READERS[name](real.mirror, card.code(pair.query), card.code(pair.document)))
     test = load_test(card, pair, Resolver(real.mirror, offline=True), CARDS)
-    retriever = Retriever(real.teacher, real.teacher)
+    retriever = DualEncoder(real.teacher, real.teacher)
     run = evaluate(retriever, test, oracle=False, cache=tmp_path.parent, scratch=tmp_path / "scratch").run
     values = score(run, test.qrels, list(MEASURES))
     found = {measure: sum(values[measure].values()) / len(test.queries) for measure in MEASURES}

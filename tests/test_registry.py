@@ -13,7 +13,7 @@ from bench.training.method import Method, TrainedMethod
 
 PLUGIN = '''"""A file with a method, which fails when it is imported without need."""
 
-from bench.api import Method, Retriever
+from bench.api import DualEncoder, Method, Retriever
 
 
 class Mine(Method):
@@ -27,7 +27,7 @@ class Mine(Method):
     uses = ("bitext", "relevance")
 
     def fit(self, task):
-        return Retriever(task.teacher, task.teacher)
+        return DualEncoder(task.teacher, task.teacher)
 
 
 class NoMethod:

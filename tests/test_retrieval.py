@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.evaluation.measures import score
-from bench.evaluation.retrieval import Ids, read_run, search, strictly_decreasing, write_run
+from bench.evaluation.retrieval import search
+from bench.evaluation.run import Ids, read_run, strictly_decreasing, write_run
 
 
 def unit_vectors(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:

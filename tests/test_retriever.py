@@ -8,7 +8,7 @@ import pytest
 
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
-from bench.evaluation.retriever import Retriever
+from bench.evaluation.retriever import DualEncoder
 
 TEXTS = ["the cat saw a red house", "the dog", "some bread"]
 BuildEncoder = Callable[..., Encoder]
@@ -33,9 +33,9 @@ def test_saved_retriever_is_read_back_the_same(
     encoders: dict[str, Encoder], tmp_path: Path, query: str, document: str, folders: set[str]
 ) -> None:
     teacher = encoders["teacher"]
-    retriever = Retriever(encoders[query], encoders[document])
+    retriever = DualEncoder(encoders[query], encoders[document])
     retriever.save(tmp_path / "saved", teacher)
-    found = Retriever.load(tmp_path / "saved", teacher)
+    found = DualEncoder.load(tmp_path / "saved", teacher)
     assert {path.name for path in (tmp_path / "saved").iterdir() if path.is_dir()} == folders
     for side in ("query", "document"):
         assert found.encoder(side).fingerprint() == retriever.encoder(side).fingerprint()
@@ -46,7 +46,7 @@ def test_saved_retriever_is_read_back_the_same(
 
 
 def test_nothing_in_the_folder_is_pickled(encoders: dict[str, Encoder], tmp_path: Path) -> None:
-    Retriever(encoders["student"], encoders["other"]).save(tmp_path, encoders["teacher"])
+    DualEncoder(encoders["student"], encoders["other"]).save(tmp_path, encoders["teacher"])
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt"}
     assert sum(path.suffix == ".safetensors" for path in files) == 2
@@ -55,19 +55,19 @@ def test_nothing_in_the_folder_is_pickled(encoders: dict[str, Encoder], tmp_path
 def test_retriever_of_another_teacher_is_refused(
     encoders: dict[str, Encoder], build_encoder: BuildEncoder, tmp_path: Path
 ) -> None:
-    Retriever(encoders["student"], encoders["teacher"]).save(tmp_path, encoders["teacher"])
+    DualEncoder(encoders["student"], encoders["teacher"]).save(tmp_path, encoders["teacher"])
     with pytest.raises(BenchError, match="was made with another teacher"):
-        Retriever.load(tmp_path, build_encoder(seed=5).freeze())
+        DualEncoder.load(tmp_path, build_encoder(seed=5).freeze())
 
 
 def test_equal_teacher_of_another_call_is_accepted(
     encoders: dict[str, Encoder], build_encoder: BuildEncoder, tmp_path: Path
 ) -> None:
-    Retriever(encoders["student"], encoders["teacher"]).save(tmp_path, encoders["teacher"])
+    DualEncoder(encoders["student"], encoders["teacher"]).save(tmp_path, encoders["teacher"])
     again = build_encoder().freeze()
-    assert Retriever.load(tmp_path, again).document_encoder is again
+    assert DualEncoder.load(tmp_path, again).document_encoder is again
 
 
 def test_folder_without_a_retriever_is_refused(encoders: dict[str, Encoder], tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="holds no retriever"):
-        Retriever.load(tmp_path, encoders["teacher"])
+        DualEncoder.load(tmp_path, encoders["teacher"])

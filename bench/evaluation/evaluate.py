@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bench.data import TestCollection
+from bench.errors import BenchError
 from bench.evaluation.embeddings import Shards, shards_folder
 from bench.evaluation.measures import RUN_DEPTH
 from bench.evaluation.mining import mine
-from bench.evaluation.retrieval import Ids, Run, search
-from bench.evaluation.retriever import OnBatch, Retriever
+from bench.evaluation.retrieval import search
+from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
+from bench.evaluation.run import Ids, Run, strictly_decreasing
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,35 @@ def evaluate(
     depth: int = RUN_DEPTH,
     on_texts: OnBatch = lambda count: None,
 ) -> Evaluation:
-    """The run of a retriever on a test collection, by `mean` scoring, with `depth` documents per query; of a mining
-    collection, the mined pairs.
+    """The run of a retriever on a test collection, with `depth` documents per query; of a mining collection, the
+    mined pairs.
 
     Documents are read, encoded and searched block by block. Embeddings are written as they are made: those of documents
     by an encoder that does not train to the folder `cache`, where every later cell finds them; the others to `scratch`,
-    where the same cell finds them if it dies and is run again. Raises `BenchError` if an embedding is not a number.
+    where the same cell finds them if it dies and is run again. Raises `BenchError` if an embedding or a score is not
+    a number.
     """
     queries = test.queries
     if oracle:
         if test.oracle_queries is None:
             raise ValueError(f"{test.name} has no translation of its queries")
         queries = test.oracle_queries
+    if isinstance(retriever, DualEncoder):
+        return _search(retriever, test, queries, cache, scratch, depth, on_texts)
+    if isinstance(retriever, Ranker):
+        return _rank(retriever, test, queries, depth, on_texts)
+    raise TypeError(f"a {type(retriever).__name__} is neither a DualEncoder nor a Ranker")
+
+
+def _search(
+    retriever: DualEncoder,
+    test: TestCollection,
+    queries: Sequence[str],
+    cache: Path,
+    scratch: Path,
+    depth: int,
+    on_texts: OnBatch,
+) -> Evaluation:
     encoder = retriever.document_encoder
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
     folder = shards_folder(cache if frozen else scratch, encoder, "document", test.documents)
@@ -59,3 +80,12 @@ def evaluate(
     encoding = {"encode_documents": documents.seconds, "encode_queries": asked.seconds}
     searching = time.perf_counter() - started - sum(encoding.values())
     return Evaluation(run, {**encoding, "search": searching}, documents_cached=documents.seconds == 0)
+
+
+def _rank(retriever: Ranker, test: TestCollection, queries: Sequence[str], depth: int, on_texts: OnBatch) -> Evaluation:
+    started = time.perf_counter()
+    found = retriever.rank(queries, test.documents, Ids(test.query_ids, test.document_ids), depth, on_texts)
+    if not all(math.isfinite(score) for ranking in found.values() for _, score in ranking):
+        raise BenchError("a score is not a number")
+    run = {query: strictly_decreasing(found[query])[:depth] for query in test.query_ids if query in found}
+    return Evaluation(run, {"search": time.perf_counter() - started}, documents_cached=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError, unknown
 
 if TYPE_CHECKING:
-    from bench.evaluation.retrieval import Run
+    from bench.evaluation.run import Run
 
 RUN_DEPTH = 100
 """Documents per query that a stored run keeps; measures that look deeper are computed before it is cut."""

@@ -19,7 +19,8 @@ from statistics import fmean
 import numpy as np
 
 from bench.data import TestCollection
-from bench.evaluation.retrieval import Ids, Run, search
+from bench.evaluation.retrieval import search
+from bench.evaluation.run import Ids, Run
 
 NEIGHBOURS = 4
 """The k of the margin, theirs."""

@@ -1,31 +1,18 @@
-"""Embeddings to runs: one exact FAISS search for every method, with scores that strictly decrease."""
+"""Embeddings to runs: one exact FAISS search for every method."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import faiss
 import numpy as np
 
-from bench.atomic import atomic_gzip, open_gzip
 from bench.errors import BenchError
 from bench.evaluation.measures import RUN_DEPTH
+from bench.evaluation.run import Ids, Run, strictly_decreasing
 
 MARGIN = 20
 """Documents fetched beyond the depth: which of nearly equal scores FAISS keeps at its cut is a matter of rounding."""
-
-Run = Mapping[str, Sequence[tuple[str, float]]]
-"""Query id -> (document id, score), best first; scores within a query strictly decrease."""
-
-
-@dataclass(frozen=True)
-class Ids:
-    queries: Sequence[str]
-    documents: Sequence[str]
 
 
 def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, depth: int = RUN_DEPTH) -> Run:
@@ -74,38 +61,3 @@ def _nearest(queries: np.ndarray, documents: np.ndarray, depth: int) -> Iterator
 def _inner_products(documents: np.ndarray, query: np.ndarray) -> np.ndarray:
     """A matrix product may round the same two vectors differently from column to column; a sum per row does not."""
     return (documents * query).sum(axis=1)
-
-
-def strictly_decreasing(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Sort by score, ties by document id, and lower each score that is not below the one before to the next float32.
-
-    Measures disagree with themselves on tied scores; after this there are none.
-    """
-    result: list[tuple[str, float]] = []
-    previous = np.float32(np.inf)
-    for document, score in sorted(ranking, key=lambda item: (-item[1], item[0])):
-        value = min(np.float32(score), np.nextafter(previous, np.float32(-np.inf)))
-        result.append((document, float(value)))
-        previous = value
-    return result
-
-
-def write_run(path: Path, run: Run, tag: str) -> None:
-    """Write TREC's six columns, gzipped without a time stamp, so that the same run is the same bytes."""
-    with atomic_gzip(path) as file:
-        for query, ranking in run.items():
-            for rank, (document, score) in enumerate(ranking, start=1):
-                file.write(f"{query} Q0 {document} {rank} {score:.9g} {tag}\n")
-
-
-def read_run(path: Path) -> Run:
-    """Read what `write_run` wrote. Raises `BenchError` if it is damaged."""
-    run: dict[str, list[tuple[str, float]]] = {}
-    try:
-        with open_gzip(path) as file:
-            for line in file:
-                query, _, document, _, score, _ = line.split(" ")
-                run.setdefault(query, []).append((document, float(score)))
-    except (gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
-        raise BenchError(f"{path} is damaged; delete its folder to compute it again") from error
-    return run

@@ -1,25 +1,59 @@
-"""A retriever: what every method ends in, and all that the pipeline knows of it."""
+"""Retrievers: what every method ends in, and all that the pipeline knows of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from bench.encoders.encoder import Encoder, Side, read_encoder, read_json, write_json
 from bench.errors import BenchError
+from bench.evaluation.run import Ids
 
 OnBatch = Callable[[int], None]
-"""Called with the number of texts that were just encoded."""
+"""Called with the number of texts that were just encoded or read."""
+
+
+class Retriever(ABC):
+    """What every method ends in. The pipeline knows two kinds: `DualEncoder` and `Ranker`."""
+
+    scorings: ClassVar[tuple[str, ...]]
+    """What it can score documents by; those of its method."""
+
+    @abstractmethod
+    def save(self, folder: Path, teacher: Encoder) -> None:
+        """Write to a new folder what its method's `load` makes it from, the frozen teacher apart; never a pickle."""
+
+
+class Ranker(Retriever):
+    """A retriever without embeddings, such as a lexical one: it ranks the documents itself."""
+
+    @abstractmethod
+    def rank(
+        self, queries: Sequence[str], documents: Sequence[str], ids: Ids, depth: int, on_texts: OnBatch
+    ) -> Mapping[str, Sequence[tuple[str, float]]]:
+        """Query id -> (document id, score), at least for the `depth` documents with the largest scores.
+
+        Their order does not matter, scores may be equal, and a query or document for which nothing was found may be
+        left out. Of equal scores those of the first document ids must be among them.
+
+        `documents` are possibly more than memory holds: slice or iterate them in order, as often as needed, and never
+        copy them as a whole. `on_texts` is called with the number of texts that were just read, queries and documents;
+        a method that is silent for long is given up.
+        """
 
 
 @dataclass(frozen=True)
-class Retriever:
+class DualEncoder(Retriever):
     """Encodes queries with one encoder and documents with the same or another; `mean` scoring is the inner product
     of the two L2-normalised embeddings.
     """
+
+    scorings = ("mean",)
 
     query_encoder: Encoder
     document_encoder: Encoder
@@ -55,7 +89,7 @@ class Retriever:
         )
 
     @classmethod
-    def load(cls, folder: Path, teacher: Encoder) -> Retriever:
+    def load(cls, folder: Path, teacher: Encoder) -> DualEncoder:
         """Read what `save` wrote. Raises `BenchError` if it was made with another teacher."""
         saved = read_json(folder / "retriever.json")
         if not saved:

@@ -17,8 +17,8 @@ from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, describe
 from bench.evaluation import measures, mining
 from bench.evaluation.evaluate import evaluate
-from bench.evaluation.retrieval import Run, read_run, write_run
-from bench.evaluation.retriever import Retriever
+from bench.evaluation.retriever import DualEncoder, Retriever
+from bench.evaluation.run import Run, read_run, write_run
 from bench.fingerprint import digest
 from bench.progress import Display
 from bench.request import Request
@@ -134,7 +134,7 @@ class Executor:
         for cell in cells:
             try:
                 if cell in missing:
-                    retriever = retriever or Retriever.load(entry.folder / "retriever", self.materials.teacher)
+                    retriever = retriever or training.row.load(entry.folder / "retriever", self.materials.teacher)
                     self._evaluate(cell, retriever, entries[cell], entry)
                 else:
                     _score(cell, entries[cell])
@@ -178,6 +178,7 @@ class Executor:
         retriever.save(folder / "retriever", self.materials.teacher)
         spent = asdict(task.outcome["spent"]) if "spent" in task.outcome else {}
         diagnostics = task.outcome.get("diagnostics", {})
+        encoder = retriever.query_encoder if isinstance(retriever, DualEncoder) else None
         entry.finish(
             {
                 "kind": "training",
@@ -185,13 +186,13 @@ class Executor:
                 "fingerprint": digest(inputs),
                 "inputs": inputs,
                 "data_report": data.report,
-                "vocabulary": len(retriever.query_encoder.tokenizer),
+                "vocabulary": encoder and len(encoder.tokenizer),
                 "cost": {
                     "seconds": round(seconds, 2),
                     "bitext_pairs": len(data.bitext),
                     **{f"trained_{name}": value for name, value in spent.items()},
                     "peak_memory_mib": memory.mebibytes(),
-                    "parameters": sum(parameter.numel() for parameter in retriever.query_encoder.parameters()),
+                    "parameters": encoder and sum(parameter.numel() for parameter in encoder.parameters()),
                 },
                 "diagnostics": diagnostics,
                 "teacher": compare_teacher(teacher, self.materials.teacher),

@@ -122,9 +122,14 @@ class Plan:
                 f"skipped: {training.row.name} on {test.name} {test.pair}: it has no translation of its queries"
             )
             return
+        scorings = _scorings(training.row, test, request)
+        if not scorings:
+            self.notes.append(
+                f"skipped: {training.row.name} on {test.name} {test.pair}: pairs are mined by mean scoring"
+            )
+            return
         measures = tuple(MINING) if test.mining else measures_of(request, card)
-        cells = self.cells.setdefault(training, [])
-        cells += (Cell(training, test, scoring, measures) for scoring in request.scoring)
+        self.cells.setdefault(training, []).extend(Cell(training, test, scoring, measures) for scoring in scorings)
 
 
 def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -> Plan:
@@ -171,6 +176,13 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
         reasons = "; ".join(dict.fromkeys(why_not.values()))
         raise BenchError(f"none of {', '.join(request.methods)} can run on {', '.join(map(str, pairs))}: {reasons}")
     return plan
+
+
+def _scorings(row: Row, test: TestCollection, request: Request) -> tuple[str, ...]:
+    """Those asked for that a method has, or else its own. Pairs are mined by `mean`, whatever is asked for."""
+    if test.mining:
+        return ("mean",) if "mean" in row.scorings else ()
+    return tuple(scoring for scoring in request.scoring if scoring in row.scorings) or row.scorings
 
 
 def default_encoder(datasets: Sequence[Card]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
@@ -13,6 +14,8 @@ from bench.registry import MethodEntry, Spec
 from bench.request import Request
 
 if TYPE_CHECKING:
+    from bench.encoders.encoder import Encoder
+    from bench.evaluation.retriever import Retriever
     from bench.training.method import Method, MethodConfig
 
 
@@ -66,6 +69,10 @@ class Row:
         return frozenset(what for part in self.parts for what in part.method.depends_on)
 
     @property
+    def scorings(self) -> tuple[str, ...]:
+        return self.parts[0].method.scorings
+
+    @property
     def oracle(self) -> bool:
         return any(part.method.oracle for part in self.parts)
 
@@ -79,6 +86,10 @@ class Row:
             return methods[0]
         trained = [method for method in methods if isinstance(method, TrainedMethod)]
         return Combination(trained, [part.entry.name for part in self.parts])
+
+    def load(self, folder: Path, teacher: Encoder) -> Retriever:
+        """The retriever that was saved there. Combined methods all make the one student's."""
+        return self.parts[0].method.load(folder, teacher)
 
 
 def make_rows(request: Request) -> list[Row]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from bench.data import TrainingData
 from bench.encoders.encoder import Encoder
-from bench.evaluation.retriever import Retriever
+from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.training.budget import Budget, Spent
 from bench.training.checkpoint import Checkpoint
 from bench.training.recipe import Recipe
@@ -81,6 +82,8 @@ class Method(ABC):
     """What can change its retriever besides the teacher; a reference row that needs no training says less."""
     oracle: ClassVar[bool] = False
     """Whether its retriever is given the queries' translations into the document language instead of the queries."""
+    scorings: ClassVar[tuple[str, ...]] = DualEncoder.scorings
+    """What its retriever can score documents by; where none of them is asked for, it is evaluated by all."""
 
     def __init__(self, config: MethodConfig | None = None) -> None:
         self.config: Any = config if config is not None else self.Config()
@@ -88,6 +91,11 @@ class Method(ABC):
     @abstractmethod
     def fit(self, task: Task) -> Retriever:
         """Make a retriever from the task's data within its budget."""
+
+    @classmethod
+    def load(cls, folder: Path, teacher: Encoder) -> Retriever:
+        """Read the retriever that `fit` returned and its `save` wrote to the folder."""
+        return DualEncoder.load(folder, teacher)
 
 
 class TrainedConfig(MethodConfig):
@@ -107,13 +115,13 @@ class TrainedMethod(Method):
     task: Task
     student: Encoder
 
-    def fit(self, task: Task) -> Retriever:
+    def fit(self, task: Task) -> DualEncoder:
         from bench.training.loop import train
 
         self.prepare(task, task.make_student())
         task.outcome["spent"] = train(self, task)
         task.outcome["diagnostics"] = self.diagnose()
-        return Retriever(self.student, self.document_encoder)
+        return DualEncoder(self.student, self.document_encoder)
 
     @property
     def document_encoder(self) -> Encoder:
