@@ -176,18 +176,26 @@ def make_task(teacher: Encoder, data: TrainingData) -> Callable[..., Task]:
 
 
 @pytest.fixture(scope="session")
-def small_conlang() -> dict[str, Card]:
-    """The generated collection, a twentieth of its size and in one language, as the only card there is."""
-    options = {"scale": 0.05, "test_queries": 20, "test_passages": 1200, "dev_queries": 10, "dev_passages": 400}
-    pairs = ["qaa-eng"]
-    entries = [
-        {"role": "test", "format": "conlang", "pairs": pairs, "options": options},
-        {"role": "bitext", "format": "conlang", "pairs": pairs, "options": options},
-        {"role": "relevance", "format": "conlang", "pairs": ["eng-eng"], "options": options},
-    ]
-    mix = {"pairs": pairs, "bitext": ["conlang"], "relevance": ["conlang"]}
-    card = {"name": "conlang", "description": "d", "licence": "l", "data": entries, "mix": mix}
-    return {"conlang": Card.model_validate(card)}
+def conlang_cards() -> Callable[..., dict[str, Card]]:
+    """The generated collection, a twentieth of its size and in the languages asked for, as the only card there is."""
+
+    def make(*pairs: str) -> dict[str, Card]:
+        options = {"scale": 0.05, "test_queries": 20, "test_passages": 1200, "dev_queries": 10, "dev_passages": 400}
+        entries = [
+            {"role": "test", "format": "conlang", "pairs": pairs, "options": options},
+            {"role": "bitext", "format": "conlang", "pairs": pairs, "options": options},
+            {"role": "relevance", "format": "conlang", "pairs": ["eng-eng"], "options": options},
+        ]
+        mix = {"pairs": pairs, "bitext": ["conlang"], "relevance": ["conlang"]}
+        card = {"name": "conlang", "description": "d", "licence": "l", "data": entries, "mix": mix}
+        return {"conlang": Card.model_validate(card)}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_conlang(conlang_cards: Callable[..., dict[str, Card]]) -> dict[str, Card]:
+    return conlang_cards("qaa-eng")
 
 
 @pytest.fixture(scope="session")

@@ -320,6 +320,28 @@ def test_each_resource_level_is_a_training_of_whatever_has_data(bench: Bench, tm
     assert bench.execute(tmp_path, ["distillation"]).reused == 4
 
 
+def test_one_student_of_two_languages_is_trained_once_and_serves_both(
+    bench: Bench, tmp_path: Path, conlang_cards: Callable[..., dict[str, Card]]
+) -> None:
+    """Next to a student of each, by a combined method, and for the reference row that depends on the data."""
+    two = Bench(conlang_cards("qaa-eng", "qab-eng"), bench.encoder)
+    pairs = (Pair("qaa", "eng"), Pair("qab", "eng"))
+    outcome = two.execute(tmp_path, ["optical+adversarial"], pairs=pairs, students=("pair", "joint"))
+    assert (outcome.trained, outcome.computed, outcome.failed) == (3, 12, 0)
+    cells = {(row["method"], row["students"], row["pair"]) for row in rows(tmp_path)}
+    both = ("qaa-eng", "qab-eng")
+    students = {"optical+adversarial": ("", "joint"), "untrained": ("", "joint"), "zero-shot": ("",), "oracle": ("",)}
+    assert cells == {(method, kind, pair) for method, kinds in students.items() for kind in kinds for pair in both}
+    (manifest,) = (
+        entry.manifest
+        for entry in Store(tmp_path).trainings()
+        if entry.manifest["pair"] == "qaa-eng + qab-eng" and entry.manifest["method"] == "optical+adversarial"
+    )
+    assert set(manifest["data_report"]["bitext"]) == {"conlang", "conlang qab-eng"}
+    assert [part["name"] for part in manifest["inputs"]["methods"]] == ["optical", "adversarial"]
+    assert "adversarial.probe_accuracy" in manifest["diagnostics"]
+
+
 def test_more_bitext_than_there_is_is_all_and_trained_once(bench: Bench, finished: tuple[Path, Outcome]) -> None:
     folder, _ = finished
     manifest = json.loads(next((folder / "trainings").glob("optical.*/manifest.json")).read_text())

@@ -221,6 +221,39 @@ def test_a_cap_holds_for_what_is_clean_unless_the_collection_is_named_without(
     assert report["bitext"]["bible"] == {"read": 1, "dropped": 0, "leaked": 0, "kept": 1}
 
 
+def test_together_pairs_are_clean_of_each_others_tests(world: World) -> None:
+    training_world(world)
+    entry = {"format": "aligned-lines", "pairs": ["hau-eng"], "files": {"queries": "q", "documents": "d"}}
+    world.add("hausa", {"q": "ɗaya\nhuɗu\n", "d": "one\nTranslation: four\n"}, data=[{"role": "bitext", **entry}])
+    world.add("hausa-test", {"q": "uku\n", "d": "three\n"}, data=[{"role": "test", **entry}])
+    world.add("three", {"q": "tatu\n", "d": "Three!\n"}, data=[{"role": "bitext", **entry, "pairs": ["swh-eng"]}])
+    alone = training_data(["usual", "hausa", "three"], [SWH], world.resolver, world.cards)
+    data = training_data(["usual", "hausa", "three"], [SWH, HAU], world.resolver, world.cards)
+    assert "tatu" in alone.bitext.query_side  # what repeats the Hausa test harms no student of Swahili
+    assert data.pairs == (SWH, HAU)
+    assert data.bitext.between(SWH).query_side == ("moja", "mbili", "tano")
+    assert data.bitext.between(HAU).query_side == ("ɗaya",)
+    report: Any = data.report
+    assert report["bitext"]["three"] == {"read": 1, "dropped": 0, "leaked": 1, "kept": 0}
+    assert report["bitext"]["hausa hau-eng"] == {"read": 2, "dropped": 0, "leaked": 1, "kept": 1}
+    assert list(report["leakage"]) == ["sentences", "questions", "hausa-test hau-eng"]
+
+
+def test_judgments_are_taken_within_and_between_the_languages_of_a_pair(world: World) -> None:
+    training_world(world)
+    article = {"data": [{"paragraphs": [{"context": "Kwa sababu.", "qas": [{"question": "kwa nini"}]}]}]}
+    pairs = ["swh-swh", "eng-swh", "hau-hau"]
+    entry = {"role": "relevance", "format": "squad", "pairs": pairs, "files": {"articles": "f"}}
+    world.add("judged", {"f": json.dumps(article)}, data=[entry])
+    data = training_data(["usual", "judged"], [SWH], world.resolver, world.cards)
+    swahili, mixed = Pair("swh", "swh"), Pair("eng", "swh")
+    assert data.relevance.pairs == (ENG, ENG, mixed, swahili)
+    assert data.relevance.between(swahili).queries == data.relevance.between(mixed).queries == ("kwa nini",)
+    report: Any = data.report
+    assert list(report["relevance"]) == ["squad", "judged eng-swh", "judged swh-swh"]
+    assert report["skipped"] == ["judged has no relevance for eng-eng"]
+
+
 def test_the_report_is_plain_json(world: World) -> None:
     data = training_data(["usual"], [SWH], training_world(world).resolver, world.cards)
     assert json.loads(json.dumps(data.report)) == data.report

@@ -8,7 +8,7 @@ import pytest
 
 from bench import registry
 from bench.errors import BenchError
-from bench.registry import MethodEntry, find_method
+from bench.registry import MethodEntry, Spec, find_method, parse_spec
 from bench.training.method import Method, TrainedMethod
 
 PLUGIN = '''"""A file with a method, which fails when it is imported without need."""
@@ -133,6 +133,34 @@ def test_module_without_the_class_describes_as_nothing() -> None:
     assert entry.describe() == {"description": "", "source": "", "uses": ()}
     with pytest.raises(BenchError, match="cannot be imported"):
         entry.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "specs"),
+    [
+        ("optical", [Spec("optical")]),
+        ("optical:epsilon=1e+2:solver=exact", [Spec("optical", (("epsilon", 100.0), ("solver", "exact")))]),
+        ("optical:a=2+x:y=1", [Spec("optical", (("a", 2),)), Spec("x", (("y", 1),))]),
+        (
+            "one+my/file.py:Class:a=true+./b.py:C",
+            [Spec("one"), Spec("my/file.py:Class", (("a", True),)), Spec("./b.py:C")],
+        ),
+    ],
+)
+def test_a_text_asks_for_methods_with_settings(text: str, specs: list[Spec]) -> None:
+    assert parse_spec(text) == tuple(specs)
+
+
+def test_a_variant_is_its_method_configured(plugin: Path) -> None:
+    plugin.write_text(
+        PLUGIN + '\n\nclass Varied(Mine):\n    variants = {"often": {"times": 3}, "seldom": {"times": 1}}\n'
+    )
+    found = find_method(f"{plugin}:Varied").variants()
+    assert [(entry.name, entry.base, entry.settings) for entry in found] == [
+        ("often", "Varied", (("times", 3),)),
+        ("seldom", "Varied", (("times", 1),)),
+    ]
+    assert found[0].describe()["description"] == "Varied with times=3"
 
 
 def test_two_packages_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.training.sampling import length_buckets
+from bench.training.sampling import language_batches, length_buckets
 
 
 def epoch(lengths: list[int], batch_size: int, stream: object) -> list[np.ndarray]:
@@ -65,3 +65,20 @@ def test_batches_are_a_function_of_the_generator() -> None:
 def test_nothing_to_sample_from_is_an_error() -> None:
     with pytest.raises(BenchError, match="no training data"):
         next(length_buckets([], 8, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize(("exponent", "shares"), [(1.0, (0.9, 0.1)), (0.5, (0.75, 0.25)), (0.0, (0.5, 0.5))])
+def test_languages_are_drawn_by_a_power_of_their_sizes(exponent: float, shares: tuple[float, float]) -> None:
+    languages = ["big"] * 900 + ["small"] * 100
+    stream = language_batches([5] * 1000, languages, 10, np.random.default_rng(0), exponent)
+    drawn = [{languages[row] for row in batch} for batch in islice(stream, 2000)]
+    assert all(len(found) == 1 for found in drawn)
+    big = sum(found == {"big"} for found in drawn) / 2000
+    assert abs(big - shares[0]) < 3.3 * (shares[0] * shares[1] / 2000) ** 0.5  # one chance in a thousand
+
+
+def test_one_language_is_sampled_as_if_there_were_no_languages() -> None:
+    lengths = [length % 13 + 1 for length in range(57)]
+    alone = language_batches(lengths, ["a"] * 57, 8, np.random.default_rng(3))
+    usual = length_buckets(lengths, 8, np.random.default_rng(3))
+    assert all(np.array_equal(one, other) for one, other in islice(zip(alone, usual, strict=True), 30))

@@ -183,6 +183,7 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
             lines.append(
                 {
                     "method": f"{row['method']} {row['config']}".strip(),
+                    "students": row["students"] or "-",
                     "trains on": row["uses"] or "-",
                     "bitext": _level(row),
                     "budget": row["budget"] or "-",
@@ -197,7 +198,7 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
             f"{dataset} {pair}, {rows['queries'].iloc[0]} queries, encoder {Path(str(encoder)).name}, scoring {scoring}"
         )
         table = pd.DataFrame(lines)
-        usual = {"bitext": {"-", "all"}, "diagnostics": {""}}
+        usual = {"students": {"-"}, "bitext": {"-", "all"}, "diagnostics": {""}}
         result[title] = table.drop(columns=[column for column, texts in usual.items() if set(table[column]) <= texts])
     return result
 

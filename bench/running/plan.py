@@ -117,16 +117,13 @@ class Plan:
 
     def add(self, training: Training, test: TestCollection, request: Request, card: Card) -> None:
         """The cells of a training on a test collection, or a line that says why there is none."""
+        skipped = f"skipped: {training.row.name} on {test.name} {test.pair}"
         if training.row.oracle and test.oracle_queries is None:
-            self.notes.append(
-                f"skipped: {training.row.name} on {test.name} {test.pair}: it has no translation of its queries"
-            )
+            self.notes.append(f"{skipped}: it has no translation of its queries")
             return
         scorings = _scorings(training.row, test, request)
         if not scorings:
-            self.notes.append(
-                f"skipped: {training.row.name} on {test.name} {test.pair}: pairs are mined by mean scoring"
-            )
+            self.notes.append(f"{skipped}: pairs are mined by mean scoring")
             return
         measures = tuple(MINING) if test.mining else measures_of(request, card)
         self.cells.setdefault(training, []).extend(Cell(training, test, scoring, measures) for scoring in scorings)

@@ -1,0 +1,158 @@
+"""Combined methods: one student, the weighted sum of the losses, each part with its share of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.errors import BenchError
+from bench.request import Request
+from bench.running.rows import make_rows
+from bench.training.budget import Spent
+from bench.training.checkpoint import Checkpoint
+from bench.training.combination import Combination
+from bench.training.method import Batch, Task, TrainedConfig, TrainedMethod
+from methods.distillation import Distillation
+from methods.optical import Optical
+
+MakeTask = Callable[..., Task]
+
+
+class Counts(TrainedMethod):
+    """Moves the student by a number that grows with every step, and that only `state` remembers."""
+
+    name = "counts"
+
+    def prepare(self, task: Task, student: Any) -> None:
+        super().prepare(task, student)
+        self.count = torch.zeros(1)
+        self.scale = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(self.scale.weight)
+
+    def modules(self) -> list[tuple[nn.Module, float]]:
+        return [(self.scale, 0.1)]
+
+    def refresh(self, spent: Spent) -> None:
+        self.count = self.count + 1
+        spent.mining_texts += 3
+
+    def state(self) -> dict[str, Tensor]:
+        return {"count": self.count}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.count = state["count"]
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        while True:
+            yield {"rows": rng.integers(9, size=self.task.recipe.batch_size)}
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+        size = float(len(batch["rows"])) * self.scale(self.count).sum()
+        return size * self.student.word_embeddings.weight.square().mean(), {"count": float(self.count)}
+
+    def diagnose(self) -> dict[str, Any]:
+        return {"count": float(self.count)}
+
+
+def combined(weight: float = 2.0) -> Combination:
+    return Combination([Distillation(), Counts(TrainedConfig(weight=weight))], ["distillation", "counts"])
+
+
+def test_loss_is_the_weighted_sum_and_every_part_has_its_share_of_the_batch(make_task: MakeTask) -> None:
+    task = make_task(recipe={"batch_size": 12})
+    method = combined()
+    method.prepare(task, task.make_student())
+    batch = next(method.batches(np.random.default_rng(0)))
+    assert {name: len(rows) for name, rows in batch.items()} == {"distillation.bitext": 6, "counts.rows": 6}
+    method.refresh(Spent())
+    loss, figures = method.loss(batch, 0.0)
+    assert float(loss.detach()) == pytest.approx(figures["distillation.loss"] + 2 * figures["counts.loss"])
+    parts = [part.loss({name: batch[f"{key}.{name}"]}, 0.0)[0] for key, name, part in _parts(method)]
+    gradients = [torch.autograd.grad(part, method.student.word_embeddings.weight)[0] for part in parts]
+    (whole,) = torch.autograd.grad(loss, method.student.word_embeddings.weight)
+    torch.testing.assert_close(whole, gradients[0] + 2 * gradients[1])
+
+
+def _parts(method: Combination) -> list[tuple[str, str, TrainedMethod]]:
+    return [("distillation", "bitext", method.parts["distillation"]), ("counts", "rows", method.parts["counts"])]
+
+
+def test_parts_do_not_share_their_random_numbers(make_task: MakeTask) -> None:
+    """Else two parts that sample alike would always see the same rows."""
+    task = make_task()
+    method = Combination([Counts(), Counts()], ["one", "other"])
+    method.prepare(task, task.make_student())
+    for batch in islice(method.batches(np.random.default_rng(0)), 5):
+        assert not np.array_equal(batch["one.rows"], batch["other.rows"])
+
+
+def test_training_reports_parts_by_name_and_what_mining_cost(make_task: MakeTask) -> None:
+    records: list[dict[str, Any]] = []
+    task = make_task(4, on_step=records.append)
+    combined().fit(task)
+    assert [record["counts.count"] for record in records] == [1, 2, 3, 4]
+    assert task.outcome["diagnostics"] == {"counts.count": 4}
+    assert task.outcome["spent"].mining_texts == 12
+
+
+@pytest.mark.parametrize("last", [1, 3])
+def test_a_resumed_combination_remembers_the_state_of_its_parts(last: int, make_task: MakeTask, tmp_path: Path) -> None:
+    class Died(Exception):
+        pass
+
+    def die(record: dict[str, Any]) -> None:
+        if record["step"] == last + 1:
+            raise Died
+
+    whole = combined().fit(make_task(5))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0)
+    with pytest.raises(Died):
+        combined().fit(make_task(5, checkpoint=checkpoint, on_step=die))
+    task = make_task(5, checkpoint=checkpoint)
+    assert combined().fit(task).query_encoder.fingerprint() == whole.query_encoder.fingerprint()  # type: ignore[attr-defined]
+    assert task.outcome["diagnostics"] == {"counts.count": 5}
+    assert task.outcome["spent"].mining_texts == 15
+
+
+def row(text: str, **settings: Any) -> Any:
+    return make_rows(Request(methods=(text,), **settings))[-1]
+
+
+def test_the_first_part_decides_who_encodes_documents() -> None:
+    for text, documents in (("optical+adversarial", "teacher"), ("adversarial+optical", "student")):
+        found = row(text)
+        assert [part.config.documents for part in found.parts] == [documents, documents]
+        assert (found.name, found.config) == (text, "")  # that the second follows is nothing unusual
+
+
+def test_settings_of_a_combination_belong_to_its_parts() -> None:
+    found = row("optical:epsilon=0.5+distillation:weight=3", method={"optical": {"tolerance": 0.01}})
+    assert found.config == "optical.epsilon=0.5 optical.tolerance=0.01 distillation.weight=3.0"
+    assert found.uses == ("bitext",)
+    method = found.make()
+    assert isinstance(method, Combination)
+    assert {name: type(part) for name, part in method.parts.items()} == {
+        "optical": Optical,
+        "distillation": Distillation,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("optical+zero-shot", "'zero-shot' trains no student, so it cannot be combined"),
+        ("optical+optical:epsilon=0.1", "'optical' is combined with itself"),
+        ("optical:weight=2", "'optical': weight means something only where methods are combined"),
+        ("optical+distilation", "unknown method 'distilation'; did you mean distillation"),
+    ],
+)
+def test_what_cannot_be_combined_is_refused(text: str, message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        row(text)
