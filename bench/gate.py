@@ -31,10 +31,9 @@ from bench.atomic import atomic_write
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
-from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed, unknown
 from bench.evaluation.alignment import alignment_f1
-from bench.evaluation.retriever import DualEncoder
+from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import read_run
 from bench.progress import Display
 from bench.request import Request, Suite
@@ -202,11 +201,13 @@ def compute(suite: Suite, seed: int, cards: Mapping[str, Card], folder: Path, di
             f"{outcome.failed} cells of seed {seed} failed; bench check --keep FOLDER keeps their tracebacks"
         )
     trainings = {store.root / "trainings" / entry.manifest["training"] for entry in outcome.cells}
+    rows = {row.name: row for row in plan.rows}
     values: dict[Key, float] = {}
     for entry in outcome.cells:
         values |= cell_values(entry)
-    for training in sorted(trainings):
-        values |= training_values(Entry(training), materials.teacher)
+    for training in map(Entry, sorted(trainings)):
+        retriever = rows[training.manifest["method"]].load(training.folder / "retriever", materials.teacher)
+        values |= training_values(training, retriever)
     return values
 
 
@@ -228,7 +229,7 @@ def cell_values(entry: Entry) -> dict[Key, float]:
     }
 
 
-def training_values(entry: Entry, teacher: Encoder) -> dict[Key, float]:
+def training_values(entry: Entry, retriever: Retriever) -> dict[Key, float]:
     """The diagnostics of a training, the end of its log, its word alignment, and what it did to its teacher."""
     manifest = entry.manifest
     name = " ".join(filter(None, (manifest["method"], manifest["config"], "training", manifest["pair"])))
@@ -236,8 +237,7 @@ def training_values(entry: Entry, teacher: Encoder) -> dict[Key, float]:
     values |= {f"teacher.{key}": float(value) for key, value in manifest["teacher"].items()}
     values |= {f"log.{key}": value for key, value in log_figures(entry.folder / LOG).items()}
     language = Pair(*manifest["pair"].split("-")).query
-    if language in conlang.LANGUAGES and manifest["vocabulary"]:
-        retriever = DualEncoder.load(entry.folder / "retriever", teacher)
+    if language in conlang.LANGUAGES and isinstance(retriever, DualEncoder):
         rows = conlang.aligned_bitext(language)[:ALIGNED_ROWS]
         values["alignment.f1"] = alignment_f1(retriever.document_encoder, retriever.query_encoder, rows)
     return {(name, key): value for key, value in values.items()}

@@ -18,7 +18,7 @@ from bench.errors import BenchError, unknown
 from bench.evaluation import measures
 from bench.training.budget import Budget
 
-SCORINGS = ("mean",)
+SCORINGS = ("mean", "maxsim")
 STUDENTS = ("pair", "joint")
 
 
@@ -182,7 +182,9 @@ class Request(Results, Places):
         description="teacher and student (see bench ls encoders; default: tiny for generated collections, "
         "else all-MiniLM-L6-v2)",
     )
-    scoring: Names = Field(("mean",), description="how a document is scored: mean")
+    scoring: Names = Field(
+        ("mean",), description="how documents are scored: mean, maxsim; a method that can do neither has its own"
+    )
     budget: BudgetText = Field(Budget(200, "steps"), description="per training, as 600steps, 2Mtokens or 90seconds")
     seeds: Seeds = Field((0,), description="one training per seed")
     measures: Measures = Field(

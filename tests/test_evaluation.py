@@ -131,28 +131,38 @@ class Corpus(Sequence[str]):
         return [*map(Text, self.texts[key])] if isinstance(key, slice) else Text(self.texts[key])
 
 
+@pytest.mark.parametrize("scoring", ["mean", "maxsim"])
 @pytest.mark.parametrize("block", [8, 16])
 def test_of_a_corpus_one_block_is_in_memory(
-    teacher: Encoder, collection: TestCollection, evaluated: Evaluate, monkeypatch: pytest.MonkeyPatch, block: int
+    teacher: Encoder,
+    collection: TestCollection,
+    evaluated: Evaluate,
+    monkeypatch: pytest.MonkeyPatch,
+    block: int,
+    scoring: str,
 ) -> None:
-    whole = evaluated(DualEncoder(teacher, teacher))
+    retriever = DualEncoder(teacher, teacher)
+    whole = evaluated(retriever, scoring=scoring)
     monkeypatch.setattr("bench.evaluation.embeddings.SHARD", 4)
     monkeypatch.setattr("bench.evaluation.embeddings.BLOCK", block)
+    monkeypatch.setattr("bench.evaluation.maxsim.BLOCK", block)
     monkeypatch.setattr(Text, "most", 0)
     lazy = dataclasses.replace(collection, documents=Corpus(collection.documents))
     assert lazy.digest == collection.digest
-    first, second = (evaluated(DualEncoder(teacher, teacher), lazy) for _ in range(2))
-    assert (first.documents_cached, second.documents_cached) == (False, True)
+    first, second = (evaluated(retriever, lazy, scoring=scoring) for _ in range(2))
+    assert (first.documents_cached, second.documents_cached) == (False, scoring == "mean")
     assert Text.most == block
     assert protected(lazy) == protected(collection)
-    assert first.run == second.run == evaluated(DualEncoder(teacher, teacher)).run
+    assert first.run == second.run == evaluated(retriever, scoring=scoring).run
     for query, ranking in whole.run.items():
         assert [document for document, _ in first.run[query]] == [document for document, _ in ranking]
-        assert dict(first.run[query]) == pytest.approx(dict(ranking), abs=1e-6)
+        assert dict(first.run[query]) == pytest.approx(dict(ranking), abs=1e-5)
 
 
 class Fixed(Ranker):
     """Says of every text that it has read it, and gives the same scores for whatever is asked."""
+
+    scorings = ("fixed",)
 
     def __init__(self, scores: dict[str, float]) -> None:
         self.scores = scores
@@ -170,7 +180,7 @@ class Fixed(Ranker):
 def test_ranker_ranks_by_itself(collection: TestCollection, evaluated: Evaluate) -> None:
     counts: list[int] = []
     ranker = Fixed({"d07": 1.0, "d02": 2.0, "d01": 2.0, "d00": 0.5})
-    evaluation = evaluated(ranker, collection, on_texts=counts.append, depth=3)
+    evaluation = evaluated(ranker, collection, scoring="fixed", on_texts=counts.append, depth=3)
     assert [*evaluation.run] == [query for query in collection.query_ids if query != "q03"]
     for ranking in evaluation.run.values():
         assert [document for document, _ in ranking] == ["d01", "d02", "d07"]
@@ -180,9 +190,19 @@ def test_ranker_ranks_by_itself(collection: TestCollection, evaluated: Evaluate)
 
 def test_score_of_a_ranker_that_is_not_a_number_is_refused(collection: TestCollection, evaluated: Evaluate) -> None:
     with pytest.raises(BenchError, match="a score is not a number"):
-        evaluated(Fixed({"d01": 1.0, "d02": float("nan")}), collection)
+        evaluated(Fixed({"d01": 1.0, "d02": float("nan")}), collection, scoring="fixed")
+
+
+class Neither(Retriever):
+    scorings = ("mean",)
+    save = Fixed.save
 
 
 def test_retriever_of_no_known_kind_is_refused(collection: TestCollection, evaluated: Evaluate) -> None:
-    with pytest.raises(TypeError, match="a str is neither"):
-        evaluated("retriever", collection)
+    with pytest.raises(TypeError, match="a Neither is neither a DualEncoder nor a Ranker"):
+        evaluated(Neither(), collection)
+
+
+def test_scoring_that_a_retriever_lacks_is_refused(collection: TestCollection, evaluated: Evaluate) -> None:
+    with pytest.raises(ValueError, match="a Fixed cannot score by mean"):
+        evaluated(Fixed({"d01": 1.0}), collection)

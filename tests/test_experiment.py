@@ -15,7 +15,7 @@ import pytest
 import pytrec_eval
 from filelock import FileLock
 
-from bench import commands
+from bench import commands, registry
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
@@ -511,8 +511,24 @@ def test_method_without_embeddings_is_evaluated_by_its_own_scoring(bench: Bench,
     found = {row["measure"]: float(row["value"]) for row in rows(results) if row["method"] == "Lexical"}
     assert found["R@200"] >= found["R@100"]
     (training,) = (results / "trainings").glob("Lexical.*")
-    values = training_values(Entry(training), read_encoder(bench.encoder, "small"))
+    method = registry.find_method(methods[0]).load()
+    retriever = method.load(training / "retriever", read_encoder(bench.encoder, "small"))
+    values = training_values(Entry(training), retriever)
     assert {name for _, name in values} == {"teacher.drift", "teacher.trainable"}  # and no word alignment
+
+
+def test_one_student_is_scored_both_ways(bench: Bench, tmp_path: Path) -> None:
+    outcome = bench.execute(tmp_path, ["distillation"], scoring=("mean", "maxsim"))
+    assert (outcome.trained, outcome.computed, outcome.failed) == (1, 2 * 4, 0)
+    found = {(row["method"], row["scoring"]): row["value"] for row in rows(tmp_path) if row["measure"] == "nDCG@10"}
+    assert found.keys() == {(name, how) for name in ("distillation", *REFERENCES) for how in ("mean", "maxsim")}
+    assert float(found["oracle", "maxsim"]) != float(found["oracle", "mean"])
+    assert bench.execute(tmp_path, ["distillation"], scoring=("maxsim",)).reused == 4
+    # Measures that look deeper find the same documents first.
+    runs = {path: path.read_bytes() for path in tmp_path.glob("cells/*.maxsim-*/run.trec.gz")}
+    deep = bench.execute(tmp_path, ["distillation"], scoring=("maxsim",), measures=("R@1000",))
+    assert (deep.trained, deep.computed) == (0, 4)
+    assert {path: path.read_bytes() for path in runs} == runs
 
 
 def test_references_can_be_asked_for_alone(bench: Bench, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_rows_are_shown_best_first(store: Store) -> None:
     entries = [add(store, {"RR@10": {"q": value}}, method=f"m{value}") for value in (0.1, 0.9, 0.5)]
     wide = wide_frame(entries)
     shown = tables(wide, cost_frame(store, entries), ["RR@10"])
-    assert list(shown) == ["conlang qaa-eng, 1 queries, encoder tiny, scoring mean"]
+    assert list(shown) == ["conlang qaa-eng, 1 queries, encoder tiny"]
     table = next(iter(shown.values()))
     assert table["method"].tolist() == ["m0.9", "m0.5", "m0.1"]
     assert table["RR@10 [95 %]"].tolist()[0] == "0.900 [0.900, 0.900]"
@@ -211,6 +211,18 @@ def test_tables_tell_how_much_bitext_there_was_where_that_differs(store: Store) 
     assert table["bitext"].tolist() == ["all", "10,000", "1,000, 12.5 % misaligned", "-"]
     (table,) = tables(wide_frame(entries[:1]), cost_frame(store, entries), ["RR@10"]).values()
     assert "bitext" not in table.columns
+
+
+def test_scorings_stand_in_one_table(store: Store) -> None:
+    entries = [
+        add(store, {"RR@10": {"q": 0.2}}),
+        add(store, {"RR@10": {"q": 0.6}}, scoring="maxsim"),
+        add(store, {"RR@10": {"q": 0.4}}, method="psq", scoring="bm25"),
+    ]
+    (table,) = tables(wide_frame(entries), cost_frame(store, entries), ["RR@10"]).values()
+    assert table[["method", "scoring"]].values.tolist() == [["optical", "maxsim"], ["psq", "bm25"], ["optical", "mean"]]
+    (table,) = tables(wide_frame(entries[:1]), cost_frame(store, entries), ["RR@10"]).values()
+    assert "scoring" not in table.columns
 
 
 def test_markdown_is_a_table_whatever_the_cells_hold() -> None:

@@ -218,7 +218,7 @@ def test_mining_and_searching_in_one_comparison(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cards, resolver = invented
-    asked = request(tmp_path, encoder_folder, "mining", "retrieval")
+    asked = request(tmp_path, encoder_folder, "mining", "retrieval").model_copy(update={"scoring": ("maxsim",)})
     assert commands.run(asked, cards) == 0
     test = load_test(cards["mining"], SWH, resolver, cards)
     pairs = brute_force(encoder.encode(test.queries, "query"), encoder.encode(test.documents, "document"))
@@ -250,8 +250,10 @@ def test_mining_and_searching_in_one_comparison(
     assert found == pytest.approx(expected(least, False), abs=1e-6)
     assert {row["queries"] for row in board() if row["dataset"] == "mining"} == {"20"}
     assert {row["measure"] for row in board() if row["dataset"] == "retrieval"} == set(DEFAULT)
-    printed = capsys.readouterr().out
+    assert not [*(tmp_path / "results/cells").glob("*.mining.maxsim-*")]
+    printed, notes = capsys.readouterr()
     assert printed.count("F1 [95 %]") == printed.count("nDCG@10 [95 %]") == 1
+    assert notes.count("mining swh-eng: its pairs are mined by mean scoring") == 1
 
     # From the stored run alone.
     monkeypatch.setattr(Encoder, "encode", lambda *arguments, **more: pytest.fail("encodes"))

@@ -13,9 +13,10 @@ import numpy as np
 from bench.data import TestCollection
 from bench.errors import BenchError
 from bench.evaluation.embeddings import Shards, shards_folder
+from bench.evaluation.maxsim import maxsim
 from bench.evaluation.measures import RUN_DEPTH
 from bench.evaluation.mining import mine
-from bench.evaluation.retrieval import search
+from bench.evaluation.retrieval import best, search
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
 from bench.evaluation.run import Ids, Run, strictly_decreasing
 
@@ -33,6 +34,7 @@ def evaluate(
     retriever: Retriever,
     test: TestCollection,
     *,
+    scoring: str = "mean",
     oracle: bool,
     cache: Path,
     scratch: Path,
@@ -42,21 +44,29 @@ def evaluate(
     """The run of a retriever on a test collection, with `depth` documents per query; of a mining collection, the
     mined pairs.
 
-    Documents are read, encoded and searched block by block. Embeddings are written as they are made: those of documents
-    by an encoder that does not train to the folder `cache`, where every later cell finds them; the others to `scratch`,
-    where the same cell finds them if it dies and is run again. Raises `BenchError` if an embedding or a score is not
-    a number.
+    Documents are read, encoded and searched block by block. Embeddings of texts are written as they are made: those of
+    documents by an encoder that does not train to the folder `cache`, where every later cell finds them; the others to
+    `scratch`, where the same cell finds them if it dies and is run again. Embeddings of tokens are not kept.
+
+    Raises `BenchError` if an embedding or a score is not a number.
     """
     queries = test.queries
     if oracle:
         if test.oracle_queries is None:
             raise ValueError(f"{test.name} has no translation of its queries")
         queries = test.oracle_queries
-    if isinstance(retriever, DualEncoder):
-        return _search(retriever, test, queries, cache, scratch, depth, on_texts)
+    if scoring not in retriever.scorings:
+        raise ValueError(f"a {type(retriever).__name__} cannot score by {scoring}, whatever its method says")
     if isinstance(retriever, Ranker):
         return _rank(retriever, test, queries, depth, on_texts)
-    raise TypeError(f"a {type(retriever).__name__} is neither a DualEncoder nor a Ranker")
+    if not isinstance(retriever, DualEncoder):
+        raise TypeError(f"a {type(retriever).__name__} is neither a DualEncoder nor a Ranker")
+    if scoring == "maxsim":
+        started = time.perf_counter()
+        blocks = maxsim(retriever, queries, test.documents, depth, on_texts)
+        run = best(blocks, Ids(test.query_ids, test.document_ids), depth)
+        return Evaluation(run, {"maxsim": time.perf_counter() - started}, documents_cached=False)
+    return _search(retriever, test, queries, cache, scratch, depth, on_texts)
 
 
 def _search(

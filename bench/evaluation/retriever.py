@@ -49,11 +49,11 @@ class Ranker(Retriever):
 
 @dataclass(frozen=True)
 class DualEncoder(Retriever):
-    """Encodes queries with one encoder and documents with the same or another; `mean` scoring is the inner product
-    of the two L2-normalised embeddings.
+    """Encodes queries with one encoder and documents with the same or another. `mean` scoring is the inner
+    product of the two L2-normalised embeddings, `maxsim` that of `bench.evaluation.maxsim`.
     """
 
-    scorings = ("mean",)
+    scorings = ("mean", "maxsim")
 
     query_encoder: Encoder
     document_encoder: Encoder

@@ -25,7 +25,7 @@ IDENTITY = [
     *("students", "train", "bitext_size", "bitext_noise", "budget"),
 ]
 """What a row of the wide table is: everything but the seed."""
-ORDER = ("dataset", "pair", "measure", "method", "config", "bitext_size", "bitext_noise", "budget", "seed")
+ORDER = ("dataset", "pair", "measure", "method", "config", "scoring", "bitext_size", "bitext_noise", "budget", "seed")
 NUMBERS = ("bitext_size", "bitext_noise", "seed")
 """Columns of texts that are sorted as numbers; an empty one (all of the bitext, none of it misaligned) comes last."""
 LONG = [*IDENTITY, "seed", "measure", "value", "low", "high", "queries", "cell"]
@@ -161,7 +161,8 @@ def scored_measures(wide: pd.DataFrame) -> list[str]:
 def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> dict[str, pd.DataFrame]:
     """A table of texts to read per collection, pair and encoder, best first; the first measure has its interval.
 
-    A table has the columns that any of its rows was scored by, and a collection without any has no table.
+    A table has the columns that any of its rows was scored by, and a collection without any has no table. How documents
+    are scored is a column unless it is `mean` for all.
     """
     asked = [measure for measure in measures if measure in wide.columns]
     if not asked:
@@ -169,7 +170,7 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
     result = {}
     grouped = cost.groupby(IDENTITY, dropna=False)
     seconds, diagnostics = grouped["training_seconds"].mean(), grouped["diagnostics"].first()
-    for (dataset, pair, encoder, scoring), rows in wide.groupby(["dataset", "pair", "encoder", "scoring"], sort=False):
+    for (dataset, pair, encoder), rows in wide.groupby(["dataset", "pair", "encoder"], sort=False):
         shown = [measure for measure in asked if rows[measure].notna().any()]
         if not shown:
             continue
@@ -184,6 +185,7 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
                 {
                     "method": f"{row['method']} {row['config']}".strip(),
                     "students": row["students"] or "-",
+                    "scoring": row["scoring"],
                     "trains on": row["uses"] or "-",
                     "bitext": _level(row),
                     "budget": row["budget"] or "-",
@@ -194,11 +196,9 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
                     "diagnostics": diagnostics[key],
                 }
             )
-        title = (
-            f"{dataset} {pair}, {rows['queries'].iloc[0]} queries, encoder {Path(str(encoder)).name}, scoring {scoring}"
-        )
+        title = f"{dataset} {pair}, {rows['queries'].iloc[0]} queries, encoder {Path(str(encoder)).name}"
         table = pd.DataFrame(lines)
-        usual = {"students": {"-"}, "bitext": {"-", "all"}, "diagnostics": {""}}
+        usual = {"scoring": {"mean"}, "students": {"-"}, "bitext": {"-", "all"}, "diagnostics": {""}}
         result[title] = table.drop(columns=[column for column, texts in usual.items() if set(table[column]) <= texts])
     return result
 
@@ -221,4 +221,5 @@ def print_tables(frames: dict[str, pd.DataFrame]) -> None:
     """Print tables to stdout."""
     for title, frame in frames.items():
         columns = list(frame.columns)
-        print_table(columns, frame.values.tolist(), title=title, right=columns[2:])
+        right = set(columns) - {"method", "scoring", "trains on"}
+        print_table(columns, frame.values.tolist(), title=title, right=right)

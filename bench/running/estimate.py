@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import mean
 
 from bench.encoders.models import known_encoder
+from bench.request import SCORINGS
 from bench.results.store import Store
 from bench.running.plan import Cell, Plan, Training
 from bench.training.budget import Budget
@@ -28,7 +29,7 @@ def estimate_cells(plan: Plan, store: Store) -> tuple[list[list[str]], str]:
                     training.label if i == 0 else "",
                     str(training.budget or "-") if i == 0 else "",
                     (" + ".join(training.train) or "-") if i == 0 else "",
-                    f"{cell.test.name} {cell.test.pair}",
+                    f"{cell.test.name} {cell.test.pair} {cell.scoring}".removesuffix(" mean"),
                     f"{len(cell.test.queries):,}",
                     f"{len(cell.test.documents):,}",
                     duration(seconds) if known else "unknown",
@@ -58,16 +59,22 @@ TOKENS_PER_STEP = 1_800
 
 
 def encoding_cost(cell: Cell, encoded: set[tuple[str, ...]]) -> float | None:
-    """Seconds to encode a cell's texts; `encoded` remembers the corpora that a frozen teacher has encoded already."""
+    """Seconds to encode a cell's texts; `encoded` remembers the corpora that a frozen teacher has encoded already.
+
+    Embeddings of tokens are not kept, and a method with a scoring of its own is taken to embed nothing.
+    """
+    if cell.scoring not in SCORINGS:
+        return 0.0
     known = known_encoder(cell.training.encoder)
     if known is None:
         return None
     texts = len(cell.test.queries)
     corpus = (cell.test.name, cell.test.pair.document, str(len(cell.test.documents)))
     by_teacher = getattr(cell.training.row.parts[0].config, "documents", "teacher") == "teacher"
-    if not (by_teacher and corpus in encoded):
+    kept = by_teacher and cell.scoring == "mean"
+    if not (kept and corpus in encoded):
         texts += len(cell.test.documents)
-    if by_teacher:
+    if kept:
         encoded.add(corpus)
     return texts / known.texts_per_second
 

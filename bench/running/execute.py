@@ -224,6 +224,7 @@ class Executor:
             evaluation = evaluate(
                 retriever,
                 test,
+                scoring=cell.scoring,
                 oracle=cell.training.row.oracle,
                 cache=self.cache / EMBEDDINGS,
                 scratch=folder / EMBEDDINGS,

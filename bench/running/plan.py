@@ -151,6 +151,8 @@ def make_plan(request: Request, cards: Mapping[str, Card], resolver: Resolver) -
         if test.left_out:
             of = f"{test.left_out:,} of {test.left_out + len(test.queries):,} queries"
             plan.notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
+        if test.mining and set(request.scoring) != {"mean"}:
+            plan.notes.append(f"{test.name} {test.pair}: its pairs are mined by mean scoring, whatever is asked for")
     if request.leakage == "keep":
         plan.notes.append("LEAKAGE IS KEPT: the rows marked leakage=keep have trained on what the tests judge by")
     mixes, why_not = _mixes(request, pairs, cards)

@@ -1,0 +1,96 @@
+"""Late interaction: a document's score is the sum over the query's tokens of the largest cosine with any of its own.
+
+Khattab and Zaharia, ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT,
+SIGIR 2020, equation 3. The token embeddings are the encoder's last hidden states, those that it pools for `mean`: no
+projection and no [MASK] that fills up a query. [CLS], [SEP] and a prompt are left out, for every text has them. The sum
+is not divided by the number of the query's tokens, which would order no query's documents otherwise.
+
+Every document is scored. For a pair of tokens with 384 dimensions that takes 768 operations, where six layers of them
+need 21 million to encode a token: up to some 27,000 tokens of queries, the encoding costs more. To score only what is
+nearest by `mean` would miss much: with the tiny encoder, asked in English, 87 of the 100 best of the generated
+collection's 2,000 passages are among the 1,000 nearest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bench.encoders.encoder import Encoder, Side
+from bench.evaluation.embeddings import BLOCK
+from bench.evaluation.retrieval import Found, refuse_nonsense
+from bench.evaluation.retriever import DualEncoder, OnBatch
+
+BATCH = 64
+"""Texts whose token embeddings are in memory at once."""
+
+
+def maxsim(
+    retriever: DualEncoder, queries: Sequence[str], documents: Sequence[str], depth: int, on_texts: OnBatch
+) -> Iterator[Found]:
+    """For each block of documents what is `Found` in it by the largest scores, which are float32.
+
+    Equal documents of a block have equal scores. A document without tokens has the least score there is, -1 for each
+    token of the query. Raises `BenchError` if an embedding is not a number.
+    """
+    vectors = dict(token_embeddings(retriever.query_encoder, list(dict.fromkeys(queries)), "query", on_texts))
+    of_query = [vectors[query] for query in queries]
+    tokens, lengths = torch.cat(of_query), np.array(list(map(len, of_query)))
+    refuse_nonsense("query", tokens.cpu().numpy())
+    for start in range(0, len(documents), BLOCK):
+        scores = _scores(tokens, lengths, retriever.document_encoder, documents[start : start + BLOCK], on_texts)
+        refuse_nonsense("document", scores)
+        yield (_largest(row, start, depth) for row in scores)
+
+
+def _scores(
+    tokens: Tensor, lengths: np.ndarray, encoder: Encoder, documents: Sequence[str], on_texts: OnBatch
+) -> np.ndarray:
+    """(n_queries, n_documents) float32; `tokens` are those of all queries, one after another, `lengths` their numbers.
+
+    A text that occurs twice is scored once.
+    """
+    place = {text: column for column, text in enumerate(dict.fromkeys(documents))}
+    scores = np.tile(-lengths.astype(np.float32)[:, None], len(place))
+    query_of = np.repeat(np.arange(len(lengths)), lengths)
+    for text, embeddings in token_embeddings(encoder, list(place), "document", on_texts):
+        if len(embeddings):
+            nearest = (embeddings @ tokens.T).amax(dim=0).cpu().numpy()
+            scores[:, place[text]] = np.bincount(query_of, nearest, len(lengths))
+    return scores[:, [place[text] for text in documents]]
+
+
+def _largest(scores: np.ndarray, start: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows, counted from `start`, and the values of the `depth` largest scores and all that tie with their last."""
+    least = np.partition(scores, -depth)[-depth] if depth < len(scores) else -np.inf
+    (rows,) = np.nonzero(scores >= least)
+    return start + rows, scores[rows]
+
+
+@torch.no_grad()
+def token_embeddings(
+    encoder: Encoder, texts: Sequence[str], side: Side, on_texts: OnBatch = lambda count: None
+) -> Iterator[tuple[str, Tensor]]:
+    """Each text with the L2-normalised embeddings of its tokens, (tokens, dimension) float32, the longest texts first.
+
+    Special tokens, padding and the side's prompt are left out.
+    """
+    encoder.eval()
+    ids = encoder.tokenize(texts, side)
+    (prompt,) = encoder.tokenize([""], side)
+    order = sorted(range(len(texts)), key=lambda i: -len(ids[i]))
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
+        batch = encoder.collate([ids[i] for i in rows])
+        hidden = functional.normalize(encoder.token_embeddings(batch).float(), dim=-1)
+        kept = batch.attention_mask.bool() & ~batch.special
+        for i, vectors, keep in zip(rows, hidden, kept, strict=True):
+            opening = takewhile(lambda pair: pair[0] == pair[1], zip(ids[i], prompt, strict=False))
+            keep[: len(list(opening))] = False
+            yield texts[i], vectors[keep]
+        on_texts(len(rows))
