@@ -114,11 +114,11 @@ def add_check(parser: argparse.ArgumentParser) -> None:
 
 def add_ls(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
-    from bench.request import Mirror
+    from bench.request import Listing
 
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("name", nargs="?", help="say everything about one of them (datasets)")
-    add_options(parser, Mirror)
+    parser.add_argument("name", nargs="?", help="say everything about one of them (methods, datasets)")
+    add_options(parser, Listing)
     parser.set_defaults(command=ls_command)
 
 
@@ -209,9 +209,9 @@ def check_command(options: argparse.Namespace) -> int:
 def ls_command(options: argparse.Namespace) -> int:
     from bench.commands import ls
     from bench.options import read_options
-    from bench.request import Mirror
+    from bench.request import Listing
 
-    return ls(options.kind, options.name, read_options(Mirror, options))
+    return ls(options.kind, options.name, read_options(Listing, options))
 
 
 def inspect_leakage_command(options: argparse.Namespace) -> int:

@@ -7,14 +7,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench import registry
+from bench.atomic import atomic_write
 from bench.data.cards import Card, get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError
 from bench.evaluation.measures import MINING
 from bench.progress import Display
-from bench.request import Check, Fetch, InspectLeakage, InspectStatistics, Mirror, Request, Suite
+from bench.request import Check, Fetch, InspectLeakage, InspectStatistics, Listing, Request, Suite
 from bench.results.store import Store
-from bench.tables import print_table
+from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
 
 
 def run(request: Request, cards: Mapping[str, Card]) -> int:
@@ -27,7 +29,12 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     from bench.running.execute import Executor
     from bench.running.materials import Materials
     from bench.running.plan import make_plan
+    from bench.running.rows import expand
 
+    methods, notes = expand(request.methods, request.method)
+    for note in notes:
+        display.warn(note)
+    request = request.model_copy(update={"methods": methods})
     plan = make_plan(request, cards, resolver)
     store = Store(request.results).open()
     for note in plan.notes:
@@ -51,12 +58,15 @@ def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
     prepare_libraries(offline=request.offline, threads=request.threads)
     from bench.running.estimate import estimate_cells
     from bench.running.plan import make_plan
+    from bench.running.rows import expand
 
+    methods, notes = expand(request.methods, request.method)
+    request = request.model_copy(update={"methods": methods})
     plan = make_plan(request, cards, Resolver(request.mirror, offline=request.offline, display=Display()))
     rows, total = estimate_cells(plan, Store(request.results))
     columns = ["training", "budget", "trains on", "collection", "queries", "documents", "about"]
     print_table(columns, rows, right=("queries", "documents", "about"))
-    for note in plan.notes:
+    for note in [*notes, *plan.notes]:
         print(note)
     cells = sum(len(cells) for cells in plan.cells.values())
     print(f"{len(plan.cells)} retrievers, {cells} cells, {total}")
@@ -74,12 +84,14 @@ def fetch(names: Sequence[str], options: Fetch) -> int:
 
 def baseline(path: Path, suite: Suite) -> int:
     """Compute a suite and write its baseline; returns the exit code."""
-    from bench import registry
-
     prepare_libraries(offline=True, threads=1)
     from bench.gate import make_baseline
+    from bench.running.rows import expand
 
-    suite = suite.model_copy(update={"methods": suite.methods or tuple(registry.methods())})
+    methods, notes = expand(suite.methods or (registry.ALL,), {})
+    for note in notes:
+        print(note)
+    suite = suite.model_copy(update={"methods": methods})
     if suite.checked > len(suite.seeds) or len(suite.seeds) < 5:
         raise BenchError("a baseline needs at least 5 seeds, and as many as a check computes again")
     for method in suite.methods:
@@ -140,15 +152,27 @@ def leaderboard(results: Path, measures: Sequence[str]) -> int:
     return 0
 
 
-def ls(kind: str, name: str | None, options: Mirror) -> int:
+def ls(kind: str, name: str | None, options: Listing) -> int:
     """List one kind of thing, or say everything about one of them."""
     from bench.data.statistics import read_statistics
     from bench.listing import describe_dataset, listing, statistics_table
 
     cards = load_cards(options.cards)
-    if name is None:
+    if kind == "methods":
+        for broken in registry.broken():
+            Display().warn(f"skipped: {broken}")
+    if options.output is not None:
+        if kind != "methods" or name is not None:
+            raise BenchError("--output is for bench ls methods, which writes a page for each")
+        write_pages(options.output)
+    elif name is None:
         columns, rows, right = listing(kind, cards)
-        print_table(columns, rows, right=right)
+        print_table(columns, rows, right=right, width=TEXT_WIDTH if kind == "methods" else PLAIN_WIDTH)
+    elif kind == "methods":
+        entry = registry.find_method(name)
+        from bench.pages import method_page
+
+        print_markdown(method_page(entry))
     elif kind == "datasets":
         card = get_card(name, cards)
         print("\n".join(describe_dataset(card, Resolver(options.mirror, offline=True))))
@@ -165,6 +189,16 @@ def ls(kind: str, name: str | None, options: Mirror) -> int:
     else:
         raise BenchError(f"bench ls {kind} takes no name")
     return 0
+
+
+def write_pages(folder: Path) -> None:
+    """Write the page of each method of this project to a folder."""
+    from bench.pages import method_page
+
+    for entry in registry.known().values():
+        if entry.package == registry.OWN and not entry.is_variant:
+            with atomic_write(folder / f"{entry.name}.md") as file:
+                file.write(method_page(entry))
 
 
 def inspect_leakage(options: InspectLeakage) -> int:

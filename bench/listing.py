@@ -26,12 +26,7 @@ Table = tuple[list[str], list[list[str]], list[str]]
 def listing(kind: str, cards: Mapping[str, Card]) -> Table:
     """What there is of one kind of thing."""
     if kind == "methods":
-        known = {**registry.references(), **registry.methods()}
-        rows = []
-        for entry in known.values():
-            about = entry.describe()
-            rows.append([entry.name, " + ".join(about["uses"]) or "-", about["description"], about["source"]])
-        return ["method", "trains on", "description", "source"], rows, []
+        return ["method", "trains on", "description", "source"], _methods(), []
     if kind == "datasets":
         return _datasets(cards)
     if kind == "pairs":
@@ -107,6 +102,16 @@ def _summary(pairs: Sequence[Pair]) -> str:
     """Pairs by their numbers: which languages are asked in, and which are searched."""
     queries, documents = sorted({pair.query for pair in pairs}), sorted({pair.document for pair in pairs})
     return f"{len(pairs)} pairs, from {', '.join(queries)} to {', '.join(documents)}"
+
+
+def _methods() -> list[list[str]]:
+    """The reference rows, then the methods, each followed by its variants."""
+    rows = []
+    for entry in sorted(registry.known().values(), key=lambda each: (not each.reference, each.base, each.is_variant)):
+        about = entry.describe()
+        own = ["", "  " + entry.name] if entry.is_variant else [" + ".join(about["uses"]) or "-", entry.name]
+        rows.append([own[1], own[0], about["description"], "" if entry.is_variant else about["source"]])
+    return rows
 
 
 def _datasets(cards: Mapping[str, Card]) -> Table:

@@ -138,6 +138,12 @@ class Fetch(Places):
     quiet: bool = Field(False, description="print errors only")
 
 
+class Listing(Mirror):
+    """What `bench ls` is asked for."""
+
+    output: Path | None = Field(None, description="a folder to write a page for each method to (methods)")
+
+
 class InspectStatistics(Mirror):
     """What `bench inspect statistics` is asked for."""
 
@@ -157,7 +163,7 @@ class Request(Results, Places):
     """A comparison: one field per option, its value parsed."""
 
     methods: Names = Field(
-        description="training methods (see bench ls methods), or path/to/file.py:Class; with settings of "
+        description="training methods (see bench ls methods), all of them, or path/to/file.py:Class; with settings of "
         "their own as in optical:epsilon=0.1, combined as in optical+dynamic-negatives"
     )
     datasets: Names = Field(
@@ -234,7 +240,8 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
     for option in ("methods", "datasets", "students", "scoring"):
         if not getattr(request, option):
             raise BenchError(f"--{option} names nothing; see bench run --help")
-    specs = [spec for text in request.methods for spec in registry.parse_spec(text)]
+    named = [text for text in request.methods if text != registry.ALL]
+    specs = [spec for text in named for spec in registry.parse_spec(text)]
     asked = {registry.find_method(spec.name).name for spec in specs}
     for name in request.method:
         if name not in asked and name not in registry.known():

@@ -43,7 +43,9 @@ MISTAKES = {
     "no pairs to inspect": (["inspect", "leakage", "--train", "qed"], "qed names no pair of languages; say which with"),
     "limit": (["inspect", "leakage", "--limit", "some"], "limit = 'some'"),
     "listed name": (["ls", "datasets", "conlnag"], "unknown collection 'conlnag'"),
-    "name of a method": (["ls", "methods", "optical"], "takes no name"),
+    "name of a pair": (["ls", "pairs", "swh-eng"], "takes no name"),
+    "page of no method": (["ls", "methods", "optcal"], "unknown method 'optcal'; did you mean optical"),
+    "pages of datasets": (["ls", "datasets", "--output", "."], "--output is for bench ls methods"),
 }
 ARGPARSE = {
     "nothing": [],

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bench import registry
+from bench.cli import main
 from bench.errors import BenchError
 from bench.registry import MethodEntry, Spec, find_method, parse_spec
+from bench.running.rows import expand
 from bench.training.method import Method, TrainedMethod
 
 PLUGIN = '''"""A file with a method, which fails when it is imported without need."""
@@ -163,12 +166,134 @@ def test_a_variant_is_its_method_configured(plugin: Path) -> None:
     assert found[0].describe()["description"] == "Varied with times=3"
 
 
-def test_two_packages_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib.metadata import EntryPoint
+Install = Callable[..., None]
+BROKEN = {
+    "no-module": ("gone.inner:Mine", "", "there is no module gone.inner"),
+    "no-syntax": ("syntax:Mine", "class Mine(:", "syntax does not parse"),
+    "no-class": ("classless:Mine", PLUGIN.replace("Mine", "Yours"), "classless defines no class Mine"),
+    "no-method": ("shapeless:Mine", "class Mine:\n    pass\n", "shapeless:Mine is not a subclass of bench"),
+    "no-library": (
+        "needy:Mine",
+        f"import no_such_library\n{PLUGIN}",
+        "imports no_such_library, which is not installed",
+    ),
+    "no-colon": ("colonless", PLUGIN, "its entry point is not module:Class"),
+    "no-table": ("listing:Mine", f"{PLUGIN}".replace("    uses", "    variants = [1]\n    uses", 1), "AttributeError"),
+    "optical": ("usurper:Mine", PLUGIN, "this project itself has that name"),
+    "zero-shot": ("usurper:Mine", PLUGIN, "this project itself has that name"),
+    "all": ("usurper:Mine", PLUGIN, "this project itself has that name"),
+}
+RAISES = {
+    "raises": ("raiser:Mine", f"{PLUGIN}\nraise RuntimeError('no GPU\\nhere')\n", "RuntimeError: no GPU"),
+    "exits": ("exiter:Mine", f"{PLUGIN}\nraise SystemExit(3)\n", "SystemExit: 3"),
+    "no-kin": ("stranger:Mine", "class Mine(dict):\n    pass\n", "is not a subclass of bench.api.Method"),
+    "no-config": (
+        "bare:Mine",
+        PLUGIN.replace("    uses", "    Config = dict\n    uses", 1),
+        "its Config is not a subclass",
+    ),
+}
+"""What shows only when it is imported."""
 
-    points = [EntryPoint("same", f"package{i}:Class", registry.METHODS) for i in (1, 2)]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
-    with pytest.raises(BenchError, match="two packages offer a method 'same'"):
-        registry._entries(registry.METHODS, reference=False)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [points[0], points[0]])
-    assert list(registry._entries(registry.METHODS, reference=False)) == ["same"]
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Installs a package, which is a module and an entry point, for the time of a test."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+
+    def install(name: str, target: str, source: str, package: str = "") -> None:
+        package = package or f"package-{name}"
+        about = site / f"{package.replace('-', '_')}-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[{registry.METHODS}]\n{name} = {target}\n")
+        if source:
+            (site / f"{target.partition(':')[0]}.py").write_text(source)
+        registry._catalogue.cache_clear()
+
+    yield install
+    registry._catalogue.cache_clear()
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_plugin_is_left_out_with_its_reason(
+    name: str, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, source, reason = BROKEN[name]
+    before = dict(registry.known())
+    install(name, target, source)
+    install("sound", "sound:Mine", PLUGIN)
+    assert set(registry.known()) == {*before, "sound"}
+    assert all(registry.known()[known] == entry for known, entry in before.items())
+    assert main(["ls", "methods"]) == 0
+    out, err = capsys.readouterr()
+    assert "Keeps the encoder as it is." in out
+    assert err.startswith(f"skipped: method '{name}' of the package package-{name}: ")
+    assert reason in err
+    assert err.count("\n") == 1
+    if name in before:
+        return
+    assert main(["run", "--methods", f"sound,{name}" if name != "all" else "al"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", RAISES)
+def test_plugin_that_cannot_be_imported_is_left_out_of_all(name: str, install: Install) -> None:
+    target, source, reason = RAISES[name]
+    own = tuple(name for name, entry in registry.methods().items() if not entry.is_variant)
+    install(name, target, source)
+    install("sound", "sound:Mine", PLUGIN)
+    methods, notes = expand(["all", "optical"], {})
+    assert set(methods) == {*own, "sound"}
+    assert len(notes) == 1
+    assert notes[0].startswith("skipped: ")
+    assert reason in notes[0]
+    assert "\n" not in notes[0]
+    with pytest.raises(BenchError, match=name):
+        find_method(name).load()
+
+
+def test_name_of_two_plugins_is_that_of_neither(install: Install) -> None:
+    variants = PLUGIN.replace("    uses", "    variants = {'double': {}}\n    uses", 1)
+    install("same", "first:Mine", PLUGIN, "package-a")
+    install("same", "second:Mine", PLUGIN, "package-b")
+    install("third", "third:Mine", variants, "package-c")
+    install("fourth", "fourth:Mine", variants, "package-d")
+    assert {"third", "fourth"} <= set(registry.methods())
+    assert not {"same", "double"} & set(registry.methods())
+    assert [(each.name, each.package) for each in registry.broken()] == [
+        *(("double", "package-c"), ("double", "package-d"), ("same", "package-a"), ("same", "package-b"))
+    ]
+    with pytest.raises(BenchError, match="offered by package-a and package-b, so by none"):
+        find_method("same")
+
+
+def test_class_that_its_module_only_imports_is_described_without_importing_it(install: Install, tmp_path: Path) -> None:
+    package = tmp_path / "site" / "wide"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')\nfrom .deep import Mine as Outer\n")
+    (package / "deep.py").write_text(PLUGIN)
+    install("wide", "wide:Outer", "")
+    assert registry.broken() == []
+    assert registry.known()["wide"].describe()["source"] == "a test"
+
+
+def test_all_leaves_out_what_needs_a_download(install: Install) -> None:
+    hook = """
+    @classmethod
+    def missing(cls, config):
+        return "it needs the moon"
+"""
+    install("far", "far:Mine", PLUGIN.replace("\n\nclass NoMethod", f"{hook}\n\nclass NoMethod"))
+    methods, notes = expand(["all"], {})
+    assert "far" not in methods
+    assert notes == ["skipped: far: it needs the moon; asked for by name it is tried"]
+    assert expand(["far"], {}) == (("far",), [])
+
+
+def test_own_names_are_each_the_name_of_one_thing() -> None:
+    entries = [registry._entry(point, reference=reference) for reference, point in registry._points()]
+    names = [each.name for entry in entries for each in (entry, *entry.variants())]
+    assert sorted(names) == sorted(set(names))

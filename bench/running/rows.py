@@ -92,6 +92,31 @@ class Row:
         return self.parts[0].method.load(folder, teacher)
 
 
+def expand(methods: Iterable[str], settings: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...], list[str]]:
+    """The methods named, with those that are installed in place of `all`, and a line for each that is left out.
+
+    Left out is what would need a download, and plugins that are broken.
+    """
+    methods = tuple(methods)
+    if registry.ALL not in methods:
+        return methods, []
+    found, notes = [], [f"skipped: {broken}" for broken in registry.broken()]
+    for entry in registry.methods().values():
+        if entry.is_variant:
+            continue
+        try:
+            method = entry.load()
+        except BenchError as error:
+            notes.append(f"skipped: {error}")
+            continue
+        if lacking := method.missing(_part(Spec(entry.name), settings).config):
+            notes.append(f"skipped: {entry.name}: {lacking}; asked for by name it is tried")
+        else:
+            found.append(entry.name)
+    named = (found if name == registry.ALL else [name] for name in methods)
+    return tuple(dict.fromkeys(name for names in named for name in names)), notes
+
+
 def make_rows(request: Request) -> list[Row]:
     """The reference rows and the methods asked for, each once.
 

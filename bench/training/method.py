@@ -30,9 +30,9 @@ Batch = Mapping[str, np.ndarray]
 
 
 class MethodConfig(BaseModel):
-    """A method's configuration: typed fields with defaults; unknown keys are refused."""
+    """A method's configuration: typed fields with defaults, each with a docstring; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 @dataclass
@@ -67,7 +67,8 @@ class Task:
 class Method(ABC):
     """A way from a task to a retriever.
 
-    The first line of a subclass's docstring is its description in `bench ls methods`.
+    The first line of a subclass's docstring is its description in `bench ls methods`, the rest says what it minimises;
+    a paragraph that begins with "Known limits:" has them. All of it makes the method's page (`bench ls methods NAME`).
     """
 
     name: ClassVar[str]
@@ -91,6 +92,14 @@ class Method(ABC):
     @abstractmethod
     def fit(self, task: Task) -> Retriever:
         """Make a retriever from the task's data within its budget."""
+
+    @classmethod
+    def missing(cls, config: Any) -> str | None:
+        """What it would have to download first, as "it needs ..."; None if nothing.
+
+        `--methods all` leaves it out then; asked for by name it tries.
+        """
+        return None
 
     @classmethod
     def load(cls, folder: Path, teacher: Encoder) -> Retriever:
