@@ -2,6 +2,8 @@
 
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.encoders.encoder import Encoder, TokenBatch
+from bench.errors import BenchError
+from bench.evaluation.alignment import word_pieces
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
 from bench.evaluation.run import Ids
 from bench.training.budget import Spent
@@ -11,6 +13,7 @@ from bench.training.sampling import language_batches, length_buckets
 
 __all__ = [
     "Batch",
+    "BenchError",
     "Bitext",
     "DualEncoder",
     "Encoder",
@@ -31,4 +34,5 @@ __all__ = [
     "info_nce",
     "language_batches",
     "length_buckets",
+    "word_pieces",
 ]

@@ -124,7 +124,7 @@ def add_ls(parser: argparse.ArgumentParser) -> None:
 
 def add_inspect(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
-    from bench.request import InspectLeakage, InspectStatistics
+    from bench.request import InspectAlignment, InspectLeakage, InspectStatistics
 
     subjects = parser.add_subparsers(required=True, metavar="subject")
     leakage = subjects.add_parser("leakage", help="training rows that repeat what a test judges by")
@@ -134,10 +134,29 @@ def add_inspect(parser: argparse.ArgumentParser) -> None:
     )
     add_options(leakage, InspectLeakage)
     leakage.set_defaults(command=inspect_leakage_command)
+    alignment = subjects.add_parser("alignment", help="how well methods align words, before and after training")
+    alignment.description = (
+        "Train each method on an embedded language, whose true word alignment is known, and print the F1 of the links "
+        "between words that are each other's most related: by the mass that the method's loss moves between them, and "
+        "by the cosine of their embeddings, before training and after; and by chance. The sentences are the first of "
+        "those that are trained on."
+    )
+    add_options(alignment, InspectAlignment)
+    alignment.set_defaults(command=inspect_alignment_command)
     statistics = subjects.add_parser("statistics", help="numbers and lengths of texts, counted again")
     statistics.description = "Count the queries, documents and words of all collections that are at hand."
     add_options(statistics, InspectStatistics)
     statistics.set_defaults(command=inspect_statistics_command)
+
+
+def add_speed(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Speed
+
+    parser.description = "Time what a package offers to time, under a name in the entry-point group bench.speed."
+    parser.add_argument("name", metavar="NAME", help="what to time, such as ot: optimal transport")
+    add_options(parser, Speed)
+    parser.set_defaults(command=speed_command)
 
 
 def add_leaderboard(parser: argparse.ArgumentParser) -> None:
@@ -154,7 +173,8 @@ COMMANDS = {
     "baseline": (add_baseline, "write down what the embedded suite gives, for bench check"),
     "check": (add_check, "compute a baseline again and tell what moved"),
     "ls": (add_ls, "list methods, datasets, pairs, encoders or measures"),
-    "inspect": (add_inspect, "look into the data: what of it leaks the tests, and how much there is"),
+    "inspect": (add_inspect, "look into the data and at what is learned: leakage, numbers, word alignment"),
+    "speed": (add_speed, "time something, such as optimal transport in a training step"),
     "leaderboard": (add_leaderboard, "write and print the leaderboard of a results folder"),
 }
 
@@ -226,6 +246,16 @@ def inspect_leakage_command(options: argparse.Namespace) -> int:
     return inspect_leakage(given)
 
 
+def inspect_alignment_command(options: argparse.Namespace) -> int:
+    from bench.commands import inspect_alignment
+    from bench.offline import forbid_network
+    from bench.options import read_options
+    from bench.request import InspectAlignment
+
+    forbid_network()
+    return inspect_alignment(read_options(InspectAlignment, options))
+
+
 def inspect_statistics_command(options: argparse.Namespace) -> int:
     from bench.commands import inspect_statistics
     from bench.offline import forbid_network
@@ -234,6 +264,18 @@ def inspect_statistics_command(options: argparse.Namespace) -> int:
 
     forbid_network()
     return inspect_statistics(read_options(InspectStatistics, options))
+
+
+def speed_command(options: argparse.Namespace) -> int:
+    from bench.commands import speed
+    from bench.offline import forbid_network
+    from bench.options import read_options
+    from bench.request import Speed
+
+    given = read_options(Speed, options)
+    if given.offline:
+        forbid_network()
+    return speed(options.name, given)
 
 
 def leaderboard_command(options: argparse.Namespace) -> int:

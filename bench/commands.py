@@ -11,12 +11,25 @@ from bench import registry
 from bench.atomic import atomic_write
 from bench.data.cards import Card, get_card, load_cards
 from bench.data.files import Resolver
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown
 from bench.evaluation.measures import MINING
 from bench.progress import Display
-from bench.request import Check, Fetch, InspectLeakage, InspectStatistics, Listing, Request, Suite
+from bench.request import (
+    Check,
+    Fetch,
+    InspectAlignment,
+    InspectLeakage,
+    InspectStatistics,
+    Listing,
+    Request,
+    Speed,
+    Suite,
+)
 from bench.results.store import Store
 from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
+
+SPEED = "bench.speed"
+"""The entry-point group of measurements: functions from tasks to tables, each (title, columns, rows)."""
 
 
 def run(request: Request, cards: Mapping[str, Card]) -> int:
@@ -235,6 +248,40 @@ def inspect_leakage(options: InspectLeakage) -> int:
     if options.output is not None:
         write_findings(options.output, everything)
         display.say(f"written: {options.output}")
+    return 0
+
+
+def inspect_alignment(options: InspectAlignment) -> int:
+    """Train what aligns words on an embedded language and print how well it does before and after."""
+    prepare_libraries(offline=True, threads=options.threads)
+    from bench.running.alignments import COLUMNS, aligners, alignment_rows
+    from bench.running.materials import Materials
+    from bench.running.plan import make_plan
+
+    cards, display = load_cards(), Display()
+    asked = options.model_dump() | {"methods": options.methods or aligners(), "encoder": "tiny"}
+    request, resolver = Request.model_validate(asked), Resolver(offline=True)
+    materials = Materials("tiny", "cpu", "float32", cards, resolver, display)
+    rows = []
+    for row in alignment_rows(make_plan(request, cards, resolver), materials):
+        display.say("  ".join(row))
+        rows.append(row)
+    print_table(COLUMNS, rows, right=COLUMNS[2:])
+    return 0
+
+
+def speed(name: str, options: Speed) -> int:
+    """Print the tables of a measurement that is named in the entry-point group `bench.speed`."""
+    from importlib.metadata import entry_points
+
+    known = {point.name: point for point in entry_points(group=SPEED)}
+    if name not in known:
+        raise unknown("measurement", name, known)
+    prepare_libraries(offline=options.offline, threads=options.threads)
+    from bench.running.speed import tasks
+
+    for title, columns, rows in known[name].load()(tasks(options, load_cards(options.cards), Display())):
+        print_table(columns, rows, title=title, right=columns[1:])
     return 0
 
 

@@ -159,6 +159,27 @@ class InspectLeakage(Places):
     output: Path | None = Field(None, description="a CSV file to write all of them to")
 
 
+class InspectAlignment(_Options):
+    """What `bench inspect alignment` is asked for."""
+
+    methods: Names = Field((), description="methods that align words (default: all, in all ways that they have)")
+    pairs: Pairs = Field((Pair("qaa", "eng"),), description="pairs of the embedded collection")
+    budget: BudgetText = Field(Budget(200, "steps"), description="per training")
+    seeds: Seeds = Field((0,), description="one training per seed")
+    threads: int | None = Field(None, gt=0, description="processor threads (default: torch's choice)")
+
+
+class Speed(Places):
+    """What `bench speed` is asked for."""
+
+    encoders: Names = Field(
+        ("tiny", "all-MiniLM-L6-v2"), description="teachers and students of the steps that are timed"
+    )
+    pairs: Pairs = Field((Pair("qaa", "eng"),), description="language pairs whose standard mix the steps are of")
+    budget: BudgetText = Field(Budget(20, "steps"), description="how much is trained to time a step")
+    threads: int | None = Field(None, gt=0, description="processor threads (default: torch's choice)")
+
+
 class Request(Results, Places):
     """A comparison: one field per option, its value parsed."""
 

@@ -1,31 +1,14 @@
-"""Optimal transport between the tokens of two sentences, a batch of sentence pairs at a time."""
+"""What is transported between the tokens of two sentences, and at what cost, a padded batch of pairs at a time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
-from ot.batch import solve_batch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.api import TokenBatch
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Transport plans of a batch: `plan` is (batch, n, m) float32, without a gradient.
-
-    `violation` (batch,) is the largest absolute deviation of a row's or column's mass from its marginal.
-    """
-
-    plan: Tensor
-    violation: Tensor
-    iterations: int
-
-    def unconverged(self, tolerance: float) -> float:
-        """The share of plans whose marginals are off by more than `tolerance`."""
-        return float((self.violation > tolerance).float().mean())
+from bench.api import Encoder, TokenBatch
 
 
 def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
@@ -35,65 +18,51 @@ def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
         return 1 - x @ y.transpose(1, 2)
 
 
-def uniform_marginal(batch: TokenBatch, *, special_tokens: bool) -> Tensor:
-    """Equal mass on every token of a sentence, summing to 1: (batch, length) float32; padding has none.
+def squared_euclidean_cost(x: Tensor, y: Tensor, mass: Tensor) -> Tensor:
+    """|x_i - y_j|^2 over the mean of |x_i|^2 by `mass` (batch, n), a constant: (batch, n, m) float32.
 
-    Special tokens have mass only if `special_tokens`, or if a sentence has nothing else.
+    The unit makes an entropy weigh as much as with cosines: two orthogonal tokens of that norm cost 2.
+    """
+    x, y = x.float(), y.float()
+    squares = x.square().sum(dim=-1)
+    unit = (mass * squares).sum(dim=1).detach()
+    with torch.autocast(x.device.type, enabled=False):
+        product = x @ y.transpose(1, 2)
+    distance = squares.unsqueeze(2) + y.square().sum(dim=-1).unsqueeze(1) - 2 * product
+    return distance / unit.clamp(min=1e-12)[:, None, None]
+
+
+def marginal(weights: Tensor, batch: TokenBatch, *, special_tokens: bool) -> Tensor:
+    """Mass in proportion to `weights` (batch, length), summing to 1 per sentence: (batch, length) float32.
+
+    Padding has none. Special tokens have mass only if `special_tokens`, or if a sentence has nothing else.
     """
     real = batch.attention_mask.bool()
-    mass = real if special_tokens else real & ~batch.special
-    mass = torch.where(mass.any(dim=1, keepdim=True), mass, real).float()
+    counted = real if special_tokens else real & ~batch.special
+    counted = torch.where(counted.any(dim=1, keepdim=True), counted, real)
+    mass = weights.float() * counted
     return mass / mass.sum(dim=1, keepdim=True)
 
 
-ROUND = 40
-"""Iterations between two looks at which problems of a batch are solved."""
+def inverse_document_frequency(sentences: Sequence[Sequence[int]], vocabulary: int) -> Tensor:
+    """log(1 + (N - n + 1/2) / (n + 1/2)) of each word piece, which n of N sentences have: (vocabulary,) float32.
 
-
-FORBIDDEN = -1e30
-"""Log-kernel between tokens of which one has no mass: finite, because minus infinity would breed NaN."""
-
-
-@torch.no_grad()
-def entropic_plan(cost: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, max_iterations: int) -> Plan:
-    """The plan that minimises <P, cost> - epsilon * H(P) with marginals a (batch, n) and b (batch, m).
-
-    POT's batched Sinkhorn in the log domain (Cuturi 2013), in float32, until no row's mass is off by more than
-    `tolerance` (the columns' is exact), or for `max_iterations`, which shows in `violation`. A few problems take many
-    times longer than the rest, so it goes in rounds that only the unsolved ones enter: a round starts from the last
-    one's potentials, absorbed into the cost, and thus continues the same iteration.
+    Positive for every piece (BM25's variant in Lucene).
     """
-    with torch.autocast(cost.device.type, enabled=False):
-        # POT starts from potentials of zero, by which padding would take part in every round's first iteration.
-        massless = (a == 0).unsqueeze(2) | (b == 0).unsqueeze(1)
-        kernel = (-cost.float() / epsilon).masked_fill(massless, FORBIDDEN)
-        plan = torch.zeros_like(kernel)
-        violation = torch.full((len(kernel),), torch.inf, device=kernel.device)
-        active = torch.arange(len(kernel), device=kernel.device)
-        done = 0
-        while len(active) and done < max_iterations:
-            length = min(ROUND, max_iterations - done)
-            result = solve_batch(
-                -kernel[active] * epsilon,
-                epsilon,
-                a[active],
-                b[active],
-                max_iter=length,
-                tol=tolerance,
-                method="log_sinkhorn",
-                grad="detach",
-            )
-            done += result.log["n_iter"] + 1
-            plan[active] = result.plan
-            off_rows = (result.plan.sum(dim=2) - a[active]).abs().amax(dim=1)
-            off_columns = (result.plan.sum(dim=1) - b[active]).abs().amax(dim=1)
-            violation[active] = torch.maximum(off_rows, off_columns)
-            u, v = result.potentials
-            # Tokens without mass have a potential of minus infinity, which must not be absorbed.
-            u, v = u.masked_fill(a[active] == 0, 0), v.masked_fill(b[active] == 0, 0)
-            kernel[active] += u.unsqueeze(2) + v.unsqueeze(1)
-            active = active[violation[active] > tolerance]
-    return Plan(plan, violation, done)
+    counts = torch.bincount(torch.tensor([i for ids in sentences for i in set(ids)]), minlength=vocabulary)
+    return torch.log1p((len(sentences) - counts + 0.5) / (counts + 0.5))
+
+
+def word_starts(encoder: Encoder) -> Tensor:
+    """Whether a piece is the first of its word: (vocabulary,) bool, for WordPiece, SentencePiece and byte-level BPE."""
+    prefix = getattr(encoder.tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None)
+    pieces = encoder.tokenizer.convert_ids_to_tokens(range(len(encoder.tokenizer)))
+    return torch.tensor([not piece.startswith(prefix) if prefix else piece.startswith(("▁", "Ġ")) for piece in pieces])
+
+
+def words(batch: TokenBatch, starts: Tensor) -> Tensor:
+    """The number of each token's word in its sentence, special tokens being words: (batch, length) int64 from 0."""
+    return ((starts.to(batch.special.device)[batch.input_ids] | batch.special).long().cumsum(dim=1) - 1).clamp(min=0)
 
 
 def transport_loss(plan: Tensor, cost: Tensor) -> Tensor:

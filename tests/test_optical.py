@@ -1,8 +1,9 @@
-"""OPTICAL: the loss worked out by POT one pair at a time, and what training may and may not change."""
+"""OPTICAL: the loss worked out by POT one pair at a time, its settings, and what training may and may not change."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, get_args
 
 import numpy as np
 import ot
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 from bench.encoders.encoder import Encoder
+from bench.errors import BenchError
 from bench.training.method import Task
-from methods.optical import Optical, OpticalConfig
+from methods.optical import Optical, OpticalConfig, Solver
 
 MakeTask = Callable[..., Task]
 
@@ -39,6 +41,113 @@ def test_loss_is_the_mean_cost_of_the_entropic_plans(make_task: MakeTask) -> Non
         values.append((plan * cost).sum())
     assert float(loss.detach()) == pytest.approx(np.mean(values), abs=1e-4)
     assert figures["plans_unconverged"] == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cost": "squared_euclidean"},
+        {"marginals": "norm"},
+        {"marginals": "idf"},
+        {"layer": 0},
+        {"special_tokens": True},
+    ],
+    ids=lambda settings: "-".join(map(str, *settings.items())),
+)
+def test_exact_loss_with_each_setting(make_task: MakeTask, settings: dict[str, Any]) -> None:
+    """Made of each text alone, with the settings' definitions written out."""
+    task, method = make_task(), Optical(OpticalConfig(solver="exact", **settings))
+    method.prepare(task, task.make_student())
+    bitext, rows = task.data.bitext, np.array([0, 24, 77])
+    values = []
+    for i in rows:
+        vectors, masses = [], []
+        for encoder, side, texts in (
+            (task.teacher, "document", bitext.document_side),
+            (method.student, "query", bitext.query_side),
+        ):
+            batch = encoder.collate(encoder.tokenize([texts[i]], side))
+            with torch.no_grad():
+                output = encoder.transformer(batch.input_ids, batch.attention_mask, output_hidden_states=True)
+            hidden = output.hidden_states[0 if "layer" in settings else -1][0].double().numpy()
+            seen = [set(ids) for ids in encoder.tokenize(texts, side)]
+            counts = [sum(piece in sentence for sentence in seen) for piece in batch.input_ids[0].tolist()]
+            mass = {
+                "norm": np.linalg.norm(hidden, axis=1),
+                "idf": np.log([1 + (len(texts) - count + 0.5) / (count + 0.5) for count in counts]),
+            }.get(settings.get("marginals", ""), np.ones(len(hidden)))
+            inside = slice(None) if "special_tokens" in settings else slice(1, -1)
+            vectors.append(hidden[inside])
+            masses.append(mass[inside] / mass[inside].sum())
+        english, foreign = vectors
+        if "cost" in settings:
+            unit = masses[0] @ np.square(english).sum(axis=1)
+            cost = np.square(english[:, None] - foreign[None]).sum(axis=2) / unit
+        else:
+            cost = ot.dist(english, foreign, metric="cosine")
+        values.append(ot.emd2(*masses, cost))
+    assert float(method.loss({"bitext": rows}, 0.0)[0].detach()) == pytest.approx(np.mean(values), abs=1e-5)
+
+
+def test_student_that_encodes_documents_approaches_the_teacher_on_both_sides(make_task: MakeTask) -> None:
+    """The teacher's vocabulary read by itself costs nothing, so only the query side is left of the loss."""
+    task, rows = make_task(steps=2), {"bitext": np.arange(8)}
+    queries, both = Optical(OpticalConfig(solver="exact")), Optical(OpticalConfig(solver="exact", documents="student"))
+    losses = {}
+    for name, method in (("queries", queries), ("both", both)):
+        method.prepare(task, task.teacher.copy())
+        losses[name] = float(method.loss(rows, 0.0)[0].detach())
+    assert losses["both"] == pytest.approx(losses["queries"], abs=1e-5)
+    student = task.make_student()
+    torch.nn.init.normal_(student.word_embeddings.weight, generator=torch.Generator().manual_seed(0))
+    both.prepare(task, student)
+    queries.prepare(task, student)
+    assert both.loss(rows, 0.0)[0] > queries.loss(rows, 0.0)[0] + 0.1
+    retriever = both.fit(task)
+    assert retriever.document_encoder is retriever.query_encoder is not task.teacher
+
+
+@pytest.mark.parametrize("solver", get_args(Solver))
+def test_every_solver_trains(make_task: MakeTask, solver: Solver) -> None:
+    losses: list[float] = []
+    Optical(OpticalConfig(solver=solver)).fit(make_task(steps=30, on_step=lambda record: losses.append(record["loss"])))
+    assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"solver": "exact", "epsilon": 0.1}, "epsilon means nothing to the solver exact; it belongs to entropic"),
+        ({"mass": 0.5}, "mass means nothing to the solver entropic; it belongs to partial"),
+        ({"solver": "greedy", "tolerance": 1e-3}, "tolerance means nothing to the solver greedy"),
+        ({"solver": "sinkhorn"}, "Input should be 'entropic'"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        OpticalConfig(**settings)
+
+
+@pytest.mark.parametrize("solver", get_args(Solver))
+def test_all_defaults_written_out_are_accepted(solver: Solver) -> None:
+    config = OpticalConfig(solver=solver)
+    assert OpticalConfig(**config.model_dump()) == config
+
+
+def test_layer_that_is_not_there_is_refused(make_task: MakeTask) -> None:
+    task = make_task()
+    with pytest.raises(BenchError, match="small has no layer 2; name one from -2 to 1"):
+        Optical(OpticalConfig(layer=2)).prepare(task, task.make_student())
+
+
+def test_aligned_mass_is_that_of_the_words_pieces(make_task: MakeTask) -> None:
+    """A sentence against itself, read by the teacher on both sides: each word has its own mass, by its pieces."""
+    task, method = make_task(), Optical(OpticalConfig(solver="exact"))
+    method.prepare(task, task.teacher)
+    sentence = ["the", "teacherdog", "saw", "some", "bread"]
+    pieces = [len(task.teacher.tokenizer.tokenize(word)) for word in sentence]
+    assert max(pieces) > 1
+    np.testing.assert_allclose(method.align(sentence, sentence), np.diag(pieces) / sum(pieces), atol=1e-6)
 
 
 def test_plans_that_did_not_converge_are_counted(make_task: MakeTask) -> None:

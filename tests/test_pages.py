@@ -57,7 +57,7 @@ Minimises \|a\|\*b\* \< c.
 
 - trains on: bitext + relevance
 - documents by: student
-- scoring: mean
+- scoring: mean, maxsim
 - source: Nobody 1999
 
 ## Configuration

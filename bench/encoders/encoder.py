@@ -113,10 +113,13 @@ class Encoder(nn.Module):
             int(mask.sum()),
         )
 
-    def token_embeddings(self, batch: TokenBatch) -> Tensor:
-        """Last hidden states, (n, length, dimension), padding positions included."""
+    def token_embeddings(self, batch: TokenBatch, layer: int = -1) -> Tensor:
+        """Hidden states of a layer, (n, length, dimension), padding included; 0 is below the first, -1 the last."""
         self.tokens_seen += batch.tokens
-        return self.transformer(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
+        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        if layer == -1:
+            return self.transformer(**inputs).last_hidden_state
+        return self.transformer(**inputs, output_hidden_states=True).hidden_states[layer]
 
     def pool(self, hidden: Tensor, batch: TokenBatch) -> Tensor:
         """(n, length, dimension) -> (n, dimension) float32, not normalised."""

@@ -29,9 +29,7 @@ from bench.running.materials import Materials, cell_inputs
 from bench.running.observer import Observer
 from bench.running.plan import Cell, Plan, Training
 from bench.running.watchdog import watchdog
-from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
-from bench.training.method import Task
 
 
 @dataclass
@@ -153,24 +151,11 @@ class Executor:
 
     def _train(self, training: Training, entry: Entry, inputs: dict[str, Any]) -> Retriever:
         folder, label = entry.begin(), f"{self.counter} {training.label}"
-        budget = training.budget or Budget(1, "steps")  # a method that says it spends none is given next to none
-        data = self.materials.data(training)
-        # Made before the clock starts: it is shared by all methods, and the first must not pay for the others.
-        student = self.materials.student(training)
-        teacher = self.materials.teacher.copy()  # so that a method which trains it harms nobody but itself
-        observer = Observer(label, folder / LOG, budget, self.request.patience, self.display)
-        task = Task(
-            data=data,
-            teacher=teacher,
-            make_student=student.copy,
-            budget=budget,
-            recipe=training.recipe,
-            seed=training.seed or 0,
-            precision=self.materials.precision,
-            on_step=observer.on_step,
-            on_resume=observer.on_resume,
-            checkpoint=Checkpoint(folder / CHECKPOINT),
-        )
+        # Data and student are made before the clock starts: all methods share them, and the first must not pay for it.
+        task = self.materials.task(training)
+        observer = Observer(label, folder / LOG, task.budget, self.request.patience, self.display)
+        task.on_step, task.on_resume = observer.on_step, observer.on_resume
+        task.checkpoint = Checkpoint(folder / CHECKPOINT)
         memory = PeakMemory(self.materials.device.type)
         with observer.watching():
             retriever = training.row.make().fit(task)
@@ -185,17 +170,17 @@ class Executor:
                 **training.identity,
                 "fingerprint": digest(inputs),
                 "inputs": inputs,
-                "data_report": data.report,
+                "data_report": task.data.report,
                 "vocabulary": encoder and len(encoder.tokenizer),
                 "cost": {
                     "seconds": round(seconds, 2),
-                    "bitext_pairs": len(data.bitext),
+                    "bitext_pairs": len(task.data.bitext),
                     **{f"trained_{name}": value for name, value in spent.items()},
                     "peak_memory_mib": memory.mebibytes(),
                     "parameters": encoder and sum(parameter.numel() for parameter in encoder.parameters()),
                 },
                 "diagnostics": diagnostics,
-                "teacher": compare_teacher(teacher, self.materials.teacher),
+                "teacher": compare_teacher(task.teacher, self.materials.teacher),
                 "configuration": self.configuration,
                 "provenance": provenance(),
             }

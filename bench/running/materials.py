@@ -24,7 +24,9 @@ from bench.evaluation.measures import RUN_DEPTH
 from bench.fingerprint import code_digest, digest_texts, library_versions
 from bench.progress import Display
 from bench.running.plan import Cell, Training
+from bench.training.budget import Budget
 from bench.training.loop import fast_precision
+from bench.training.method import Task
 from bench.training.seeds import numpy_generator
 
 TRAINING_LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "numpy", "scikit-learn")
@@ -106,6 +108,18 @@ class Materials:
             texts = self.data(training).texts
             self._students[key] = make_student(self.teacher, texts, training.recipe, training.seed or 0)
         return self._students[key]
+
+    def task(self, training: Training) -> Task:
+        """What the method of a training is given, with a teacher of its own, so that training it harms nobody else."""
+        return Task(
+            data=self.data(training),
+            teacher=self.teacher.copy(),
+            make_student=self.student(training).copy,
+            budget=training.budget or Budget(1, "steps"),  # a method that says it spends none is given next to none
+            recipe=training.recipe,
+            seed=training.seed or 0,
+            precision=self.precision,
+        )
 
     def training_inputs(self, training: Training) -> dict[str, Any]:
         """Everything that can change the retriever; its digest is the training's fingerprint."""

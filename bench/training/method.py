@@ -7,7 +7,7 @@ they minimise. The loop, the optimiser, precision, the budget and all else that 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -120,6 +120,8 @@ class TrainedMethod(Method):
     """A method that trains a student by gradient steps on `loss`."""
 
     Config: ClassVar[type[MethodConfig]] = TrainedConfig
+    aligners: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    """Configurations whose word alignment `bench inspect alignment` compares."""
 
     task: Task
     student: Encoder
@@ -169,6 +171,13 @@ class TrainedMethod(Method):
 
         `progress` is the share of the budget that is spent, 0 to 1.
         """
+
+    def align(self, english: Sequence[str], foreign: Sequence[str]) -> np.ndarray:
+        """How much the loss relates each word of an English sentence to each of its translation: (words, words) float.
+
+        Only a method that names `aligners` is asked.
+        """
+        raise NotImplementedError
 
     def diagnose(self) -> dict[str, Any]:
         """Figures about the trained student, computed once after training."""

@@ -1,0 +1,55 @@
+"""How well methods align words before and after training, on generated languages, whose true alignment is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench import conlang, registry
+from bench.data import Pair
+from bench.errors import BenchError
+from bench.evaluation.alignment import Row, alignment_f1, chance_f1, mutual_f1
+from bench.running.materials import Materials
+from bench.running.plan import Plan
+from bench.training.method import TrainedMethod
+from bench.training.seeds import numpy_generator
+
+ROWS = 200
+"""Sentence pairs, the first of the bitext that are not misaligned."""
+COLUMNS = ["pair", "method", "mass, untrained", "mass, trained", "cosine, untrained", "cosine, trained"]
+"""F1 of the mutual links by what the method's loss relates, and by the cosines of teacher and student."""
+
+
+def aligners() -> tuple[str, ...]:
+    """All methods that align words, in each of the configurations that they name."""
+    specs = []
+    for entry in registry.methods().values():
+        method = entry.load()
+        configurations = method.aligners if issubclass(method, TrainedMethod) and not entry.settings else ()
+        specs += [":".join([entry.name, *(f"{key}={value}" for key, value in each.items())]) for each in configurations]
+    return tuple(specs)
+
+
+def alignment_rows(plan: Plan, materials: Materials) -> Iterator[list[str]]:
+    """A row of the table per training as soon as it is done, and one for chance. Raises `BenchError` for a method that
+    aligns no words.
+    """
+    pairs: dict[Pair, Sequence[Row]] = {}
+    for training in plan.cells:
+        if not training.row.asked:
+            continue
+        (pair,) = training.pairs
+        rows = conlang.aligned_bitext(pair.query)[:ROWS]
+        pairs[pair] = rows
+        method, task = training.row.make(), materials.task(training)
+        if not (isinstance(method, TrainedMethod) and method.aligners):
+            raise BenchError(f"method '{training.row.name}' aligns no words")
+        student = task.make_student().eval()
+        method.prepare(task, student)
+        untrained = mutual_f1(method.align, rows), alignment_f1(task.teacher, student, rows)
+        method.fit(task)
+        trained = mutual_f1(method.align, rows), alignment_f1(task.teacher, method.student, rows)
+        values = [value for both in zip(untrained, trained, strict=True) for value in both]
+        name = " ".join(filter(None, (training.row.name, training.row.config)))
+        yield [str(pair), name, *(f"{value:.3f}" for value in values)]
+    for pair, aligned in pairs.items():
+        yield [str(pair), "chance", f"{chance_f1(aligned, numpy_generator(0, 'chance')):.3f}", "", "", ""]

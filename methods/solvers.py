@@ -1,0 +1,226 @@
+"""Transport plans between the tokens of two sentences, a padded batch of problems at a time.
+
+Each solver takes a cost (batch, n, m) and marginals a (batch, n) and b (batch, m), all float32, and returns a `Plan`;
+padding is what has no mass. `exact` and `quadratic` are POT's, one problem after the other. The others are this
+project's own, because POT 0.9.7 has none that is batched (`unbalanced`, `partial`), has one that does not solve the
+problem (its proximal one, issue 842; `sinkhorn_l1l2_gl`, issue 758), or one that takes as long as the rest of a
+training step (Sinkhorn's iteration, with hundreds of sweeps for the hardest problem of a batch: `entropic`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import ot
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Transport plans of a batch: `plan` is (batch, n, m) float32, without a gradient.
+
+    `residual` (batch,) says how far a problem is from solved, as mass: the largest deviation from a marginal or, where
+    the marginals are not met by intention, the largest change of an entry in the last iteration.
+    """
+
+    plan: Tensor
+    residual: Tensor
+    iterations: int
+
+    def unconverged(self, tolerance: float) -> float:
+        """The share of problems whose residual is above `tolerance`."""
+        return float((self.residual > tolerance).float().mean())
+
+
+@dataclass(frozen=True)
+class Stop:
+    """An iteration ends when the residual is at most `tolerance`, or after `max_iterations`."""
+
+    tolerance: float = 1e-4
+    max_iterations: int = 1000
+
+
+FORBIDDEN = -1e30
+"""Log-kernel between tokens of which one has no mass: finite, because minus infinity would breed NaN."""
+
+SMALL = 1e-30
+"""The least mass that a logarithm or a root is taken of."""
+
+SWEEPS = 5
+"""Sinkhorn's iterations before Newton's: far from the solution they are as good and cost less."""
+
+DAMPING = 1e-5
+"""Added to the eigenvalues of Newton's matrix, which are between 0 and 1, one of them always 0."""
+
+
+def entropic(cost: Tensor, a: Tensor, b: Tensor, epsilon: float, stop: Stop) -> Plan:
+    """argmin <P, C> - epsilon * H(P) with marginals a and b (Cuturi 2013)."""
+    return project(-cost / epsilon, a, b, stop)
+
+
+def project(kernel: Tensor, a: Tensor, b: Tensor, stop: Stop) -> Plan:
+    """argmin KL(P | exp(kernel)) with marginals a and b: of the form exp(kernel_ij + u_i + v_j).
+
+    Maximises the dual over u; v makes the columns exact. A few of Sinkhorn's iterations are followed by Newton's
+    (Brauer, Clason, Lorenz & Wirth 2017), and only problems that are not solved yet take part in the next.
+    """
+    if a.shape[1] > b.shape[1]:  # Newton's matrix is as wide as u
+        result = project(kernel.transpose(1, 2), b, a, stop)
+        return Plan(result.plan.transpose(1, 2), result.residual, result.iterations)
+    kernel = without_padding(kernel, a, b)
+    plan, residual = torch.zeros_like(kernel), torch.full_like(a[:, 0], torch.inf)
+    u, open = torch.zeros_like(a), torch.arange(len(a), device=a.device)
+    sweeps = min(SWEEPS, stop.max_iterations - 1)
+    for _ in range(sweeps):
+        rows = exact_columns(kernel, u, b).sum(dim=2)
+        u = u + (a.clamp(min=SMALL) / rows.clamp(min=SMALL)).log()
+    iteration = sweeps
+    while len(open) and iteration < stop.max_iterations:
+        iteration += 1
+        current = exact_columns(kernel, u, b)
+        missing = a - current.sum(dim=2)
+        deviation = missing.abs().amax(dim=1)
+        plan[open], residual[open] = current, deviation
+        unsolved = deviation > stop.tolerance
+        if not unsolved.all():
+            open, kernel, a, b, u, current, missing = (
+                each[unsolved] for each in (open, kernel, a, b, u, current, missing)
+            )
+        u = u + newton_step(current, a - missing, missing, b)
+    return Plan(plan, residual, iteration)
+
+
+def exact_columns(kernel: Tensor, u: Tensor, b: Tensor) -> Tensor:
+    """exp(kernel_ij + u_i + v_j) with the v for which the columns' masses are b."""
+    return torch.softmax(kernel + u.unsqueeze(2), dim=1) * b.unsqueeze(1)
+
+
+def newton_step(plan: Tensor, rows: Tensor, missing: Tensor, b: Tensor) -> Tensor:
+    """What to add to u by Newton's method on the concave dual, whose gradient is the mass that rows are missing.
+
+    Minus its Hessian is diag(rows) - P diag(1/b) P^T, here scaled to a unit diagonal. The third derivative of the
+    dual in a direction is at most the second times the direction's range r, for which a step of length log(1 + r) / r
+    always climbs (Sun & Tran-Dinh 2019, generalised self-concordance), so no line search is needed.
+    """
+    root = rows.clamp(min=1e-12).sqrt()
+    half = plan / root.unsqueeze(2) / b.clamp(min=SMALL).sqrt().unsqueeze(1)
+    matrix = -(half @ half.transpose(1, 2))
+    matrix.diagonal(dim1=1, dim2=2).add_(1 + DAMPING)
+    factor, _ = torch.linalg.cholesky_ex(matrix)
+    direction = torch.cholesky_solve((missing / root).unsqueeze(2), factor).squeeze(2) / root
+    reach = direction.amax(dim=1, keepdim=True) - direction.amin(dim=1, keepdim=True)
+    return direction * torch.log1p(reach) / reach.clamp(min=SMALL)
+
+
+def proximal(cost: Tensor, a: Tensor, b: Tensor, step: float, stop: Stop) -> Plan:
+    """Towards argmin <P, C> by P <- argmin <P', C> + step * KL(P' | P), each solved by one of Sinkhorn's iterations.
+
+    IPOT (Xie, Wang, Wang & Zha 2020, algorithm 1 with L = 1). It stops when no entry of the plan moves
+    any more, and the plan is projected on the marginals.
+    """
+    kernel = without_padding(-cost / step, a, b)
+    log_a, log_b = a.clamp(min=SMALL).log(), b.clamp(min=SMALL).log()
+    log_plan, plan, v = torch.zeros_like(kernel), torch.zeros_like(kernel), torch.zeros_like(b)
+    residual, iteration = torch.full_like(a[:, 0], torch.inf), 0
+    while iteration < stop.max_iterations and float(residual.max()) > stop.tolerance:
+        iteration += 1
+        log_plan = (log_plan + kernel).clamp(min=FORBIDDEN)
+        u = log_a - torch.logsumexp(log_plan + v.unsqueeze(1), dim=2)
+        v = log_b - torch.logsumexp(log_plan + u.unsqueeze(2), dim=1)
+        log_plan = log_plan + u.unsqueeze(2) + v.unsqueeze(1)
+        before, plan = plan, log_plan.exp()
+        residual = (plan - before).abs().amax(dim=(1, 2))
+    met = project(log_plan, a, b, stop)
+    return Plan(met.plan, torch.maximum(residual, met.residual), iteration)
+
+
+def without_padding(kernel: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The log-kernel with next to nothing where either token has no mass."""
+    return kernel.masked_fill((a == 0).unsqueeze(2) | (b == 0).unsqueeze(1), FORBIDDEN)
+
+
+def unbalanced(cost: Tensor, a: Tensor, b: Tensor, epsilon: float, relaxation: float, stop: Stop) -> Plan:
+    """argmin <P, C> + epsilon * KL(P | a b^T) + relaxation * (KL(P 1 | a) + KL(P^T 1 | b)).
+
+    Scaling iterations of Chizat, Peyré, Schmitzer & Vialard 2018 in the log domain; the plan's mass is at most 1.
+    """
+    kernel = without_padding(-cost / epsilon, a, b)
+    log_a, log_b = a.clamp(min=SMALL).log(), b.clamp(min=SMALL).log()
+    share = relaxation / (relaxation + epsilon)
+    u, v, plan = torch.zeros_like(a), torch.zeros_like(b), torch.zeros_like(kernel)
+    residual, iteration = torch.full_like(a[:, 0], torch.inf), 0
+    while iteration < stop.max_iterations and float(residual.max()) > stop.tolerance:
+        iteration += 1
+        u = -share * torch.logsumexp(kernel + (log_b + v).unsqueeze(1), dim=2)
+        v = -share * torch.logsumexp(kernel + (log_a + u).unsqueeze(2), dim=1)
+        before, plan = plan, (kernel + (log_a + u).unsqueeze(2) + (log_b + v).unsqueeze(1)).exp()
+        residual = (plan - before).abs().amax(dim=(1, 2))
+    return Plan(plan, residual, iteration)
+
+
+def partial(cost: Tensor, a: Tensor, b: Tensor, epsilon: float, mass: float, stop: Stop) -> Plan:
+    """argmin <P, C> - epsilon * H with rows of at most a, columns of at most b and `mass` in all.
+
+    A token more on either side, to and from which transport is free, takes the mass that stays (Chapel, Alaya & Gasso
+    2020, proposition 1); H is the entropy with theirs.
+    """
+    kernel = functional.pad(-cost / epsilon, (0, 1, 0, 1))
+    kernel[:, -1, -1] = FORBIDDEN
+    extended = project(
+        kernel, functional.pad(a, (0, 1), value=1 - mass), functional.pad(b, (0, 1), value=1 - mass), stop
+    )
+    return Plan(extended.plan[:, :-1, :-1], extended.residual, extended.iterations)
+
+
+def group_lasso(cost: Tensor, a: Tensor, b: Tensor, words: Tensor, epsilon: float, strength: float, stop: Stop) -> Plan:
+    """argmin <P, C> - epsilon * H(P) + strength * sum over i and w of |P_i,w|_2 with marginals a and b.
+
+    `words` (batch, m) int64 says which word each column's token is a piece of: a row is drawn to the pieces of few
+    words (Courty, Flamary, Tuia & Rakotomamonjy 2017). The norms are smooth relative to the entropy, with constant 1,
+    so that P <- argmin of the objective with the norms linearised at P, plus strength * KL(. | P), always descends
+    (Bauschke, Bolte & Teboulle 2017); each such step is a projection.
+    """
+    member = functional.one_hot(words).to(cost.dtype)
+    current, kernel, iteration = entropic(cost, a, b, epsilon, stop), -cost / epsilon, 1
+    moved = torch.full_like(a[:, 0], torch.inf)
+    while iteration < stop.max_iterations and float(moved.max()) > stop.tolerance:
+        iteration += 1
+        norms = (current.plan.square() @ member).sqrt() @ member.transpose(1, 2)
+        slope = current.plan / norms.clamp(min=SMALL)
+        kernel = (strength * (current.plan.clamp(min=SMALL).log() - slope) - cost) / (epsilon + strength)
+        before, current = current, project(kernel, a, b, stop)
+        moved = (current.plan - before.plan).abs().amax(dim=(1, 2))
+    return Plan(current.plan, torch.maximum(moved, current.residual), iteration)
+
+
+def exact(cost: Tensor, a: Tensor, b: Tensor) -> Plan:
+    """argmin <P, C> with marginals a and b, by POT's network simplex."""
+    return _one_by_one(ot.emd, cost, a, b)
+
+
+def quadratic(cost: Tensor, a: Tensor, b: Tensor, strength: float) -> Plan:
+    """argmin <P, C> + strength / 2 * |P|^2 with marginals a and b: a sparse plan (Blondel, Seguy & Rolet 2018)."""
+    return _one_by_one(lambda *problem: ot.smooth.smooth_ot_dual(*problem, strength), cost, a, b)
+
+
+def _one_by_one(solve: Callable[..., np.ndarray], cost: Tensor, a: Tensor, b: Tensor) -> Plan:
+    """POT's solver on each problem without its padding, in float64."""
+    plan = torch.zeros_like(cost)
+    for problem, (matrix, mass, other) in enumerate(zip(cost.double(), a.double(), b.double(), strict=True)):
+        rows, columns = mass.nonzero(as_tuple=True)[0], other.nonzero(as_tuple=True)[0]
+        block = matrix[rows][:, columns].cpu().numpy()
+        masses = ((side / side.sum()).cpu().numpy() for side in (mass[rows], other[columns]))
+        plan[problem, rows.unsqueeze(1), columns] = torch.from_numpy(solve(*masses, block)).to(plan)
+    deviations = (plan.sum(dim=2) - a).abs().amax(dim=1), (plan.sum(dim=1) - b).abs().amax(dim=1)
+    return Plan(plan, torch.maximum(*deviations), 1)
+
+
+def greedy(cost: Tensor, a: Tensor, b: Tensor) -> Plan:
+    """All mass of a column's token from the row's token that is nearest to it: the columns' marginal only."""
+    nearest = cost.masked_fill((a == 0).unsqueeze(2), torch.inf).argmin(dim=1, keepdim=True)
+    plan = torch.zeros_like(cost).scatter_(1, nearest, b.unsqueeze(1))
+    return Plan(plan, torch.zeros_like(a[:, 0]), 1)

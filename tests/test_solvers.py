@@ -1,0 +1,241 @@
+"""Every solver on random padded problems in float32: against POT, an optimum's conditions and finite differences."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import ot
+import pytest
+import torch
+from torch import Tensor
+
+from methods import solvers
+from methods.solvers import Plan, Stop
+from methods.transport import cosine_cost
+
+Problems = tuple[Tensor, Tensor, Tensor]
+Solve = Callable[[Tensor, Tensor, Tensor], Plan]
+Array = np.ndarray
+
+FINE = Stop(tolerance=1e-6, max_iterations=20_000)
+EPSILON, RELAXATION, MASS, STRENGTH, GROUP = 0.05, 0.5, 0.8, 1.0, 0.1
+
+
+def problems(seed: int, count: int = 8, n: int = 9, m: int = 11, *, uniform: bool = False) -> Problems:
+    """Random costs in [0, 2] and marginals; problem i has its last tokens padded, another number in each."""
+    rng = torch.Generator().manual_seed(seed)
+    cost = cosine_cost(torch.randn(count, n, 5, generator=rng), torch.randn(count, m, 5, generator=rng))
+    masses = []
+    for size in (n, m):
+        mass = torch.ones(count, size) if uniform else 0.2 + torch.rand(count, size, generator=rng)
+        for i in range(count):
+            mass[i, size - i % (size - 2) :] *= 0 if i % (size - 2) else 1
+        masses.append(mass / mass.sum(dim=1, keepdim=True))
+    return cost, *masses
+
+
+def pieces(b: Tensor) -> Tensor:
+    """Words of two tokens each."""
+    return torch.arange(b.shape[1]).div(2, rounding_mode="floor").expand(b.shape)
+
+
+SOLVERS: dict[str, Solve] = {
+    "entropic": lambda *problem: solvers.entropic(*problem, EPSILON, FINE),
+    "exact": solvers.exact,
+    "proximal": lambda *problem: solvers.proximal(*problem, 0.5, FINE),
+    "unbalanced": lambda *problem: solvers.unbalanced(*problem, EPSILON, RELAXATION, FINE),
+    "partial": lambda *problem: solvers.partial(*problem, EPSILON, MASS, FINE),
+    "quadratic": lambda *problem: solvers.quadratic(*problem, STRENGTH),
+    "group-lasso": lambda cost, a, b: solvers.group_lasso(cost, a, b, pieces(b), EPSILON, GROUP, FINE),
+    "greedy": solvers.greedy,
+}
+BALANCED = ("entropic", "exact", "proximal", "quadratic", "group-lasso")
+PLANS_BY_POT: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "entropic": lambda a, b, cost: ot.sinkhorn(
+        a, b, cost, EPSILON, method="sinkhorn_log", stopThr=1e-10, numItermax=100_000
+    ),
+    "unbalanced": lambda a, b, cost: ot.unbalanced.sinkhorn_unbalanced(
+        a, b, cost, EPSILON, RELAXATION, reg_type="kl", stopThr=1e-12, numItermax=10_000
+    ),
+    "partial": lambda a, b, cost: ot.sinkhorn(
+        np.append(a, 1 - MASS),
+        np.append(b, 1 - MASS),
+        np.pad(cost, (0, 1)) + 1e3 * np.outer(np.arange(len(a) + 1) == len(a), np.arange(len(b) + 1) == len(b)),
+        EPSILON,
+        method="sinkhorn_log",
+        stopThr=1e-10,
+        numItermax=100_000,
+    )[:-1, :-1],
+    "quadratic": lambda a, b, cost: ot.smooth.smooth_ot_semi_dual(a, b, cost, STRENGTH, stopThr=1e-12),
+    "exact": lambda a, b, cost: ot.emd(a, b, cost),
+}
+
+
+def bare(cost: Tensor, a: Tensor, b: Tensor) -> Iterator[tuple[Array, Array, Array]]:
+    """Each problem without its padding, in float64."""
+    for one, left, right in zip(*(each.double().numpy() for each in (cost, a, b)), strict=True):
+        block = np.ascontiguousarray(one[np.ix_(left > 0, right > 0)])
+        yield left[left > 0] / left.sum(), right[right > 0] / right.sum(), block
+
+
+@pytest.mark.parametrize("uniform", [True, False])
+@pytest.mark.parametrize("name", PLANS_BY_POT)
+def test_plan_is_that_of_pot(name: str, uniform: bool) -> None:
+    """Within 1e-4 of mass; the semi-dual that judges the quadratic one stops within 1e-3."""
+    problem = problems(0, uniform=uniform)
+    plans = SOLVERS[name](*problem).plan
+    assert plans.dtype == torch.float32
+    for plan, (a, b, cost) in zip(plans, bare(*problem), strict=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = PLANS_BY_POT[name](a, b, cost)
+        found = plan[: len(a), : len(b)].double().numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-3 if name == "quadratic" else 1e-4)
+
+
+def test_proximal_steps_reach_the_exact_cost() -> None:
+    """Within 1e-3 of POT's, on costs of about 0.5."""
+    problem = problems(1)
+    values = (SOLVERS["proximal"](*problem).plan * problem[0]).sum(dim=(1, 2))
+    assert values.tolist() == pytest.approx([ot.emd2(*each) for each in bare(*problem)], abs=1e-3)
+
+
+@pytest.mark.parametrize("share", [1, MASS, 0.3])
+def test_cost_tends_to_the_exact_one_as_epsilon_shrinks(share: float) -> None:
+    """Of all the mass, and of a part of it as POT's network simplex moves it."""
+    problem = problems(2)
+    best = np.array(
+        [ot.partial.partial_wasserstein2(a, b, cost, m=share * min(a.sum(), b.sum())) for a, b, cost in bare(*problem)]
+    )
+    gaps = []
+    for epsilon in (0.5, 0.1, 0.02, 0.005):
+        plan = solvers.partial(*problem, epsilon, share, FINE).plan
+        gaps.append((plan * problem[0]).sum(dim=(1, 2)).numpy() - best)
+        if share == 1:
+            assert torch.allclose(plan, solvers.entropic(*problem, epsilon, FINE).plan, atol=1e-5)
+    assert (np.diff(gaps, axis=0) < 1e-4).all()
+    assert (gaps[0] > 0.05).any() and (np.abs(gaps[-1]) < 3e-3).all()
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_mass_is_where_it_should_be(name: str) -> None:
+    cost, a, b = problems(3)
+    plan = SOLVERS[name](cost, a, b).plan
+    rows, columns = plan.sum(dim=2), plan.sum(dim=1)
+    assert (plan >= 0).all() and not plan.requires_grad
+    assert (plan[a == 0] == 0).all() and (plan.transpose(1, 2)[b == 0] == 0).all()
+    if name in BALANCED:
+        assert (rows - a).abs().max() < 1e-4 and (columns - b).abs().max() < 1e-4
+    elif name == "greedy":
+        assert torch.allclose(columns, b, atol=1e-7)
+        best = cost.masked_fill((a == 0).unsqueeze(2), torch.inf).amin(dim=1)
+        assert torch.allclose((plan * cost).sum(dim=(1, 2)), (b * best).sum(dim=1))
+    elif name == "partial":
+        assert torch.allclose(rows.sum(dim=1), torch.full((len(a),), MASS), atol=1e-5)
+        assert (rows <= a + 1e-5).all() and (columns <= b + 1e-5).all()
+    else:
+        assert (rows.sum(dim=1) < 1).all()
+
+
+def test_a_group_lasso_plan_meets_the_conditions_of_the_optimum() -> None:
+    """The objective's gradient is u_i + v_j on the tokens with mass: centred both ways it is nothing."""
+    cost, a, b = problems(4)
+    plans = SOLVERS["group-lasso"](cost, a, b).plan
+    for i, plan in enumerate(plans.double()):
+        n, m = int((a[i] > 0).sum()), int((b[i] > 0).sum())
+        block = plan[:n, :m]
+        groups = torch.nn.functional.one_hot(pieces(b)[0, :m]).double()
+        norms = (block.square() @ groups).sqrt() @ groups.T
+        slope = cost[i, :n, :m] + EPSILON * block.log() + GROUP * block / norms
+        centred = slope - slope.mean(0) - slope.mean(1, keepdim=True) + slope.mean()
+        assert (block * centred).abs().max() < 1e-5  # mass decides: where there is next to none, float32 has no digits
+
+
+def test_group_lasso_without_groups_to_choose_from_is_entropic() -> None:
+    """With one word per sentence and next to no strength."""
+    cost, a, b = problems(5)
+    one = torch.zeros(b.shape, dtype=torch.long)
+    found = solvers.group_lasso(cost, a, b, one, EPSILON, 1e-6, FINE).plan
+    assert torch.allclose(found, SOLVERS["entropic"](cost, a, b).plan, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_company_changes_nothing(name: str) -> None:
+    """A problem's plan is the same alone and without its padding; IPOT moves on with the slowest of a batch."""
+    cost, a, b = problems(6)
+    together = SOLVERS[name](cost, a, b).plan
+    for i in range(len(cost)):
+        n, m = int((a[i] > 0).sum()), int((b[i] > 0).sum())
+        alone = SOLVERS[name](cost[i : i + 1, :n, :m], a[i : i + 1, :n], b[i : i + 1, :m]).plan[0]
+        assert torch.allclose(together[i, :n, :m], alone, atol=1e-3 if name == "proximal" else 2e-5)
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 0.02, 0.005])
+@pytest.mark.parametrize("shape", [(64, 24, 17), (64, 17, 24), (4, 1, 7), (4, 1, 1)])
+def test_entropic_plans_converge(epsilon: float, shape: tuple[int, int, int]) -> None:
+    """To the default tolerance and within 200 iterations, where Sinkhorn's alone need thousands."""
+    count, n, m = shape
+    rng = torch.Generator().manual_seed(7)
+    x = torch.randn(count, n, 8, generator=rng)
+    y = x[:, torch.arange(m) % n] + 0.3 * torch.randn(count, m, 8, generator=rng)
+    a, b = torch.full((count, n), 1 / n), torch.full((count, m), 1 / m)
+    plan = solvers.entropic(cosine_cost(x, y), a, b, epsilon, Stop(1e-4, 200))
+    assert plan.unconverged(1e-4) == 0
+
+
+@pytest.mark.parametrize("name", ["entropic", "proximal", "unbalanced", "partial", "group-lasso"])
+def test_a_plan_that_was_stopped_early_says_so(name: str) -> None:
+    problem, stop = problems(8), Stop(1e-7, 2)
+    stopped = {
+        "entropic": lambda: solvers.entropic(*problem, 0.01, stop),
+        "proximal": lambda: solvers.proximal(*problem, 0.1, stop),
+        "unbalanced": lambda: solvers.unbalanced(*problem, 0.01, 1.0, stop),
+        "partial": lambda: solvers.partial(*problem, 0.01, 0.9, stop),
+        "group-lasso": lambda: solvers.group_lasso(*problem, pieces(problem[2]), 0.01, 1.0, stop),
+    }[name]()
+    assert stopped.iterations == 2
+    assert stopped.unconverged(1e-7) == pytest.approx(float((stopped.residual > 1e-7).float().mean()))
+    assert stopped.unconverged(1e-7) > 0.5
+    assert torch.isfinite(stopped.plan).all()
+
+
+def kl(p: Tensor, q: Tensor) -> Tensor:
+    return (torch.xlogy(p, p / q) - p + q).sum()
+
+
+VALUES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+    "entropic": lambda p, c, a, b: (p * c).sum() + EPSILON * torch.xlogy(p, p).sum(),
+    "partial": lambda p, c, a, b: (
+        (p * c).sum() + EPSILON * sum(torch.xlogy(x, x).sum() for x in (p, a - p.sum(2), b - p.sum(1)))
+    ),
+    "quadratic": lambda p, c, a, b: (p * c).sum() + STRENGTH / 2 * p.square().sum(),
+    "unbalanced": lambda p, c, a, b: (
+        (p * c).sum()
+        + EPSILON * kl(p, a.unsqueeze(2) * b.unsqueeze(1))
+        + RELAXATION * (kl(p.sum(2), a) + kl(p.sum(1), b))
+    ),
+    "group-lasso": lambda p, c, a, b: (
+        (p * c).sum()
+        + EPSILON * torch.xlogy(p, p).sum()
+        + GROUP * (p.square() @ torch.nn.functional.one_hot(pieces(b)[0]).to(p)).sqrt().sum()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_gradient_of_the_regularised_value_is_the_plan(name: str) -> None:
+    """By finite differences of the objective solved anew for each cost, in float64; POT's quadratic stops at 1e-3."""
+    cost, a, b = (each.double() for each in problems(9, count=1, n=3, m=4, uniform=True))
+    step = 1e-4
+    plan = SOLVERS[name](cost, a, b).plan
+    for index in np.ndindex(*cost.shape):
+        values = []
+        for sign in (1, -1):
+            moved = cost.clone()
+            moved[index] += sign * step
+            values.append(float(VALUES[name](SOLVERS[name](moved, a, b).plan, moved, a, b)))
+        assert (values[0] - values[1]) / (2 * step) == pytest.approx(
+            float(plan[index]), abs=1e-3 if name == "quadratic" else 1e-4
+        )
