@@ -1,6 +1,7 @@
 """All that a method needs, in one place: `from bench.api import TrainedMethod, MethodConfig, ...`."""
 
 from bench.data import Bitext, Pair, Relevance, TrainingData
+from bench.data.leakage import normalise
 from bench.encoders.encoder import Encoder, TokenBatch
 from bench.errors import BenchError
 from bench.evaluation.alignment import word_pieces
@@ -34,5 +35,6 @@ __all__ = [
     "info_nce",
     "language_batches",
     "length_buckets",
+    "normalise",
     "word_pieces",
 ]

@@ -1,0 +1,197 @@
+"""Translation tables: which words translate which, learned from bitext alone by IBM Model 1."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_array
+
+from bench.api import BenchError, MethodConfig, normalise
+
+BLOCK = 1 << 22
+"""Pairs of words that EM looks at together: what bounds its memory."""
+
+_UNSPACED = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+# A combining mark is no word character to Python, so that a letter takes along those that follow it.
+_CHARACTER = re.compile(rf"{_UNSPACED}(?:(?!\w){_UNSPACED})*")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, casefolded, without punctuation: what stands between spaces, apostrophes and hyphens.
+
+    Nothing is stemmed. Han, kana, Thai, Lao, Burmese and Khmer are written without spaces and fall into characters,
+    each with its combining marks. A Han character often means something by itself; a letter of the others does not, and
+    a table of such a language is a poor one.
+    """
+    return _CHARACTER.sub(r" \g<0> ", normalise(text)).split()
+
+
+@dataclass(frozen=True)
+class TranslationTable:
+    """p(target word | source word)."""
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    probabilities: csr_array
+    """(source words, target words) float64; a row sums to 1, or to less if the table was pruned."""
+    log_likelihood: tuple[float, ...]
+    """Of the target side given the source side, mean per word in nats, before each iteration of EM."""
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """The row of each source word."""
+        return {word: row for row, word in enumerate(self.source)}
+
+    def translations(self, word: str) -> dict[str, float]:
+        """Its translations with their probabilities, the best first if the table was pruned; none for a new word."""
+        row = self.rows.get(word)
+        if row is None:
+            return {}
+        entries = slice(*self.probabilities.indptr[row : row + 2])
+        columns, values = self.probabilities.indices[entries], self.probabilities.data[entries]
+        return {self.target[column]: value for column, value in zip(columns, values.tolist(), strict=True)}
+
+    def pruned(self, minimum: float, cumulative: float, alternatives: int) -> TranslationTable:
+        """The table with only the most probable translations of each word, best first and by the alphabet among equals.
+
+        A translation stays if its probability is at least `minimum`, if those before it sum to less than `cumulative`,
+        and if they are fewer than `alternatives`. Probabilities stay what they are; words that are left without a
+        partner go.
+        """
+        entries = self.probabilities.tocoo()
+        rows, columns, values = entries.row, entries.col, entries.data
+        likely = values >= minimum
+        rows, columns, values = rows[likely], columns[likely], values[likely]
+        order = np.lexsort((columns, -values, rows))
+        rows, columns, values = rows[order], columns[order], values[order]
+        first = np.searchsorted(rows, rows)
+        before = values.cumsum() - values
+        keep = (np.arange(len(rows)) - first < alternatives) & (before - before[first] < cumulative)
+        kept_rows, sizes = np.unique(rows[keep], return_counts=True)
+        kept_columns, columns = np.unique(columns[keep], return_inverse=True)
+        return TranslationTable(
+            tuple(self.source[i] for i in kept_rows),
+            tuple(self.target[i] for i in kept_columns),
+            csr_array((values[keep], columns, np.cumsum([0, *sizes])), shape=(len(kept_rows), len(kept_columns))),
+            self.log_likelihood,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write two files, which `load` reads."""
+        folder.mkdir(parents=True, exist_ok=True)
+        table = self.probabilities
+        save_file(
+            {"values": table.data, "columns": table.indices.astype(np.int32), "offsets": table.indptr.astype(np.int64)},
+            folder / "table.safetensors",
+        )
+        rest = {"source": self.source, "target": self.target, "log_likelihood": self.log_likelihood}
+        (folder / "table.json").write_text(json.dumps(rest, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> TranslationTable:
+        """Read what `save` wrote. Raises `BenchError` if it is not there or damaged."""
+        try:
+            arrays = load_file(folder / "table.safetensors")
+            rest = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+            source, target, log_likelihood = (tuple(rest[key]) for key in ("source", "target", "log_likelihood"))
+            shape = (len(source), len(target))
+            table = csr_array((arrays["values"], arrays["columns"], arrays["offsets"]), shape=shape)
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            raise BenchError(f"{folder} holds no translation table or a damaged one; delete it to learn one") from error
+        return cls(source, target, table, log_likelihood)
+
+
+class TableConfig(MethodConfig):
+    """How a translation table is learned and pruned."""
+
+    iterations: int = Field(10, gt=0)
+    """Of the EM algorithm."""
+    minimum_probability: float = Field(1e-4, ge=0, le=1)
+    """Translations that are less probable than this are left out."""
+    cumulative_probability: float = Field(0.99, gt=0, le=1)
+    """Of each word the most probable translations are kept until their probabilities sum to this."""
+    alternatives: int = Field(64, gt=0)
+    """The largest number of translations that are kept of a word."""
+
+    def table(self, source_side: Sequence[str], target_side: Sequence[str]) -> TranslationTable:
+        """The pruned table from one side of a bitext to the other. Raises `BenchError` if the bitext is empty."""
+        table = learn_table(source_side, target_side, self.iterations)
+        return table.pruned(self.minimum_probability, self.cumulative_probability, self.alternatives)
+
+
+def learn_table(source_side: Sequence[str], target_side: Sequence[str], iterations: int) -> TranslationTable:
+    """IBM Model 1 (Brown et al. 1993, section 4.1) by EM, from uniform probabilities.
+
+    Each word of a target sentence is taken to come from one of the words of its source sentence or from the empty
+    word, which every source sentence has besides; from which is hidden, all being equally probable beforehand. The
+    likelihood is concave, so that no start is better than another, and nothing is drawn. The empty word's row is no
+    part of the table. Memory: 4 bytes for each pair of words in a pair of sentences and some 40 for each pair of types.
+
+    Raises `BenchError` if there are no words to learn from.
+    """
+    source, source_ids, source_ends = _number([["", *words(text)] for text in source_side])
+    target, target_ids, target_ends = _number([words(text) for text in target_side])
+    if len(source) < 2 or not target:
+        raise BenchError(
+            "there is no bitext to learn a translation table from; name a collection that has some with --train"
+        )
+    occurs = [
+        csr_array((np.ones(len(ids), dtype=np.int32), ids, ends), shape=(len(ends) - 1, len(vocabulary)))
+        for vocabulary, ids, ends in ((source, source_ids, source_ends), (target, target_ids, target_ends))
+    ]
+    together = (occurs[0].T @ occurs[1]).tocsr()
+    together.sort_indices()
+    rows = np.repeat(np.arange(len(source)), np.diff(together.indptr))
+
+    # Per word of the target side, the candidates: how many there are, and where in the source side they begin.
+    target_lengths = np.diff(target_ends)
+    sizes = np.repeat(np.diff(source_ends), target_lengths)
+    begins = np.repeat(source_ends[:-1], target_lengths)
+    blocks = np.array_split(np.arange(len(target_ids)), sizes.sum() // BLOCK + 1)
+    # A pair of words is looked up once and not in every iteration.
+    together.data = np.arange(together.nnz, dtype=np.int32)
+    pairs = [
+        together[source_ids[_ranges(begins[block], sizes[block])], np.repeat(target_ids[block], sizes[block])]
+        for block in blocks
+    ]
+
+    probabilities = np.full(together.nnz, 1 / len(target))
+    log_likelihood = []
+    for _ in range(iterations):
+        counts, likelihood = np.zeros(together.nnz), 0.0
+        for block, pair in zip(blocks, pairs, strict=True):
+            size, joint = sizes[block], probabilities[pair]
+            total = np.add.reduceat(joint, size.cumsum() - size)
+            likelihood += float(np.log(total / size).sum())
+            np.add.at(counts, pair, joint / np.repeat(total, size))
+        log_likelihood.append(likelihood / len(target_ids))
+        probabilities = counts / np.bincount(rows, counts)[rows]
+    start = together.indptr[1]
+    table = csr_array(
+        (probabilities[start:], together.indices[start:], together.indptr[1:] - start),
+        shape=(len(source) - 1, len(target)),
+    )
+    return TranslationTable(source[1:], target, table, tuple(log_likelihood))
+
+
+def _number(sentences: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """The vocabulary in order, the numbers of all words, and where each sentence begins among them, with the end."""
+    vocabulary = sorted(set(chain.from_iterable(sentences)))
+    number = {word: i for i, word in enumerate(vocabulary)}
+    ids = np.fromiter((number[word] for sentence in sentences for word in sentence), dtype=np.int64)
+    return tuple(vocabulary), ids, np.cumsum([0, *map(len, sentences)])
+
+
+def _ranges(begins: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The numbers from each `begins[i]` on, `sizes[i]` of them, one range after the other."""
+    return np.arange(sizes.sum()) + np.repeat(begins - (sizes.cumsum() - sizes), sizes)
