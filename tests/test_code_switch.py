@@ -1,0 +1,106 @@
+"""Code-switching: what is replaced by what, how often, and that a training is a function of its seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array
+from torch.nn import functional
+
+from bench.data import Bitext, Pair, Relevance
+from bench.errors import BenchError
+from bench.training.method import Task
+from methods.code_switch import CodeSwitch, CodeSwitchConfig, code_switch
+from methods.translation_table import TranslationTable
+
+MakeTask = Callable[..., Task]
+
+TABLE = TranslationTable(
+    ("cat", "house"), ("chumba", "nyumba", "paka"), csr_array(np.array([[0.0, 0.0, 0.9], [0.1, 0.3, 0.0]])), (-1.0,)
+)
+
+
+def test_only_words_with_a_translation_are_replaced_and_the_rest_stays() -> None:
+    text = "The Cat's  house, (a cat-house)?"
+    rng = np.random.default_rng(0)
+    assert code_switch(text, TABLE, 0.0, rng) == text
+    forms = {code_switch(text, TABLE, 1.0, rng) for _ in range(200)}
+    assert forms == {f"The paka's  {one}, (a paka-{two})?" for one in TABLE.target[:2] for two in TABLE.target[:2]}
+
+
+def test_frequencies_are_those_of_the_configuration_and_of_the_table() -> None:
+    """A word goes in 0.3 of the cases: `house` has `chumba` with 0.1, `nyumba` with 0.3, so `chumba` in a quarter."""
+    drawn = Counter(code_switch("house " * 20_000, TABLE, 0.3, np.random.default_rng(0)).split())
+    shares = {word: count / 20_000 for word, count in drawn.items()}
+    assert shares == {
+        "house": pytest.approx(0.7, abs=0.01),
+        "nyumba": pytest.approx(0.225, abs=0.01),
+        "chumba": pytest.approx(0.075, abs=0.01),
+    }
+
+
+@pytest.mark.parametrize("documents", ["student", "teacher"])
+def test_loss_is_info_nce_over_the_switched_queries(make_task: MakeTask, documents: str) -> None:
+    task, method = make_task(), CodeSwitch(CodeSwitchConfig(documents=documents, temperature=0.1))
+    method.prepare(task, task.make_student())
+    batch = next(method.batches(np.random.default_rng(3)))
+    rng = np.random.default_rng(batch["seed"])
+    rng.integers(1, size=len(batch["relevance"]))  # the languages
+    queries = [code_switch(task.data.relevance.queries[i], method.tables[0], 0.5, rng) for i in batch["relevance"]]
+    assert queries != [task.data.relevance.queries[i] for i in batch["relevance"]]
+    positives = [task.data.relevance.positives[i] for i in batch["relevance"]]
+    asked = torch.from_numpy(method.student.encode(queries, "query"))
+    found = torch.from_numpy(method.document_encoder.encode(positives, "document"))
+    expected = functional.cross_entropy(asked @ found.T / 0.1, torch.arange(len(asked)))
+    for _ in range(2):  # the draws are the batch's, not those of a generator that goes on
+        assert float(method.loss(batch, 0.0)[0].detach()) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_batches_skipped_are_batches_seen(make_task: MakeTask) -> None:
+    task, method = make_task(), CodeSwitch()
+    method.prepare(task, task.make_student())
+    one = [*islice(method.batches(np.random.default_rng(1)), 6)]
+    other = [*islice(method.batches(np.random.default_rng(1)), 5, 6)]
+    assert {name: value.tolist() for name, value in one[5].items()} == {n: v.tolist() for n, v in other[0].items()}
+    assert len({int(batch["seed"][0]) for batch in one}) == 6
+
+
+def test_training_reduces_the_loss_and_a_seed_gives_one_student(make_task: MakeTask) -> None:
+    losses: list[float] = []
+    students = [
+        CodeSwitch().fit(make_task(steps=30, seed=seed, on_step=lambda record: losses.append(record["loss"])))
+        for seed in (0, 0, 1)
+    ]
+    prints = [student.query_encoder.fingerprint() for student in students]
+    assert prints[0] == prints[1] != prints[2]
+    assert students[0].document_encoder is students[0].query_encoder
+    assert np.mean(losses[25:30]) < np.mean(losses[:5])
+
+
+def test_each_language_of_a_joint_student_has_its_table(make_task: MakeTask) -> None:
+    task = make_task()
+    data, other = task.data, Pair("qab", "eng")
+    longer = [text.replace(" ", "x ") for text in data.bitext.query_side]
+    both = Bitext.join([data.bitext, Bitext.of(other, longer, data.bitext.document_side, "hand")])
+    task = replace(task, data=replace(data, pairs=(*data.pairs, other), bitext=both))
+    method = CodeSwitch(CodeSwitchConfig(probability=1.0))
+    method.prepare(task, task.make_student())
+    assert len(method.tables) == 2
+    assert method.tables[0].target != method.tables[1].target
+    assert set(method.tables[0].source) & set(method.tables[1].source)
+    assert 0 < method.diagnose()["coverage"] <= 1
+
+
+@pytest.mark.parametrize(("missing", "what"), [("relevance", "judgments within eng"), ("bitext", "no bitext")])
+def test_missing_data_is_an_error_of_one_line(make_task: MakeTask, missing: str, what: str) -> None:
+    task = make_task()
+    nothing = {"relevance": Relevance, "bitext": Bitext}[missing].join([])
+    task = replace(task, data=replace(task.data, **{missing: nothing}))
+    with pytest.raises(BenchError, match=what):
+        CodeSwitch().fit(task)
