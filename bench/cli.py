@@ -112,6 +112,31 @@ def add_check(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=check_command)
 
 
+def add_validate(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Validation
+
+    parser.description = (
+        "Train a method some times over on a small part of the generated collection, with the tiny encoder, and check "
+        "what every method must keep to: the same seed gives the same bytes, also when resumed; the budget is kept to; "
+        "what is saved is what is loaded; no test data are looked at; the teacher stays frozen; settings are "
+        "documented. Exits 1 if a check fails."
+    )
+    parser.add_argument(
+        "name", metavar="METHOD", help="as for bench run --methods: a name, path/to/file.py:Class, a combination"
+    )
+    add_options(parser, Validation)
+    parser.set_defaults(command=validate_command)
+
+
+def add_new_method(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write a small package with a method that works as it is, a test of it and an entry point, to the folder NAME."
+    )
+    parser.add_argument("name", metavar="NAME", help="what the method is to be called, as in my-method")
+    parser.set_defaults(command=new_method_command)
+
+
 def add_ls(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
     from bench.request import Listing
@@ -172,6 +197,8 @@ COMMANDS = {
     "fetch": (add_fetch, "download collections and verify them"),
     "baseline": (add_baseline, "write down what the embedded suite gives, for bench check"),
     "check": (add_check, "compute a baseline again and tell what moved"),
+    "new-method": (add_new_method, "write a small package with a method, to be changed"),
+    "validate": (add_validate, "check that a method keeps to what all methods must"),
     "ls": (add_ls, "list methods, datasets, pairs, encoders or measures"),
     "inspect": (add_inspect, "look into the data and at what is learned: leakage, numbers, word alignment"),
     "speed": (add_speed, "time something, such as optimal transport in a training step"),
@@ -224,6 +251,24 @@ def check_command(options: argparse.Namespace) -> int:
     from bench.request import Check
 
     return check(options.file, read_options(Check, options, environment=False))
+
+
+def new_method_command(options: argparse.Namespace) -> int:
+    from bench.commands import new_method
+
+    return new_method(options.name)
+
+
+def validate_command(options: argparse.Namespace) -> int:
+    from bench.options import read_options
+    from bench.request import Validation, check_methods
+
+    given = read_options(Validation, options, environment=False)
+    check_methods([options.name], given.method)
+
+    from bench.commands import validate
+
+    return validate(options.name, given)
 
 
 def ls_command(options: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ from bench.request import (
     Request,
     Speed,
     Suite,
+    Validation,
 )
 from bench.results.store import Store
 from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
@@ -141,6 +142,27 @@ def check(path: Path, options: Check) -> int:
     cells = dict.fromkeys(change.key[0] for change in changes)
     print(f"{len(changes)} of {len(expected.values)} values moved, in: {', '.join(cells)}")
     return 3
+
+
+def new_method(name: str) -> int:
+    """Write the package of a new method to the working folder; returns the exit code."""
+    from bench.template import class_name, write_method
+
+    _, module, _ = written = write_method(name, Path())
+    print(f"written: {', '.join(map(str, written))}")
+    print(f"check it with: bench validate {module}:{class_name(name)}")
+    print(f"install it with: pip install -e {name}")
+    return 0
+
+
+def validate(method: str, options: Validation) -> int:
+    """Print what came of each check; returns the exit code."""
+    prepare_libraries(offline=False, threads=1)
+    from bench import validation
+
+    findings = validation.validate(method, options, Display())
+    print_table(["check", "", "finding"], findings, width=TEXT_WIDTH)
+    return int(any(finding.verdict == validation.FAIL for finding in findings))
 
 
 def leaderboard(results: Path, measures: Sequence[str]) -> int:

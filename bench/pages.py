@@ -22,7 +22,7 @@ SIGNS = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
 def method_page(entry: MethodEntry) -> str:
     """The page of a method and its variants as Markdown. Raises `BenchError` if the method cannot be imported."""
     method = entry.load()
-    text, _, limits = (inspect.getdoc(method) or "").partition(LIMITS)
+    text, _, limits = inspect.cleandoc(method.__doc__ or "").partition(LIMITS)
     summary, _, rest = text.strip().partition("\n")
     parts = [f"# {entry.base}", _escaped(summary), _escaped(rest.strip()), "\n".join(_facts(method))]
     if settings := [_row(method.Config, name) for name in _derived_first(method.Config)]:

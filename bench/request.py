@@ -248,6 +248,14 @@ class Suite(_Options):
     checked: int = Field(3, gt=0, description="how many of the seeds a check computes again")
 
 
+class Validation(_Options):
+    """What `bench validate` is asked for."""
+
+    steps: int = Field(20, ge=4, description="optimiser steps of each training")
+    recipe: dict[str, Any] = Field({}, description="settings of the training loop")
+    method: dict[str, dict[str, Any]] = Field({}, description="settings of methods, by their names")
+
+
 class Check(_Options):
     """What `bench check` is asked for."""
 
@@ -261,12 +269,7 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
     for option in ("methods", "datasets", "students", "scoring"):
         if not getattr(request, option):
             raise BenchError(f"--{option} names nothing; see bench run --help")
-    named = [text for text in request.methods if text != registry.ALL]
-    specs = [spec for text in named for spec in registry.parse_spec(text)]
-    asked = {registry.find_method(spec.name).name for spec in specs}
-    for name in request.method:
-        if name not in asked and name not in registry.known():
-            raise unknown("method", name, {*asked, *registry.known()})
+    check_methods((text for text in request.methods if text != registry.ALL), request.method)
     for name in request.datasets:
         card = get_card(name, cards)
         if "test" not in card.roles:
@@ -284,6 +287,14 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
     if request.encoder is not None:
         check_encoder(request.encoder)
     offered_pairs(request, cards)
+
+
+def check_methods(methods: Iterable[str], settings: Iterable[str]) -> None:
+    """Raise `BenchError` for the first method that nobody knows, asked for or given settings."""
+    asked = {registry.find_method(spec.name).name for text in methods for spec in registry.parse_spec(text)}
+    for name in settings:
+        if name not in asked and name not in registry.known():
+            raise unknown("method", name, {*asked, *registry.known()})
 
 
 def measures_of(request: Request, card: Card) -> tuple[str, ...]:

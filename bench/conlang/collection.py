@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -15,7 +16,7 @@ from bench.conlang.languages import LANGUAGES
 from bench.conlang.lexicon import english
 from bench.conlang.sentence import Sentence, text_of
 from bench.conlang.world import World
-from bench.data import Bitext, Pair, Relevance, TestCollection
+from bench.data import READS_TEST, Bitext, Pair, Relevance, TestCollection
 from bench.errors import BenchError, unknown
 
 SOURCE = "conlang"
@@ -111,6 +112,7 @@ def relevance(options: ConlangOptions = DEFAULT) -> Relevance:
 
 def test(code: str, options: ConlangOptions = DEFAULT) -> TestCollection:
     """The test collection "conlang": queries in the language, English passages, one of them relevant to each query."""
+    sys.audit(READS_TEST, f"{SOURCE} {code}-{ENGLISH}")
     return _retrieval(code, "test", SOURCE, options)
 
 

@@ -12,6 +12,8 @@ from bench.fingerprint import digest, digest_texts
 
 MULTIPLE = "mul"
 """The document language of a corpus in several languages: ISO 639's code for "multiple languages"."""
+READS_TEST = "bench.reads_test"
+"""The audit event (`sys.audit`) of reading a test collection, with its name: what no method does."""
 
 
 @dataclass(frozen=True, order=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.data import Bitext, Pair, Relevance, Rows, TestCollection, formats
+from bench.data import READS_TEST, Bitext, Pair, Relevance, Rows, TestCollection, formats
 from bench.data.cards import IR_DATASETS, Card, Data, Role, get_card, load_cards
 from bench.data.files import MissingFile, Resolver
 from bench.errors import BenchError
@@ -113,6 +114,7 @@ def source_of(card: Card, entry: Data, key: Pair | str, resolver: Resolver) -> f
 
 def load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
     """The test collection without distractors, which is all that leakage is about; raises BenchError as `load_test`."""
+    sys.audit(READS_TEST, f"{card.name} {pair}")
     test: TestCollection = read(card, "test", pair, resolver)
     for kind, ids in (("query", test.query_ids), ("document", test.document_ids)):
         if len(set(ids)) < len(ids):

@@ -117,14 +117,22 @@ def expand(methods: Iterable[str], settings: Mapping[str, Mapping[str, Any]]) ->
     return tuple(dict.fromkeys(name for names in named for name in names)), notes
 
 
+def make_row(text: str, settings: Mapping[str, Mapping[str, Any]], *, asked: bool = True) -> Row:
+    """The method, or the combination, that a text asks for, with the settings of methods by name.
+
+    Raises `BenchError` for settings that a method does not have, and for what cannot be combined.
+    """
+    return Row(_parts(registry.parse_spec(text), settings), asked)
+
+
 def make_rows(request: Request) -> list[Row]:
     """The reference rows and the methods asked for, each once.
 
     Raises `BenchError` if two methods share a name, for settings that a method does not have, and for what cannot be
     combined.
     """
-    asked = [Row(_parts(registry.parse_spec(text), request.method)) for text in request.methods]
-    unasked = [Row(_parts((Spec(name),), request.method), asked=False) for name in registry.references()]
+    asked = [make_row(text, request.method) for text in request.methods]
+    unasked = [make_row(name, request.method, asked=False) for name in registry.references()]
     named: dict[str, MethodEntry] = {}
     rows: dict[tuple[Part, ...], Row] = {}
     for row in [*unasked, *asked]:

@@ -1,0 +1,51 @@
+"""The method new-method; all that it knows of the harness is `bench.api`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod, info_nce, language_batches
+
+
+class NewMethodConfig(TrainedConfig):
+    temperature: float = Field(0.05, gt=0)
+    """What similarities are divided by."""
+
+
+class NewMethod(TrainedMethod):
+    """Bitext contrast: a sentence finds its translation among those of its batch.
+
+    Minimises -log softmax(cos(S(f), D(e)) / t), the softmax over all sentences e of the batch, for a sentence f and its
+    translation e, where S is the student, D encodes documents, and t is the temperature (InfoNCE).
+
+    Known limits: it sees no queries, only sentences.
+    """
+
+    name = "new-method"
+    source = "a template: write authors, year and an identifier"
+    uses = ("bitext",)
+    Config = NewMethodConfig
+
+    def prepare(self, task: Task, student: Encoder) -> None:
+        super().prepare(task, student)
+        bitext, limit = task.data.bitext, task.recipe.max_length
+        self.queries = student.tokenize(bitext.query_side, "query", limit)
+        self.documents = self.document_encoder.tokenize(bitext.document_side, "document", limit)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        recipe, languages = self.task.recipe, self.task.data.bitext.pairs
+        lengths = [len(ids) for ids in self.queries]
+        for rows in language_batches(lengths, languages, recipe.batch_size, rng, recipe.language_sampling):
+            yield {"bitext": rows}
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+        queries = self.embed(self.student, self.queries, batch["bitext"])
+        documents = self.embed(self.document_encoder, self.documents, batch["bitext"])
+        return info_nce(queries, documents, self.config.temperature), {}
+
+    def embed(self, encoder: Encoder, ids: list[list[int]], rows: np.ndarray) -> Tensor:
+        return encoder(encoder.collate([ids[row] for row in rows]))

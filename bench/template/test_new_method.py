@@ -1,0 +1,13 @@
+"""The method keeps to what every method must; what yours must do besides comes here, too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.cli import main
+
+MODULE = Path(__file__).with_name("new_method.py")
+
+
+def test_it_is_valid() -> None:
+    assert main(["validate", f"{MODULE}:NewMethod"]) == 0
