@@ -28,13 +28,12 @@ def strictly_decreasing(ranking: Sequence[tuple[str, float]]) -> list[tuple[str,
 
     Measures disagree with themselves on tied scores; after this there are none.
     """
-    result: list[tuple[str, float]] = []
-    previous = np.float32(np.inf)
-    for document, score in sorted(ranking, key=lambda item: (-item[1], item[0])):
-        value = min(np.float32(score), np.nextafter(previous, np.float32(-np.inf)))
-        result.append((document, float(value)))
-        previous = value
-    return result
+    ordered = sorted(ranking, key=lambda item: (-item[1], item[0]))
+    values = np.array([score for _, score in ordered], dtype=np.float32)
+    if not (values[1:] < values[:-1]).all():
+        for i in range(1, len(values)):
+            values[i] = min(values[i], np.nextafter(values[i - 1], np.float32(-np.inf)))
+    return [(document, value) for (document, _), value in zip(ordered, values.tolist(), strict=True)]
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
