@@ -162,3 +162,12 @@ def test_share_of_pieces_in_common(encoder: Encoder, student: Encoder) -> None:
     assert shared_pieces(encoder, encoder) == 1.0
     common = set(student.tokenizer.get_vocab()) & set(encoder.tokenizer.get_vocab())
     assert shared_pieces(student, encoder) == pytest.approx(len(common) / len(student.tokenizer))
+
+
+def test_student_reads_the_recipes_prompts_and_keeps_the_encoders_where_there_are_none(
+    build_encoder: Callable[..., Encoder], texts: list[str]
+) -> None:
+    encoder = build_encoder(prompts={"query": "q: ", "document": "d: "})
+    asked = make_student(encoder, texts, RECIPE.model_copy(update={"query_prompt": "Query: "}), seed=0)
+    assert asked.prompts == {"query": "Query: ", "document": "d: "}
+    assert encoder.prompts == {"query": "q: ", "document": "d: "}

@@ -167,6 +167,8 @@ class TrainingData:
     bitext: Bitext
     relevance: Relevance
     """Within and between the languages of each pair: queries and positives may be in either."""
+    validation: Relevance = field(default_factory=lambda: Relevance.join([]))
+    """Judgments that no method trains on, for the harness to choose a checkpoint by; none unless that is asked for."""
     report: Mapping[str, object] = field(default_factory=dict)
     """Counts per source, rows removed as leakage per test collection, collections not checked."""
 

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, trainers
 from torch import nn
 
-from bench.encoders.encoder import Encoder
+from bench.encoders.encoder import Encoder, Side
 from bench.errors import BenchError
 from bench.training.recipe import Recipe
 from bench.training.seeds import torch_generator
@@ -29,12 +29,14 @@ def is_multilingual(encoder: Encoder) -> bool:
 
 def make_student(teacher: Encoder, texts: Sequence[str], recipe: Recipe, seed: int) -> Encoder:
     """The student that every method starts from: the teacher with a vocabulary learned on `texts`, or with its
-    own if that is multilingual, and with the recipe's dropout.
+    own if that is multilingual, and with the recipe's dropout and prompts.
     """
     if is_multilingual(teacher):
         student = teacher.copy()
     else:
         student = replace_vocabulary(teacher, texts, recipe.vocabulary_size, torch_generator(seed, "vocabulary"))
+    prompts: dict[Side, str | None] = {"query": recipe.query_prompt, "document": recipe.document_prompt}
+    student.prompts |= {side: prompt for side, prompt in prompts.items() if prompt is not None}
     for parameter in student.parameters():
         parameter.requires_grad_(True)
     for module in student.modules():

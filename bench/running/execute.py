@@ -163,6 +163,7 @@ class Executor:
         retriever.save(folder / "retriever", self.materials.teacher)
         spent = asdict(task.outcome["spent"]) if "spent" in task.outcome else {}
         diagnostics = task.outcome.get("diagnostics", {})
+        reported = {key: value for key, value in task.outcome.items() if key not in ("spent", "diagnostics")}
         encoder = retriever.query_encoder if isinstance(retriever, DualEncoder) else None
         entry.finish(
             {
@@ -180,6 +181,7 @@ class Executor:
                     "parameters": encoder and sum(parameter.numel() for parameter in encoder.parameters()),
                 },
                 "diagnostics": diagnostics,
+                **reported,
                 "teacher": compare_teacher(task.teacher, self.materials.teacher),
                 "configuration": self.configuration,
                 "provenance": provenance(),

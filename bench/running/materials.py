@@ -16,6 +16,7 @@ from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.levels import Level, misalign, sample
 from bench.data.mixing import training_data
+from bench.data.validation import hold_out
 from bench.encoders.encoder import Encoder
 from bench.encoders.models import load_teacher
 from bench.encoders.vocabulary import make_student
@@ -29,7 +30,7 @@ from bench.training.loop import fast_precision
 from bench.training.method import Task
 from bench.training.seeds import numpy_generator
 
-TRAINING_LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "numpy", "scikit-learn")
+TRAINING_LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "faiss-cpu", "numpy", "scipy", "scikit-learn")
 CELL_LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu", "ir-measures", "pytrec-eval-terrier", "numpy")
 
 
@@ -83,13 +84,16 @@ class Materials:
         """What a training may look at. Raises `BenchError` for data that are missing or malformed."""
         if not training.train:
             return TrainingData.none(training.pairs)
-        key = (training.train, training.pairs, training.keep_leaks)
+        seed = training.seed or 0
+        validated = training.recipe.selection != "last"
+        key = (training.train, training.pairs, training.keep_leaks, validated and seed)
         if key not in self._data:
             self._data.clear()
-            self._data[key] = training_data(
+            data = training_data(
                 training.train, training.pairs, self.resolver, self.cards, keep_leaks=training.keep_leaks
             )
-        return at_level(self._data[key], training.level, training.seed or 0)
+            self._data[key] = hold_out(data, numpy_generator(seed, "validation")) if validated else data
+        return at_level(self._data[key], training.level, seed)
 
     def student(self, training: Training) -> Encoder:
         """The student that every method of this pair, level, recipe and seed trains a copy of."""
@@ -185,7 +189,11 @@ def cell_inputs(cell: Cell, training_fingerprint: str) -> dict[str, Any]:
 
 
 def digest_data(data: TrainingData) -> str:
-    """The hash of the texts that are trained on, and of their languages."""
+    """The hash of the texts that are trained on or chosen by, and of their languages."""
     return digest_texts(
-        *(map(str, column) for rows in (data.bitext, data.relevance) for column in (*rows.columns[:2], rows.pairs))
+        *(
+            map(str, column)
+            for rows in (data.bitext, data.relevance, data.validation)
+            for column in (*rows.columns[:2], rows.pairs)
+        )
     )

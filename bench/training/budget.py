@@ -49,12 +49,13 @@ class Spent:
 
     steps: int = 0
     tokens: int = 0
-    """Read by the student, padding excluded, those of texts that it encodes for mining included."""
+    """Read by the student, padding excluded, those of texts that it encodes for mining or validation included."""
     seconds: float = 0.0
-    """All of it, mining included."""
+    """All of it, mining and validation included."""
     mining_texts: int = 0
     """Texts that were encoded to look for training examples among them, by the student or another."""
     mining_seconds: float = 0.0
+    validation_seconds: float = 0.0
 
     def share(self, budget: Budget) -> float:
         """The share of `budget` that is spent, 0 to 1: the progress that schedules follow."""

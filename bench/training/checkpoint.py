@@ -19,6 +19,7 @@ from bench.training.budget import Spent
 
 if TYPE_CHECKING:
     from bench.training.method import TrainedMethod
+    from bench.training.selection import Selection
 
 INTERVAL = 60.0
 """Seconds of training between two checkpoints."""
@@ -41,12 +42,13 @@ class Checkpoint:
         """Whether the interval has passed since the last one."""
         return time.monotonic() - self._saved >= self.interval
 
-    def save(self, method: TrainedMethod, optimiser: torch.optim.Optimizer, spent: Spent) -> None:
+    def save(self, method: TrainedMethod, optimiser: torch.optim.Optimizer, spent: Spent, selection: Selection) -> None:
         """Replace the file by the state after `spent.steps` steps."""
-        tensors = {name: tensor.contiguous() for name, tensor in _weights(method).items()}
+        tensors = {name: tensor.contiguous() for name, tensor in weights(method).items()}
         for parameter, state in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{parameter}.{name}": value for name, value in state.items()}
         tensors |= {f"state.{name}": tensor.contiguous() for name, tensor in method.state().items()}
+        tensors |= {f"selection.{name}": tensor.contiguous() for name, tensor in selection.state().items()}
         tensors["random"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -54,7 +56,7 @@ class Checkpoint:
             file.write(save(tensors, metadata={"spent": json.dumps(asdict(spent))}))
         self._saved = time.monotonic()
 
-    def restore(self, method: TrainedMethod, optimiser: torch.optim.Optimizer) -> Spent:
+    def restore(self, method: TrainedMethod, optimiser: torch.optim.Optimizer, selection: Selection) -> Spent:
         """Put the state back; returns what was spent by then, nothing where there is no file.
 
         Raises `CellFailed` if the file is damaged.
@@ -62,27 +64,28 @@ class Checkpoint:
         if not self.path.is_file():
             return Spent()
         try:
-            return self._restore(method, optimiser)
+            return self._restore(method, optimiser, selection)
         except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
             raise CellFailed(f"the checkpoint {self.path} is damaged; delete it to train from the start") from error
 
-    def _restore(self, method: TrainedMethod, optimiser: torch.optim.Optimizer) -> Spent:
+    def _restore(self, method: TrainedMethod, optimiser: torch.optim.Optimizer, selection: Selection) -> Spent:
         with safe_open(self.path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             spent = Spent(**json.loads(file.metadata()["spent"]))
         with torch.no_grad():
-            for name, tensor in _weights(method).items():
+            for name, tensor in weights(method).items():
                 tensor.copy_(tensors[name])
         state: dict[int, dict[str, Tensor]] = {}
-        own: dict[str, Tensor] = {}
+        own: dict[str, dict[str, Tensor]] = {"state": {}, "selection": {}}
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
             if kind == "optimiser":
                 parameter, _, key = rest.partition(".")
                 state.setdefault(int(parameter), {})[key] = tensor
-            elif kind == "state":
-                own[rest] = tensor
-        method.load_state(own)
+            elif kind in own:
+                own[kind][rest] = tensor
+        method.load_state(own["state"])
+        selection.load_state(own["selection"])
         optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         torch.set_rng_state(tensors["random"])
         if "random.cuda" in tensors:
@@ -90,7 +93,7 @@ class Checkpoint:
         return spent
 
 
-def _weights(method: TrainedMethod) -> dict[str, Tensor]:
+def weights(method: TrainedMethod) -> dict[str, Tensor]:
     """Every tensor of the student and of the method's other modules, by a name of its own."""
     modules = {"student": method.student, **{f"module{i}": module for i, (module, _) in enumerate(method.modules())}}
     return {

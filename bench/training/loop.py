@@ -15,6 +15,7 @@ from bench.errors import CellFailed
 from bench.training.budget import Spent
 from bench.training.interrupt import deferred_interrupt
 from bench.training.recipe import Recipe
+from bench.training.selection import Selection
 
 if TYPE_CHECKING:
     from bench.training.method import Batch, Task, TrainedMethod
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 def train(method: TrainedMethod, task: Task) -> Spent:
     """Minimise `method.loss` until the budget is spent; returns what was spent.
 
-    Goes on from the task's checkpoint where there is one. Raises `CellFailed` when the loss or a gradient is no longer
+    Goes on from the task's checkpoint where there is one, and where the data have validation judgments ends with the
+    weights that did best on them. Raises `CellFailed` when the loss or a gradient is no longer
     a number, and KeyboardInterrupt, after saving, at the end of the step during which Ctrl-C was pressed.
     """
     student, budget, checkpoint = method.student, task.budget, task.checkpoint
@@ -31,7 +33,8 @@ def train(method: TrainedMethod, task: Task) -> Spent:
     student.train()
     optimiser = make_optimiser(method, task.recipe)
     base_rates = [group["lr"] for group in optimiser.param_groups]
-    spent = checkpoint.restore(method, optimiser) if checkpoint else Spent()
+    selection = Selection(task.data.validation)
+    spent = checkpoint.restore(method, optimiser, selection) if checkpoint else Spent()
     task.on_resume(spent.steps)
     tokens_before, started = student.tokens_seen - spent.tokens, time.perf_counter() - spent.seconds
     batches = islice(method.batches(task.numpy_generator("batches")), spent.steps, None)
@@ -42,6 +45,7 @@ def train(method: TrainedMethod, task: Task) -> Spent:
                 group["lr"] = rate * learning_rate_factor(spent.share(budget), task.recipe.warmup)
             figures = optimise(method, optimiser, next(batches), spent, task)
             spent.steps += 1
+            selection.look(method, spent, budget)
             spent.tokens = student.tokens_seen - tokens_before
             spent.seconds = time.perf_counter() - started
             task.on_step(
@@ -55,10 +59,12 @@ def train(method: TrainedMethod, task: Task) -> Spent:
                 }
             )
             if checkpoint and (checkpoint.due or interrupt.requested):
-                checkpoint.save(method, optimiser, spent)
+                checkpoint.save(method, optimiser, spent, selection)
             if interrupt.requested:
                 raise KeyboardInterrupt
     student.eval()
+    if chosen := selection.restore(method):
+        task.outcome["selection"] = chosen
     return spent
 
 

@@ -7,14 +7,18 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def info_nce(queries: Tensor, documents: Tensor, temperature: float) -> Tensor:
+def info_nce(queries: Tensor, documents: Tensor, temperature: float, related: Tensor | None = None) -> Tensor:
     """Contrastive loss with in-batch negatives (van den Oord et al. 2018).
 
-    Row i of `documents` answers row i of `queries`. Both are (n, dimension), not necessarily normalised; similarity is
+    Row i of `documents` (m, dimension) answers row i of `queries` (n <= m, dimension), neither necessarily normalised;
+    all others are its negatives, but for those that `related` (n, m) bool says are no negatives of it. Similarity is
     the cosine over `temperature`.
     """
     queries, documents = functional.normalize(queries.float(), dim=-1), functional.normalize(documents.float(), dim=-1)
     # A cosine in bfloat16 has two decimals, too few to be divided by a temperature.
     with torch.autocast(queries.device.type, enabled=False):
         scores = queries @ documents.T / temperature
+    if related is not None:
+        own = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
+        scores = scores.masked_fill(related & ~own, -torch.inf)
     return functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))

@@ -55,7 +55,8 @@ class Task:
     checkpoint: Checkpoint | None = None
     """Where the state of a training is kept, for one that dies to be resumed."""
     outcome: dict[str, Any] = field(default_factory=dict)
-    """What the training reports besides its retriever: `spent`, `diagnostics`."""
+    """What the training reports besides its retriever: `spent`, `diagnostics`, and whatever else is worth to be kept in
+    its manifest."""
 
     def numpy_generator(self, purpose: str) -> np.random.Generator:
         return numpy_generator(self.seed, purpose)
@@ -75,8 +76,9 @@ class Method(ABC):
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     source: ClassVar[str] = ""
     """Where the method comes from, for `bench ls methods`."""
-    uses: ClassVar[tuple[str, ...]] = ()
-    """The training data it looks at: `bitext`, `unpaired text`, `relevance`. Shown next to its scores."""
+    uses: tuple[str, ...] = ()
+    """The training data it looks at: `bitext`, `unpaired text`, `relevance`. Shown next to its scores; what its
+    configuration leaves out an instance does not name."""
     variants: ClassVar[dict[str, dict[str, Any]]] = {}
     """Configurations that can be asked for by a name of their own, which no other method may have."""
     depends_on: ClassVar[tuple[str, ...]] = ("data", "budget", "seed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -25,6 +27,13 @@ class Recipe(BaseModel):
     language_sampling: float = Field(1.0, ge=0, le=1)
     """How a student of several languages meets them: a batch is of one language, drawn with a probability proportional
     to its number of rows to this power. 1 is proportional, 0 uniform; between lies temperature sampling, 1/T."""
+    selection: Literal["last", "english"] = "last"
+    """Which weights a training ends with: the last, or those that, of ten on the way, have the lowest loss on judgments
+    within the document language (usually English), a tenth of which is held out for it (Elmahdy et al. 2024)."""
+    query_prompt: str | None = None
+    """What a student reads before every query, in training as in retrieval; None is what its teacher does."""
+    document_prompt: str | None = None
+    """The same for documents that the student encodes."""
     max_length: int = Field(128, gt=2)
     """Longest training text, in word pieces. Evaluation uses the encoder's own limit."""
     vocabulary_size: int = Field(24_000, gt=0)

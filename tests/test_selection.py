@@ -1,0 +1,171 @@
+"""Choosing a checkpoint: which rows are held out, which weights are kept, by a resumed training as well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import commands
+from bench.data import Bitext, Pair, Relevance, TrainingData
+from bench.data.cards import Card
+from bench.data.leakage import find_leaks, normalise
+from bench.data.validation import hold_out
+from bench.errors import BenchError
+from bench.request import Request
+from bench.training.budget import Budget
+from bench.training.checkpoint import Checkpoint
+from bench.training.combination import Combination
+from bench.training.method import Task, TrainedMethod
+from bench.training.selection import validation_loss
+from methods.contrastive import Contrastive
+from methods.distillation import Distillation
+from methods.optical import Optical
+
+MakeTask = Callable[..., Task]
+ENG = Pair("eng", "eng")
+
+
+@pytest.fixture(scope="session")
+def many() -> TrainingData:
+    """Questions and answers of random letters, so that none is near another; some are also in the bitext."""
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abcdefghij "), 40)) for _ in range(400)]
+    pair = Pair("qaa", "eng")
+    return TrainingData(
+        (pair,),
+        Bitext.of(pair, (text[::-1] for text in texts[150:250]), texts[150:250], "hand"),
+        Relevance.join(
+            [
+                Relevance.of(ENG, texts[:200], texts[200:], "hand"),
+                Relevance.of(pair, (f"{text[::-1]} x" for text in texts[:50]), texts[200:250], "hand"),
+            ]
+        ),
+    )
+
+
+def test_no_training_row_repeats_what_is_held_out(many: TrainingData) -> None:
+    held = hold_out(many, np.random.default_rng(1))
+    assert len(held.validation) == 20
+    assert set(held.validation.pairs) == {ENG}
+    texts = {"v": {normalise(text) for column in held.validation.columns[:2] for text in column}}
+    assert find_leaks(many.bitext, texts)
+    assert find_leaks(many.relevance.between(many.pairs[0]), texts)
+    assert not find_leaks(held.bitext, texts)
+    assert not find_leaks(held.relevance, texts)
+    assert not set(held.texts) & {text for column in held.validation.columns[:2] for text in column}
+    lost = len(many.bitext) + len(many.relevance) - len(held.bitext) - len(held.relevance)
+    assert held.report["held_out"] == {"validation": 20, "removed": {"hand": lost}}
+    again, other = (hold_out(many, np.random.default_rng(seed)).validation for seed in (1, 2))
+    assert again == held.validation != other
+
+
+def test_without_judgments_in_the_document_language_there_is_nothing_to_choose_by(many: TrainingData) -> None:
+    foreign = many.relevance.between(many.pairs[0])
+    with pytest.raises(BenchError, match="judgments within eng"):
+        hold_out(TrainingData(many.pairs, many.bitext, foreign), np.random.default_rng(0))
+
+
+def task_of(make_task: MakeTask, many: TrainingData, steps: int = 30, **fields: Any) -> Task:
+    held = hold_out(many, np.random.default_rng(0))
+    return make_task(steps, data=held, **{"recipe": {"batch_size": 8, "learning_rate": 3e-2}, **fields})
+
+
+def combined() -> TrainedMethod:
+    return Combination([Contrastive(), Optical()], ["contrastive", "optical"])
+
+
+@pytest.mark.parametrize("make", [Distillation, combined])
+def test_the_weights_with_the_lowest_loss_are_kept(
+    make_task: MakeTask, many: TrainingData, make: Callable[[], TrainedMethod]
+) -> None:
+    method, seen = make(), {}
+
+    def on_step(record: dict[str, Any]) -> None:
+        seen[record["step"]] = (validation_loss(method, task.data.validation), method.student.fingerprint())
+
+    task = task_of(make_task, many, on_step=on_step)
+    method.fit(task)
+    chosen = task.outcome["selection"]
+    points = range(3, 31, 3)
+    assert chosen["losses"] == {step: pytest.approx(seen[step][0]) for step in points}
+    assert chosen["step"] == min(points, key=lambda step: seen[step][0]) < 30
+    assert method.student.fingerprint() == seen[chosen["step"]][1]
+    spent = task.outcome["spent"]
+    assert 0 < spent.validation_seconds < spent.seconds
+
+
+def test_validation_loss_by_hand(make_task: MakeTask, many: TrainingData) -> None:
+    """The third row answers the question of the first, so neither is a negative of the other."""
+    validation = Relevance.of(ENG, ("what is a", "what is b", "What is A?"), ("a one", "b one", "a two"), "hand")
+    task, method = task_of(make_task, many), Distillation()
+    method.prepare(task, task.make_student())
+    queries = method.student.encode(validation.queries, "query")
+    weights = np.exp(queries @ task.teacher.encode(validation.positives, "document").T / 0.05)
+    weights[0, 2] = weights[2, 0] = 0
+    expected = np.mean(-np.log(np.diag(weights) / weights.sum(axis=1)))
+    assert validation_loss(method, validation) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("last", [4, 17, 30])
+def test_resumed_training_chooses_the_same(make_task: MakeTask, many: TrainingData, tmp_path: Path, last: int) -> None:
+    whole = task_of(make_task, many)
+    expected = Distillation().fit(whole).query_encoder.fingerprint()
+
+    class Died(Exception):
+        pass
+
+    def dies(record: dict[str, Any]) -> None:
+        if record["step"] == last:
+            raise Died
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0)
+    with pytest.raises(Died):
+        Distillation().fit(task_of(make_task, many, checkpoint=checkpoint, on_step=dies))
+    resumed = task_of(make_task, many, checkpoint=checkpoint)
+    assert Distillation().fit(resumed).query_encoder.fingerprint() == expected
+    assert resumed.outcome["selection"] == whole.outcome["selection"]
+    assert resumed.outcome["spent"].tokens == whole.outcome["spent"].tokens
+
+
+def test_a_tie_goes_to_the_earlier_and_without_validation_the_last_weights_stay(
+    make_task: MakeTask, many: TrainingData
+) -> None:
+    frozen = task_of(make_task, many, recipe={"learning_rate": 1e-30, "embedding_learning_rate": 1e-30})
+    Distillation().fit(frozen)
+    assert frozen.outcome["selection"]["step"] == 3
+    task = make_task(5)
+    Distillation().fit(task)
+    assert "selection" not in task.outcome
+    assert task.outcome["spent"].validation_seconds == 0
+
+
+def test_every_method_of_a_call_is_chosen_by_the_same_judgments(
+    small_conlang: dict[str, Card], encoder_folder: Path, tmp_path: Path
+) -> None:
+    request = Request(
+        methods=("distillation", "optical"),
+        datasets=("conlang",),
+        encoder=str(encoder_folder),
+        budget=Budget(20, "steps"),
+        scoring=("mean",),
+        recipe={"selection": "english"},
+        results=tmp_path,
+        offline=True,
+        quiet=True,
+    )
+    assert commands.run(request, small_conlang) == 0
+    manifests = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("trainings/*seed0*/manifest.json"))]
+    trained = [manifest for manifest in manifests if manifest["budget"]]
+    assert [manifest["method"] for manifest in trained] == ["distillation", "optical"]
+    assert len({json.dumps(manifest["data_report"]["held_out"]) for manifest in manifests}) == 1
+    assert trained[0]["data_report"]["held_out"]["validation"] == 20  # a tenth of the collection's 200 questions
+    for manifest in trained:
+        assert manifest["config"] == "recipe.selection=english"
+        assert list(map(int, manifest["selection"]["losses"])) == list(range(2, 21, 2))
+        assert manifest["selection"]["step"] in range(2, 21, 2)
+        assert manifest["cost"]["trained_validation_seconds"] > 0
