@@ -2,12 +2,14 @@
 
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.data.leakage import normalise
-from bench.encoders.encoder import Encoder, TokenBatch
+from bench.data.parallel import parallel_groups
+from bench.encoders.encoder import Encoder, Side, TokenBatch
 from bench.errors import BenchError
 from bench.evaluation.alignment import word_pieces
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
 from bench.evaluation.run import Ids
 from bench.training.budget import Spent
+from bench.training.loop import autocast
 from bench.training.losses import info_nce
 from bench.training.method import Batch, Method, MethodConfig, Task, TrainedConfig, TrainedMethod
 from bench.training.sampling import language_batches, length_buckets
@@ -26,15 +28,18 @@ __all__ = [
     "Ranker",
     "Relevance",
     "Retriever",
+    "Side",
     "Spent",
     "Task",
     "TokenBatch",
     "TrainedConfig",
     "TrainedMethod",
     "TrainingData",
+    "autocast",
     "info_nce",
     "language_batches",
     "length_buckets",
     "normalise",
+    "parallel_groups",
     "word_pieces",
 ]

@@ -1,0 +1,118 @@
+"""Hybrid batches: how often each kind and each language comes, and what the examples are."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from bench.data import Bitext, Pair, Relevance, TrainingData
+from bench.errors import BenchError
+from bench.training.method import Task
+from methods.hybrid_batch import HybridBatch, HybridBatchConfig
+
+MakeTask = Callable[..., Task]
+DRAWS = 600
+BATCH = 4
+ENG, QAA, QAB = "eng", "qaa", "qab"
+CROSS_LINGUAL = {Pair(*languages) for languages in ((QAA, ENG), (ENG, QAA), (QAB, ENG), (ENG, QAB))}
+
+
+@pytest.fixture
+def many(data: TrainingData) -> TrainingData:
+    """Two languages with bitext; judgments within English and qaa, and from qab to English, in very unequal numbers."""
+    sentences = data.bitext.document_side
+    bitext = [Bitext.of(Pair(code, ENG), (f"{code} {s}" for s in sentences), sentences, "hand") for code in (QAA, QAB)]
+    judged = [
+        Relevance.of(Pair(*languages), sentences[:size], sentences[-size:], "hand")
+        for languages, size in (((ENG, ENG), 100), ((QAA, QAA), 12), ((QAB, ENG), 20))
+    ]
+    return TrainingData((Pair(QAA, ENG), Pair(QAB, ENG)), Bitext.join(bitext), Relevance.join(judged))
+
+
+def prepared(task: Task, alpha: float) -> HybridBatch:
+    method = HybridBatch(HybridBatchConfig(alpha=alpha))
+    method.prepare(task, task.make_student())
+    return method
+
+
+def drawn(method: HybridBatch) -> list[Pair]:
+    """The languages of many batches, each of one pair."""
+    found = []
+    for batch in itertools.islice(method.batches(np.random.default_rng(0)), DRAWS):
+        pairs = {method.examples.rows.pairs[row] for row in batch["examples"]}
+        assert len(pairs) == 1
+        assert len(batch["examples"]) == BATCH
+        found.append(pairs.pop())
+    return found
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
+def test_kinds_come_as_alpha_says_and_languages_uniformly(
+    make_task: MakeTask, many: TrainingData, alpha: float
+) -> None:
+    method = prepared(make_task(data=many, recipe={"batch_size": BATCH}), alpha)
+    counts = Counter(drawn(method))
+    monolingual = {pair: count for pair, count in counts.items() if pair.query == pair.document}
+    kinds = [
+        (monolingual, {Pair(ENG, ENG), Pair(QAA, QAA)}, alpha),
+        (
+            counts - Counter(monolingual),
+            {Pair(*p) for p in ((QAA, ENG), (ENG, QAA), (QAB, ENG), (ENG, QAB))},
+            1 - alpha,
+        ),
+    ]
+    for found, expected, share in kinds:
+        total = sum(found.values())
+        assert binomtest(total, DRAWS, share).pvalue > 1e-3 if 0 < share < 1 else total == DRAWS * share
+        assert set(found) == (expected if share else set())
+        assert all(binomtest(count, total, 1 / len(expected)).pvalue > 1e-3 for count in found.values())
+
+
+def test_translations_stand_in_only_where_there_are_no_judgments(make_task: MakeTask, many: TrainingData) -> None:
+    task = make_task(data=many)
+    examples = prepared(task, 0.5).examples.rows
+    assert task.outcome["examples"] == {
+        "eng-eng relevance": 100,
+        "qaa-qaa relevance": 12,
+        "qab-eng relevance": 20,
+        "qaa-eng bitext": 150,
+        "eng-qaa bitext": 150,
+        "eng-qab bitext": 150,
+    }
+    translations = set(zip(many.bitext.query_side, many.bitext.document_side, strict=True))
+    for query, positive, source, pair in zip(*examples.columns, strict=True):
+        if source == "bitext":
+            assert ((query, positive) if pair.document == ENG else (positive, query)) in translations
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_every_arm_takes_as_many_steps(make_task: MakeTask, alpha: float) -> None:
+    records: list[dict] = []
+    task = make_task(7, on_step=records.append)
+    HybridBatch(HybridBatchConfig(alpha=alpha)).fit(task)
+    assert task.outcome["spent"].steps == len(records) == 7
+    kinds = {record["monolingual"] for record in records}
+    assert kinds <= ({alpha} if alpha in (0, 1) else {0, 1})
+
+
+def test_arms_name_what_they_use() -> None:
+    assert HybridBatch(HybridBatchConfig(alpha=1)).uses == ("relevance",)
+    assert HybridBatch().uses == ("relevance", "bitext")
+    assert {name: HybridBatchConfig(**settings).alpha for name, settings in HybridBatch.variants.items()} == {
+        "monolingual-batches": 1,
+        "cross-lingual-batches": 0,
+    }
+
+
+@pytest.mark.parametrize(("alpha", "lacks", "cure"), [(0.5, "relevance", "alpha=0"), (0.5, "bitext", "alpha=1")])
+def test_what_it_lacks_is_said(make_task: MakeTask, data: TrainingData, alpha: float, lacks: str, cure: str) -> None:
+    kinds = {"bitext": Bitext, "relevance": Relevance}
+    task = make_task(data=replace(data, **{lacks: kinds[lacks].join([])}))
+    with pytest.raises(BenchError, match=cure):
+        prepared(task, alpha)
