@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -54,8 +55,8 @@ class Combination(TrainedMethod):
             name: part.batches(child)
             for (name, part), child in zip(self.parts.items(), rng.spawn(len(self.parts)), strict=True)
         }
-        while True:
-            yield _prefixed({name: next(stream) for name, stream in streams.items()})
+        # Begun here and not at the first batch: a part may look ahead in its stream before that.
+        return (_prefixed({name: next(stream) for name, stream in streams.items()}) for _ in itertools.count())
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         total: Any = 0.0

@@ -1,0 +1,227 @@
+"""Hard negatives: what is admitted, what changes at a refresh, what it costs; resuming and combining it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.data import Bitext, Pair, Relevance, TrainingData
+from bench.data.leakage import normalise
+from bench.errors import BenchError
+from bench.training.budget import Budget, Spent
+from bench.training.checkpoint import Checkpoint
+from bench.training.combination import Combination
+from bench.training.method import Task, TrainedMethod
+from methods.adversarial import Adversarial
+from methods.hard_negatives import HardNegatives, HardNegativesConfig
+from methods.hybrid_batch import HybridBatch
+from methods.mining import View, pick
+from methods.optical import Optical
+
+MakeTask = Callable[..., Task]
+SMALL = {"refresh": 4, "depth": 20, "pool": 100, "number": 3}
+
+
+def prepared(task: Task, **config: Any) -> tuple[HardNegatives, Iterator[Any]]:
+    """A method about to take its first step, and its batches."""
+    method = HardNegatives(HardNegativesConfig(**{**SMALL, **config}))
+    method.prepare(task, task.make_student())
+    return method, iter(method.batches(np.random.default_rng(0)))
+
+
+def scrambled(method: HardNegatives) -> None:
+    """Another student in place of the present, as training would make it."""
+    embeddings = method.student.word_embeddings.weight.data
+    embeddings.copy_(embeddings.roll(5, dims=0))
+
+
+@pytest.fixture
+def tangled(data: TrainingData) -> TrainingData:
+    """Bitext in two languages with copies, several translations of a sentence, and judgments with several positives."""
+    pairs, english = (Pair("qaa", "eng"), Pair("qab", "eng")), data.bitext.document_side[:40]
+    bitext = [
+        Bitext.of(pairs[0], data.bitext.query_side[:40], english, "hand"),
+        Bitext.of(pairs[0], data.bitext.query_side[:10], (text.upper() + "!" for text in english[20:30]), "hand"),
+        Bitext.of(pairs[1], (f"qab {text}" for text in english), english, "hand"),
+    ]
+    questions = data.relevance.queries[:6]
+    judged = [
+        Relevance.of(Pair("eng", "eng"), questions, english[:6], "hand"),
+        Relevance.of(Pair("eng", "eng"), questions, english[12:18], "hand"),
+        Relevance.of(Pair("qaa", "eng"), data.bitext.query_side[:6], english[30:36], "hand"),
+    ]
+    return TrainingData(pairs, Bitext.join(bitext), Relevance.join(judged))
+
+
+def linked(data: TrainingData) -> dict[str, set[str]]:
+    """Of every normalised text all that translations, judgments and copies connect it with, by brute force."""
+    texts: dict[str, set[str]] = {}
+    for part in (data.bitext, data.relevance):
+        for row in zip(*part.columns[:2], strict=True):
+            group = {normalise(text) for text in row}
+            group = group.union(*(texts.get(text, set()) for text in group))
+            texts |= dict.fromkeys(group, group)
+    return texts
+
+
+@pytest.mark.parametrize("config", [{}, {"mining": "static"}, {"data": "both", "margin": 100.0, "number": 30}])
+def test_no_negative_says_the_same_as_its_query(make_task: MakeTask, tangled: TrainingData, config: dict) -> None:
+    method, _ = prepared(make_task(100, data=tangled), **config)
+    groups = linked(tangled)
+    for steps in (0, 4, 8, 12):
+        method.refresh(Spent(steps=steps))
+        scrambled(method)
+    mined = np.flatnonzero(method.negatives[:, 0] >= 0)
+    assert len(mined) > 60
+    for row in mined:
+        forbidden = groups[normalise(method.examples.rows.queries[row])]
+        assert forbidden == groups[normalise(method.examples.rows.positives[row])]
+        assert not {normalise(method.pool.texts[i]) for i in method.negatives[row]} & forbidden
+
+
+def test_dynamic_negatives_change_with_the_student_and_static_ones_do_not(make_task: MakeTask) -> None:
+    found = {}
+    for mining in ("dynamic", "static"):
+        task = make_task(100, recipe={"batch_size": 75})  # two batches, and thus a refresh, are an epoch
+        method, _ = prepared(task, mining=mining, refresh=2, margin=100.0, depth=3)
+        spent = Spent()
+        snapshots = []
+        for spent.steps in (0, 2, 4):
+            method.refresh(spent)
+            snapshots.append(np.sort(method.negatives, axis=1))
+            scrambled(method)
+        found[mining] = snapshots, spent
+    (first, second, third), spent = found["dynamic"]
+    rows = len(first)
+    assert all(np.mean(one != other) > 0.5 for one, other in ((first, second), (second, third)))
+    # 100 documents once, and at every refresh all queries and the positives that are not among those documents.
+    assert spent.mining_texts == 100 + 3 * (rows + rows - 100)
+    (first, second, third), spent = found["static"]
+    assert np.array_equal(first, second) and np.array_equal(second, third)
+    assert spent.mining_texts == 100 + rows + rows - 100
+
+
+def test_nothing_is_mined_between_refreshes_nor_for_steps_beyond_the_budget(make_task: MakeTask) -> None:
+    method, batches = prepared(make_task(6, recipe={"batch_size": 8}))
+    used = [next(batches)["examples"] for _ in range(6)]
+    spent = Spent()
+    for spent.steps in range(6):
+        before = spent.mining_texts
+        method.refresh(spent)
+        assert (spent.mining_texts > before) == (spent.steps in (0, 4))
+        assert (method.negatives[used[spent.steps]] >= 0).all()
+        known = {0: 4, 4: 6}.get(spent.steps)
+        if known is not None:
+            assert set(np.flatnonzero(method.negatives[:, 0] >= 0)) == set(np.concatenate(used[:known]))
+    assert spent.mining_seconds > 0
+
+
+@pytest.mark.parametrize("documents", ["teacher", "student"])
+def test_documents_of_a_frozen_teacher_are_encoded_once(make_task: MakeTask, documents: str) -> None:
+    task = make_task(100, recipe={"batch_size": 8})
+    method, _ = prepared(task, documents=documents, pool=1000)
+    spent, counts = Spent(), []
+    for spent.steps in (0, 4, 8):
+        before = spent.mining_texts
+        method.refresh(spent)
+        counts.append(spent.mining_texts - before)
+    again = 0 if documents == "teacher" else 150
+    assert counts == [32 + 150, 32 + again, 32 + again]
+
+
+def test_filter_by_hand() -> None:
+    """Scores of the candidates 0.9, 0.6, 0.1; positives of 0.95 and 0.6; a share of 0.95."""
+    documents = np.array([[0.9, 0], [0.6, 0], [0.1, 0]], dtype=np.float32)
+    view = View(np.array([[1, 0], [1, 0]], dtype=np.float32), documents, np.array([0.95, 0.6], dtype=np.float32))
+    found = view.nearest(2)
+    assert found.tolist() == [[0, 1], [0, 1]]
+    assert view.below(0.95, found).tolist() == [[True, True], [False, False]]  # 0.9 < 0.9025; 0.6 > 0.57
+
+
+def test_teacher_removes_what_it_takes_for_an_answer(make_task: MakeTask) -> None:
+    """It reads the translation in the query's place, so that a negative is below the share of its own likeness."""
+    task = make_task()
+    english = task.teacher.encode(task.data.bitext.document_side, "query")
+    share = float(np.quantile(english @ english.T, 0.3))
+    method, _ = prepared(task, margin=100.0, denoise=share, depth=150, pool=1000)
+    method.refresh(Spent())
+    rows = np.flatnonzero((method.negatives[:, 0] >= 0) & (method.filled == 0))
+    assert len(rows) > 20
+    negatives = english[method.candidates[method.negatives[rows]]]
+    assert (np.einsum("nd,nkd->nk", english[rows], negatives) < share + 1e-5).all()
+
+
+@given(st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20), min_size=1), st.integers(1, 10), st.integers(0, 9))
+def test_picked_are_found_ones_first(found: set[int], others: set[int], number: int, seed: int) -> None:
+    others |= found
+    arrays = (np.array(sorted(values), dtype=np.int64) for values in (found, others))
+    chosen, filled = pick(*arrays, number, np.random.default_rng(seed))
+    assert len(chosen) == number
+    assert filled == max(number - len(found), 0)
+    assert set(chosen[: number - filled]) <= found
+    assert set(chosen) <= others
+    assert len(set(chosen)) == number or len(others) < number or filled > len(others - set(chosen[: number - filled]))
+
+
+@pytest.mark.parametrize("documents", ["teacher", "student"])
+@pytest.mark.parametrize("last", [1, 4, 5, 7])
+def test_resumed_training_ends_in_the_same_bytes(
+    make_task: MakeTask, tmp_path: Path, documents: str, last: int
+) -> None:
+    class Died(Exception):
+        pass
+
+    def dies(record: dict[str, Any]) -> None:
+        if record["step"] == last:
+            raise Died
+
+    def fit(**fields: Any) -> str:
+        method = HardNegatives(HardNegativesConfig(**SMALL, documents=documents))
+        return method.fit(make_task(8, recipe={"batch_size": 8}, **fields)).query_encoder.fingerprint()
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0)
+    with pytest.raises(Died):
+        fit(checkpoint=checkpoint, on_step=dies)
+    assert fit(checkpoint=checkpoint) == fit()
+
+
+def combinations() -> Iterator[tuple[str, Callable[[], TrainedMethod]]]:
+    config = HardNegativesConfig(**SMALL)
+    yield "optical+dynamic", lambda: Combination([Optical(), HardNegatives(config)], ["optical", "negatives"])
+    yield "negatives+optical", lambda: Combination([HardNegatives(config), Optical()], ["negatives", "optical"])
+    yield "hybrid+adversarial", lambda: Combination([HybridBatch(), Adversarial()], ["hybrid", "adversarial"])
+    student = HardNegativesConfig(**SMALL, documents="student")
+    yield "hybrid+negatives", lambda: Combination([HybridBatch(), HardNegatives(student)], ["hybrid", "negatives"])
+
+
+@pytest.mark.parametrize("make", [make for _, make in combinations()], ids=[name for name, _ in combinations()])
+def test_it_is_a_part_like_any_other(make_task: MakeTask, make: Callable[[], TrainedMethod]) -> None:
+    records: list[dict[str, Any]] = []
+    fingerprints = []
+    for _ in range(2):
+        task = make_task(6, recipe={"batch_size": 16}, on_step=records.append)
+        fingerprints.append(make().fit(task).query_encoder.fingerprint())
+    assert fingerprints[0] == fingerprints[1]
+    if "negatives.loss" in records[0]:
+        assert task.outcome["spent"].mining_texts > 0
+        assert task.outcome["spent"].mining_seconds < task.outcome["spent"].seconds
+
+
+def test_budget_in_seconds_mines_whole_intervals(make_task: MakeTask) -> None:
+    task = make_task(budget=Budget(1, "seconds"), recipe={"batch_size": 8})
+    HardNegatives(HardNegativesConfig(**SMALL)).fit(task)
+    assert task.outcome["spent"].steps > 4
+
+
+def test_names_what_it_uses_and_refuses_what_all_says_the_same(make_task: MakeTask, data: TrainingData) -> None:
+    assert HardNegatives(HardNegativesConfig(data="both")).uses == ("bitext", "relevance")
+    assert HardNegatives().uses == ("bitext",)
+    with pytest.raises(BenchError, match="different things"):
+        prepared(make_task(data=replace(data, bitext=data.bitext.take([0, 0]))))
