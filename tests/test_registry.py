@@ -12,7 +12,7 @@ from bench.cli import main
 from bench.errors import BenchError
 from bench.registry import MethodEntry, Spec, find_method, parse_spec
 from bench.running.rows import expand
-from bench.training.method import Method, TrainedMethod
+from bench.training.method import Method
 
 PLUGIN = '''"""A file with a method, which fails when it is imported without need."""
 
@@ -73,14 +73,6 @@ def test_what_is_read_from_the_source_is_what_the_class_says(name: str) -> None:
         "source": method.source,
         "uses": method.uses,
     }
-
-
-def test_methods_train_and_references_do_not() -> None:
-    for entry in registry.methods().values():
-        assert not entry.reference
-        assert issubclass(entry.load(), TrainedMethod)
-    for entry in registry.references().values():
-        assert entry.reference
 
 
 def test_unknown_method_is_refused_with_a_suggestion() -> None:

@@ -55,6 +55,11 @@ def test_the_wheel_carries_the_numbers_beside_the_cards() -> None:
     assert read_sizes()
 
 
+def test_the_wheel_carries_the_template_of_a_method(tmp_path: Path) -> None:
+    assert run_bench("new-method", "mine", home=tmp_path).returncode == 0
+    assert (tmp_path / "mine" / "pyproject.toml").is_file()
+
+
 def test_datasets_is_the_library_or_nothing() -> None:
     if DATASETS:
         assert hasattr(importlib.import_module("datasets"), "Dataset")
