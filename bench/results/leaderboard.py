@@ -221,5 +221,5 @@ def print_tables(frames: dict[str, pd.DataFrame]) -> None:
     """Print tables to stdout."""
     for title, frame in frames.items():
         columns = list(frame.columns)
-        right = set(columns) - {"method", "scoring", "trains on"}
+        right = set(columns) - {"method", "scoring", "students", "trains on"}
         print_table(columns, frame.values.tolist(), title=title, right=right)

@@ -105,7 +105,11 @@ class Method(ABC):
 
     @classmethod
     def load(cls, folder: Path, teacher: Encoder) -> Retriever:
-        """Read the retriever that `fit` returned and its `save` wrote to the folder."""
+        """Read the retriever that `fit` returned and its `save` wrote to the folder.
+
+        `DualEncoder.save` copies every encoder but the teacher; where anybody can get it by its name, override both to
+        keep that and its fingerprint only.
+        """
         return DualEncoder.load(folder, teacher)
 
 
