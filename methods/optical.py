@@ -118,6 +118,10 @@ class Optical(TrainedMethod):
     A reconstruction: the paper's abstract and claims could be read (the loss <P, C>, the frozen teacher, the
     query-side student, bitext as the only data); cost, marginals, solver and its strength are this project's choice.
     The solver `greedy` is its closest relative, the student of DR.DECR (Li et al. 2021).
+
+    Known limits: `greedy` needs a student that reads the language already. From new word embeddings all of its tokens
+    move to a few frequent ones of the teacher's, for nothing asks for the others. `quadratic` and `proximal` take
+    longer than the rest of a tiny encoder's step.
     """
 
     name = "optical"

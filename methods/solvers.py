@@ -33,7 +33,7 @@ class Plan:
 
     def unconverged(self, tolerance: float) -> float:
         """The share of problems whose residual is above `tolerance`."""
-        return float((self.residual > tolerance).float().mean())
+        return float((~(self.residual <= tolerance)).float().mean())
 
 
 @dataclass(frozen=True)
@@ -76,21 +76,17 @@ def project(kernel: Tensor, a: Tensor, b: Tensor, stop: Stop) -> Plan:
     u, open = torch.zeros_like(a), torch.arange(len(a), device=a.device)
     sweeps = min(SWEEPS, stop.max_iterations - 1)
     for _ in range(sweeps):
-        rows = exact_columns(kernel, u, b).sum(dim=2)
-        u = u + (a.clamp(min=SMALL) / rows.clamp(min=SMALL)).log()
+        u = u + sinkhorn_step(exact_columns(kernel, u, b).sum(dim=2), a)
     iteration = sweeps
     while len(open) and iteration < stop.max_iterations:
         iteration += 1
         current = exact_columns(kernel, u, b)
-        missing = a - current.sum(dim=2)
-        deviation = missing.abs().amax(dim=1)
+        deviation = (a - current.sum(dim=2)).abs().amax(dim=1)
         plan[open], residual[open] = current, deviation
-        unsolved = deviation > stop.tolerance
+        unsolved = ~(deviation <= stop.tolerance)
         if not unsolved.all():
-            open, kernel, a, b, u, current, missing = (
-                each[unsolved] for each in (open, kernel, a, b, u, current, missing)
-            )
-        u = u + newton_step(current, a - missing, missing, b)
+            open, kernel, a, b, u, current = (each[unsolved] for each in (open, kernel, a, b, u, current))
+        u = u + newton_step(current, a, b)
     return Plan(plan, residual, iteration)
 
 
@@ -99,21 +95,29 @@ def exact_columns(kernel: Tensor, u: Tensor, b: Tensor) -> Tensor:
     return torch.softmax(kernel + u.unsqueeze(2), dim=1) * b.unsqueeze(1)
 
 
-def newton_step(plan: Tensor, rows: Tensor, missing: Tensor, b: Tensor) -> Tensor:
+def sinkhorn_step(rows: Tensor, a: Tensor) -> Tensor:
+    """What to add to u for rows of mass a, were it not for the columns."""
+    return (a.clamp(min=SMALL) / rows.clamp(min=SMALL)).log()
+
+
+def newton_step(plan: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """What to add to u by Newton's method on the concave dual, whose gradient is the mass that rows are missing.
 
     Minus its Hessian is diag(rows) - P diag(1/b) P^T, here scaled to a unit diagonal. The third derivative of the
     dual in a direction is at most the second times the direction's range r, for which a step of length log(1 + r) / r
-    always climbs (Sun & Tran-Dinh 2019, generalised self-concordance), so no line search is needed.
+    always climbs (Sun & Tran-Dinh 2019, generalised self-concordance), so no line search is needed. Where rounding
+    leaves the matrix indefinite, as masses of very different size can, the step is Sinkhorn's.
     """
+    rows = plan.sum(dim=2)
     root = rows.clamp(min=1e-12).sqrt()
     half = plan / root.unsqueeze(2) / b.clamp(min=SMALL).sqrt().unsqueeze(1)
     matrix = -(half @ half.transpose(1, 2))
     matrix.diagonal(dim1=1, dim2=2).add_(1 + DAMPING)
-    factor, _ = torch.linalg.cholesky_ex(matrix)
-    direction = torch.cholesky_solve((missing / root).unsqueeze(2), factor).squeeze(2) / root
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    direction = torch.cholesky_solve(((a - rows) / root).unsqueeze(2), factor).squeeze(2) / root
     reach = direction.amax(dim=1, keepdim=True) - direction.amin(dim=1, keepdim=True)
-    return direction * torch.log1p(reach) / reach.clamp(min=SMALL)
+    step = direction * torch.log1p(reach) / reach.clamp(min=SMALL)
+    return torch.where(failed.unsqueeze(1) > 0, sinkhorn_step(rows, a), step) if failed.any() else step
 
 
 def proximal(cost: Tensor, a: Tensor, b: Tensor, step: float, stop: Stop) -> Plan:
@@ -209,12 +213,13 @@ def quadratic(cost: Tensor, a: Tensor, b: Tensor, strength: float) -> Plan:
 
 def _one_by_one(solve: Callable[..., np.ndarray], cost: Tensor, a: Tensor, b: Tensor) -> Plan:
     """POT's solver on each problem without its padding, in float64."""
-    plan = torch.zeros_like(cost)
-    for problem, (matrix, mass, other) in enumerate(zip(cost.double(), a.double(), b.double(), strict=True)):
-        rows, columns = mass.nonzero(as_tuple=True)[0], other.nonzero(as_tuple=True)[0]
-        block = matrix[rows][:, columns].cpu().numpy()
-        masses = ((side / side.sum()).cpu().numpy() for side in (mass[rows], other[columns]))
-        plan[problem, rows.unsqueeze(1), columns] = torch.from_numpy(solve(*masses, block)).to(plan)
+    arrays = [each.double().cpu().numpy() for each in (cost, a, b)]
+    plans = np.zeros_like(arrays[0])
+    for plan, matrix, mass, other in zip(plans, *arrays, strict=True):
+        block = np.ix_(mass > 0, other > 0)
+        masses = (side[side > 0] / side.sum() for side in (mass, other))
+        plan[block] = solve(*masses, matrix[block])
+    plan = torch.from_numpy(plans).to(cost)
     deviations = (plan.sum(dim=2) - a).abs().amax(dim=1), (plan.sum(dim=1) - b).abs().amax(dim=1)
     return Plan(plan, torch.maximum(*deviations), 1)
 

@@ -185,6 +185,14 @@ def test_entropic_plans_converge(epsilon: float, shape: tuple[int, int, int]) ->
     assert plan.unconverged(1e-4) == 0
 
 
+def test_entropic_plans_converge_between_masses_of_very_different_size() -> None:
+    rng = torch.Generator().manual_seed(10)
+    cost = cosine_cost(torch.randn(16, 20, 8, generator=rng), torch.randn(16, 30, 8, generator=rng))
+    a, b = (torch.softmax(4 * torch.randn(16, size, generator=rng), dim=1) for size in (20, 30))
+    plan = solvers.entropic(cost, a, b, 0.01, Stop(1e-4, 500))
+    assert plan.unconverged(1e-4) == 0
+
+
 @pytest.mark.parametrize("name", ["entropic", "proximal", "unbalanced", "partial", "group-lasso"])
 def test_a_plan_that_was_stopped_early_says_so(name: str) -> None:
     problem, stop = problems(8), Stop(1e-7, 2)
