@@ -192,7 +192,7 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
                     f"{shown[0]} [95 %]": first,
                     **figures,
                     "seeds": str(row["seeds"]) if row["train"] else "-",
-                    "training s": f"{seconds[key]:.0f}" if row["budget"] else "-",
+                    "training s": f"{seconds[key]:.0f}" if row["train"] else "-",
                     "diagnostics": diagnostics[key],
                 }
             )

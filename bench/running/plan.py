@@ -240,7 +240,11 @@ def _trainings(
     request: Request, row: Row, pairs: tuple[Pair, ...], mix: tuple[str, ...], levels: Sequence[Level], plan: Plan
 ) -> list[Training]:
     depends = row.depends_on
-    seeds: tuple[int | None, ...] = request.seeds if "seed" in depends else (None,)
+
+    def seeds(level: Level) -> tuple[int | None, ...]:
+        sampled = "data" in depends and level != Level()  # which rows are drawn depends on the seed
+        return request.seeds if "seed" in depends or sampled else (None,)
+
     return [
         Training(
             row=row,
@@ -254,5 +258,5 @@ def _trainings(
             seed=seed,
         )
         for level in (levels if "data" in depends else [Level()])
-        for seed in seeds
+        for seed in seeds(level)
     ]
