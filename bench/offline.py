@@ -25,6 +25,11 @@ def forbid_network() -> None:
     _forbidden += 1
 
 
+def network_forbidden() -> bool:
+    """Whether anything forbids the network at present."""
+    return _forbidden > 0
+
+
 @contextmanager
 def no_network() -> Iterator[None]:
     """Within the block, every attempt to open an internet socket raises `OSError`."""

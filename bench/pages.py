@@ -81,7 +81,7 @@ def _settings(values: dict[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value) or '""'
 
 
 def _escaped(text: str) -> str:

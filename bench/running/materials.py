@@ -133,6 +133,7 @@ class Materials:
                     "name": part.entry.name,
                     "config": part.config.model_dump(),
                     "code": code_digest(part.entry.module),
+                    "inputs": part.make().inputs(),
                 }
                 for part in training.row.parts
             ],

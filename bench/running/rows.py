@@ -36,9 +36,11 @@ class Part:
 
     @property
     def changes(self) -> list[str]:
-        """The values of the configuration that are not usual, as `key=value`."""
-        usual = self.usual.model_dump()
-        return [f"{key}={value}" for key, value in self.config.model_dump().items() if value != usual[key]]
+        """The values of the configuration that are not usual, or always shown, as `key=value`."""
+        usual, shown = self.usual.model_dump(), self.config.always_shown
+        return [
+            f"{key}={value}" for key, value in self.config.model_dump().items() if value != usual[key] or key in shown
+        ]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Row:
 
     @property
     def depends_on(self) -> frozenset[str]:
-        return frozenset(what for part in self.parts for what in part.method.depends_on)
+        return frozenset(what for part in self.parts for what in part.make().depends_on)
 
     @property
     def scorings(self) -> tuple[str, ...]:

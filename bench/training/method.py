@@ -34,6 +34,9 @@ class MethodConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    always_shown: ClassVar[tuple[str, ...]] = ()
+    """The fields that leaderboards show even where they have their usual values."""
+
 
 @dataclass
 class Task:
@@ -81,7 +84,7 @@ class Method(ABC):
     configuration leaves out an instance does not name."""
     variants: ClassVar[dict[str, dict[str, Any]]] = {}
     """Configurations that can be asked for by a name of their own, which no other method may have."""
-    depends_on: ClassVar[tuple[str, ...]] = ("data", "budget", "seed")
+    depends_on: tuple[str, ...] = ("data", "budget", "seed")
     """What can change its retriever besides the teacher; a reference row that needs no training says less."""
     oracle: ClassVar[bool] = False
     """Whether its retriever is given the queries' translations into the document language instead of the queries."""
@@ -94,6 +97,13 @@ class Method(ABC):
     @abstractmethod
     def fit(self, task: Task) -> Retriever:
         """Make a retriever from the task's data within its budget."""
+
+    def inputs(self) -> dict[str, Any]:
+        """What its retriever depends on besides code, configuration, teacher and task: fingerprints of other models.
+
+        Part of the training's own fingerprint. Raises `BenchError` if something cannot be had.
+        """
+        return {}
 
     @classmethod
     def missing(cls, config: Any) -> str | None:

@@ -1,0 +1,91 @@
+"""Off the shelf: another encoder, as its folder or the configuration describes it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.models import KNOWN
+from bench.errors import BenchError
+from bench.evaluation.retriever import DualEncoder
+from bench.training.method import Task
+from methods.off_the_shelf import OffTheShelf, OffTheShelfConfig
+
+TEXTS = ["the cat saw a red house", "some bread"]
+
+
+def fitted(task: Task, folder: Path | str, **settings: str) -> DualEncoder:
+    retriever = OffTheShelf(OffTheShelfConfig(encoder=str(folder), **settings)).fit(task)
+    assert isinstance(retriever, DualEncoder)
+    return retriever
+
+
+def test_encoder_is_what_its_folder_says(make_task: Callable[..., Task], encoder_folder: Path) -> None:
+    retriever, encoder = fitted(make_task(), encoder_folder), read_encoder(encoder_folder, "x")
+    assert retriever.query_encoder is retriever.document_encoder
+    assert retriever.query_encoder.fingerprint() == encoder.fingerprint()
+    assert not any(parameter.requires_grad for parameter in retriever.query_encoder.parameters())
+
+
+def test_prefixes_and_pooling_are_heeded(make_task: Callable[..., Task], encoder_folder: Path) -> None:
+    given = {"query_prefix": "the cat ", "document_prefix": "some ", "pooling": "cls"}
+    retriever = fitted(make_task(), encoder_folder, **given)
+    plain = read_encoder(encoder_folder, "x")
+    for encode, prefix in ((retriever.encode_queries, "the cat "), (retriever.encode_documents, "some ")):
+        for text in TEXTS:
+            batch = plain.collate(plain.tokenize([prefix + text], "query"))
+            first = plain.token_embeddings(batch)[0, 0].detach().numpy()
+            np.testing.assert_allclose(encode([text])[0], first / np.linalg.norm(first), atol=1e-6)
+
+
+def test_prefix_can_be_taken_away(
+    make_task: Callable[..., Task], build_encoder: Callable[..., Encoder], tmp_path: Path
+) -> None:
+    build_encoder(prompts={"query": "who ", "document": "it "}).save(tmp_path)
+    assert fitted(make_task(), tmp_path).query_encoder.prompts == {"query": "who ", "document": "it "}
+    bare = fitted(make_task(), tmp_path, query_prefix="").query_encoder
+    assert bare.prompts == {"query": "", "document": "it "}
+
+
+def test_known_encoder_has_its_authors_prefixes(
+    make_task: Callable[..., Task], encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.encoders.models._folder", lambda name, offline: encoder_folder)
+    prompts = fitted(make_task(), OffTheShelfConfig().encoder).query_encoder.prompts
+    assert prompts == {"query": "query: ", "document": "passage: "}
+    assert KNOWN[OffTheShelfConfig().encoder].hub_id == "intfloat/multilingual-e5-small"
+
+
+def test_only_its_name_is_kept_and_another_version_is_refused(
+    make_task: Callable[..., Task], encoder_folder: Path, build_encoder: Callable[..., Encoder], tmp_path: Path
+) -> None:
+    task, folder = make_task(), tmp_path / "encoder"
+    shutil.copytree(encoder_folder, folder)
+    method = OffTheShelf(OffTheShelfConfig(encoder=str(folder), query_prefix="the "))
+    retriever = method.fit(task)
+    retriever.save(tmp_path / "it", task.teacher)
+    assert [path.name for path in (tmp_path / "it").iterdir()] == ["retriever.json"]
+    loaded = OffTheShelf.load(tmp_path / "it", task.teacher)
+    assert isinstance(retriever, DualEncoder) and isinstance(loaded, DualEncoder)
+    np.testing.assert_array_equal(loaded.encode_queries(TEXTS), retriever.encode_queries(TEXTS))
+    before = method.inputs()
+    build_encoder(seed=1).save(folder)
+    assert method.inputs() != before
+    with pytest.raises(BenchError, match="another version of the encoder"):
+        OffTheShelf.load(tmp_path / "it", task.teacher)
+
+
+def test_encoder_that_is_not_at_hand_is_missing_and_refused_in_one_line(encoder_folder: Path) -> None:
+    absent = OffTheShelfConfig(encoder="no/where")
+    assert OffTheShelf.missing(absent) == "it needs the encoder no/where, which is not at hand"
+    assert OffTheShelf.missing(OffTheShelfConfig(encoder=str(encoder_folder))) is None
+    with pytest.raises(BenchError, match="cannot be loaded from the hub") as error:
+        OffTheShelf(absent).inputs()
+    assert "\n" not in str(error.value)
+    with pytest.raises(BenchError, match="unknown encoder 'nowhere'"):
+        OffTheShelf(OffTheShelfConfig(encoder="nowhere")).inputs()
