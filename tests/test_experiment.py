@@ -531,6 +531,17 @@ def test_one_student_is_scored_both_ways(bench: Bench, tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in runs} == runs
 
 
+def test_translated_queries_are_kept_with_the_run(bench: Bench, tmp_path: Path) -> None:
+    outcome = bench.execute(tmp_path, ["methods/translate_test.py:TranslateTest"])
+    cell = next(entry for entry in outcome.cells if entry.manifest["method"] == "TranslateTest")
+    with (cell.folder / "rewritten.tsv").open(encoding="utf-8") as file:
+        rows = list(csv.reader(file, delimiter="\t"))
+    test = load_test(bench.cards["conlang"], Pair("qaa", "eng"), Resolver(offline=True))
+    assert [tuple(row[:2]) for row in rows] == list(zip(test.query_ids, test.queries, strict=True))
+    assert all(len(row) == 3 for row in rows)
+    assert cell.manifest["cost"]["rewrite_queries_seconds"] > 0
+
+
 def test_off_the_shelf_is_zero_shot_of_its_encoder(
     bench: Bench, build_encoder: Callable[..., Encoder], tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ class Evaluation:
     run: Run
     seconds: dict[str, float]
     documents_cached: bool
+    rewritten: Sequence[str] = ()
+    """What was encoded in place of the queries, if something was."""
 
 
 def evaluate(
@@ -61,23 +63,30 @@ def evaluate(
         return _rank(retriever, test, queries, depth, on_texts)
     if not isinstance(retriever, DualEncoder):
         raise TypeError(f"a {type(retriever).__name__} is neither a DualEncoder nor a Ranker")
-    if scoring == "maxsim":
-        started = time.perf_counter()
-        blocks = maxsim(retriever, queries, test.documents, depth, on_texts)
-        run = best(blocks, Ids(test.query_ids, test.document_ids), depth)
-        return Evaluation(run, {"maxsim": time.perf_counter() - started}, documents_cached=False)
-    return _search(retriever, test, queries, cache, scratch, depth, on_texts)
+    started = time.perf_counter()
+    rewritten = retriever.rewrite(queries, lambda count: on_texts(0))
+    seconds = time.perf_counter() - started
+    evaluation = _search(retriever, test, rewritten, scoring, cache, scratch, depth, on_texts)
+    if rewritten is queries:
+        return evaluation
+    return replace(evaluation, seconds={"rewrite_queries": seconds, **evaluation.seconds}, rewritten=rewritten)
 
 
 def _search(
     retriever: DualEncoder,
     test: TestCollection,
     queries: Sequence[str],
+    scoring: str,
     cache: Path,
     scratch: Path,
     depth: int,
     on_texts: OnBatch,
 ) -> Evaluation:
+    if scoring == "maxsim":
+        started = time.perf_counter()
+        blocks = maxsim(retriever, queries, test.documents, depth, on_texts)
+        run = best(blocks, Ids(test.query_ids, test.document_ids), depth)
+        return Evaluation(run, {"maxsim": time.perf_counter() - started}, documents_cached=False)
     encoder = retriever.document_encoder
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
     folder = shards_folder(cache if frozen else scratch, encoder, "document", test.documents)

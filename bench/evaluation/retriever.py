@@ -58,6 +58,12 @@ class DualEncoder(Retriever):
     query_encoder: Encoder
     document_encoder: Encoder
 
+    def rewrite(self, queries: Sequence[str], on_batch: OnBatch | None = None) -> Sequence[str]:
+        """What is encoded in place of the queries, in their order; the queries themselves unless a method says
+        otherwise.
+        """
+        return queries
+
     def encode_queries(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> np.ndarray:
         """L2-normalised embeddings of queries, (n, dimension) float32."""
         return self.query_encoder.encode(texts, "query", on_batch=on_batch)

@@ -2,6 +2,7 @@
 
     <results>/trainings/<label>-<fingerprint>/   manifest.json  log.jsonl  retriever/
     <results>/cells/<label>-<fingerprint>/       manifest.json  run.trec.gz  scores.csv.gz
+                                                 rewritten.tsv, where queries were translated
 
 Everything shown to a user is derived from these folders.
 """
@@ -101,6 +102,11 @@ class Entry:
             writer.writerow(["measure", "query", "value"])
             for measure, values in scores.items():
                 writer.writerows([measure, query, repr(value)] for query, value in values.items())
+
+    def write_rewritten(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Keep what was encoded in place of queries: id, query, and what it became."""
+        with atomic_write(self.folder / "rewritten.tsv") as file:
+            csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
 
     def read_scores(self) -> dict[str, dict[str, float]]:
         """What `write_scores` kept; empty if the run was never scored. Raises `BenchError` if it is damaged."""

@@ -222,6 +222,8 @@ class Executor:
         if entry.finished:
             entry.tidy()
             return
+        if evaluation.rewritten:
+            entry.write_rewritten(zip(test.query_ids, test.queries, evaluation.rewritten, strict=True))
         run = {query: ranking[: measures.RUN_DEPTH] for query, ranking in evaluation.run.items()}
         write_run(folder / "run.trec.gz", run, tag=cell.training.row.name)
         inputs = cell_inputs(cell, training.manifest["fingerprint"])

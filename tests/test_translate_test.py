@@ -1,0 +1,325 @@
+"""Translate-test: the trained translator worked out step by step, and models that others have made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    MarianConfig,
+    MarianMTModel,
+    NllbTokenizer,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from bench.data import Pair, TestCollection, TrainingData
+from bench.encoders.encoder import Encoder
+from bench.errors import BenchError
+from bench.evaluation.evaluate import Evaluation, evaluate
+from bench.evaluation.retriever import DualEncoder
+from bench.training.budget import Budget
+from bench.training.checkpoint import Checkpoint
+from bench.training.method import Task
+from methods.seq2seq import Learned, Pretrained, Seq2Seq
+from methods.translate_test import LearningToTranslate, TranslateTest, TranslateTestConfig, Translating, overlap
+
+MakeTask = Callable[..., Task]
+CPU = torch.device("cpu")
+
+
+def some(data: TrainingData, rows: range) -> TrainingData:
+    return replace(data, bitext=data.bitext.take(rows))
+
+
+def trained(task: Task, **settings: Any) -> LearningToTranslate:
+    training = LearningToTranslate(TranslateTestConfig(**settings))
+    training.fit(task)
+    return training
+
+
+@pytest.fixture
+def training(make_task: MakeTask) -> LearningToTranslate:
+    """A translator that has learned something, and not much."""
+    return trained(make_task(60), learning_rate=2e-2, max_length=20)
+
+
+def test_a_handful_of_sentences_is_learned_by_heart(make_task: MakeTask, data: TrainingData) -> None:
+    few = some(data, range(0, 150, 17))
+    losses: list[float] = []
+    task = make_task(120, data=few, on_step=lambda record: losses.append(record["loss"]))
+    translator = trained(task, learning_rate=2e-2, label_smoothing=0.0).translator
+    assert translator.translate(few.bitext.query_side) == list(few.bitext.document_side)
+    assert losses[-1] < 0.1 < 2 < losses[0]
+
+
+def test_loss_is_that_of_each_piece_given_those_before(training: LearningToTranslate) -> None:
+    rows, losses = np.array([0, 44, 83, 149]), []
+    with torch.no_grad():
+        for row in rows:
+            memory = training.student.token_embeddings(batch := training.student.collate([training.source_ids[row]]))
+            sentence = [0, *training.target_ids[row], 0]
+            for place in range(1, len(sentence)):
+                output, _ = training.decoder(torch.tensor([sentence[:place]]), memory, batch.attention_mask)
+                scores = training.decoder.embeddings.weight @ output[0, -1]
+                losses.append(-float(torch.log_softmax(scores, dim=-1)[sentence[place]]))
+        assert len({len(training.source_ids[row]) for row in rows}) > 1  # so that there is padding
+        assert float(training.cross_entropy(rows)) == pytest.approx(np.mean(losses), abs=1e-5)
+
+
+def test_greedy_is_the_argmax_of_every_step_whatever_it_is_batched_with(training: LearningToTranslate) -> None:
+    translator, texts = training.translator, [*training.task.data.bitext.query_side[::11], "éht"]
+    expected = []
+    with torch.no_grad():
+        for text in texts:
+            batch = translator.encoder.collate(translator.encoder.tokenize([text], "query"))
+            memory, written = translator.encoder.token_embeddings(batch), [0]
+            while len(written) <= translator.max_length:
+                output, _ = translator.decoder(torch.tensor([written]), memory, batch.attention_mask)
+                written.append(int((translator.decoder.embeddings.weight @ output[0, -1]).argmax()))
+                if written[-1] == 0:
+                    break
+            pieces = [int(translator.decoder.pieces[i - 1]) for i in written if i]
+            expected.append(translator.tokenizer.decode(pieces))
+    counts: list[int] = []
+    assert translator.translate([*texts, texts[0]], counts.append) == [*expected, expected[0]]
+    assert sum(counts) == len(texts)
+    assert len(set(expected)) > len(texts) / 2
+
+
+def test_translation_ends_at_its_longest(training: LearningToTranslate) -> None:
+    whole = training.translator.write(training.source_ids[:20])
+    short = Learned(training.student, training.decoder, None, max_length=3).write(training.source_ids[:20])
+    assert short == [ids[:3] for ids in whole]
+    assert max(map(len, whole)) > 3
+
+
+def test_held_out_rows_are_measured_and_never_trained_on(make_task: MakeTask) -> None:
+    training = LearningToTranslate(TranslateTestConfig())
+    task = make_task(recipe={"batch_size": 7})
+    training.prepare(task, task.make_student())
+    stream = training.batches(np.random.default_rng(0))
+    seen = {int(row) for _ in range(60) for row in next(stream)["bitext"]}
+    assert len(training.held_out) == 15
+    assert seen == set(range(150)) - set(training.held_out.tolist())
+    assert set(trained(make_task(1)).task.outcome["diagnostics"]) == {"held_out_loss", "held_out_f1"}
+
+
+def test_too_little_bitext_holds_nothing_out(make_task: MakeTask, data: TrainingData) -> None:
+    assert trained(make_task(1, data=some(data, range(9)))).task.outcome["diagnostics"] == {}
+
+
+def test_overlap_counts_repeated_pieces_as_often_as_both_have_them() -> None:
+    assert overlap([1, 1, 2, 3], [1, 2, 2, 4, 5, 6]) == pytest.approx(2 * 2 / 10)
+    assert (overlap([], [1]), overlap([], []), overlap([4, 2], [2, 4])) == (0, 0, 1)
+
+
+def test_saved_translator_is_read_back_the_same(make_task: MakeTask, tmp_path: Path) -> None:
+    task = make_task(20)
+    retriever = TranslateTest().fit(task)
+    retriever.save(tmp_path / "it", task.teacher)
+    loaded = TranslateTest.load(tmp_path / "it", task.teacher)
+    queries = task.data.bitext.query_side[:40]
+    assert isinstance(retriever, Translating) and isinstance(loaded, Translating)
+    assert loaded.rewrite(queries) == retriever.rewrite(queries) != list(queries)
+    assert loaded.query_encoder is loaded.document_encoder is task.teacher
+    kinds = {path.suffix for path in (tmp_path / "it").rglob("*") if path.is_file()}
+    assert kinds <= {".json", ".safetensors", ".txt"}
+
+
+def test_resumed_training_ends_in_the_same_bytes(make_task: MakeTask, tmp_path: Path) -> None:
+    class Died(Exception):
+        pass
+
+    def dies(record: dict[str, Any]) -> None:
+        if record["step"] == 4:
+            raise Died
+
+    budget, recipe = Budget(6, "steps"), {"batch_size": 8, "dropout": 0.1}
+    whole = trained(make_task(budget=budget, recipe=recipe))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0)
+    with pytest.raises(Died):
+        trained(make_task(budget=budget, recipe=recipe, checkpoint=checkpoint, on_step=dies))
+    resumed = trained(make_task(budget=budget, recipe=recipe, checkpoint=checkpoint))
+    assert resumed.student.fingerprint() == whole.student.fingerprint()
+    for name, tensor in whole.decoder.state_dict().items():
+        assert torch.equal(resumed.decoder.state_dict()[name], tensor), name
+    assert resumed.task.outcome == {**whole.task.outcome, "spent": resumed.task.outcome["spent"]}
+
+
+class Perfect(DualEncoder):
+    def rewrite(self, queries: Any, on_batch: Any = None) -> list[str]:
+        return [" ".join(word[-2::-1] for word in query.split()) for query in queries]
+
+
+@pytest.mark.parametrize("scoring", ["mean", "maxsim"])
+def test_perfect_translation_is_the_oracle(
+    scoring: str, collection: TestCollection, teacher: Encoder, tmp_path: Path
+) -> None:
+    def evaluated(kind: type[DualEncoder], *, oracle: bool) -> Evaluation:
+        retriever = kind(teacher, teacher)
+        folders = {"cache": tmp_path / "cache", "scratch": tmp_path / f"scratch-{oracle}"}
+        return evaluate(retriever, collection, scoring=scoring, oracle=oracle, **folders)
+
+    translated, oracle = evaluated(Perfect, oracle=False), evaluated(DualEncoder, oracle=True)
+    assert translated.run == oracle.run
+    assert list(translated.rewritten) == list(collection.oracle_queries or ())
+    assert not oracle.rewritten
+    assert translated.seconds.keys() - oracle.seconds.keys() == {"rewrite_queries"}
+
+
+SMALL: dict[str, Any] = {"pad_token_id": 0, "eos_token_id": 3, "bos_token_id": 2, "decoder_start_token_id": 2}
+LAYERS = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in (("layers", 1), ("attention_heads", 2))}
+WIDTHS = {"d_model": 16, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 64, "init_std": 1.0}
+
+
+def bart(size: int) -> Any:
+    return BartForConditionalGeneration(
+        BartConfig(vocab_size=size, forced_eos_token_id=None, **SMALL, **LAYERS, **WIDTHS)
+    )
+
+
+def marian(size: int) -> Any:
+    return MarianMTModel(MarianConfig(vocab_size=size, forced_eos_token_id=None, **SMALL, **LAYERS, **WIDTHS))
+
+
+def t5(size: int) -> Any:
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "initializer_factor": 5.0}
+    return T5ForConditionalGeneration(T5Config(vocab_size=size, **SMALL, **sizes))
+
+
+def write_model(folder: Path, make: Callable[[int], Any], tokenizer: Any) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        make(len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(encoder: Encoder, tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model", bart, encoder.tokenizer)
+
+
+def by_hand(translator: Pretrained, text: str, start: list[int], steps: int) -> str:
+    ids = torch.tensor([translator.tokenizer(text)["input_ids"]])
+    written = list(start)
+    with torch.no_grad():
+        for _ in range(steps):
+            logits = translator.model(input_ids=ids, decoder_input_ids=torch.tensor([written])).logits
+            written.append(int(logits[0, -1].argmax()))
+            if written[-1] == translator.model.config.eos_token_id:
+                break
+    return str(translator.tokenizer.decode(written, skip_special_tokens=True))
+
+
+@pytest.mark.parametrize("make", [bart, marian, t5])
+def test_pretrained_translator_is_greedy_and_heeds_no_padding(
+    make: Callable[[int], Any], encoder: Encoder, data: TrainingData, tmp_path: Path
+) -> None:
+    folder = write_model(tmp_path / "model", make, encoder.tokenizer)
+    translator = Pretrained(Seq2Seq(str(folder), prefix="the ", max_length=8), CPU)
+    texts = data.bitext.document_side[::13]
+    expected = [by_hand(translator, f"the {text}", [2], 8) for text in texts]
+    assert translator.translate(texts) == expected
+    assert len(set(expected)) > 2
+
+
+def test_language_tokens_open_the_source_and_the_translation(tmp_path: Path) -> None:
+    words = ["<s>", "<pad>", "</s>", "<unk>", "▁", *"abcdefgh"]
+    tokenizer = NllbTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[])
+    numbers = {"pad_token_id": 1, "eos_token_id": 2, "bos_token_id": 0, "decoder_start_token_id": 2}
+
+    def make(size: int) -> Any:
+        return BartForConditionalGeneration(
+            BartConfig(vocab_size=size, forced_eos_token_id=None, **numbers, **LAYERS, **WIDTHS)
+        )
+
+    folder = write_model(tmp_path / "model", make, tokenizer)
+    given = Seq2Seq(str(folder), source_code="swh_Latn", target_code="fra_Latn", max_length=6)
+    translator = Pretrained(given, CPU)
+    french = tokenizer.convert_tokens_to_ids("fra_Latn")
+    assert translator.tokenizer("a b")["input_ids"][0] == tokenizer.convert_tokens_to_ids("swh_Latn")
+    assert translator.translate(["abc def", "h"]) == [
+        by_hand(translator, text, [2, french], 5) for text in ("abc def", "h")
+    ]
+    with pytest.raises(BenchError, match="no token for the language 'xxx'"):
+        Pretrained(replace(given, source_code="xxx"), CPU)
+
+
+def test_pretrained_translator_trains_on_nothing_and_is_only_named(
+    folder: Path, make_task: MakeTask, tmp_path: Path
+) -> None:
+    method = TranslateTest(TranslateTestConfig(translator=str(folder), max_length=9))
+    assert method.uses == method.depends_on == ()
+    assert TranslateTest().depends_on == ("data", "budget", "seed")
+    task = make_task()
+    retriever = method.fit(task)
+    before = method.inputs()
+    retriever.save(tmp_path / "it", task.teacher)
+    assert not list((tmp_path / "it").rglob("*.safetensors"))
+    loaded = TranslateTest.load(tmp_path / "it", task.teacher)
+    queries = task.data.bitext.query_side[:5]
+    assert isinstance(retriever, Translating) and isinstance(loaded, Translating)
+    assert loaded.rewrite(queries) == retriever.rewrite(queries)
+
+    write_model(folder, t5, task.teacher.tokenizer)
+    assert method.inputs() != before
+    with pytest.raises(BenchError, match="another version of the translator"):
+        TranslateTest.load(tmp_path / "it", task.teacher)
+
+
+def test_query_language_stands_in_the_source_code(monkeypatch: pytest.MonkeyPatch, make_task: MakeTask) -> None:
+    asked: list[Seq2Seq] = []
+    monkeypatch.setattr("methods.translate_test.Pretrained", lambda given, device: asked.append(given))
+    data = TrainingData.none((Pair("som", "eng"),))
+    TranslateTest(TranslateTestConfig(translator="a/b", source_code="{language}_Latn")).fit(make_task(data=data))
+    assert asked == [Seq2Seq("a/b", source_code="som_Latn")]
+
+
+def cut(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def lose_a_weight(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.decoder.layers.0.fc1.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "no safetensors weights"),
+        (
+            lambda folder: (folder / "config.json").write_text('{"model_type": "bert"}'),
+            "cannot be read as a translator",
+        ),
+        (lambda folder: (folder / "config.json").unlink(), "cannot be read as a translator"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "cannot be read as a translator"),
+        (cut, "cannot be read as a translator"),
+        (lose_a_weight, "lacks the weights"),
+    ],
+)
+def test_bad_model_is_refused_in_one_line(folder: Path, harm: Callable[[Path], Any], message: str) -> None:
+    harm(folder)
+    with pytest.raises(BenchError, match=message) as error:
+        Pretrained(Seq2Seq(str(folder)), CPU)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "message"), [("nowhere", "neither a folder nor an id"), ("no/where", "from the hub")])
+def test_model_that_is_nowhere_is_refused_in_one_line(name: str, message: str) -> None:
+    with pytest.raises(BenchError, match=message) as error:
+        TranslateTest(TranslateTestConfig(translator=name)).inputs()
+    assert "\n" not in str(error.value)
