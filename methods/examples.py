@@ -30,6 +30,11 @@ def judged(data: TrainingData) -> Relevance:
     return _of("relevance", data.relevance.queries, data.relevance.positives, data.relevance.pairs)
 
 
+def judged_within(language: str, data: TrainingData) -> Relevance:
+    """The judgments whose queries and documents are both in one language."""
+    return judged(data).between(Pair(language, language))
+
+
 def translated(bitext: Bitext, *, reverse: bool = False) -> Relevance:
     """Bitext as retrieval: a sentence of the query language is answered by its translation, or in reverse."""
     if not reverse:
@@ -62,17 +67,22 @@ class Examples:
         return len(self.rows)
 
     def batches(
-        self, rng: np.random.Generator, rows: np.ndarray | None = None, exponent: float | None = None
+        self,
+        rng: np.random.Generator,
+        rows: np.ndarray | None = None,
+        exponent: float | None = None,
+        batch_size: int | None = None,
     ) -> Iterator[np.ndarray]:
         """Rows of one pair of languages and of similar length; of these `rows` only, if some are given.
 
-        Pairs are drawn as the recipe says, or with a probability proportional to the number of rows to the `exponent`.
+        Pairs are drawn as the recipe says, or with a probability proportional to the number of rows to the `exponent`;
+        a batch is as large as the recipe says, or of another size where it is but a part of what a step reads.
         """
         rows = np.arange(len(self)) if rows is None else rows
         lengths = [len(self.query_ids[row]) + len(self.positive_ids[row]) for row in rows]
         pairs = [self.rows.pairs[row] for row in rows]
         exponent = self.exponent if exponent is None else exponent
-        for chosen in language_batches(lengths, pairs, self.batch_size, rng, exponent):
+        for chosen in language_batches(lengths, pairs, batch_size or self.batch_size, rng, exponent):
             yield rows[chosen]
 
     def loss(self, rows: np.ndarray, temperature: float, *, symmetric: bool = False) -> Tensor:

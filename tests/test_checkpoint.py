@@ -14,7 +14,7 @@ from bench.running.observer import keep_lines
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 from bench.training.method import Task, TrainedMethod
-from methods.adversarial import Adversarial
+from methods.adversarial import Adversarial, AdversarialConfig
 from methods.distillation import Distillation
 from methods.optical import Optical
 
@@ -34,10 +34,15 @@ def dies_after(steps: int) -> Callable[[dict[str, Any]], None]:
     return on_step
 
 
-@pytest.mark.parametrize("method", [Optical, Distillation, Adversarial])
+def averaged_critic() -> Adversarial:
+    """What keeps most state besides weights: an optimiser, an average, recent batches."""
+    return Adversarial(AdversarialConfig(loss="wasserstein", discriminator_steps=3, momentum=0.9))
+
+
+@pytest.mark.parametrize("method", [Optical, Distillation, Adversarial, averaged_critic])
 @pytest.mark.parametrize("last", [1, 2, 5, STEPS])
 def test_resumed_training_ends_in_the_same_bytes(
-    method: type[TrainedMethod], last: int, make_task: Callable[..., Task], tmp_path: Path
+    method: Callable[[], TrainedMethod], last: int, make_task: Callable[..., Task], tmp_path: Path
 ) -> None:
     budget = Budget(STEPS, "steps")
     whole = method().fit(make_task(budget=budget, recipe=RECIPE))

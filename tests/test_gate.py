@@ -201,7 +201,7 @@ FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     ),
     "discriminator not reversed": (
         "adversarial",
-        lambda patch: patch.setattr("methods.adversarial.reverse_gradient", lambda x, strength: x),
+        lambda patch: patch.setattr("methods.discriminator.reverse_gradient", lambda x, strength: x),
     ),
     "teacher not frozen": ("optical", lambda patch: patch.setattr(Encoder, "freeze", lambda self: self.eval())),
 }
