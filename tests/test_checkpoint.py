@@ -17,6 +17,7 @@ from bench.training.method import Task, TrainedMethod
 from methods.adversarial import Adversarial, AdversarialConfig
 from methods.distillation import Distillation
 from methods.optical import Optical
+from methods.posterior_alignment import PosteriorAlignment
 
 RECIPE = {"batch_size": 8, "dropout": 0.1}
 STEPS = 8
@@ -39,7 +40,7 @@ def averaged_critic() -> Adversarial:
     return Adversarial(AdversarialConfig(loss="wasserstein", discriminator_steps=3, momentum=0.9))
 
 
-@pytest.mark.parametrize("method", [Optical, Distillation, Adversarial, averaged_critic])
+@pytest.mark.parametrize("method", [Optical, Distillation, PosteriorAlignment, Adversarial, averaged_critic])
 @pytest.mark.parametrize("last", [1, 2, 5, STEPS])
 def test_resumed_training_ends_in_the_same_bytes(
     method: Callable[[], TrainedMethod], last: int, make_task: Callable[..., Task], tmp_path: Path
