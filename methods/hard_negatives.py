@@ -52,7 +52,7 @@ class HardNegatives(TrainedMethod):
     drawn from these at random; where there are too few, any documents of other groups take the remaining places, whose
     share is `negatives_filled`.
 
-    Static: mined once, by a frozen encoder. Dynamic: mined again and again by the student as it is. Documents are
+    Static: mined once for each query, by a frozen encoder. Dynamic: mined again and again by the student. Documents are
     encoded by the frozen teacher, so their index is made once (ADORE); with `documents=student` it is made at every
     mining (ANCE). What mining costs is part of the training's cost.
 

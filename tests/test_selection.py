@@ -169,3 +169,9 @@ def test_every_method_of_a_call_is_chosen_by_the_same_judgments(
         assert list(map(int, manifest["selection"]["losses"])) == list(range(2, 21, 2))
         assert manifest["selection"]["step"] in range(2, 21, 2)
         assert manifest["cost"]["trained_validation_seconds"] > 0
+
+
+def test_a_budget_in_seconds_is_looked_at_when_it_ends(make_task: MakeTask, many: TrainingData) -> None:
+    task = task_of(make_task, many, budget=Budget(1, "seconds"))
+    Distillation().fit(task)
+    assert max(task.outcome["selection"]["losses"]) == task.outcome["spent"].steps

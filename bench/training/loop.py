@@ -25,8 +25,8 @@ def train(method: TrainedMethod, task: Task) -> Spent:
     """Minimise `method.loss` until the budget is spent; returns what was spent.
 
     Goes on from the task's checkpoint where there is one, and where the data have validation judgments ends with the
-    weights that did best on them. Raises `CellFailed` when the loss or a gradient is no longer
-    a number, and KeyboardInterrupt, after saving, at the end of the step during which Ctrl-C was pressed.
+    weights that did best on them. Raises `CellFailed` when the loss or a gradient is no longer a number, and
+    KeyboardInterrupt, after saving, at the end of the step during which Ctrl-C was pressed.
     """
     student, budget, checkpoint = method.student, task.budget, task.checkpoint
     torch.manual_seed(task.seed)  # dropout draws from torch's global generator
@@ -37,6 +37,11 @@ def train(method: TrainedMethod, task: Task) -> Spent:
     spent = checkpoint.restore(method, optimiser, selection) if checkpoint else Spent()
     task.on_resume(spent.steps)
     tokens_before, started = student.tokens_seen - spent.tokens, time.perf_counter() - spent.seconds
+
+    def count() -> None:
+        spent.tokens = student.tokens_seen - tokens_before
+        spent.seconds = time.perf_counter() - started
+
     batches = islice(method.batches(task.numpy_generator("batches")), spent.steps, None)
     with deferred_interrupt() as interrupt:
         while spent.share(budget) < 1:
@@ -45,9 +50,9 @@ def train(method: TrainedMethod, task: Task) -> Spent:
                 group["lr"] = rate * learning_rate_factor(spent.share(budget), task.recipe.warmup)
             figures = optimise(method, optimiser, next(batches), spent, task)
             spent.steps += 1
+            count()
             selection.look(method, spent, budget)
-            spent.tokens = student.tokens_seen - tokens_before
-            spent.seconds = time.perf_counter() - started
+            count()
             task.on_step(
                 {
                     "step": spent.steps,
