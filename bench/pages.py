@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -46,7 +47,7 @@ def meaning(config: type[BaseModel], name: str) -> str:
 
 
 def _facts(method: type[Method]) -> Iterator[str]:
-    yield f"- trains on: {' + '.join(method.uses) or 'nothing'}"
+    yield f"- trains on: {' + '.join(method().uses) or 'nothing'}"
     documents = method.Config.model_fields.get("documents")
     if documents is not None:
         yield f"- documents by: {documents.default}"
@@ -68,10 +69,11 @@ def _row(config: type[BaseModel], name: str) -> str:
 
 def _type(field: FieldInfo) -> str:
     """The type of a field and the bounds of its value."""
-    kind = field.annotation
+    kind, parts = field.annotation, get_args(field.annotation)
     if get_origin(kind) is Literal:
-        return " or ".join(f"`{value}`" for value in get_args(kind))
-    name = str(getattr(kind, "__name__", kind)) if get_origin(kind) is None else str(kind)
+        return " or ".join(f"`{value}`" for value in parts)
+    one_of = parts if get_origin(kind) in (Union, UnionType) else (kind,)
+    name = " or ".join("nothing" if each is NoneType else getattr(each, "__name__", str(each)) for each in one_of)
     bounds = (f"{sign} {getattr(each, key):g}" for each in field.metadata for key, sign in SIGNS if hasattr(each, key))
     return " ".join(filter(None, [_escaped(name), " and ".join(bounds)]))
 
@@ -81,7 +83,9 @@ def _settings(values: dict[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value) or '""'
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "nothing" if value is None else str(value) or '""'
 
 
 def _escaped(text: str) -> str:

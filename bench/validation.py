@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from bench import conlang
-from bench.data import Pair, TestCollection, TrainingData
-from bench.data.files import default_cache, sha256_of
-from bench.encoders.encoder import Encoder
-from bench.encoders.models import default_recipe, load_teacher
+from bench.data import Pair, TestCollection
+from bench.data.cards import Card
+from bench.data.files import Resolver, default_cache, sha256_of
+from bench.data.levels import Level
+from bench.encoders.models import default_recipe
 from bench.encoders.tiny import one_thread
-from bench.encoders.vocabulary import make_student
 from bench.errors import describe
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import Retriever
@@ -35,16 +35,30 @@ from bench.pages import meaning
 from bench.progress import Display
 from bench.request import Validation
 from bench.running.execute import compare_teacher
+from bench.running.materials import Materials
+from bench.running.plan import Training
 from bench.running.rows import Row, make_row
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
-from bench.training.method import Task
 from bench.training.recipe import Recipe
 from bench.trial import Died, Trial
 
 ENCODER = "tiny"
 PAIR = Pair("qaa", "eng")
-OPTIONS = conlang.ConlangOptions(scale=0.1, test_queries=40, dev_queries=40)
+SIZES: dict[str, Any] = {"scale": 0.1, "test_queries": 40, "dev_queries": 40}
+OPTIONS = conlang.ConlangOptions(**SIZES)
+CARD = Card.model_validate(
+    {
+        "name": "conlang",
+        "description": "a tenth of the generated collection",
+        "licence": "that of this project",
+        "data": [
+            {"role": "test", "format": "conlang", "pairs": [str(PAIR)], "options": SIZES},
+            {"role": "bitext", "format": "conlang", "pairs": [str(PAIR)], "options": SIZES},
+            {"role": "relevance", "format": "conlang", "pairs": ["eng-eng"], "options": SIZES},
+        ],
+    }
+)
 SLACK = 0.5
 """Seconds that a method's clock may differ from ours."""
 PASS, FAIL, NEITHER = "PASS", "FAIL", "-"
@@ -83,27 +97,12 @@ class Subject:
         return make_row(self.text, self.asked.method)
 
     @cached_property
-    def teacher(self) -> Encoder:
-        import torch
-
-        with self.display.stage(f"loading {ENCODER}", 1, "of its training") as stage:
-            return load_teacher(
-                ENCODER, torch.device("cpu"), offline=True, on_step=lambda record: stage.update(record["share"])
-            )
+    def materials(self) -> Materials:
+        return Materials(ENCODER, "cpu", "float32", {CARD.name: CARD}, Resolver(offline=True), self.display)
 
     @cached_property
     def recipe(self) -> Recipe:
         return read_config(Recipe, {**default_recipe(ENCODER).model_dump(), **self.asked.recipe}, "recipe")
-
-    @cached_property
-    def data(self) -> TrainingData:
-        if not self.depends_on("data"):
-            return TrainingData.none((PAIR,))
-        return TrainingData((PAIR,), conlang.bitext(PAIR.query, OPTIONS), conlang.relevance(OPTIONS))
-
-    @cached_property
-    def student(self) -> Encoder:
-        return make_student(self.teacher, self.data.texts, self.recipe, 0) if self.depends_on("data") else self.teacher
 
     @property
     def mirror(self) -> Path:
@@ -119,7 +118,7 @@ class Subject:
     @cached_property
     def saved(self) -> Path:
         """The folder of the first training's retriever."""
-        self.first.retriever.save(self.folder / "first", self.teacher)
+        self.first.retriever.save(self.folder / "first", self.materials.teacher)
         return self.folder / "first"
 
     @cached_property
@@ -130,19 +129,30 @@ class Subject:
     def depends_on(self, what: str) -> bool:
         return what in self.row.depends_on
 
-    def fit(self, budget: Budget | None = None, die_at: int | None = None, **fields: Any) -> Trial:
+    def fit(
+        self,
+        budget: Budget | None = None,
+        seed: int = 0,
+        checkpoint: Checkpoint | None = None,
+        die_at: int | None = None,
+    ) -> Trial:
         """Train once, watched."""
-        trial = Trial(self.teacher.copy(), [self.mirror.resolve(), *collections()], die_at)
-        task = Task(
-            data=self.data,
-            teacher=trial.teacher,
-            make_student=lambda: trial.watched(self.student.copy()),
-            budget=budget or Budget(self.asked.steps, "steps"),
+        training = Training(
+            row=self.row,
+            pairs=(PAIR,),
+            train=(CARD.name,) if self.depends_on("data") else (),
+            keep_leaks=False,
+            level=Level(),
+            encoder=ENCODER,
             recipe=self.recipe,
-            on_step=trial.on_step,
-            on_resume=trial.on_resume,
-            **{"seed": 0, **fields},
+            budget=budget or Budget(self.asked.steps, "steps"),
+            seed=seed,
         )
+        task = self.materials.task(training)
+        trial = Trial(task.teacher, [self.mirror.resolve(), *collections()], die_at)
+        make_student = task.make_student
+        task.make_student = lambda: trial.watched(make_student())
+        task.on_step, task.on_resume, task.checkpoint = trial.on_step, trial.on_resume, checkpoint
         with environment("BENCH_MIRROR", str(self.mirror)), trial.watching():
             trial.retriever = self.row.make().fit(task)
         trial.spent = task.outcome.get("spent")
@@ -151,7 +161,7 @@ class Subject:
     def files(self, trial: Trial) -> dict[str, str]:
         """The sha256 of each file that a training's retriever is saved in."""
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
-            trial.retriever.save(Path(place) / "retriever", self.teacher)
+            trial.retriever.save(Path(place) / "retriever", self.materials.teacher)
             return digests(Path(place) / "retriever")
 
     def difference(self, files: Mapping[str, str]) -> str:
@@ -219,11 +229,9 @@ def described(subject: Subject) -> str:
             raise Fault(f"{name} has no docstring, whose first line bench ls methods shows")
         if not method.source:
             raise Fault(f"{name} has no source, which says where it comes from")
-        if (
-            subject.depends_on("data")
-            and not part.entry.reference
-            and not (method.uses and isinstance(method.uses, tuple))
-        ):
+        uses = part.make().uses
+        may_be_silent = part.entry.reference or "data" not in method.depends_on
+        if not may_be_silent and not (uses and isinstance(uses, tuple)):
             raise Fault(f"{name} does not say what it uses, as in uses = ('bitext',)")
     return "; ".join(inspect.cleandoc(part.method.__doc__ or "").split("\n")[0] for part in subject.row.parts)
 
@@ -306,7 +314,7 @@ def has_gradients(subject: Subject) -> str:
 
 def leaves_the_teacher(subject: Subject) -> str:
     """The teacher stays frozen."""
-    after = compare_teacher(subject.first.teacher, subject.teacher)
+    after = compare_teacher(subject.first.teacher, subject.materials.teacher)
     if after["drift"]:
         raise Fault(f"it moves the frozen teacher's weights by up to {after['drift']:.2g}")
     if after["trainable"]:
@@ -392,7 +400,7 @@ def _fitted(subject: Subject) -> dict[str, str]:
 
 
 def _found(subject: Subject) -> dict[str, Run]:
-    return subject.runs(subject.row.load(subject.folder / "first", subject.teacher))
+    return subject.runs(subject.row.load(subject.folder / "first", subject.materials.teacher))
 
 
 def write_test(test: TestCollection, mirror: Path) -> None:

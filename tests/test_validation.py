@@ -248,7 +248,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def validate(monkeypatch: pytest.MonkeyPatch) -> Validate:
     """Validates with the small encoder; what another process should do is done by this one."""
-    monkeypatch.setattr(validation, "load_teacher", lambda *_, **__: make_encoder().freeze())
+    monkeypatch.setattr("bench.running.materials.load_teacher", lambda *_, **__: make_encoder().freeze())
     here = {"elsewhere": lambda self, work: work(Subject(self.text, self.asked, self.folder))}
     monkeypatch.setattr(Subject, "elsewhere", here["elsewhere"])
 
