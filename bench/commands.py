@@ -193,14 +193,13 @@ def ls(kind: str, name: str | None, options: Listing) -> int:
     from bench.listing import describe_dataset, listing, statistics_table
 
     cards = load_cards(options.cards)
-    if kind == "methods":
-        for broken in registry.broken():
-            Display().warn(f"skipped: {broken}")
     if options.output is not None:
         if kind != "methods" or name is not None:
             raise BenchError("--output is for bench ls methods, which writes a page for each")
         write_pages(options.output)
     elif name is None:
+        for line in registry.usable()[1] if kind == "methods" else ():
+            Display().warn(f"skipped: {line}")
         columns, rows, right = listing(kind, cards)
         print_table(columns, rows, right=right, width=TEXT_WIDTH if kind == "methods" else PLAIN_WIDTH)
     elif kind == "methods":

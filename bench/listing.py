@@ -107,7 +107,8 @@ def _summary(pairs: Sequence[Pair]) -> str:
 def _methods() -> list[list[str]]:
     """The reference rows, then the methods, each followed by its variants."""
     rows = []
-    for entry in sorted(registry.known().values(), key=lambda each: (not each.reference, each.base, each.is_variant)):
+    entries, _ = registry.usable()
+    for entry in sorted(entries.values(), key=lambda each: (not each.reference, each.base, each.is_variant)):
         about = entry.describe()
         own = ["", "  " + entry.name] if entry.is_variant else [" + ".join(about["uses"]) or "-", entry.name]
         rows.append([own[1], own[0], about["description"], "" if entry.is_variant else about["source"]])

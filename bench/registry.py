@@ -150,6 +150,22 @@ def broken() -> list[Broken]:
     return _catalogue()[1]
 
 
+def usable() -> tuple[dict[str, MethodEntry], list[str]]:
+    """What is known and can be imported, and a line for each plugin that is of no use.
+
+    Only the import of a plugin shows that; this project's own methods are not imported.
+    """
+    lines, useless = [str(each) for each in broken()], set()
+    for name, entry in known().items():
+        try:
+            if entry.package != OWN and not entry.is_variant:
+                entry.load()
+        except BenchError as error:
+            lines.append(str(error))
+            useless.add(name)
+    return {name: entry for name, entry in known().items() if entry.base not in useless}, lines
+
+
 def find_method(name: str) -> MethodEntry:
     """The method of that name, or `path/to/file.py:ClassName`. Raises `BenchError` with a suggestion."""
     if ".py:" in name:

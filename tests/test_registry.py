@@ -232,7 +232,9 @@ def test_broken_plugin_is_left_out_with_its_reason(
 
 
 @pytest.mark.parametrize("name", RAISES)
-def test_plugin_that_cannot_be_imported_is_left_out_of_all(name: str, install: Install) -> None:
+def test_plugin_that_cannot_be_imported_is_left_out_of_all(
+    name: str, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     target, source, reason = RAISES[name]
     own, usual = expand(["all"], {})
     install(name, target, source)
@@ -242,7 +244,11 @@ def test_plugin_that_cannot_be_imported_is_left_out_of_all(name: str, install: I
     (note,) = set(notes) - set(usual)
     assert note.startswith("skipped: ")
     assert reason in note
-    assert "\n" not in note
+    assert main(["ls", "methods"]) == 0
+    out, err = capsys.readouterr()
+    assert err == f"{note}\n"
+    assert name not in out.split()
+    assert "sound" in out.split()
     with pytest.raises(BenchError, match=name):
         find_method(name).load()
 
@@ -282,6 +288,14 @@ def test_all_leaves_out_what_needs_a_download(install: Install) -> None:
     methods, notes = expand(["all"], {})
     assert "far" not in methods
     assert "skipped: far: it needs the moon; asked for by name it is tried" in notes
+    install(
+        "lost",
+        "lost:Mine",
+        PLUGIN.replace("\n\nclass NoMethod", f"{hook.replace('return', 'raise')}\n\nclass NoMethod"),
+    )
+    methods, notes = expand(["all"], {})
+    assert "optical" in methods
+    assert any(note.startswith("skipped: method 'lost': TypeError: ") for note in notes)
     assert expand(["far"], {}) == (("far",), [])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.errors import BenchError
+from bench.errors import BenchError, describe
 from bench.options import read_config
 from bench.registry import MethodEntry, Spec
 from bench.request import Request
@@ -102,16 +102,20 @@ def expand(methods: Iterable[str], settings: Mapping[str, Mapping[str, Any]]) ->
     methods = tuple(methods)
     if registry.ALL not in methods:
         return methods, []
-    found, notes = [], [f"skipped: {broken}" for broken in registry.broken()]
-    for entry in registry.methods().values():
-        if entry.is_variant:
+    entries, useless = registry.usable()
+    found, notes = [], [f"skipped: {line}" for line in useless]
+    for entry in entries.values():
+        if entry.is_variant or entry.reference:
             continue
         try:
-            method = entry.load()
-        except BenchError as error:
-            notes.append(f"skipped: {error}")
+            part = _part(Spec(entry.name), settings)
+            lacking = part.method.missing(part.config)
+        except Exception as error:
+            if entry.package == registry.OWN:
+                raise
+            notes.append(f"skipped: method '{entry.name}': {describe(error)}")
             continue
-        if lacking := method.missing(_part(Spec(entry.name), settings).config):
+        if lacking:
             notes.append(f"skipped: {entry.name}: {lacking}; asked for by name it is tried")
         else:
             found.append(entry.name)
