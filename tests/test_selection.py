@@ -13,8 +13,8 @@ import pytest
 from bench import commands
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.data.cards import Card
+from bench.data.heldout import hold_out
 from bench.data.leakage import find_leaks, normalise
-from bench.data.validation import hold_out
 from bench.errors import BenchError
 from bench.request import Request
 from bench.training.budget import Budget

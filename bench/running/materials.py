@@ -14,9 +14,9 @@ import torch
 from bench.data import Bitext, TrainingData
 from bench.data.cards import Card
 from bench.data.files import Resolver
+from bench.data.heldout import hold_out
 from bench.data.levels import Level, misalign, sample
 from bench.data.mixing import training_data
-from bench.data.validation import hold_out
 from bench.encoders.encoder import Encoder
 from bench.encoders.models import load_teacher
 from bench.encoders.vocabulary import make_student
