@@ -141,6 +141,8 @@ class Materials:
             "libraries": library_versions(*TRAINING_LIBRARIES),
             "device": self.device.type,
         }
+        if len(training.row.parts) > 1:
+            inputs["combination"] = code_digest("bench.training.combination")
         if training.train:
             inputs["data"] = digest_data(self.data(training))
             inputs["vocabulary"] = code_digest("bench.encoders.vocabulary")

@@ -19,15 +19,15 @@ class Combination(TrainedMethod):
     """Several trained methods as one.
 
     Every step has a batch of each part, which are given equal shares of the batch size, so that a combination reads
-    about as much in a step as each of its parts would alone. The first part decides who encodes documents. Figures
-    and diagnostics have the part's name before theirs.
+    about as much in a step as each of its parts would alone. All parts are configured with the same encoder of
+    documents. Figures and diagnostics have the part's name before theirs.
     """
 
     def __init__(self, parts: Sequence[TrainedMethod], names: Sequence[str]) -> None:
+        if len({part.config.documents for part in parts}) > 1:
+            raise ValueError("combined methods differ in who encodes documents")
         super().__init__(parts[0].config)
         self.parts = dict(zip(names, parts, strict=True))
-        for part in parts:
-            part.config = part.config.model_copy(update={"documents": self.config.documents})
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
