@@ -59,7 +59,7 @@ class MethodEntry:
 
     def load(self) -> type[Method]:
         """Import the class. Raises `BenchError` if it cannot be imported or is no method."""
-        from bench.training.method import Method, MethodConfig
+        from bench.training.method import Method, MethodConfig, TrainedConfig, TrainedMethod
 
         try:
             loaded = getattr(_import(self.module), self.attribute)
@@ -68,8 +68,9 @@ class MethodEntry:
             raise BenchError(f"method '{self.name}' cannot be imported: {type(error).__name__}: {reason}") from error
         if not (isinstance(loaded, type) and issubclass(loaded, Method)):
             raise BenchError(f"method '{self.name}': {self.module}:{self.attribute} {NO_METHOD}")
-        if not (isinstance(loaded.Config, type) and issubclass(loaded.Config, MethodConfig)):
-            raise BenchError(f"method '{self.name}': its Config is not a subclass of bench.api.MethodConfig")
+        base = TrainedConfig if issubclass(loaded, TrainedMethod) else MethodConfig
+        if not (isinstance(loaded.Config, type) and issubclass(loaded.Config, base)):
+            raise BenchError(f"method '{self.name}': its Config is not a subclass of bench.api.{base.__name__}")
         return loaded
 
     def describe(self) -> dict[str, Any]:

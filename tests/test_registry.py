@@ -115,6 +115,13 @@ def test_class_that_is_no_method_is_refused(plugin: Path) -> None:
         find_method(f"{plugin}:NoMethod").load()
 
 
+def test_trained_method_needs_the_settings_that_all_of_them_have(plugin: Path) -> None:
+    trained = "from bench.api import MethodConfig, TrainedMethod\n\n\nclass Trained(TrainedMethod):\n"
+    plugin.write_text(f"{PLUGIN}\n\n{trained}    Config = MethodConfig\n")
+    with pytest.raises(BenchError, match=r"its Config is not a subclass of bench\.api\.TrainedConfig"):
+        find_method(f"{plugin}:Trained").load()
+
+
 def test_file_that_cannot_be_imported_is_an_error_of_one_line(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text(f"import nothing_of_this_name\n{PLUGIN}")
