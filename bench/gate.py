@@ -49,7 +49,7 @@ RESOLUTION = 0.01
 LAST = 0.25
 """The share of a training's steps whose log its figures are the means of."""
 ALIGNED_ROWS = 200
-NOT_FIGURES = {"step", "share", "learning_rate", "tokens", "seconds"}
+NOT_FIGURES = {"step", "share", "learning_rate", "tokens", "seconds", "cpu_seconds"}
 
 Key = tuple[str, str]
 """The cell or training, and the name of one of its values."""

@@ -76,6 +76,7 @@ def test_tokens_and_seconds_go_on_from_what_was_spent(make_task: Callable[..., T
     Optical().fit(resumed)
     assert resumed.outcome["spent"].tokens == whole.outcome["spent"].tokens
     assert first[0]["seconds"] > 0
+    assert first[0]["cpu_seconds"] > 0
 
 
 def test_first_interrupt_finishes_the_step_and_saves(make_task: Callable[..., Task], tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def test_documents_of_a_frozen_encoder_are_encoded_once(
     assert reads == ["query"]
     assert sum(counts) == len(collection.queries) + len(collection.documents)
     assert second.run == first.run
+    size = len(collection.documents) * teacher.dimension * 4
+    assert first.index_mib == second.index_mib == pytest.approx(size / 2**20, abs=5e-4)
 
 
 def test_documents_of_a_trained_encoder_are_never_cached(

@@ -539,7 +539,10 @@ def test_translated_queries_are_kept_with_the_run(bench: Bench, tmp_path: Path) 
     test = load_test(bench.cards["conlang"], Pair("qaa", "eng"), Resolver(offline=True))
     assert [tuple(row[:2]) for row in rows] == list(zip(test.query_ids, test.queries, strict=True))
     assert all(len(row) == 3 for row in rows)
-    assert cell.manifest["cost"]["rewrite_queries_seconds"] > 0
+    cost = cell.manifest["cost"]
+    assert cost["rewrite_queries_seconds"] > 0
+    assert cost["cpu_seconds"] > 0
+    assert cost["index_mib"] > 0
 
 
 def test_off_the_shelf_is_zero_shot_of_its_encoder(

@@ -145,7 +145,7 @@ def test_cells_that_differ_in_what_was_asked_both_count(store: Store, column: st
 def test_cost_is_kept_apart_from_scores(store: Store) -> None:
     entry = add(store, {"RR@10": {"q": 0.1}})
     cost = cost_frame(store, [entry]).iloc[0]
-    assert (cost["training_seconds"], cost["trained_steps"], cost["search_seconds"]) == (12.5, 10, 0.5)
+    assert (cost["training_seconds"], cost["trained_steps"], cost["evaluation_search_seconds"]) == (12.5, 10, 0.5)
     assert cost["diagnostics"] == "probe_accuracy=0.750"
     files = {path.name: path.read_text() for path in write_leaderboards(store)}
     assert "12.5" in files["cost.csv"]
@@ -243,7 +243,7 @@ def test_leaderboard_needs_the_cells_alone(store: Store) -> None:
         if file.is_file():
             file.unlink()
     assert len(write_leaderboards(store)) == 4
-    assert cost_frame(store, [entry]).iloc[0]["search_seconds"] == 0.5
+    assert cost_frame(store, [entry]).iloc[0]["evaluation_search_seconds"] == 0.5
 
 
 def test_measure_that_no_cell_was_scored_by_is_an_error(store: Store) -> None:

@@ -67,14 +67,18 @@ def test_ranking_is_that_of_brute_force(
     monkeypatch.setattr("bench.evaluation.maxsim.BLOCK", block)
     monkeypatch.setattr("bench.evaluation.maxsim.BATCH", 3)
     read: list[int] = []
+    sizes: list[int] = []
     names = Ids(collection.query_ids, collection.document_ids)
-    run = best(maxsim(retriever, collection.queries, collection.documents, 10, read.append), names, 10)
+    found = maxsim(retriever, collection.queries, collection.documents, 10, read.append, sizes.append)
+    run = best(found, names, 10)
     exact = by_hand(retriever, collection.queries, collection.documents)
     for query, row in zip(collection.query_ids, exact, strict=True):
         order = np.argsort(-row)[:10]
         assert [document for document, _ in run[query]] == [collection.document_ids[i] for i in order]
         assert [value for _, value in run[query]] == pytest.approx(row[order].tolist(), abs=1e-5)
     assert sum(read) == len(collection.queries) + len(collection.documents)
+    texts = dict.fromkeys(collection.documents)
+    assert sum(sizes) == 4 * sum(tokens_of(retriever.document_encoder, text, "document").size for text in texts)
 
 
 def test_prompts_and_special_tokens_do_not_count(retriever: DualEncoder) -> None:

@@ -28,6 +28,8 @@ class Evaluation:
     run: Run
     seconds: dict[str, float]
     documents_cached: bool
+    index_mib: float | None = None
+    """Size of the documents' embeddings as float32; None for a `Ranker`, whose index is its own affair."""
     rewritten: Sequence[str] = ()
     """What was encoded in place of the queries, if something was."""
 
@@ -84,9 +86,10 @@ def _search(
 ) -> Evaluation:
     if scoring == "maxsim":
         started = time.perf_counter()
-        blocks = maxsim(retriever, queries, test.documents, depth, on_texts)
+        sizes: list[int] = []
+        blocks = maxsim(retriever, queries, test.documents, depth, on_texts, sizes.append)
         run = best(blocks, Ids(test.query_ids, test.document_ids), depth)
-        return Evaluation(run, {"maxsim": time.perf_counter() - started}, documents_cached=False)
+        return Evaluation(run, {"maxsim": time.perf_counter() - started}, False, _mebibytes(sum(sizes)))
     encoder = retriever.document_encoder
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
     folder = shards_folder(cache if frozen else scratch, encoder, "document", test.documents)
@@ -98,7 +101,12 @@ def _search(
     run = mine(vectors, documents, ids) if test.mining else search(vectors, documents, ids, depth)
     encoding = {"encode_documents": documents.seconds, "encode_queries": asked.seconds}
     searching = time.perf_counter() - started - sum(encoding.values())
-    return Evaluation(run, {**encoding, "search": searching}, documents_cached=documents.seconds == 0)
+    index = _mebibytes(len(test.documents) * vectors.shape[1] * vectors.itemsize)
+    return Evaluation(run, {**encoding, "search": searching}, documents.seconds == 0, index)
+
+
+def _mebibytes(size: int) -> float:
+    return round(size / 2**20, 3)
 
 
 def _rank(retriever: Ranker, test: TestCollection, queries: Sequence[str], depth: int, on_texts: OnBatch) -> Evaluation:

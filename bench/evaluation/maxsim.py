@@ -13,7 +13,7 @@ collection's 2,000 passages are among the 1,000 nearest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 
 import numpy as np
@@ -31,25 +31,38 @@ BATCH = 64
 
 
 def maxsim(
-    retriever: DualEncoder, queries: Sequence[str], documents: Sequence[str], depth: int, on_texts: OnBatch
+    retriever: DualEncoder,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    depth: int,
+    on_texts: OnBatch,
+    on_embeddings: Callable[[int], None] = lambda size: None,
 ) -> Iterator[Found]:
     """For each block of documents what is `Found` in it by the largest scores, which are float32.
 
-    Equal documents of a block have equal scores. A document without tokens has the least score there is, -1 for each
-    token of the query. Raises `BenchError` if an embedding is not a number.
+    `on_embeddings` is called with the bytes of the documents' embeddings as they come. Equal documents of a block have
+    equal scores. A document without tokens has the least score there is, -1 for each token of the query. Raises
+    `BenchError` if an embedding is not a number.
     """
     vectors = dict(token_embeddings(retriever.query_encoder, list(dict.fromkeys(queries)), "query", on_texts))
     of_query = [vectors[query] for query in queries]
     tokens, lengths = torch.cat(of_query), np.array(list(map(len, of_query)))
     refuse_nonsense("query", tokens.cpu().numpy())
     for start in range(0, len(documents), BLOCK):
-        scores = _scores(tokens, lengths, retriever.document_encoder, documents[start : start + BLOCK], on_texts)
+        scores = _scores(
+            tokens, lengths, retriever.document_encoder, documents[start : start + BLOCK], on_texts, on_embeddings
+        )
         refuse_nonsense("document", scores)
         yield (_largest(row, start, depth) for row in scores)
 
 
 def _scores(
-    tokens: Tensor, lengths: np.ndarray, encoder: Encoder, documents: Sequence[str], on_texts: OnBatch
+    tokens: Tensor,
+    lengths: np.ndarray,
+    encoder: Encoder,
+    documents: Sequence[str],
+    on_texts: OnBatch,
+    on_embeddings: Callable[[int], None],
 ) -> np.ndarray:
     """(n_queries, n_documents) float32; `tokens` are those of all queries, one after another, `lengths` their numbers.
 
@@ -59,6 +72,7 @@ def _scores(
     scores = np.tile(-lengths.astype(np.float32)[:, None], len(place))
     query_of = np.repeat(np.arange(len(lengths)), lengths)
     for text, embeddings in token_embeddings(encoder, list(place), "document", on_texts):
+        on_embeddings(embeddings.nbytes)
         if len(embeddings):
             nearest = (embeddings @ tokens.T).amax(dim=0).cpu().numpy()
             scores[:, place[text]] = np.bincount(query_of, nearest, len(lengths))

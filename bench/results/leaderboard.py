@@ -108,12 +108,13 @@ def cost_frame(store: Store, entries: Iterable[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
         manifest = entry.manifest
-        training = trainings.get(manifest["training"], {"cost": {"seconds": None}, "diagnostics": {}})
+        unknown = {"seconds": None, "cpu_seconds": None}
+        training = trainings.get(manifest["training"], {"cost": {}, "diagnostics": {}})
         rows.append(
             {
                 **identity(manifest),
-                **{f"training_{name}": value for name, value in training["cost"].items()},
-                **manifest["cost"],
+                **{f"training_{name}": value for name, value in (unknown | training["cost"]).items()},
+                **{f"evaluation_{name}": value for name, value in manifest["cost"].items()},
                 "documents_cached": manifest["documents_cached"],
                 "diagnostics": " ".join(f"{name}={value:.3f}" for name, value in training["diagnostics"].items()),
             }
@@ -169,7 +170,8 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
         raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {', '.join(scored_measures(wide))}")
     result = {}
     grouped = cost.groupby(IDENTITY, dropna=False)
-    seconds, diagnostics = grouped["training_seconds"].mean(), grouped["diagnostics"].first()
+    diagnostics = grouped["diagnostics"].first()
+    spent = {"training s": grouped["training_seconds"].mean(), "CPU s": grouped["training_cpu_seconds"].mean()}
     for (dataset, pair, encoder), rows in wide.groupby(["dataset", "pair", "encoder"], sort=False):
         shown = [measure for measure in asked if rows[measure].notna().any()]
         if not shown:
@@ -192,13 +194,16 @@ def tables(wide: pd.DataFrame, cost: pd.DataFrame, measures: Sequence[str]) -> d
                     f"{shown[0]} [95 %]": first,
                     **figures,
                     "seeds": str(row["seeds"]) if row["train"] else "-",
-                    "training s": f"{seconds[key]:.0f}" if row["train"] else "-",
+                    **{
+                        name: "-" if pd.isna(seconds[key]) or not row["train"] else f"{seconds[key]:.0f}"
+                        for name, seconds in spent.items()
+                    },
                     "diagnostics": diagnostics[key],
                 }
             )
         title = f"{dataset} {pair}, {rows['queries'].iloc[0]} queries, encoder {Path(str(encoder)).name}"
         table = pd.DataFrame(lines)
-        usual = {"scoring": {"mean"}, "students": {"-"}, "bitext": {"-", "all"}, "diagnostics": {""}}
+        usual = {"scoring": {"mean"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}, "diagnostics": {""}}
         result[title] = table.drop(columns=[column for column, texts in usual.items() if set(table[column]) <= texts])
     return result
 

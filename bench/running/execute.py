@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections import deque
 from collections.abc import Sequence
@@ -159,7 +160,7 @@ class Executor:
         memory = PeakMemory(self.materials.device.type)
         with observer.watching():
             retriever = training.row.make().fit(task)
-            seconds = observer.seconds
+            seconds, cpu_seconds = observer.seconds, observer.cpu_seconds
         retriever.save(folder / "retriever", self.materials.teacher)
         spent = asdict(task.outcome["spent"]) if "spent" in task.outcome else {}
         diagnostics = task.outcome.get("diagnostics", {})
@@ -175,6 +176,7 @@ class Executor:
                 "vocabulary": encoder and len(encoder.tokenizer),
                 "cost": {
                     "seconds": round(seconds, 2),
+                    "cpu_seconds": round(cpu_seconds, 2),
                     "bitext_pairs": len(task.data.bitext),
                     **{f"trained_{name}": value for name, value in spent.items()},
                     "peak_memory_mib": memory.mebibytes(),
@@ -196,6 +198,7 @@ class Executor:
         """Make a cell's run and score it; a finished cell, which lacks only scores that look deeper, keeps its run."""
         folder, test = entry.folder if entry.finished else entry.begin(), cell.test
         total = len(test.queries) + len(test.documents)
+        memory, cpu_started = PeakMemory(self.materials.device.type), time.process_time()
         with (
             self.display.stage(f"{self.counter} {cell.label}: encoding", total, "texts") as stage,
             watchdog(self.request.patience) as alive,
@@ -237,7 +240,12 @@ class Executor:
                 "queries": len(test.queries),
                 "queries_left_out": test.left_out,
                 "documents": len(test.documents),
-                "cost": {f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
+                "cost": {
+                    **{f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
+                    "cpu_seconds": round(time.process_time() - cpu_started, 3),
+                    "peak_memory_mib": memory.mebibytes(),
+                    "index_mib": evaluation.index_mib,
+                },
                 "documents_cached": evaluation.documents_cached,
                 **({"threshold": mining.threshold(evaluation.run, test)} if test.mining else {}),
                 "configuration": self.configuration,

@@ -26,6 +26,7 @@ class Observer:
     patience: float
     display: Display
     started: float = field(default_factory=time.perf_counter)
+    cpu_started: float = field(default_factory=time.process_time)
     _reached: Spent = field(default_factory=Spent)
 
     @contextmanager
@@ -37,13 +38,18 @@ class Observer:
             self.display.stage(f"{self.label}: training", budget.amount, budget.unit) as self._stage,
             watchdog(self.patience) as self._alive,
         ):
-            self.started = time.perf_counter()
+            self.started, self.cpu_started = time.perf_counter(), time.process_time()
             yield
 
     @property
     def seconds(self) -> float:
         """The time that the training has taken, in all processes that worked on it."""
         return time.perf_counter() - self.started
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The processor's time in them, of all threads together."""
+        return time.process_time() - self.cpu_started
 
     def on_step(self, record: dict[str, Any]) -> None:
         """Raises `CellFailed` for a step beyond the budget; one in seconds has leeway for what is done besides."""
@@ -59,7 +65,9 @@ class Observer:
         """Go on from a checkpoint after so many steps; what the log has beyond them never happened."""
         last = keep_lines(self.log, steps)
         if last:
-            self.started -= json.loads(last)["seconds"]
+            spent = json.loads(last)
+            self.started -= spent["seconds"]
+            self.cpu_started -= spent["cpu_seconds"]
         if steps:
             self.display.say(f"{self.label}: going on from step {steps:,}")
 

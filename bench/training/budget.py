@@ -52,6 +52,8 @@ class Spent:
     """Read by the student, padding excluded, those of texts that it encodes for mining or validation included."""
     seconds: float = 0.0
     """All of it, mining and validation included."""
+    cpu_seconds: float = 0.0
+    """The processor's time in them, of all threads together: what hardly changes when a machine has other work."""
     mining_texts: int = 0
     """Texts that were encoded to look for training examples among them, by the student or another."""
     mining_seconds: float = 0.0

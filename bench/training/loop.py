@@ -37,10 +37,12 @@ def train(method: TrainedMethod, task: Task) -> Spent:
     spent = checkpoint.restore(method, optimiser, selection) if checkpoint else Spent()
     task.on_resume(spent.steps)
     tokens_before, started = student.tokens_seen - spent.tokens, time.perf_counter() - spent.seconds
+    cpu_started = time.process_time() - spent.cpu_seconds
 
     def count() -> None:
         spent.tokens = student.tokens_seen - tokens_before
         spent.seconds = time.perf_counter() - started
+        spent.cpu_seconds = time.process_time() - cpu_started
 
     batches = islice(method.batches(task.numpy_generator("batches")), spent.steps, None)
     with deferred_interrupt() as interrupt:
@@ -60,6 +62,7 @@ def train(method: TrainedMethod, task: Task) -> Spent:
                     "learning_rate": optimiser.param_groups[0]["lr"],
                     "tokens": spent.tokens,
                     "seconds": round(spent.seconds, 3),
+                    "cpu_seconds": round(spent.cpu_seconds, 3),
                     **figures,
                 }
             )
