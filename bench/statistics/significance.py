@@ -1,0 +1,114 @@
+"""Paired tests of per-query scores, their correction for many comparisons, and ranks that the tests support.
+
+Sources: Smucker, Allan and Carterette, A Comparison of Statistical Significance Tests for Information Retrieval
+Evaluation, CIKM 2007 (randomisation); Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010 (the +1);
+Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979; Sakai, Laboratory Experiments in Information
+Retrieval, 2018 (effect size).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from bench.statistics.intervals import Estimate, crossed, over_seeds
+
+ALPHA = 0.05
+SAMPLES = 10_000
+"""Random sign flips per test."""
+ENUMERATED = 12
+"""Up to so many queries with a difference all sign flips are tried instead, and the p-value is exact."""
+CHUNK = 2**22
+"""Signs in memory at once."""
+
+
+def paired_randomisation(differences: np.ndarray, rng: np.random.Generator, samples: int = SAMPLES) -> np.ndarray:
+    """Two-sided p-values, (n_tests,), of the hypothesis that a query's two scores are exchangeable.
+
+    `differences` is (n_tests, n_queries) float64: of each query, one system's score minus the other's. The statistic is
+    their mean; under the hypothesis each sign is as likely as the other. All tests share their random signs.
+    p = (hits + 1) / (samples + 1), or exactly hits / 2^n where n queries are few enough to be enumerated.
+    """
+    differences = np.atleast_2d(np.asarray(differences, dtype=np.float64))
+    p_values = np.ones(len(differences))
+    nonzero = (differences != 0).sum(axis=1)
+    for row in np.flatnonzero((nonzero > 0) & (nonzero <= ENUMERATED)):
+        p_values[row] = _enumerated(differences[row][differences[row] != 0])
+    sampled = np.flatnonzero(nonzero > ENUMERATED)
+    if len(sampled):
+        hits = _hits(differences[sampled], rng, samples)
+        p_values[sampled] = (hits + 1) / (samples + 1)
+    return p_values
+
+
+def _enumerated(differences: np.ndarray) -> float:
+    n = len(differences)
+    signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+    return float(np.mean(np.abs(signs @ differences) >= _limit(differences[None])[0]))
+
+
+def _hits(differences: np.ndarray, rng: np.random.Generator, samples: int) -> np.ndarray:
+    """How many random sign flips have a sum at least as large as the observed one, for each row."""
+    n_queries, limits = differences.shape[1], _limit(differences)
+    hits = np.zeros(len(differences), dtype=np.int64)
+    chunk = max(CHUNK // n_queries, 1)
+    for start in range(0, samples, chunk):
+        count = min(chunk, samples - start)
+        bits = np.unpackbits(rng.integers(0, 256, (count, -(-n_queries // 8)), dtype=np.uint8), axis=1)
+        signs = 1.0 - 2.0 * bits[:, :n_queries]
+        hits += (np.abs(signs @ differences.T) >= limits).sum(axis=0)
+    return hits
+
+
+def _limit(differences: np.ndarray) -> np.ndarray:
+    """The observed sums' sizes, less what rounding may take from a sum that equals them."""
+    return np.abs(differences.sum(axis=1)) - 1e-12 * np.abs(differences).sum(axis=1)
+
+
+def student_test(differences: np.ndarray) -> float:
+    """Two-sided p-value of the hypothesis that the mean difference is 0 over other seeds and other queries: the t-test
+    that belongs to `bench.statistics.intervals.student_interval`.
+
+    `differences` is (n_seeds, n_queries) with at least two seeds, paired by seed.
+    """
+    return max(map(_p_value, (crossed(differences), over_seeds(differences))))
+
+
+def _p_value(estimate: Estimate) -> float:
+    if estimate.error == 0:
+        return float(estimate.mean == 0)
+    return float(2 * student_t.sf(abs(estimate.mean) / estimate.error, estimate.freedom))
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """P-values corrected for all of them being looked at, by Holm's step-down procedure: the chance of even one false
+    alarm in the family is at most alpha, whatever their dependence.
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p_values, kind="stable")
+    steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
+def effect_size(differences: np.ndarray) -> float:
+    """The mean difference in units of the per-query differences' standard deviation; NaN if they are all equal."""
+    spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
+    return float(np.mean(differences)) / spread if spread > 0 else float("nan")
+
+
+def rank_groups(means: Sequence[float], p_adjusted: np.ndarray, alpha: float = ALPHA) -> list[int]:
+    """For each system 1 + the number of systems that are significantly better: systems whose data do not tell them
+    apart from the same ones share a rank.
+
+    `p_adjusted` has the corrected p-values of all pairs, in the order of `itertools.combinations`.
+    """
+    ranks = [1] * len(means)
+    for (a, b), p in zip(combinations(range(len(means)), 2), p_adjusted, strict=True):
+        if p < alpha and means[a] != means[b]:
+            ranks[a if means[a] < means[b] else b] += 1
+    return ranks

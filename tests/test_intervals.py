@@ -1,0 +1,82 @@
+"""Intervals, against hand-computed variances, scipy's t-interval, and the truth of simulated scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import t, ttest_1samp
+
+from bench.statistics.calibration import Experiment, coverage
+from bench.statistics.intervals import (
+    crossed,
+    interval,
+    over_seeds,
+    pigeonhole_bootstrap,
+    student_interval,
+)
+
+SCORES = np.array([[0.0, 1.0, 0.5, 0.5], [0.2, 0.8, 0.4, 1.0], [0.1, 0.9, 0.9, 0.7]])
+
+
+def test_crossed_variance_is_that_of_a_two_way_layout() -> None:
+    n_seeds, n_queries = SCORES.shape
+    # Mean squares by their definition, cell by cell.
+    grand = SCORES.mean()
+    seeds = sum(n_queries * (row.mean() - grand) ** 2 for row in SCORES) / (n_seeds - 1)
+    queries = sum(n_seeds * (column.mean() - grand) ** 2 for column in SCORES.T) / (n_queries - 1)
+    rest = sum(
+        (SCORES[i, j] - SCORES[i].mean() - SCORES[:, j].mean() + grand) ** 2
+        for i in range(n_seeds)
+        for j in range(n_queries)
+    ) / ((n_seeds - 1) * (n_queries - 1))
+    found = crossed(SCORES)
+    assert queries > rest
+    assert found.mean == pytest.approx(grand)
+    assert found.error**2 == pytest.approx((seeds + queries - rest) / SCORES.size)
+    assert found.freedom == pytest.approx((seeds + queries - rest) ** 2 / (seeds**2 / (n_seeds - 1)))
+
+
+def test_over_seeds_is_the_t_interval_of_seed_means() -> None:
+    found = over_seeds(SCORES)
+    expected = ttest_1samp(SCORES.mean(axis=1), 0).confidence_interval(0.95)
+    reach = float(t.ppf(0.975, found.freedom)) * found.error
+    assert (found.mean - reach, found.mean + reach) == pytest.approx((expected.low, expected.high))
+
+
+def test_interval_names_what_it_speaks_of() -> None:
+    assert interval(SCORES[:1]).kind == "queries (bootstrap)"
+    several = interval(SCORES)
+    assert several.kind == "seeds and queries (t)"
+    assert several.mean == pytest.approx(SCORES.mean(), abs=1e-6)
+    assert several.low < several.mean < several.high
+    assert interval(SCORES) == several
+
+
+def test_seeds_that_agree_leave_the_spread_of_queries() -> None:
+    scores = np.tile(np.random.default_rng(0).random(200), (3, 1))
+    _, low, high = student_interval(scores)
+    error = scores[0].std(ddof=1) / np.sqrt(200)
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.01)
+
+
+def test_constant_scores_have_no_width() -> None:
+    for scores in (np.ones((1, 5)), np.ones((4, 5)), np.ones((1, 1))):
+        found = interval(scores)
+        assert (found.mean, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_pigeonhole_bootstrap_draws_seeds_and_queries() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 0.3, (8, 1)) + rng.normal(0, 0.5, (1, 300))
+    mean, low, high = pigeonhole_bootstrap(scores, rng, resamples=4000)
+    # Without an interaction the variance of the mean is the sum of both margins'.
+    expected = np.sqrt(scores.mean(axis=1).var() / 8 + scores.mean(axis=0).var() / 300)
+    assert mean == pytest.approx(scores.mean())
+    assert (high - low) / (2 * 1.96) == pytest.approx(expected, rel=0.06)
+
+
+def test_students_interval_covers_where_the_bootstrap_falls_short() -> None:
+    found = coverage(Experiment(seeds=3, seed_spread=0.4, systems=1, queries=150), 400, np.random.default_rng(1))
+    assert found["seeds and queries (t)"].interval[1] >= 0.95
+    assert found["seeds and queries (bootstrap)"].interval[1] < 0.95
+    assert found["queries (bootstrap)"].interval[1] < 0.85

@@ -1,0 +1,133 @@
+"""Paired tests, against enumeration by scipy, Holm by statsmodels, and what is known of simulated scores."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import permutation_test, ttest_rel
+from statsmodels.stats.multitest import multipletests
+
+from bench.statistics.calibration import Experiment, errors
+from bench.statistics.significance import (
+    effect_size,
+    holm,
+    paired_randomisation,
+    rank_groups,
+    student_test,
+)
+
+SCORES = st.sampled_from([0.0, 0.25, 0.5, 0.625, 1.0])
+"""Scores whose sums are exact: scipy takes sums that differ by rounding for different ones."""
+
+
+def scipy_p(a: np.ndarray, b: np.ndarray, resamples: float = math.inf) -> float:
+    """The same test by scipy: its samples are swapped within pairs."""
+
+    def statistic(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+        return np.mean(x - y, axis=axis)
+
+    found = permutation_test(
+        (a, b), statistic, permutation_type="samples", n_resamples=resamples, vectorized=True, rng=0
+    )
+    return float(found.pvalue)
+
+
+@given(st.lists(st.tuples(SCORES, SCORES), min_size=2, max_size=12))
+def test_few_queries_are_enumerated_as_scipy_does(pairs: list[tuple[float, float]]) -> None:
+    a, b = np.array(pairs).T
+    (p,) = paired_randomisation((a - b)[None], np.random.default_rng(0), samples=3)
+    assert p == pytest.approx(scipy_p(a, b), abs=1e-12)
+
+
+def test_many_queries_are_sampled_within_monte_carlo_error() -> None:
+    rng = np.random.default_rng(1)
+    a = rng.random((5, 16))
+    b = a + rng.normal(0.1, 0.4, a.shape)
+    exact = np.array([scipy_p(x, y) for x, y in zip(a, b, strict=True)])
+    found = paired_randomisation(a - b, rng, samples=20_000)
+    error = np.sqrt(exact * (1 - exact) / 20_000)
+    assert (np.abs(found - exact) < 4 * error + 1e-4).all()
+    assert exact.min() < 0.3 < exact.max()
+
+
+def test_smallest_p_value_is_never_zero() -> None:
+    (p,) = paired_randomisation(np.ones((1, 100)), np.random.default_rng(0), samples=999)
+    assert p == 1 / 1000
+
+
+def test_equal_scores_have_p_1_and_queries_without_difference_do_not_count() -> None:
+    differences = np.zeros((2, 500))
+    differences[1, :4] = 1.0
+    p = paired_randomisation(differences, np.random.default_rng(0))
+    assert p.tolist() == [1.0, 2 / 2**4]
+
+
+def test_rounding_does_not_hide_a_tie() -> None:
+    differences = np.array([[0.1, 0.2, 0.3, -0.6]])  # no sum is further from 0 but those of one sign or less 0.1
+    (p,) = paired_randomisation(differences, np.random.default_rng(0))
+    assert p == 1.0
+
+
+def test_same_generator_gives_the_same_p_values_however_many_rows_are_asked_at_once() -> None:
+    differences = np.random.default_rng(2).normal(0.02, 0.3, (7, 90))
+    together = paired_randomisation(differences, np.random.default_rng(0), samples=500)
+    alone = [paired_randomisation(row[None], np.random.default_rng(0), samples=500)[0] for row in differences]
+    assert together.tolist() == alone
+
+
+def test_samples_do_not_depend_on_how_many_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    differences = np.random.default_rng(2).normal(0.02, 0.3, (3, 90))
+    whole = paired_randomisation(differences, np.random.default_rng(0), samples=500)
+    monkeypatch.setattr("bench.statistics.significance.CHUNK", 1000)
+    in_parts = paired_randomisation(differences, np.random.default_rng(0), samples=500)
+    assert in_parts.tolist() == whole.tolist()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
+    _, expected, _, _ = multipletests(p_values, method="holm")
+    assert holm(p_values) == pytest.approx(expected, abs=1e-12)
+
+
+def test_student_test_is_no_easier_than_the_paired_t_tests_of_its_two_margins() -> None:
+    differences = np.random.default_rng(3).normal(0.05, 0.2, (5, 60))
+    over_seeds = ttest_rel(differences.mean(axis=1), np.zeros(5)).pvalue
+    assert student_test(differences) >= over_seeds - 1e-12
+    assert student_test(np.zeros((3, 10))) == 1.0
+    assert student_test(np.ones((3, 10))) == 0.0
+
+
+def test_effect_size_is_the_mean_in_standard_deviations() -> None:
+    assert effect_size(np.array([1.0, 2.0, 3.0])) == 2.0
+    assert math.isnan(effect_size(np.ones(5)))
+    assert math.isnan(effect_size(np.array([0.3])))
+
+
+def test_systems_that_are_not_told_apart_share_a_rank() -> None:
+    #                                    ab    ac    ad    bc    bd    cd
+    assert rank_groups([0.5, 0.4, 0.3, 0.1], np.array([0.20, 0.01, 0.01, 0.30, 0.01, 0.01])) == [1, 1, 2, 4]
+    assert rank_groups([0.1, 0.2], np.array([0.04])) == [2, 1]
+    assert rank_groups([0.1, 0.2], np.array([0.05])) == [1, 1]
+
+
+def test_family_wise_error_is_kept_and_only_by_correction() -> None:
+    found = errors(Experiment(queries=150), 300, np.random.default_rng(4))
+    assert found.queries.interval[0] <= 0.05
+    assert found.uncorrected.interval[0] > 0.15
+
+
+def test_seeds_that_vary_are_taken_for_methods_by_a_test_over_queries_alone() -> None:
+    found = errors(Experiment(seeds=3, seed_spread=0.4, queries=150), 100, np.random.default_rng(5))
+    assert found.queries.interval[0] > 0.3
+    assert found.both.interval[0] <= 0.05
+
+
+def test_better_system_is_found() -> None:
+    found = errors(Experiment(merit=0.8), 40, np.random.default_rng(6))
+    assert found.power.interval[0] > 0.5
+    assert found.queries.interval[0] <= 0.05
