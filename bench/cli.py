@@ -186,9 +186,9 @@ def add_speed(parser: argparse.ArgumentParser) -> None:
 
 def add_leaderboard(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
-    from bench.request import Leaderboard
+    from bench.request import Leaderboards
 
-    add_options(parser, Leaderboard)
+    add_options(parser, Leaderboards)
     parser.set_defaults(command=leaderboard_command)
 
 
@@ -326,7 +326,7 @@ def speed_command(options: argparse.Namespace) -> int:
 def leaderboard_command(options: argparse.Namespace) -> int:
     from bench.commands import leaderboard
     from bench.options import read_options
-    from bench.request import Leaderboard
+    from bench.request import Leaderboards
 
-    given = read_options(Leaderboard, options)
-    return leaderboard(given.results, given.measures)
+    given = read_options(Leaderboards, options)
+    return leaderboard(given)

@@ -20,6 +20,7 @@ from bench.request import (
     InspectAlignment,
     InspectLeakage,
     InspectStatistics,
+    Leaderboards,
     Listing,
     Request,
     Speed,
@@ -39,7 +40,8 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     resolver = Resolver(request.mirror, offline=request.offline, display=display)
     display.say("loading ...")
     prepare_libraries(offline=request.offline, threads=request.threads)
-    from bench.results.leaderboard import cost_frame, print_tables, tables, wide_frame, write_leaderboards
+    from bench.report.leaderboard import Leaderboard, leaderboard
+    from bench.report.tables import print_tables
     from bench.running.execute import Executor
     from bench.running.materials import Materials
     from bench.running.plan import make_plan
@@ -56,8 +58,9 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display)
     outcome = Executor(materials, request, store, display).run(plan)
     if outcome.cells:
-        print_tables(tables(wide_frame(outcome.cells), cost_frame(store, outcome.cells), plan.measures))
-        display.say(f"written: {', '.join(str(file) for file in write_leaderboards(store))}")
+        print_tables(Leaderboard(outcome.cells, store, request.baseline).tables(plan.measures))
+        written = leaderboard(store, request.baseline).write()
+        display.say(f"written: {', '.join(map(str, written))}")
     outcome_line = display.warn if outcome.failed else display.say
     if outcome.computed == 0 and not outcome.failed:
         display.say(f"nothing to compute: all {outcome.reused} cells are finished already in {store.root}")
@@ -165,25 +168,15 @@ def validate(method: str, options: Validation) -> int:
     return int(any(finding.verdict == validation.FAIL for finding in findings))
 
 
-def leaderboard(results: Path, measures: Sequence[str]) -> int:
+def leaderboard(options: Leaderboards) -> int:
     """Write the leaderboards of a results folder again, from its cells alone, and print them."""
     from bench.evaluation.measures import parse_measures
-    from bench.results.leaderboard import (
-        cost_frame,
-        current,
-        print_tables,
-        scored_measures,
-        tables,
-        wide_frame,
-        write_leaderboards,
-    )
+    from bench.report.leaderboard import leaderboard
+    from bench.report.tables import print_tables
 
-    store = Store(results)
-    write_leaderboards(store)
-    entries = current(store.cells())
-    wide = wide_frame(entries)
-    shown = [name if name in MINING else parse_measures([name])[0] for name in measures] or scored_measures(wide)
-    print_tables(tables(wide, cost_frame(store, entries), shown))
+    found = leaderboard(Store(options.results), options.baseline)
+    found.write()
+    print_tables(found.tables([name if name in MINING else parse_measures([name])[0] for name in options.measures]))
     return 0
 
 

@@ -125,7 +125,13 @@ class Results(_Options):
     results: Path = Field(Path("results/runs"), description="where results are kept")
 
 
-class Leaderboard(Results):
+class Ranked(Results):
+    """What results are compared to."""
+
+    baseline: str = Field("zero-shot", description="the method that significance is tested against")
+
+
+class Leaderboards(Ranked):
     """What `bench leaderboard` is asked for."""
 
     measures: Names = Field((), description="columns of the printed table (default: all that were scored)")
@@ -180,7 +186,7 @@ class Speed(Places):
     threads: int | None = Field(None, gt=0, description="processor threads (default: torch's choice)")
 
 
-class Request(Results, Places):
+class Request(Ranked, Places):
     """A comparison: one field per option, its value parsed."""
 
     methods: Names = Field(

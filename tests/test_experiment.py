@@ -26,8 +26,8 @@ from bench.evaluation import measures
 from bench.evaluation.run import read_run
 from bench.gate import training_values
 from bench.progress import Display
+from bench.report.leaderboard import leaderboard
 from bench.request import Request
-from bench.results.leaderboard import write_leaderboards
 from bench.results.store import FAILURE, Entry, Store
 from bench.running.execute import Executor, Outcome
 from bench.running.materials import Materials
@@ -141,7 +141,7 @@ class Bench:
         store = Store(results).open()
         materials = Materials(plan.encoder, request.device, request.precision, self.cards, resolver, display)
         outcome = Executor(materials, request, store, display).run(plan)
-        write_leaderboards(store)
+        leaderboard(store).write()
         return outcome
 
     def run(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> int:

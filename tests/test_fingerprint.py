@@ -132,7 +132,7 @@ def test_method_depends_on_the_loop_that_trains_it_and_not_on_another_method() -
         "bench.encoders.encoder",
         "bench.training.sampling",
     } <= closure
-    assert not closure & {"methods.adversarial", "methods.distillation", "bench.results.leaderboard", "bench.cli"}
+    assert not closure & {"methods.adversarial", "methods.distillation", "bench.report.leaderboard", "bench.cli"}
 
 
 def test_file_depends_on_what_it_imports_of_this_project(tmp_path: Path) -> None:

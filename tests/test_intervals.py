@@ -9,7 +9,7 @@ from scipy.stats import t, ttest_1samp
 from bench.statistics.calibration import Experiment, coverage
 from bench.statistics.intervals import (
     crossed,
-    interval,
+    intervals,
     over_seeds,
     pigeonhole_bootstrap,
     student_interval,
@@ -44,12 +44,12 @@ def test_over_seeds_is_the_t_interval_of_seed_means() -> None:
 
 
 def test_interval_names_what_it_speaks_of() -> None:
-    assert interval(SCORES[:1]).kind == "queries (bootstrap)"
-    several = interval(SCORES)
+    assert intervals([SCORES[:1]])[0].kind == "queries (bootstrap)"
+    (several,) = intervals([SCORES])
     assert several.kind == "seeds and queries (t)"
     assert several.mean == pytest.approx(SCORES.mean(), abs=1e-6)
     assert several.low < several.mean < several.high
-    assert interval(SCORES) == several
+    assert intervals([SCORES[:1], SCORES])[1] == several
 
 
 def test_seeds_that_agree_leave_the_spread_of_queries() -> None:
@@ -60,8 +60,7 @@ def test_seeds_that_agree_leave_the_spread_of_queries() -> None:
 
 
 def test_constant_scores_have_no_width() -> None:
-    for scores in (np.ones((1, 5)), np.ones((4, 5)), np.ones((1, 1))):
-        found = interval(scores)
+    for found in intervals([np.ones((1, 5)), np.ones((4, 5)), np.ones((1, 1))]):
         assert (found.mean, found.low, found.high) == (1.0, 1.0, 1.0)
 
 

@@ -33,7 +33,7 @@ from bench.training.budget import Budget
 
 PROCESSES = multiprocessing.get_context("forkserver")  # children of a process that has imported everything once
 PROCESSES.set_forkserver_preload(
-    ["bench.running.execute", "bench.results.leaderboard", "transformers.models.bert.modeling_bert", "methods.optical"]
+    ["bench.running.execute", "bench.report.leaderboard", "transformers.models.bert.modeling_bert", "methods.optical"]
 )
 VOLATILE = {"manifest.json", "cost.csv", "leaderboard.md", "log.jsonl", "said.txt"}
 """Files that tell times."""

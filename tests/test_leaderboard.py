@@ -15,20 +15,12 @@ from hypothesis import strategies as st
 from bench import commands
 from bench.errors import BenchError
 from bench.fingerprint import digest
-from bench.results.leaderboard import (
-    IDENTITY,
-    LONG,
-    cost_frame,
-    current,
-    long_frame,
-    mean_with_interval,
-    scored_measures,
-    tables,
-    to_markdown,
-    wide_frame,
-    write_leaderboards,
-)
+from bench.report.leaderboard import COMPARISONS, LONG, Leaderboard, cost_frame, leaderboard, long_frame
+from bench.report.tables import escaped, markdown
+from bench.request import Leaderboards
 from bench.results.store import Entry, Store
+from bench.results.systems import IDENTITY, current
+from bench.statistics.intervals import query_bootstrap
 
 
 @pytest.fixture
@@ -90,7 +82,7 @@ def test_wide_row_is_the_mean_over_queries_and_seeds(store: Store) -> None:
         add(store, {"RR@10": {"q1": 0.5, "q2": 0.5}}, seed="1"),
         add(store, {"RR@10": {"q1": 0.25, "q2": 0.25}}, method="distillation"),
     ]
-    frame = wide_frame(entries).set_index("method")
+    frame = Leaderboard(entries, store).wide.set_index("method")
     assert frame["RR@10"].to_dict() == {"optical": 0.5, "distillation": 0.25}
     assert frame["seeds"].to_dict() == {"optical": 2, "distillation": 1}
     assert (frame["queries"] == 2).all()
@@ -101,28 +93,32 @@ def test_measure_that_only_some_seeds_were_scored_by_is_left_out(store: Store) -
         add(store, {"RR@10": {"q1": 1.0}, "P@5": {"q1": 0.2}}, seed="0"),
         add(store, {"RR@10": {"q1": 0.5}}, seed="1"),
     ]
-    assert scored_measures(wide_frame(entries)) == ["RR@10"]
+    assert Leaderboard(entries, store).measures == ["RR@10"]
 
 
-def test_interval_over_seeds_is_of_the_queries_means(store: Store) -> None:
-    one, other = {f"q{i}": i / 10 for i in range(11)}, {f"q{i}": 1 - i / 10 for i in range(11)}
+def test_several_seeds_have_a_spread_and_an_interval_over_both(store: Store) -> None:
+    one, other = {f"q{i}": i / 10 for i in range(11)}, {f"q{i}": (10 - i) / 20 for i in range(11)}
     entries = [add(store, {"RR@10": one}, seed="0"), add(store, {"RR@10": other}, seed="1")]
-    row = wide_frame(entries).iloc[0]
-    assert (row["RR@10"], row["RR@10 low"], row["RR@10 high"]) == (0.5, 0.5, 0.5)  # every query's mean is 0.5
+    row = Leaderboard(entries, store).wide.iloc[0]
+    assert (row["seeds"], row["interval"]) == (2, "seeds and queries (t)")
+    assert row["RR@10"] == 0.375
+    assert row["RR@10 sd"] == pytest.approx(0.25 / 2**0.5, abs=1e-6)  # of 0.5 and 0.25
+    # With two seeds the t-interval over seed means alone is 12.7 standard errors of 0.125 to either side.
+    assert row["RR@10 high"] - row["RR@10"] >= 12.7 * 0.125
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
 def test_interval_has_the_mean_and_is_the_same_every_time(values: list[float]) -> None:
-    mean, low, high = mean_with_interval(np.array(values))
+    mean, low, high = query_bootstrap([np.array(values)])[0]
     assert mean == pytest.approx(sum(values) / len(values), abs=1e-6)
     assert low <= mean <= high
     assert min(values) - 1e-6 <= low <= high <= max(values) + 1e-6
-    assert mean_with_interval(np.array(values)) == (mean, low, high)
+    assert query_bootstrap([np.array(values)])[0] == (mean, low, high)
 
 
 def test_interval_is_that_of_the_normal_approximation_for_many_queries() -> None:
     values = np.random.default_rng(0).uniform(size=5_000)
-    mean, low, high = mean_with_interval(values)
+    mean, low, high = query_bootstrap([values])[0]
     error = 1.96 * values.std() / len(values) ** 0.5
     assert (low, high) == pytest.approx((mean - error, mean + error), abs=error / 5)
 
@@ -147,7 +143,7 @@ def test_cost_is_kept_apart_from_scores(store: Store) -> None:
     cost = cost_frame(store, [entry]).iloc[0]
     assert (cost["training_seconds"], cost["trained_steps"], cost["evaluation_search_seconds"]) == (12.5, 10, 0.5)
     assert cost["diagnostics"] == "probe_accuracy=0.750"
-    files = {path.name: path.read_text() for path in write_leaderboards(store)}
+    files = {path.name: path.read_text() for path in leaderboard(store).write()}
     assert "12.5" in files["cost.csv"]
     assert "12.5" not in files["leaderboard.csv"] + files["leaderboard-wide.csv"]
 
@@ -157,8 +153,11 @@ def test_files_are_read_back_as_the_frames(store: Store) -> None:
         add(store, {"RR@10": {"q1": 1.0, "q2": 0.0}}),
         add(store, {"RR@10": {"q1": 0.5, "q2": 0.1}}, method="a, b"),
     ]
-    paths = {path.name: path for path in write_leaderboards(store)}
-    assert set(paths) == {"leaderboard.csv", "leaderboard-wide.csv", "cost.csv", "leaderboard.md"}
+    paths = {path.name: path for path in leaderboard(store).write()}
+    assert set(paths) == {
+        *("leaderboard.csv", "leaderboard-wide.csv", "comparisons.csv", "cost.csv"),
+        *("leaderboard.md", "leaderboard.tex"),
+    }
     found = pd.read_csv(paths["leaderboard.csv"], dtype={"seed": str}, keep_default_na=False)
     pd.testing.assert_frame_equal(found, long_frame(entries).reset_index(drop=True), check_dtype=False)
 
@@ -166,14 +165,13 @@ def test_files_are_read_back_as_the_frames(store: Store) -> None:
 def test_same_cells_are_the_same_bytes(store: Store) -> None:
     add(store, {"RR@10": {f"q{i}": i / 7 for i in range(8)}})
     add(store, {"RR@10": {f"q{i}": i / 8 for i in range(8)}}, method="distillation")
-    before = [path.read_bytes() for path in write_leaderboards(store)]
-    assert [path.read_bytes() for path in write_leaderboards(store)] == before
+    before = [path.read_bytes() for path in leaderboard(store).write()]
+    assert [path.read_bytes() for path in leaderboard(store).write()] == before
 
 
 def test_rows_are_shown_best_first(store: Store) -> None:
     entries = [add(store, {"RR@10": {"q": value}}, method=f"m{value}") for value in (0.1, 0.9, 0.5)]
-    wide = wide_frame(entries)
-    shown = tables(wide, cost_frame(store, entries), ["RR@10"])
+    shown = Leaderboard(entries, store).tables(["RR@10"])
     assert list(shown) == ["conlang qaa-eng, 1 queries, encoder tiny"]
     table = next(iter(shown.values()))
     assert table["method"].tolist() == ["m0.9", "m0.5", "m0.1"]
@@ -186,15 +184,15 @@ def test_collections_have_columns_of_their_own(store: Store) -> None:
         add(store, {"RR@10": {"q": 0.5}}),
         add(store, {"P@5": {"q": 0.2}}, method="distillation"),
     ]
-    wide, cost = wide_frame(entries), cost_frame(store, entries)
-    mined, ranked = tables(wide, cost, ["RR@10", "P@5", "F1", "recall"]).values()
+    found = Leaderboard(entries, store)
+    mined, ranked = found.tables(["RR@10", "P@5", "F1", "recall"]).values()
     assert mined[["F1 [95 %]", "recall"]].values.tolist() == [["0.250 [0.250, 0.250]", "0.500"]]
     assert ranked[["method", "RR@10 [95 %]", "P@5"]].values.tolist() == [
         ["optical", "0.500 [0.500, 0.500]", "-"],
         ["distillation", "-", "0.200"],
     ]
     assert {"RR@10 [95 %]", "P@5"}.isdisjoint(mined) and {"F1", "recall"}.isdisjoint(ranked)
-    (only,) = tables(wide, cost, ["F1"])
+    (only,) = found.tables(["F1"])
     assert only.startswith("bucc ")
 
 
@@ -205,11 +203,11 @@ def test_tables_tell_how_much_bitext_there_was_where_that_differs(store: Store) 
         add(store, {"RR@10": {"q": 0.7}}, bitext_size="1000", bitext_noise="0.125"),
         add(store, {"RR@10": {"q": 0.6}}, method="zero-shot", train=""),
     ]
-    wide = wide_frame(entries)
+    wide = Leaderboard(entries, store).wide
     assert wide["bitext_size"].tolist() == ["1000", "10000", "", ""]
-    (table,) = tables(wide, cost_frame(store, entries), ["RR@10"]).values()
+    (table,) = Leaderboard(entries, store).tables().values()
     assert table["bitext"].tolist() == ["all", "10,000", "1,000, 12.5 % misaligned", "-"]
-    (table,) = tables(wide_frame(entries[:1]), cost_frame(store, entries), ["RR@10"]).values()
+    (table,) = Leaderboard(entries[:1], store).tables().values()
     assert "bitext" not in table.columns
 
 
@@ -219,21 +217,21 @@ def test_scorings_stand_in_one_table(store: Store) -> None:
         add(store, {"RR@10": {"q": 0.6}}, scoring="maxsim"),
         add(store, {"RR@10": {"q": 0.4}}, method="psq", scoring="bm25"),
     ]
-    (table,) = tables(wide_frame(entries), cost_frame(store, entries), ["RR@10"]).values()
+    (table,) = Leaderboard(entries, store).tables().values()
     assert table[["method", "scoring"]].values.tolist() == [["optical", "maxsim"], ["psq", "bm25"], ["optical", "mean"]]
-    (table,) = tables(wide_frame(entries[:1]), cost_frame(store, entries), ["RR@10"]).values()
+    (table,) = Leaderboard(entries[:1], store).tables().values()
     assert "scoring" not in table.columns
 
 
 def test_markdown_is_a_table_whatever_the_cells_hold() -> None:
-    text = to_markdown(pd.DataFrame({"method": ["a|b", "c"], "value": ["1", "2"]}))
+    text = markdown(pd.DataFrame({"method": ["a|b", "c"], "value": ["1", "2"]}))
     assert text.splitlines() == ["| method | value |", "| --- | --- |", "| a\\|b | 1 |", "| c | 2 |"]
 
 
 def test_folder_without_finished_cells_is_an_error(store: Store) -> None:
     store.cell("x", "0" * 64).begin()
     with pytest.raises(BenchError, match="holds no finished cell"):
-        write_leaderboards(store)
+        leaderboard(store).write()
 
 
 def test_leaderboard_needs_the_cells_alone(store: Store) -> None:
@@ -242,11 +240,72 @@ def test_leaderboard_needs_the_cells_alone(store: Store) -> None:
     for file in (store.root / "trainings").rglob("*"):
         if file.is_file():
             file.unlink()
-    assert len(write_leaderboards(store)) == 4
+    assert len(leaderboard(store).write()) == 6
     assert cost_frame(store, [entry]).iloc[0]["evaluation_search_seconds"] == 0.5
 
 
 def test_measure_that_no_cell_was_scored_by_is_an_error(store: Store) -> None:
     add(store, {"RR@10": {"q": 0.5}})
     with pytest.raises(BenchError):
-        commands.leaderboard(store.root, ["P@5"])
+        commands.leaderboard(Leaderboards(results=store.root, measures=("P@5",)))
+
+
+def test_significance_is_against_the_baseline_that_is_named(store: Store) -> None:
+    rng = np.random.default_rng(0)
+    easy = rng.random(60).tolist()
+    halves = [value / 2 for value in easy]
+    entries = [
+        add(store, {"RR@10": {f"q{i}": value for i, value in enumerate(halves)}}, method="zero-shot"),
+        add(store, {"RR@10": {f"q{i}": value for i, value in enumerate(easy)}}),
+        add(store, {"RR@10": {f"q{i}": value for i, value in enumerate(halves[::-1])}}, method="psq", scoring="bm25"),
+    ]
+    wide = Leaderboard(entries, store).wide.set_index("method")
+    assert wide.loc["optical", "RR@10 p"] == pytest.approx(2 / 10_001, abs=1e-6)  # of two comparisons, by Holm
+    assert wide.loc["psq", "RR@10 p"] > 0.2
+    assert pd.isna(wide.loc["zero-shot", "RR@10 p"])
+    assert wide["RR@10 rank"].to_dict() == {"optical": 1, "psq": 2, "zero-shot": 2}
+    assert set(wide["baseline"]) == {"zero-shot"}
+    (table,) = Leaderboard(entries, store, "psq").tables().values()
+    assert table[["rank", "method", "p, psq"]].values.tolist() == [
+        ["1", "optical", "<.001"],
+        ["2", "psq", "-"],
+        ["2", "zero-shot", f"{wide.loc['psq', 'RR@10 p']:.3f}".removeprefix("0")],
+    ]
+    (table,) = Leaderboard(entries, store, "unheard-of").tables().values()
+    assert not [column for column in table.columns if column.startswith("p,")]
+
+
+def test_every_pair_is_compared_in_a_file_of_its_own(store: Store) -> None:
+    add(store, {"RR@10": {"q1": 1.0, "q2": 0.5, "q3": 0.25}})
+    add(store, {"RR@10": {"q1": 0.5, "q2": 0.5, "q3": 0.0}}, method="distillation", seed="0")
+    add(store, {"RR@10": {"q1": 0.0, "q2": 0.0, "q3": 0.0}}, method="zero-shot", seed="", train="")
+    add(store, {"RR@10": {"q1": 0.0, "q2": 0.0, "q3": 0.0}}, dataset="another")
+    found = pd.read_csv({path.name: path for path in leaderboard(store).write()}["comparisons.csv"])
+    assert list(found.columns) == COMPARISONS
+    assert {(row.method_a, row.method_b): row.difference for row in found.itertuples()} == {
+        ("optical", "distillation"): 0.25,
+        ("optical", "zero-shot"): 0.583333,
+        ("distillation", "zero-shot"): 0.333333,
+    }
+    assert set(found["family"]) == {3}
+
+
+def test_latex_marks_the_best_and_what_differs_from_the_baseline(store: Store) -> None:
+    easy = np.random.default_rng(0).random(60).tolist()
+    add(store, {"RR@10": {f"q{i}": value / 2 for i, value in enumerate(easy)}}, method="zero-shot")
+    add(store, {"RR@10": {f"q{i}": value for i, value in enumerate(easy)}}, method="a_b", config="x=1%")
+    text = {path.name: path.read_text() for path in leaderboard(store).write()}["leaderboard.tex"]
+    best = f"{np.mean(easy):.3f}"
+    assert rf"a\_b x=1\% & \textbf{{{best}}}$^{{\uparrow}}$ \\" in text
+    assert rf"zero-shot & {np.mean(easy) / 2:.3f} \\" in text
+    assert text.count(r"\begin{tabular}{lr}") == text.count(r"\end{tabular}") == 1
+
+
+@given(st.text())
+def test_escaped_text_has_no_command_of_latex(text: str) -> None:
+    plain = escaped(text)
+    for found in ("\\textbackslash{}", "\\textasciitilde{}", "\\textasciicircum{}"):
+        plain = plain.replace(found, "")
+    for character in "&%$#_{}":
+        plain = plain.replace("\\" + character, "")
+    assert not set(plain) & set("\\&%$#_{}~^")

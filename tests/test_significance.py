@@ -16,7 +16,6 @@ from bench.statistics.significance import (
     effect_size,
     holm,
     paired_randomisation,
-    rank_groups,
     student_test,
 )
 
@@ -106,13 +105,6 @@ def test_effect_size_is_the_mean_in_standard_deviations() -> None:
     assert effect_size(np.array([1.0, 2.0, 3.0])) == 2.0
     assert math.isnan(effect_size(np.ones(5)))
     assert math.isnan(effect_size(np.array([0.3])))
-
-
-def test_systems_that_are_not_told_apart_share_a_rank() -> None:
-    #                                    ab    ac    ad    bc    bd    cd
-    assert rank_groups([0.5, 0.4, 0.3, 0.1], np.array([0.20, 0.01, 0.01, 0.30, 0.01, 0.01])) == [1, 1, 2, 4]
-    assert rank_groups([0.1, 0.2], np.array([0.04])) == [2, 1]
-    assert rank_groups([0.1, 0.2], np.array([0.05])) == [1, 1]
 
 
 def test_family_wise_error_is_kept_and_only_by_correction() -> None:

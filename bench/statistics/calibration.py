@@ -114,7 +114,7 @@ def coverage(experiment: Experiment, repetitions: int, rng: np.random.Generator)
     hits = dict.fromkeys(INTERVALS, 0)
     for _ in range(repetitions):
         scores = experiment.scores(rng)[0]
-        found = (query_bootstrap(scores.mean(axis=0)), pigeonhole_bootstrap(scores, rng), student_interval(scores))
+        found = (query_bootstrap([scores.mean(axis=0)])[0], pigeonhole_bootstrap(scores, rng), student_interval(scores))
         for kind, (_, low, high) in zip(INTERVALS, found, strict=True):
             hits[kind] += low <= truth <= high
     return {kind: Share(count, repetitions) for kind, count in hits.items()}

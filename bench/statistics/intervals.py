@@ -9,15 +9,20 @@ seed means, for the former is too narrow where two or three seeds vary much more
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import bootstrap
 from scipy.stats import t as student_t
 
 LEVEL = 0.95
 RESAMPLES = 1000
+TAILS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
+"""The interval's ends, in percent of the distribution."""
+CHUNK = 2**22
+"""Numbers of a bootstrap that are in memory at once."""
 DECIMALS = 6
+STUDENT = "seeds and queries (t)"
 
 
 @dataclass(frozen=True)
@@ -40,23 +45,31 @@ class Estimate:
     freedom: float
 
 
-def interval(scores: np.ndarray) -> Interval:
-    """The interval of a system's mean; `scores` is (n_seeds, n_queries). A function of `scores` alone."""
-    if len(scores) == 1:
-        return Interval(*query_bootstrap(scores[0]), "queries (bootstrap)")
-    return Interval(*student_interval(scores), "seeds and queries (t)")
+def intervals(scores: Sequence[np.ndarray]) -> list[Interval]:
+    """The intervals of means, each of (n_seeds, n_queries) scores; functions of the scores alone."""
+    alone = [i for i, each in enumerate(scores) if len(each) == 1]
+    found = dict(zip(alone, query_bootstrap([scores[i][0] for i in alone]), strict=True))
+    return [
+        Interval(*found[i], "queries (bootstrap)") if i in found else Interval(*student_interval(each), STUDENT)
+        for i, each in enumerate(scores)
+    ]
 
 
-def query_bootstrap(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and percentile-bootstrap interval over queries of (n_queries,) values."""
-    mean = round(float(values.mean()), DECIMALS)
-    if len(values) < 2 or np.ptp(values) == 0:
-        return mean, mean, mean
-    result = bootstrap(
-        (values,), np.mean, n_resamples=RESAMPLES, method="percentile", vectorized=True, rng=np.random.default_rng(0)
-    )
-    limits = result.confidence_interval
-    return mean, round(float(limits.low), DECIMALS), round(float(limits.high), DECIMALS)
+def query_bootstrap(rows: Sequence[np.ndarray]) -> list[tuple[float, float, float]]:
+    """Mean and percentile-bootstrap interval over queries of each of the rows, (n_queries,) values each."""
+    by_length: dict[int, list[int]] = {}
+    for i, row in enumerate(rows):
+        by_length.setdefault(len(row), []).append(i)
+    found: dict[int, tuple[float, float, float]] = {}
+    for length, group in by_length.items():
+        values = np.array([rows[i] for i in group])
+        rng, chunk = np.random.default_rng(0), max(CHUNK // length, 1)
+        parts = [_shares(length, min(chunk, RESAMPLES - start), rng) @ values.T for start in range(0, RESAMPLES, chunk)]
+        low, high = np.percentile(np.concatenate(parts), TAILS, axis=0)
+        for i, *limits in zip(group, values.mean(axis=1), low, high, strict=True):
+            mean, low_i, high_i = (round(float(limit), DECIMALS) for limit in limits)
+            found[i] = mean, low_i, high_i
+    return [found[i] for i in range(len(rows))]
 
 
 def pigeonhole_bootstrap(scores: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES) -> tuple[float, ...]:
@@ -66,8 +79,7 @@ def pigeonhole_bootstrap(scores: np.ndarray, rng: np.random.Generator, resamples
     """
     seeds, queries = (_shares(size, resamples, rng) for size in scores.shape)
     means = ((seeds @ scores) * queries).sum(axis=1)
-    tail = 100 * (1 - LEVEL) / 2
-    return float(scores.mean()), *map(float, np.percentile(means, [tail, 100 - tail]))
+    return float(scores.mean()), *map(float, np.percentile(means, TAILS))
 
 
 def _shares(size: int, resamples: int, rng: np.random.Generator) -> np.ndarray:

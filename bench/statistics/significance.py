@@ -1,4 +1,4 @@
-"""Paired tests of per-query scores, their correction for many comparisons, and ranks that the tests support.
+"""Paired tests of per-query scores, and their correction for many comparisons.
 
 Sources: Smucker, Allan and Carterette, A Comparison of Statistical Significance Tests for Information Retrieval
 Evaluation, CIKM 2007 (randomisation); Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010 (the +1);
@@ -9,7 +9,6 @@ Retrieval, 2018 (effect size).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 from scipy.stats import t as student_t
@@ -99,16 +98,3 @@ def effect_size(differences: np.ndarray) -> float:
     """The mean difference in units of the per-query differences' standard deviation; NaN if they are all equal."""
     spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
     return float(np.mean(differences)) / spread if spread > 0 else float("nan")
-
-
-def rank_groups(means: Sequence[float], p_adjusted: np.ndarray, alpha: float = ALPHA) -> list[int]:
-    """For each system 1 + the number of systems that are significantly better: systems whose data do not tell them
-    apart from the same ones share a rank.
-
-    `p_adjusted` has the corrected p-values of all pairs, in the order of `itertools.combinations`.
-    """
-    ranks = [1] * len(means)
-    for (a, b), p in zip(combinations(range(len(means)), 2), p_adjusted, strict=True):
-        if p < alpha and means[a] != means[b]:
-            ranks[a if means[a] < means[b] else b] += 1
-    return ranks

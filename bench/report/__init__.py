@@ -1,0 +1,1 @@
+"""What is shown of results: comparisons with their significance, leaderboards in every form."""

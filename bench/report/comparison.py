@@ -1,0 +1,197 @@
+"""Two systems on the same queries: the difference, its interval, its size, and how sure one can be of it.
+
+A comparison speaks of other queries by a paired randomisation test of the scores, averaged over seeds; where both
+systems have several seeds, also of other seeds by Student's test over seeds and queries, and then the larger of the two
+p-values counts. What is looked at together is a family, and corrected by Holm's procedure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from bench.results.systems import IDENTITY, System
+from bench.statistics.intervals import Interval, intervals
+from bench.statistics.significance import (
+    ALPHA,
+    SAMPLES,
+    effect_size,
+    holm,
+    paired_randomisation,
+    student_test,
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`a` against `b` by one measure, on the queries that both were asked."""
+
+    a: System
+    b: System
+    measure: str
+    queries: tuple[str, ...]
+    seeds: int
+    """Pairs of trainings that were compared: by seed, or with the one that a system without seeds has."""
+    mean_a: float
+    mean_b: float
+    difference: Interval
+    """`mean_a` - `mean_b`."""
+    effect: float
+    """The difference in standard deviations of the queries' differences."""
+    p_queries: float
+    """Of the paired randomisation test over queries."""
+    p_seeds: float | None
+    """Of Student's test over seeds and queries; None for a single pair of trainings."""
+    p_holm: float
+    """The larger of both, corrected for the family."""
+    family: int
+    """How many comparisons that has."""
+
+    @property
+    def p(self) -> float:
+        return max(self.p_queries, self.p_seeds or 0.0)
+
+    @property
+    def is_significant(self) -> bool:
+        return self.p_holm < ALPHA
+
+    @property
+    def differences(self) -> np.ndarray:
+        """(n_queries,): of each query, averaged over seeds."""
+        of_a, of_b = paired(self.a, self.b, self.measure, self.queries)
+        return (of_a - of_b).mean(axis=0)
+
+
+def compare(pairs: Sequence[tuple[System, System]], measure: str, samples: int = SAMPLES) -> list[Comparison]:
+    """Compare each pair by a measure that both were scored by; together they are one family.
+
+    The same pairs give the same numbers. A pair without a common query is left out.
+    """
+    pairs = [pair for pair in pairs if measure in pair[0].scores and measure in pair[1].scores]
+    asked = [_common(a.queries, b.queries) for a, b in pairs]
+    kept = [i for i, queries in enumerate(asked) if queries]
+    pairs, asked = [pairs[i] for i in kept], [asked[i] for i in kept]
+    if not pairs:
+        return []
+    scores = [paired(a, b, measure, queries) for (a, b), queries in zip(pairs, asked, strict=True)]
+    differences = [a - b for a, b in scores]
+    p_queries = _p_queries([difference.mean(axis=0) for difference in differences], samples)
+    p_seeds = [student_test(difference) if min(difference.shape) > 1 else None for difference in differences]
+    corrected = holm([max(one, other or 0.0) for one, other in zip(p_queries, p_seeds, strict=True)])
+    return [
+        Comparison(
+            *pair,
+            measure,
+            queries,
+            len(difference),
+            float(a.mean()),
+            float(b.mean()),
+            interval,
+            effect_size(difference.mean(axis=0)),
+            p_queries[i],
+            p_seeds[i],
+            float(corrected[i]),
+            len(pairs),
+        )
+        for i, (pair, queries, (a, b), difference, interval) in enumerate(
+            zip(pairs, asked, scores, differences, intervals(differences), strict=True)
+        )
+    ]
+
+
+def paired(a: System, b: System, measure: str, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Both systems' scores of these queries, (n_pairs, n_queries) each, paired by seed.
+
+    A system without seeds is paired with every seed of the other; two that have no seed in common are paired once, each
+    by its mean over seeds.
+    """
+    of_a, of_b = (_scores(system, measure, queries) for system in (a, b))
+    if "" in a.seeds or "" in b.seeds:
+        pairs = max(len(of_a), len(of_b))
+        of_a, of_b = (np.repeat(each, pairs, axis=0) if len(each) == 1 else each for each in (of_a, of_b))
+    elif common := _common(a.seeds, b.seeds):
+        of_a, of_b = (each[[system.seeds.index(seed) for seed in common]] for each, system in ((of_a, a), (of_b, b)))
+    else:
+        of_a, of_b = (each.mean(axis=0, keepdims=True) for each in (of_a, of_b))
+    return of_a, of_b
+
+
+def _scores(system: System, measure: str, queries: Sequence[str]) -> np.ndarray:
+    if tuple(queries) == system.queries:
+        return system.scores[measure]
+    place = {query: column for column, query in enumerate(system.queries)}
+    return system.scores[measure][:, [place[query] for query in queries]]
+
+
+def _common(ones: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    if ones == others:
+        return tuple(ones)
+    known = set(others)
+    return tuple(item for item in ones if item in known)
+
+
+def _p_queries(rows: Sequence[np.ndarray], samples: int) -> list[float]:
+    """The p-value of each row; rows of the same length are tested together, with the same random signs."""
+    p_values = np.ones(len(rows))
+    for length in {len(row) for row in rows}:
+        group = [i for i, row in enumerate(rows) if len(row) == length]
+        p_values[group] = paired_randomisation(np.array([rows[i] for i in group]), np.random.default_rng(0), samples)
+    return p_values.tolist()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a system stands among those of its collection, pair and encoder, by one measure."""
+
+    mean: Interval
+    spread: float | None
+    """Standard deviation over seeds of the mean; None for one seed."""
+    rank: int
+    """1 + the number of systems that are significantly better, all pairs being one family."""
+    against: Comparison | None
+    """With the baseline; the comparisons of all systems with it are one family. None for the baseline itself."""
+
+
+def standings(
+    systems: Sequence[System], measure: str, baseline: str
+) -> tuple[dict[System, Standing], list[Comparison]]:
+    """The standings of the systems that were scored by a measure, and the comparisons of all pairs of them, each of a
+    better one with a worse one.
+    """
+    systems = best_first([system for system in systems if measure in system.scores], measure)
+    means = dict(zip(systems, intervals([system.scores[measure] for system in systems]), strict=True))
+    everything = compare(list(combinations(systems, 2)), measure)
+    against = compare([(system, base) for system in systems if (base := base_of(system, systems, baseline))], measure)
+    by_system = {comparison.a: comparison for comparison in against}
+    ranks = ranks_of(systems, everything)
+    found = {}
+    for system in systems:
+        by_seed = system.scores[measure].mean(axis=1)
+        spread = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
+        found[system] = Standing(means[system], spread, ranks[system], by_system.get(system))
+    return found, everything
+
+
+def best_first(systems: Sequence[System], measure: str) -> list[System]:
+    """By the mean of a measure; systems that were not scored by it come last."""
+    return sorted(systems, key=lambda system: (measure not in system.scores, -system.mean(measure), system.name))
+
+
+def ranks_of(systems: Sequence[System], everything: Sequence[Comparison]) -> dict[System, int]:
+    """The rank group of each system, given the comparisons of all pairs."""
+    ranks = dict.fromkeys(systems, 1)
+    for found in everything:
+        if found.is_significant and found.mean_a != found.mean_b:
+            ranks[found.a if found.mean_a < found.mean_b else found.b] += 1
+    return ranks
+
+
+def base_of(system: System, systems: Sequence[System], baseline: str) -> System | None:
+    """Of the systems that are called as the baseline the one most like `system`; None if there is none but itself."""
+    called = [other for other in systems if other.name == baseline]
+    if not called or system in called:
+        return None
+    return max(called, key=lambda other: sum(other.identity[name] == system.identity[name] for name in IDENTITY))

@@ -1,0 +1,221 @@
+"""Leaderboards: frames made from finished cells alone, and their files.
+
+`leaderboard.csv` is long, one row per method, collection, pair, seed and measure; `leaderboard-wide.csv` has the
+measures as columns, over all seeds, with intervals and significance; `comparisons.csv` every pair of systems;
+`cost.csv` what was spent. Costs differ from run to run, so they are kept apart: all else is the same bytes for the same
+seed. docs/leaderboards.md says what each column means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.atomic import atomic_write
+from bench.errors import BenchError
+from bench.report.comparison import Comparison, Standing, standings
+from bench.report.tables import latex_document, markdown, tables
+from bench.results.store import Entry, Store
+from bench.results.systems import BOARD, IDENTITY, System, boards, current, gather, identity
+from bench.statistics.intervals import DECIMALS, query_bootstrap
+
+BASELINE = "zero-shot"
+"""What significance is tested against unless another method is named."""
+ORDER = (
+    *("dataset", "pair", "encoder", "measure", "method", "config", "scoring"),
+    *("bitext_size", "bitext_noise", "budget", "students", "train", "seed"),
+)
+NUMBERS = ("bitext_size", "bitext_noise", "seed")
+"""Columns of texts that are sorted as numbers; an empty one (all of the bitext, none of it misaligned) comes last."""
+LONG = [*IDENTITY, "seed", "measure", "value", "low", "high", "queries", "cell"]
+PER_MEASURE = ("", " sd", " low", " high", " rank", " p")
+"""What `leaderboard-wide.csv` has of each measure, appended to its name."""
+COMPARED = ["method", "config", "scoring", "students", "train", "bitext_size", "bitext_noise", "budget"]
+"""What tells two systems of a board apart, apart from what they look at."""
+COMPARISONS = [
+    *BOARD,
+    *(f"{column}_{side}" for side in "ab" for column in COMPARED),
+    *("measure", "mean_a", "mean_b", "difference", "low", "high", "interval", "effect"),
+    *("p_queries", "p_seeds", "p_holm", "family", "queries", "seeds"),
+]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Everything that is said of some cells, worked out once."""
+
+    entries: Sequence[Entry]
+    store: Store
+    baseline: str = BASELINE
+
+    @cached_property
+    def systems(self) -> list[System]:
+        return gather(self.entries)
+
+    @cached_property
+    def boards(self) -> dict[tuple[str, ...], list[System]]:
+        """By collection, pair and encoder."""
+        return boards(self.systems)
+
+    @cached_property
+    def measures(self) -> list[str]:
+        """All that any system was scored by, in the order of the first that was."""
+        return list(dict.fromkeys(measure for system in self.systems for measure in system.scores))
+
+    @cached_property
+    def _standings(self) -> list[tuple[dict[System, Standing], list[Comparison]]]:
+        return [
+            standings(systems, measure, self.baseline) for systems in self.boards.values() for measure in self.measures
+        ]
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """All pairs of each board, by each measure."""
+        return [comparison for _, compared in self._standings for comparison in compared]
+
+    @cached_property
+    def standings(self) -> dict[tuple[System, str], Standing]:
+        """By system and measure."""
+        return {
+            (system, measure): standing
+            for (found, _), measure in zip(self._standings, self.measures * len(self.boards), strict=True)
+            for system, standing in found.items()
+        }
+
+    @cached_property
+    def wide(self) -> pd.DataFrame:
+        """A row per system: per measure its mean, the mean's spread over seeds and its interval, rank group and
+        corrected p-value against the baseline.
+        """
+        return _sorted(pd.DataFrame([self._wide_row(system) for system in self.systems]))
+
+    def _wide_row(self, system: System) -> dict[str, Any]:
+        row: dict[str, Any] = {**system.identity, "seeds": len(system.seeds), "queries": len(system.queries)}
+        found = {measure: self.standings[system, measure] for measure in system.scores}
+        row["interval"] = next(iter(found.values())).mean.kind
+        row["baseline"] = self.baseline
+        for measure in self.measures:
+            if standing := found.get(measure):
+                p = standing.against and round(standing.against.p_holm, DECIMALS)
+                spread = standing.spread if standing.spread is None else round(standing.spread, DECIMALS)
+                mean = standing.mean
+                values: tuple[Any, ...] = (mean.mean, spread, mean.low, mean.high, standing.rank, p)
+            else:
+                values = (None,) * len(PER_MEASURE)
+            row |= {f"{measure}{part}": value for part, value in zip(PER_MEASURE, values, strict=True)}
+        return row
+
+    @cached_property
+    def cost(self) -> pd.DataFrame:
+        return cost_frame(self.store, self.entries)
+
+    def tables(self, measures: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
+        """The tables to read, by their titles. Raises `BenchError` if no cell was scored by any of the measures."""
+        asked = [measure for measure in measures or self.measures if measure in self.measures]
+        if not asked:
+            scored = ", ".join(self.measures)
+            raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {scored}")
+        return tables(self.boards, self.standings, asked, self.cost, self.baseline)
+
+    def write(self) -> list[Path]:
+        """Write the files of the results folder; returns their paths."""
+        frames = {
+            "leaderboard.csv": long_frame(self.entries),
+            "leaderboard-wide.csv": self.wide,
+            "comparisons.csv": comparison_frame(self.comparisons),
+            "cost.csv": self.cost,
+        }
+        contents = {name: frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}
+        shown = self.tables()
+        contents["leaderboard.md"] = "\n".join(f"### {title}\n\n{markdown(table)}\n" for title, table in shown.items())
+        contents["leaderboard.tex"] = latex_document(self.boards, self.standings, self.measures, self.baseline)
+        for name, text in contents.items():
+            with atomic_write(self.store.root / name) as file:
+                file.write(text)
+        return [self.store.root / name for name in contents]
+
+
+def leaderboard(store: Store, baseline: str = BASELINE) -> Leaderboard:
+    """The leaderboard of a results folder. Raises `BenchError` if that holds no finished cell."""
+    entries = current(store.cells())
+    if not entries:
+        raise BenchError(f"{store.root} holds no finished cell; fill it with bench run --results {store.root}")
+    return Leaderboard(entries, store, baseline)
+
+
+def long_frame(entries: Iterable[Entry]) -> pd.DataFrame:
+    """One row per cell and measure: the mean over queries with its 95 % bootstrap interval over queries."""
+    cells = [(entry.manifest, measure, values) for entry in entries for measure, values in entry.read_scores().items()]
+    found = query_bootstrap([pd.Series(values).to_numpy(dtype=float) for _, _, values in cells])
+    rows = [
+        {
+            **identity(manifest),
+            "measure": measure,
+            **dict(zip(("value", "low", "high"), limits, strict=True)),
+            "queries": len(values),
+            "cell": manifest["fingerprint"][:12],
+        }
+        for (manifest, measure, values), limits in zip(cells, found, strict=True)
+    ]
+    return _sorted(pd.DataFrame(rows, columns=LONG))
+
+
+def comparison_frame(comparisons: Iterable[Comparison]) -> pd.DataFrame:
+    """One row per pair of systems and measure."""
+    rows = [
+        {
+            **{column: found.a.identity[column] for column in BOARD},
+            **{f"{column}_a": found.a.identity[column] for column in COMPARED},
+            **{f"{column}_b": found.b.identity[column] for column in COMPARED},
+            "measure": found.measure,
+            "mean_a": round(found.mean_a, DECIMALS),
+            "mean_b": round(found.mean_b, DECIMALS),
+            "difference": found.difference.mean,
+            "low": found.difference.low,
+            "high": found.difference.high,
+            "interval": found.difference.kind,
+            "effect": round(found.effect, DECIMALS),
+            "p_queries": round(found.p_queries, DECIMALS),
+            "p_seeds": None if found.p_seeds is None else round(found.p_seeds, DECIMALS),
+            "p_holm": round(found.p_holm, DECIMALS),
+            "family": found.family,
+            "queries": len(found.queries),
+            "seeds": found.seeds,
+        }
+        for found in comparisons
+    ]
+    order = [*BOARD, "measure", *(f"{column}_{side}" for side in "ab" for column in COMPARED)]
+    return pd.DataFrame(rows, columns=COMPARISONS).sort_values(order, kind="stable")
+
+
+def cost_frame(store: Store, entries: Iterable[Entry]) -> pd.DataFrame:
+    """What each cell's retriever cost to train and the cell to evaluate: seconds, steps, tokens, memory in MiB."""
+    trainings = {entry.folder.name: entry.manifest for entry in store.trainings()}
+    rows = []
+    for entry in entries:
+        manifest = entry.manifest
+        unknown = {"seconds": None, "cpu_seconds": None}
+        training = trainings.get(manifest["training"], {"cost": {}, "diagnostics": {}})
+        rows.append(
+            {
+                **identity(manifest),
+                **{f"training_{name}": value for name, value in (unknown | training["cost"]).items()},
+                **{f"evaluation_{name}": value for name, value in manifest["cost"].items()},
+                "documents_cached": manifest["documents_cached"],
+                "diagnostics": " ".join(f"{name}={value:.3f}" for name, value in training["diagnostics"].items()),
+            }
+        )
+    return pd.DataFrame(rows).rename(columns=lambda name: name.replace("training_trained_", "trained_"))
+
+
+def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sort_values(
+        [column for column in ORDER if column in frame.columns],
+        kind="stable",
+        key=lambda column: pd.to_numeric(column) if column.name in NUMBERS else column,
+    )

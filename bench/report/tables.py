@@ -1,0 +1,198 @@
+"""Tables to read: one per collection, pair and encoder, for the terminal, as Markdown and as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.comparison import Standing, best_first
+from bench.results.systems import IDENTITY, System
+from bench.statistics.significance import ALPHA
+from bench.tables import print_table
+
+Standings = Mapping[tuple[System, str], Standing]
+"""By system and measure."""
+LEFT = {"method", "scoring", "students", "trains on"}
+USUAL = {"scoring": {"mean"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}, "diagnostics": {""}}
+"""Columns that are left out where they say nothing else."""
+
+
+def tables(
+    boards: Mapping[tuple[str, ...], Sequence[System]],
+    standings: Standings,
+    measures: Sequence[str],
+    cost: pd.DataFrame,
+    baseline: str,
+) -> dict[str, pd.DataFrame]:
+    """A table of texts per collection, pair and encoder, best first; the first measure has rank group, interval and
+    significance. A table has the measures that any of its rows was scored by, and a collection without any has none.
+    """
+    grouped = cost.groupby(IDENTITY, dropna=False)
+    diagnostics = grouped["diagnostics"].first()
+    spent = {"training s": grouped["training_seconds"].mean(), "CPU s": grouped["training_cpu_seconds"].mean()}
+    result = {}
+    for board, systems in boards.items():
+        shown = [measure for measure in measures if any(measure in system.scores for system in systems)]
+        if not shown:
+            continue
+        against = f"p, {baseline}"
+        lines = []
+        for system in best_first(systems, shown[0]):
+            names, (first, *others) = system.identity, shown
+            key = tuple(names[column] for column in IDENTITY)
+            standing = standings.get((system, first))
+            lines.append(
+                {
+                    "rank": str(standing.rank) if standing else "-",
+                    "method": system.name,
+                    "students": names["students"] or "-",
+                    "scoring": names["scoring"],
+                    "trains on": names["uses"] or "-",
+                    "bitext": _level(names),
+                    "budget": names["budget"] or "-",
+                    f"{first} [95 %]": with_interval(standing),
+                    against: p_value(standing),
+                    **{measure: figure(standings.get((system, measure))) for measure in others},
+                    "seeds": str(len(system.seeds)) if names["train"] else "-",
+                    **{
+                        name: "-" if pd.isna(seconds[key]) or not names["train"] else f"{seconds[key]:.0f}"
+                        for name, seconds in spent.items()
+                    },
+                    "diagnostics": diagnostics[key],
+                }
+            )
+        table = pd.DataFrame(lines)
+        usual = {**USUAL, against: {"-"}}
+        unused = [column for column, texts in usual.items() if set(table[column]) <= texts]
+        result[title(board, systems)] = table.drop(columns=unused)
+    return result
+
+
+def title(board: tuple[str, ...], systems: Sequence[System]) -> str:
+    """What a table is of."""
+    dataset, pair, encoder = board
+    return f"{dataset} {pair}, {len(systems[0].queries):,} queries, encoder {Path(encoder).name}"
+
+
+def figure(standing: Standing | None) -> str:
+    """A mean, three decimals."""
+    return "-" if standing is None else f"{standing.mean.mean:.3f}"
+
+
+def with_interval(standing: Standing | None) -> str:
+    """A mean with its interval."""
+    if standing is None:
+        return "-"
+    return f"{standing.mean.mean:.3f} [{standing.mean.low:.3f}, {standing.mean.high:.3f}]"
+
+
+def p_value(standing: Standing | None) -> str:
+    """The corrected p-value against the baseline."""
+    if standing is None or standing.against is None:
+        return "-"
+    p = standing.against.p_holm
+    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _level(names: Mapping[str, str]) -> str:
+    """How much of the bitext a row trains on, and what share of that is misaligned."""
+    if not names["train"]:
+        return "-"
+    size = f"{int(names['bitext_size']):,}" if names["bitext_size"] else "all"
+    return f"{size}, {100 * float(names['bitext_noise']):g} % misaligned" if names["bitext_noise"] else size
+
+
+def print_tables(frames: Mapping[str, pd.DataFrame]) -> None:
+    """Print tables to stdout."""
+    for name, frame in frames.items():
+        columns = list(frame.columns)
+        print_table(columns, frame.values.tolist(), title=name, right=set(columns) - LEFT)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A Markdown table of texts."""
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.values.tolist()]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+PREAMBLE = r"""% Tables for \input; they need the package booktabs.
+"""
+BETTER, WORSE = r"$^{\uparrow}$", r"$^{\downarrow}$"
+
+
+def latex_document(
+    boards: Mapping[tuple[str, ...], Sequence[System]], standings: Standings, measures: Sequence[str], baseline: str
+) -> str:
+    """LaTeX tables, one per collection, pair and encoder, with the best of each measure in bold and marks at what is
+    significantly better or worse than the baseline.
+    """
+    return PREAMBLE + "\n".join(
+        _latex(title(board, systems), systems, standings, shown, baseline)
+        for board, systems in boards.items()
+        if (shown := [measure for measure in measures if any(measure in system.scores for system in systems)])
+    )
+
+
+def _latex(name: str, systems: Sequence[System], standings: Standings, measures: Sequence[str], baseline: str) -> str:
+    ordered = best_first(systems, measures[0])
+    best = {
+        measure: max(f"{system.mean(measure):.3f}" for system in ordered if measure in system.scores)
+        for measure in measures
+    }
+    lines = []
+    for system in ordered:
+        cells = [escaped(" ".join([system.name, *_details(system, ordered)]))]
+        for measure in measures:
+            standing = standings.get((system, measure))
+            text = figure(standing)
+            cells.append((rf"\textbf{{{text}}}" if text == best[measure] else text) + _mark(standing))
+        lines.append(" & ".join(cells) + r" \\")
+    caption = (
+        f"{escaped(name)}. {BETTER} and {WORSE}: significantly better and worse than {escaped(baseline)} "
+        f"(paired tests, Holm-corrected, $p < {ALPHA:g}$). Systems are ordered by {escaped(measures[0])}."
+    )
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{caption}}}",
+            rf"\begin{{tabular}}{{l{'r' * len(measures)}}}",
+            r"\toprule",
+            " & ".join(["method", *map(escaped, measures)]) + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _details(system: System, systems: Sequence[System]) -> list[str]:
+    """What tells a system apart from others of its name."""
+    namesakes = [other for other in systems if other.name == system.name]
+    columns = ("scoring", "students", "train", "bitext_size", "bitext_noise", "budget")
+    differ = [column for column in columns if len({other.identity[column] for other in namesakes}) > 1]
+    return [f"{column.replace('_', ' ')} {system.identity[column] or 'default'}" for column in differ]
+
+
+def _mark(standing: Standing | None) -> str:
+    if standing is None or standing.against is None or not standing.against.is_significant:
+        return ""
+    return BETTER if standing.against.difference.mean > 0 else WORSE
+
+
+ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+}
+
+
+def escaped(text: str) -> str:
+    """A text with what LaTeX takes for commands escaped."""
+    return "".join(ESCAPES.get(character, character) for character in text)

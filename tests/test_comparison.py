@@ -1,0 +1,119 @@
+"""Comparisons of two systems made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from bench.report.comparison import base_of, compare, paired, standings
+from bench.results.systems import IDENTITY, System
+from bench.statistics.significance import holm
+
+QUERIES = tuple(f"q{i}" for i in range(40))
+
+
+def system(
+    method: str, scores: np.ndarray, seeds: Sequence[str] = ("0",), queries: Sequence[str] = QUERIES, **names: str
+) -> System:
+    identity = {**dict.fromkeys(IDENTITY, ""), "method": method, **names}
+    return System(identity, tuple(seeds), tuple(queries), {"RR@10": np.atleast_2d(scores)})
+
+
+def random(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape or (1, len(QUERIES)))
+
+
+def test_comparison_is_of_the_queries_that_both_were_asked() -> None:
+    a = system("a", np.array([0.5, 0.25, 1.0]), queries=("x", "y", "z"))
+    b = system("b", np.array([0.5, 0.0]), queries=("z", "y"))
+    (found,) = compare([(a, b)], "RR@10")
+    assert found.queries == ("y", "z")
+    assert (found.mean_a, found.mean_b, found.difference.mean) == (0.625, 0.25, 0.375)
+    assert found.differences.tolist() == [0.25, 0.5]
+    assert found.p_queries == 0.5  # of four sign flips two are as far from 0
+    assert compare([(a, system("c", np.array([1.0]), queries=("other",)))], "RR@10") == []
+    assert compare([(a, b)], "P@5") == []
+
+
+def test_trainings_are_paired_by_seed() -> None:
+    scores = random(0, 3, 40)
+    a, b = system("a", scores, ("0", "1", "2")), system("b", scores[::-1] / 2, ("2", "1", "0"))
+    of_a, of_b = paired(a, b, "RR@10", QUERIES)
+    assert (of_a == 2 * of_b).all()
+    of_a, of_b = paired(a, system("b", scores[:2], ("1", "7")), "RR@10", QUERIES)
+    assert (of_a == scores[1:2]).all() and (of_b == scores[:1]).all()
+    of_a, of_b = paired(a, system("b", scores[:2], ("8", "7")), "RR@10", QUERIES)
+    assert (of_a == scores.mean(axis=0)).all() and (of_b == scores[:2].mean(axis=0)).all()
+
+
+def test_system_without_seeds_is_paired_with_each() -> None:
+    scores, constant = random(0, 3, 40), random(1)
+    (found,) = compare([(system("a", scores, ("0", "1", "2")), system("zero-shot", constant, ("",)))], "RR@10")
+    assert found.seeds == 3
+    assert found.differences == pytest.approx((scores - constant).mean(axis=0))
+    assert found.p_seeds is not None
+
+
+def test_larger_p_value_counts_and_is_corrected() -> None:
+    rng = np.random.default_rng(0)
+    base = system("zero-shot", rng.random((1, 40)), ("",))
+    luck = np.array([[0.3], [0.0], [-0.25]])  # seeds differ more than systems
+    others = [system(f"m{i}", base.scores["RR@10"] + 0.05 + luck + rng.normal(0, 0.01, (3, 40)), "012") for i in (1, 2)]
+    found = compare([(other, base) for other in others], "RR@10")
+    assert all(each.p_queries < 0.001 < 0.3 < (each.p_seeds or 0) for each in found)
+    assert [each.p_holm for each in found] == holm([each.p for each in found]).tolist()
+    assert [each.family for each in found] == [2, 2]
+    assert not any(each.is_significant for each in found)
+
+
+def test_p_value_of_many_queries_is_near_that_of_a_t_test() -> None:
+    rng = np.random.default_rng(2)
+    a = rng.normal(0.5, 0.2, 2000)
+    b = a + rng.normal(0.006, 0.2, 2000)
+    (found,) = compare([(system("a", a, queries=names(2000)), system("b", b, queries=names(2000)))], "RR@10")
+    assert found.p_queries == pytest.approx(ttest_rel(a, b).pvalue, abs=0.015)
+    assert found.effect == pytest.approx((a - b).mean() / (a - b).std(ddof=1))
+    assert found.difference.low < found.difference.mean < found.difference.high
+
+
+def names(count: int) -> tuple[str, ...]:
+    return tuple(map(str, range(count)))
+
+
+def test_systems_that_are_not_told_apart_share_a_rank() -> None:
+    scores = random(3)
+    best = system("best", scores)
+    same = system("same", scores + np.resize([0.01, -0.011], 40))
+    worse = system("worse", scores / 2)
+    worst = system("worst", scores / 8)
+    found, everything = standings([worst, same, best, worse], "RR@10", "worse")
+    assert {each.identity["method"]: standing.rank for each, standing in found.items()} == {
+        "best": 1,
+        "same": 1,
+        "worse": 3,
+        "worst": 4,
+    }
+    assert len(everything) == 6
+    assert all(comparison.difference.mean >= 0 for comparison in everything)
+    assert found[worse].against is None
+    against = found[best].against
+    assert against is not None
+    assert (against.b, against.family) == (worse, 3)
+
+
+def test_baseline_is_the_one_that_is_most_alike() -> None:
+    bases: list[Any] = [system("zero-shot", random(0), scoring=scoring) for scoring in ("mean", "maxsim")]
+    asked = system("optical", random(1), scoring="maxsim")
+    assert base_of(asked, [*bases, asked], "zero-shot") is bases[1]
+    assert base_of(bases[0], bases, "zero-shot") is None
+    assert base_of(asked, [asked], "zero-shot") is None
+
+
+def test_same_systems_give_the_same_numbers() -> None:
+    systems = [system(f"m{i}", random(i)) for i in range(4)]
+    first, second = (standings(systems, "RR@10", "m0")[1] for _ in range(2))
+    assert first == second
