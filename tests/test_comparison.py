@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from bench.report.comparison import base_of, compare, paired, standings
+from bench.report.comparison import base_of, compare, standings
 from bench.results.systems import IDENTITY, System
-from bench.statistics.significance import holm
+from bench.statistics.significance import holm, student_test
 
 QUERIES = tuple(f"q{i}" for i in range(40))
 
@@ -39,23 +39,22 @@ def test_comparison_is_of_the_queries_that_both_were_asked() -> None:
     assert compare([(a, b)], "P@5") == []
 
 
-def test_trainings_are_paired_by_seed() -> None:
-    scores = random(0, 3, 40)
-    a, b = system("a", scores, ("0", "1", "2")), system("b", scores[::-1] / 2, ("2", "1", "0"))
-    of_a, of_b = paired(a, b, "RR@10", QUERIES)
-    assert (of_a == 2 * of_b).all()
-    of_a, of_b = paired(a, system("b", scores[:2], ("1", "7")), "RR@10", QUERIES)
-    assert (of_a == scores[1:2]).all() and (of_b == scores[:1]).all()
-    of_a, of_b = paired(a, system("b", scores[:2], ("8", "7")), "RR@10", QUERIES)
-    assert (of_a == scores.mean(axis=0)).all() and (of_b == scores[:2].mean(axis=0)).all()
+def test_several_seeds_are_averaged_and_tested_unpaired() -> None:
+    scores, others = random(0, 3, 40), random(1, 2, 40) / 2
+    (found,) = compare([(system("a", scores, "012"), system("b", others, "70"))], "RR@10")
+    assert found.seeds == (3, 2)
+    assert found.differences == pytest.approx(scores.mean(axis=0) - others.mean(axis=0))
+    assert found.p_seeds == student_test(scores, others)
+    assert found.difference.kind == "seeds and queries (t)"
 
 
-def test_system_without_seeds_is_paired_with_each() -> None:
-    scores, constant = random(0, 3, 40), random(1)
-    (found,) = compare([(system("a", scores, ("0", "1", "2")), system("zero-shot", constant, ("",)))], "RR@10")
-    assert found.seeds == 3
-    assert found.differences == pytest.approx((scores - constant).mean(axis=0))
-    assert found.p_seeds is not None
+def test_one_seed_of_several_tells_nothing_of_others() -> None:
+    several, one, none = system("a", random(0, 3, 40), "012"), system("b", random(1)), system("c", random(2), ("",))
+    of_one, of_none = compare([(several, one), (several, none)], "RR@10")
+    assert (of_one.p_seeds, of_one.difference.kind) == (None, "queries (bootstrap)")
+    assert of_none.p_seeds == student_test(several.scores["RR@10"], none.scores["RR@10"])
+    assert compare([(one, none)], "RR@10")[0].p_seeds is None
+    assert compare([(none, system("d", random(3), ("",)))], "RR@10")[0].p_seeds is None
 
 
 def test_larger_p_value_counts_and_is_corrected() -> None:

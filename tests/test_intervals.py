@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import t, ttest_1samp
+from scipy.stats import t, ttest_1samp, ttest_ind
 
 from bench.statistics.calibration import Experiment, coverage
 from bench.statistics.intervals import (
-    crossed,
+    estimates,
     intervals,
-    over_seeds,
     pigeonhole_bootstrap,
     student_interval,
 )
@@ -18,29 +17,57 @@ from bench.statistics.intervals import (
 SCORES = np.array([[0.0, 1.0, 0.5, 0.5], [0.2, 0.8, 0.4, 1.0], [0.1, 0.9, 0.9, 0.7]])
 
 
-def test_crossed_variance_is_that_of_a_two_way_layout() -> None:
-    n_seeds, n_queries = SCORES.shape
-    # Mean squares by their definition, cell by cell.
-    grand = SCORES.mean()
-    seeds = sum(n_queries * (row.mean() - grand) ** 2 for row in SCORES) / (n_seeds - 1)
-    queries = sum(n_seeds * (column.mean() - grand) ** 2 for column in SCORES.T) / (n_queries - 1)
+def mean_squares(scores: np.ndarray) -> tuple[float, float, float]:
+    """Of seeds, of queries and of the rest of a two-way layout, cell by cell."""
+    n_seeds, n_queries = scores.shape
+    grand = scores.mean()
+    seeds = sum(n_queries * (row.mean() - grand) ** 2 for row in scores) / (n_seeds - 1)
+    queries = sum(n_seeds * (column.mean() - grand) ** 2 for column in scores.T) / (n_queries - 1)
     rest = sum(
-        (SCORES[i, j] - SCORES[i].mean() - SCORES[:, j].mean() + grand) ** 2
+        (scores[i, j] - scores[i].mean() - scores[:, j].mean() + grand) ** 2
         for i in range(n_seeds)
         for j in range(n_queries)
     ) / ((n_seeds - 1) * (n_queries - 1))
-    found = crossed(SCORES)
+    return float(seeds), float(queries), float(rest)
+
+
+def test_variance_is_that_of_a_two_way_layout() -> None:
+    seeds, queries, rest = mean_squares(SCORES)
     assert queries > rest
-    assert found.mean == pytest.approx(grand)
+    found, _ = estimates(SCORES)
+    assert found.mean == pytest.approx(SCORES.mean())
     assert found.error**2 == pytest.approx((seeds + queries - rest) / SCORES.size)
-    assert found.freedom == pytest.approx((seeds + queries - rest) ** 2 / (seeds**2 / (n_seeds - 1)))
+    assert found.freedom == pytest.approx((seeds + queries - rest) ** 2 / (seeds**2 / (len(SCORES) - 1)))
+
+
+def test_variance_of_a_difference_has_both_systems_seeds() -> None:
+    others = SCORES[:2, ::-1]
+    (seeds, _, rest), (other_seeds, _, other_rest) = mean_squares(SCORES), mean_squares(others)
+    parts = seeds / SCORES.size, other_seeds / others.size
+    queries = np.var(SCORES.mean(axis=0) - others.mean(axis=0), ddof=1) / 4
+    total = sum(parts) + max(queries - rest / SCORES.size - other_rest / others.size, 0)
+    found, over_seeds = estimates(SCORES, others)
+    assert found.error**2 == pytest.approx(total)
+    assert found.freedom == pytest.approx(total**2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 1))
+    assert over_seeds.error**2 == pytest.approx(sum(parts))
+    # A system without seeds adds nothing to their part.
+    assert estimates(SCORES, SCORES[:1])[1].error == pytest.approx(estimates(SCORES)[1].error)
 
 
 def test_over_seeds_is_the_t_interval_of_seed_means() -> None:
-    found = over_seeds(SCORES)
+    _, found = estimates(SCORES)
     expected = ttest_1samp(SCORES.mean(axis=1), 0).confidence_interval(0.95)
     reach = float(t.ppf(0.975, found.freedom)) * found.error
     assert (found.mean - reach, found.mean + reach) == pytest.approx((expected.low, expected.high))
+
+
+def test_over_seeds_two_systems_are_compared_as_by_welch() -> None:
+    rng = np.random.default_rng(0)
+    scores, others = rng.random((5, 30)), rng.random((3, 30)) / 2
+    _, found = estimates(scores, others)
+    expected = ttest_ind(scores.mean(axis=1), others.mean(axis=1), equal_var=False)
+    assert found.mean / found.error == pytest.approx(expected.statistic)
+    assert found.freedom == pytest.approx(expected.df)
 
 
 def test_interval_names_what_it_speaks_of() -> None:

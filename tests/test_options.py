@@ -104,6 +104,7 @@ def test_every_option_can_stand_in_the_file(read: Read, config: Callable[[str], 
         patience = "2h"
         quiet = true
         results = "elsewhere"
+        baseline = "untrained"
         mirror = "data"
         cards = "mine"
         offline = true

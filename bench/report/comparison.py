@@ -1,8 +1,8 @@
 """Two systems on the same queries: the difference, its interval, its size, and how sure one can be of it.
 
-A comparison speaks of other queries by a paired randomisation test of the scores, averaged over seeds; where both
-systems have several seeds, also of other seeds by Student's test over seeds and queries, and then the larger of the two
-p-values counts. What is looked at together is a family, and corrected by Holm's procedure.
+A comparison speaks of other queries by a paired randomisation test of the scores, averaged over seeds; where each
+system has several seeds or depends on none, also of other seeds by Student's test over seeds and queries, and then the
+larger of the two p-values counts. What is looked at together is a family, and corrected by Holm's procedure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from bench.results.systems import IDENTITY, System
-from bench.statistics.intervals import Interval, intervals
+from bench.statistics.intervals import BOOTSTRAP, STUDENT, Interval, intervals, query_bootstrap, student_interval
 from bench.statistics.significance import (
     ALPHA,
     SAMPLES,
@@ -33,8 +33,8 @@ class Comparison:
     b: System
     measure: str
     queries: tuple[str, ...]
-    seeds: int
-    """Pairs of trainings that were compared: by seed, or with the one that a system without seeds has."""
+    seeds: tuple[int, int]
+    """How many of each; a system that depends on none has 1."""
     mean_a: float
     mean_b: float
     difference: Interval
@@ -44,7 +44,7 @@ class Comparison:
     p_queries: float
     """Of the paired randomisation test over queries."""
     p_seeds: float | None
-    """Of Student's test over seeds and queries; None for a single pair of trainings."""
+    """Of Student's test over seeds and queries; None where a system has but one of the seeds that it depends on."""
     p_holm: float
     """The larger of both, corrected for the family."""
     family: int
@@ -61,8 +61,8 @@ class Comparison:
     @property
     def differences(self) -> np.ndarray:
         """(n_queries,): of each query, averaged over seeds."""
-        of_a, of_b = paired(self.a, self.b, self.measure, self.queries)
-        return (of_a - of_b).mean(axis=0)
+        of_a, of_b = (_scores(system, self.measure, self.queries) for system in (self.a, self.b))
+        return of_a.mean(axis=0) - of_b.mean(axis=0)
 
 
 def compare(pairs: Sequence[tuple[System, System]], measure: str, samples: int = SAMPLES) -> list[Comparison]:
@@ -76,47 +76,42 @@ def compare(pairs: Sequence[tuple[System, System]], measure: str, samples: int =
     pairs, asked = [pairs[i] for i in kept], [asked[i] for i in kept]
     if not pairs:
         return []
-    scores = [paired(a, b, measure, queries) for (a, b), queries in zip(pairs, asked, strict=True)]
-    differences = [a - b for a, b in scores]
-    p_queries = _p_queries([difference.mean(axis=0) for difference in differences], samples)
-    p_seeds = [student_test(difference) if min(difference.shape) > 1 else None for difference in differences]
+    scores = [
+        (_scores(a, measure, queries), _scores(b, measure, queries))
+        for (a, b), queries in zip(pairs, asked, strict=True)
+    ]
+    differences = [of_a.mean(axis=0) - of_b.mean(axis=0) for of_a, of_b in scores]
+    over_seeds = [
+        all(map(_tells_of_seeds, pair)) and max(map(len, each)) > 1 for pair, each in zip(pairs, scores, strict=True)
+    ]
+    p_queries = _p_queries(differences, samples)
+    p_seeds = [student_test(*each) if several else None for each, several in zip(scores, over_seeds, strict=True)]
     corrected = holm([max(one, other or 0.0) for one, other in zip(p_queries, p_seeds, strict=True)])
+    bootstrapped = query_bootstrap(differences)
     return [
         Comparison(
             *pair,
             measure,
             queries,
-            len(difference),
-            float(a.mean()),
-            float(b.mean()),
-            interval,
-            effect_size(difference.mean(axis=0)),
+            (len(of_a), len(of_b)),
+            float(of_a.mean()),
+            float(of_b.mean()),
+            Interval(*student_interval(of_a, of_b), STUDENT)
+            if over_seeds[i]
+            else Interval(*bootstrapped[i], BOOTSTRAP),
+            effect_size(differences[i]),
             p_queries[i],
             p_seeds[i],
             float(corrected[i]),
             len(pairs),
         )
-        for i, (pair, queries, (a, b), difference, interval) in enumerate(
-            zip(pairs, asked, scores, differences, intervals(differences), strict=True)
-        )
+        for i, (pair, queries, (of_a, of_b)) in enumerate(zip(pairs, asked, scores, strict=True))
     ]
 
 
-def paired(a: System, b: System, measure: str, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Both systems' scores of these queries, (n_pairs, n_queries) each, paired by seed.
-
-    A system without seeds is paired with every seed of the other; two that have no seed in common are paired once, each
-    by its mean over seeds.
-    """
-    of_a, of_b = (_scores(system, measure, queries) for system in (a, b))
-    if "" in a.seeds or "" in b.seeds:
-        pairs = max(len(of_a), len(of_b))
-        of_a, of_b = (np.repeat(each, pairs, axis=0) if len(each) == 1 else each for each in (of_a, of_b))
-    elif common := _common(a.seeds, b.seeds):
-        of_a, of_b = (each[[system.seeds.index(seed) for seed in common]] for each, system in ((of_a, a), (of_b, b)))
-    else:
-        of_a, of_b = (each.mean(axis=0, keepdims=True) for each in (of_a, of_b))
-    return of_a, of_b
+def _tells_of_seeds(system: System) -> bool:
+    """Whether it depends on none, or has several."""
+    return system.seeds == ("",) or len(system.seeds) > 1
 
 
 def _scores(system: System, measure: str, queries: Sequence[str]) -> np.ndarray:

@@ -41,7 +41,7 @@ COMPARISONS = [
     *BOARD,
     *(f"{column}_{side}" for side in "ab" for column in COMPARED),
     *("measure", "mean_a", "mean_b", "difference", "low", "high", "interval", "effect"),
-    *("p_queries", "p_seeds", "p_holm", "family", "queries", "seeds"),
+    *("p_queries", "p_seeds", "p_holm", "family", "queries", "seeds_a", "seeds_b"),
 ]
 
 
@@ -185,7 +185,7 @@ def comparison_frame(comparisons: Iterable[Comparison]) -> pd.DataFrame:
             "p_holm": round(found.p_holm, DECIMALS),
             "family": found.family,
             "queries": len(found.queries),
-            "seeds": found.seeds,
+            **dict(zip(("seeds_a", "seeds_b"), found.seeds, strict=True)),
         }
         for found in comparisons
     ]

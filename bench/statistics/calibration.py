@@ -97,7 +97,7 @@ def errors(experiment: Experiment, repetitions: int, rng: np.random.Generator) -
         over_queries = paired_randomisation(differences.mean(axis=1), rng, SAMPLES)
         both = over_queries
         if experiment.seeds > 1:
-            both = np.maximum(over_queries, [student_test(difference) for difference in differences])
+            both = np.maximum(over_queries, [student_test(scores[a], scores[b]) for a, b in pairs])
         corrected = holm(both)
         counts += [bool((p[equal] < ALPHA).any()) for p in (over_queries, holm(over_queries), corrected)] + [
             bool(corrected[0] < ALPHA and differences[0].mean() > 0)

@@ -22,6 +22,7 @@ TAILS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
 CHUNK = 2**22
 """Numbers of a bootstrap that are in memory at once."""
 DECIMALS = 6
+BOOTSTRAP = "queries (bootstrap)"
 STUDENT = "seeds and queries (t)"
 
 
@@ -33,7 +34,7 @@ class Interval:
     low: float
     high: float
     kind: str
-    """`queries (bootstrap)` or `seeds and queries (t)`."""
+    """`BOOTSTRAP` or `STUDENT`."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def intervals(scores: Sequence[np.ndarray]) -> list[Interval]:
     alone = [i for i, each in enumerate(scores) if len(each) == 1]
     found = dict(zip(alone, query_bootstrap([scores[i][0] for i in alone]), strict=True))
     return [
-        Interval(*found[i], "queries (bootstrap)") if i in found else Interval(*student_interval(each), STUDENT)
+        Interval(*found[i], BOOTSTRAP) if i in found else Interval(*student_interval(each), STUDENT)
         for i, each in enumerate(scores)
     ]
 
@@ -88,10 +89,12 @@ def _shares(size: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
     return np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size) / size
 
 
-def student_interval(scores: np.ndarray) -> tuple[float, float, float]:
-    """Mean and Student's interval over other seeds and other queries; `scores` is (n_seeds, n_queries)."""
-    reach = max(half_width(crossed(scores)), half_width(over_seeds(scores)))
-    mean = float(scores.mean())
+def student_interval(scores: np.ndarray, others: np.ndarray | None = None) -> tuple[float, float, float]:
+    """Mean and Student's interval over other seeds and other queries, of one system's scores, (n_seeds, n_queries), or
+    of their difference from another's, (any number of seeds, n_queries).
+    """
+    reach = max(map(half_width, estimates(scores, others)))
+    mean = float(scores.mean()) - (0.0 if others is None else float(others.mean()))
     return round(mean, DECIMALS), round(mean - reach, DECIMALS), round(mean + reach, DECIMALS)
 
 
@@ -100,31 +103,34 @@ def half_width(estimate: Estimate) -> float:
     return float(student_t.ppf((1 + LEVEL) / 2, estimate.freedom)) * estimate.error if estimate.error > 0 else 0.0
 
 
-def over_seeds(scores: np.ndarray) -> Estimate:
-    """The mean over seed means, which knows no other queries; `scores` is (n_seeds, n_queries)."""
-    means = scores.mean(axis=1)
-    return Estimate(float(means.mean()), float(means.std(ddof=1)) / math.sqrt(len(means)), len(means) - 1)
+def estimates(scores: np.ndarray, others: np.ndarray | None = None) -> tuple[Estimate, Estimate]:
+    """The mean, or the difference of two means, with its error over seeds and queries, and over seeds alone.
 
-
-def crossed(scores: np.ndarray) -> Estimate:
-    """The mean over seeds and queries with its error over both.
-
-    `scores` is (n_seeds, n_queries), at least two of each, taken to be mean + seed + query + rest, where the rest is
-    independent. With the mean squares of a two-way layout without replication the variance of the mean is estimated by
-
-        (MS_seeds + max(MS_queries - MS_rest, 0)) / (n_seeds n_queries)
-
-    and its degrees of freedom by Satterthwaite: (MS_seeds + max(...))^2 / (MS_seeds^2 / (n_seeds - 1)). This is the
-    test of Dorfman, Berbaum and Metz for readers and cases, with the correction of Hillis (Statistics in Medicine 26,
-    2007); here seeds are the readers and queries the cases.
+    Seeds are not paired: two systems' trainings are independent, whatever their seeds are called, and may differ in
+    number. A system of one row has no luck of seeds; that of the others is estimated from them. Scores are taken to be
+    mean + seed + query + rest, with an independent rest. Per system, with S seeds and Q queries, the seeds' part of the
+    variance is that of the S seed means over S, and the rest's is MS_rest / (S Q), MS_rest being the residual mean
+    square of the two-way layout; the queries' part is the variance of the (differences of) query means over Q, less the
+    rest's. Degrees of freedom are Satterthwaite's, with the seeds' parts as what is uncertain. For one system this is
+    the test of Dorfman, Berbaum and Metz for readers and cases, corrected by Hillis (Statistics in Medicine 26, 2007),
+    with seeds as readers; over seeds alone two systems are compared as by Welch.
     """
-    n_seeds, n_queries = scores.shape
-    mean = scores.mean()
-    by_seed, by_query = scores.mean(axis=1) - mean, scores.mean(axis=0) - mean
-    rest = scores - mean - by_seed[:, None] - by_query
-    seeds = n_queries * float(by_seed @ by_seed) / (n_seeds - 1)
-    queries = n_seeds * float(by_query @ by_query) / (n_queries - 1)
-    left = float((rest**2).sum()) / ((n_seeds - 1) * (n_queries - 1))
-    total = seeds + max(queries - left, 0.0)
-    freedom = total**2 / (seeds**2 / (n_seeds - 1)) if seeds > 0 else float("inf")
-    return Estimate(float(mean), math.sqrt(total / (n_seeds * n_queries)), freedom)
+    systems = [scores] if others is None else [scores, others]
+    seeds, rest, certainty = 0.0, 0.0, 0.0
+    for each in systems:
+        n_seeds, n_queries = each.shape
+        if n_seeds > 1:
+            part = float(each.mean(axis=1).var(ddof=1)) / n_seeds
+            left = each - each.mean(axis=1, keepdims=True) - each.mean(axis=0) + each.mean()
+            seeds += part
+            certainty += part**2 / (n_seeds - 1)
+            rest += float((left**2).mean()) / ((n_seeds - 1) * max(n_queries - 1, 1))
+    by_query = scores.mean(axis=0) - (0.0 if others is None else others.mean(axis=0))
+    queries = float(by_query.var(ddof=1)) / len(by_query) if len(by_query) > 1 else 0.0
+    total = seeds + max(queries - rest, 0.0)
+
+    def estimate(variance: float) -> Estimate:
+        freedom = variance**2 / certainty if certainty > 0 else math.inf
+        return Estimate(float(by_query.mean()), math.sqrt(variance), freedom)
+
+    return estimate(total), estimate(seeds)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import t as student_t
 
-from bench.statistics.intervals import Estimate, crossed, over_seeds
+from bench.statistics.intervals import Estimate, estimates
 
 ALPHA = 0.05
 SAMPLES = 10_000
@@ -67,13 +67,13 @@ def _limit(differences: np.ndarray) -> np.ndarray:
     return np.abs(differences.sum(axis=1)) - 1e-12 * np.abs(differences).sum(axis=1)
 
 
-def student_test(differences: np.ndarray) -> float:
-    """Two-sided p-value of the hypothesis that the mean difference is 0 over other seeds and other queries: the t-test
-    that belongs to `bench.statistics.intervals.student_interval`.
+def student_test(scores: np.ndarray, others: np.ndarray) -> float:
+    """Two-sided p-value of the hypothesis that two systems' means are equal over other seeds and other queries: the
+    t-test that belongs to `bench.statistics.intervals.student_interval`.
 
-    `differences` is (n_seeds, n_queries) with at least two seeds, paired by seed.
+    Each has (n_seeds, n_queries) scores; one row is that of a system without seeds, and one of them has several.
     """
-    return max(map(_p_value, (crossed(differences), over_seeds(differences))))
+    return max(map(_p_value, estimates(scores, others)))
 
 
 def _p_value(estimate: Estimate) -> float:
