@@ -184,6 +184,21 @@ def add_speed(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=speed_command)
 
 
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Versus
+
+    parser.description = (
+        "Compare two methods of a results folder, two results folders cell by cell, or two TREC runs by judgments: "
+        "differences with intervals, paired randomisation tests over queries, Student's test over seeds and queries "
+        "where there are several seeds, Holm's correction over all that is compared, and the queries that differ most."
+    )
+    parser.add_argument("a", metavar="A", help="a method as leaderboards call it, a results folder, or a run")
+    parser.add_argument("b", metavar="B", help="another of the same kind")
+    add_options(parser, Versus)
+    parser.set_defaults(command=compare_command)
+
+
 def add_leaderboard(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
     from bench.request import Leaderboards
@@ -202,6 +217,7 @@ COMMANDS = {
     "ls": (add_ls, "list methods, datasets, pairs, encoders or measures"),
     "inspect": (add_inspect, "look into the data and at what is learned: leakage, numbers, word alignment"),
     "speed": (add_speed, "time something, such as optimal transport in a training step"),
+    "compare": (add_compare, "compare two methods, two results folders or two runs, with significance"),
     "leaderboard": (add_leaderboard, "write and print the leaderboard of a results folder"),
 }
 
@@ -321,6 +337,14 @@ def speed_command(options: argparse.Namespace) -> int:
     if given.offline:
         forbid_network()
     return speed(options.name, given)
+
+
+def compare_command(options: argparse.Namespace) -> int:
+    from bench.commands import compare
+    from bench.options import read_options
+    from bench.request import Versus
+
+    return compare(options.a, options.b, read_options(Versus, options))
 
 
 def leaderboard_command(options: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ from bench.request import (
     Speed,
     Suite,
     Validation,
+    Versus,
 )
 from bench.results.store import Store
 from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
@@ -177,6 +178,29 @@ def leaderboard(options: Leaderboards) -> int:
     found = leaderboard(Store(options.results), options.baseline)
     found.write()
     print_tables(found.tables([name if name in MINING else parse_measures([name])[0] for name in options.measures]))
+    return 0
+
+
+def compare(a: str, b: str, options: Versus) -> int:
+    """Print how A and B differ, how sure that is, and for which queries most; returns the exit code."""
+    from bench.report import comparison, versus
+
+    pairs = versus.opponents(a, b, options.results, options.qrels, options.measures)
+    found = {measure: comparison.compare(pairs, measure, options.samples) for measure in options.measures}
+    if missing := [measure for measure, comparisons in found.items() if not comparisons]:
+        raise BenchError(f"not both of them were scored by {', '.join(missing)}")
+    print(f"A: {a}\nB: {b}\n")
+    for comparisons in found.values():
+        print_table(versus.COLUMNS, list(map(versus.row, comparisons)), right=versus.COLUMNS[2:])
+    first = found[options.measures[0]]
+    changes = [change for each in first for change in versus.changes(each, options.queries)]
+    if changes:
+        title = f"queries that differ most by {options.measures[0]}"
+        print_table(versus.CHANGES, changes, title=title, right=versus.CHANGES[2:])
+    print("\n".join(f"{measure}: {versus.verdict(a, b, each)}" for measure, each in found.items()))
+    if options.output is not None:
+        versus.write_differences(options.output, [each for comparisons in found.values() for each in comparisons])
+        print(f"written: {options.output}")
     return 0
 
 

@@ -137,6 +137,18 @@ class Leaderboards(Ranked):
     measures: Names = Field((), description="columns of the printed table (default: all that were scored)")
 
 
+class Versus(Results):
+    """What `bench compare` is asked for."""
+
+    qrels: Path | None = Field(None, description="judgments of two runs: a file of TREC's or BEIR's columns")
+    measures: Measures = Field(
+        ("nDCG@10",), description="measures of ir-measures; for methods and folders those that they were scored by"
+    )
+    samples: int = Field(10_000, ge=100, description="random sign flips of the paired randomisation test")
+    queries: int = Field(10, ge=0, description="how many of the queries that changed most are shown")
+    output: Path | None = Field(None, description="a CSV file to write the difference of every query to")
+
+
 class Fetch(Places):
     """What `bench fetch` is asked for."""
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from cells import add
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import commands
 from bench.errors import BenchError
-from bench.fingerprint import digest
 from bench.report.leaderboard import COMPARISONS, LONG, Leaderboard, cost_frame, leaderboard, long_frame
 from bench.report.tables import escaped, markdown
 from bench.request import Leaderboards
-from bench.results.store import Entry, Store
+from bench.results.store import Store
 from bench.results.systems import IDENTITY, current
 from bench.statistics.intervals import query_bootstrap
 
@@ -26,44 +24,6 @@ from bench.statistics.intervals import query_bootstrap
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path).open()
-
-
-def add(
-    store: Store, scores: Mapping[str, Mapping[str, float]], *, finished: str = "2026-01-01T00:00:00", **changes: Any
-) -> Entry:
-    """A finished cell and its finished training."""
-    identity = {
-        "method": "optical",
-        "config": "",
-        "uses": "bitext",
-        "pair": "qaa-eng",
-        "train": "conlang",
-        "encoder": "tiny",
-        "budget": "10steps",
-        "seed": "0",
-        "dataset": "conlang",
-        "scoring": "mean",
-        **{key: value for key, value in changes.items() if key != "code"},
-    }
-    fingerprint = digest([identity, changes])
-    training = store.training("training", fingerprint)
-    training.begin()
-    cost = {"seconds": 12.5, "trained_steps": 10, "peak_memory_mib": None}
-    training.finish({**identity, "cost": cost, "diagnostics": {"probe_accuracy": 0.75}})
-    entry = store.cell("cell", fingerprint)
-    entry.begin()
-    entry.finish(
-        {
-            **identity,
-            "fingerprint": fingerprint,
-            "training": training.folder.name,
-            "cost": {"search_seconds": 0.5},
-            "documents_cached": False,
-            "provenance": {"finished": finished},
-        }
-    )
-    entry.write_scores(scores)
-    return entry
 
 
 def test_row_is_the_mean_over_queries(store: Store) -> None:

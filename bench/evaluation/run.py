@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -55,3 +57,41 @@ def read_run(path: Path) -> Run:
     except (gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
         raise BenchError(f"{path} is damaged; delete its folder to compute it again") from error
     return run
+
+
+def read_foreign_run(path: Path, depth: int) -> Run:
+    """The first `depth` documents per query of a run that was made elsewhere: TREC's six columns, perhaps gzipped.
+
+    Scores decide, never the column of ranks; ties are broken as everywhere. Raises `BenchError` for a line that is
+    none, and for a document that occurs twice.
+    """
+    found: dict[str, list[tuple[str, float]]] = {}
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with open_gzip(path) if packed else path.open(encoding="utf-8") as text:
+            for query, rows in itertools.groupby(_rows(path, text), key=itemgetter(0)):
+                ranking = found.get(query, [])
+                ranking += [(document, score) for _, document, score in rows]
+                if len({document for document, _ in ranking}) < len(ranking):
+                    raise BenchError(f"{path}: a document occurs twice for the query '{query}'")
+                found[query] = sorted(ranking, key=lambda item: (-item[1], item[0]))[:depth]
+    except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror}") from error
+    if not found:
+        raise BenchError(f"{path} is empty")
+    return {query: strictly_decreasing(ranking) for query, ranking in found.items()}
+
+
+def _rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, str, float]]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            query, _, document, _, score, _ = line.split()
+            value = float(score)
+        except ValueError:
+            raise BenchError(f"{path}: line {number} has not TREC's six columns, a number the fifth") from None
+        if value != value:
+            raise BenchError(f"{path}: line {number}: the score is not a number")
+        yield query, document, value

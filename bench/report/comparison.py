@@ -59,9 +59,14 @@ class Comparison:
         return self.p_holm < ALPHA
 
     @property
+    def scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of `a` and of `b`, (n_seeds, n_queries) each."""
+        return _scores(self.a, self.measure, self.queries), _scores(self.b, self.measure, self.queries)
+
+    @property
     def differences(self) -> np.ndarray:
         """(n_queries,): of each query, averaged over seeds."""
-        of_a, of_b = (_scores(system, self.measure, self.queries) for system in (self.a, self.b))
+        of_a, of_b = self.scores
         return of_a.mean(axis=0) - of_b.mean(axis=0)
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.data import Pair, TestCollection
+from bench.data.formats.judgments import grades, keep_grade
 from bench.data.formats.lazy import LazyTexts
 from bench.data.formats.source import Source
-from bench.data.formats.text import json_object, lines, read, text_of
+from bench.data.formats.text import json_object, read, text_of
 from bench.errors import BenchError
 
 IDS = ("_id", "id", "docid", "docno")
@@ -181,19 +182,10 @@ def _qrels(
     """Grades by query and document."""
     path = source.one("qrels")
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(lines(path), start=1):
-        place, cells = f"{path}: line {number}", line.split()
-        if not cells or (number == 1 and cells == ["query-id", "corpus-id", "score"]):
-            continue
-        if len(cells) != columns:
-            raise BenchError(f"{place}: {len(cells)} columns instead of {columns}")
-        query, document, grade = cells[0], cells[-2], cells[-1]
-        if not re.fullmatch(r"[+-]?\d+", grade):
-            raise BenchError(f"{place}: the grade '{grade}' is no whole number")
+    for place, query, document, grade in grades(path, columns):
         if query not in queries:
             raise BenchError(f"{place}: the query '{query}' is not in {source.one('queries')}")
         if document not in documents:
             raise BenchError(f"{place}: the document '{document}' is not in {source.one('documents')}")
-        if qrels.setdefault(query, {}).setdefault(document, int(grade)) != int(grade):
-            raise BenchError(f"{place}: the document '{document}' has another grade for the query '{query}' above")
+        keep_grade(qrels, place, query, document, grade)
     return qrels

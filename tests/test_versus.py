@@ -1,0 +1,164 @@
+"""What `bench compare` finds in runs, in folders and between methods."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytrec_eval
+from cells import add
+
+from bench.cli import main
+from bench.errors import BenchError
+from bench.evaluation.run import read_foreign_run, write_run
+from bench.results.store import Store
+
+QRELS = "q1 0 a 1\nq1 0 b 0\nq2 0 c 2\nq3 0 d 1\nq4 0 a 0\n"
+
+
+def write(path: Path, lines: str) -> Path:
+    path.write_text(lines)
+    return path
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_run_is_read_by_its_scores(tmp_path: Path, packed: bool) -> None:
+    text = "q1 Q0 low 1 0.5 t\nq1\tQ0\thigh\t2\t1e1\tt\nq2 Q0 x 1 -3 t\nq1 Q0 b 7 2 t\nq1 Q0 a 8 2 t\n"
+    path = tmp_path / "run"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    found = read_foreign_run(path, 3)
+    assert [document for document, _ in found["q1"]] == ["high", "a", "b"]  # a tie goes by id
+    assert found["q1"][1][1] > found["q1"][2][1]
+    assert found["q2"] == [("x", -3.0)]
+
+
+def test_own_runs_are_read_as_they_were_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    run = {f"q{i}": [(f"d{j}", float(np.float32(100 - j + rng.random() / 2))) for j in range(50)] for i in range(5)}
+    write_run(tmp_path / "run.gz", run, "tag")
+    assert read_foreign_run(tmp_path / "run.gz", 100) == run
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is empty"),
+        ("q1 Q0 a 1 0.5\n", "line 1 has not TREC's six columns"),
+        ("q1 Q0 a 1 0.5 t\nq1 Q0 b 2 high t\n", "line 2 has not TREC's six columns, a number the fifth"),
+        ("q1 Q0 a 1 nan t\n", "line 1: the score is not a number"),
+        ("q1 Q0 a 1 3 t\nq1 Q0 a 2 2 t\n", "a document occurs twice for the query 'q1'"),
+        ("q1 Q0 a 1 3 t\nq2 Q0 a 1 2 t\nq1 Q0 a 2 2 t\n", "a document occurs twice for the query 'q1'"),
+    ],
+)
+def test_what_is_no_run_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(BenchError, match=complaint):
+        read_foreign_run(write(tmp_path / "run", text), 10)
+
+
+def test_damaged_and_missing_runs_are_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b"q1 Q0 a 1 3 t\n" * 1000)
+    (tmp_path / "half.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BenchError, match=r"half\.gz is damaged"):
+        read_foreign_run(tmp_path / "half.gz", 10)
+    with pytest.raises(BenchError, match=r"gone cannot be read: No such file"):
+        read_foreign_run(tmp_path / "gone", 10)
+
+
+def runs(folder: Path, queries: int = 80) -> tuple[Path, Path, Path, dict[str, dict[str, int]]]:
+    """Two runs that find the one relevant document of each query at some rank, and the judgments."""
+    rng = np.random.default_rng(0)
+    qrels = {f"q{i}": {f"r{i}": 1} for i in range(queries)}
+    write(folder / "qrels", "".join(f"{query} 0 {next(iter(judged))} 1\n" for query, judged in qrels.items()))
+    for name, worst in (("one", 5), ("other", 20)):
+        lines = []
+        for i in range(queries):
+            documents = [f"d{j}" for j in range(25)]
+            documents[rng.integers(0, worst)] = f"r{i}"
+            lines += [f"q{i} Q0 {document} 0 {25 - rank} t\n" for rank, document in enumerate(documents)]
+        write(folder / name, "".join(lines))
+    return folder / "one", folder / "other", folder / "qrels", qrels
+
+
+def test_runs_are_compared_by_judgments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other, qrels, judged = runs(tmp_path)
+    output = tmp_path / "differences.csv"
+    arguments = ["compare", str(one), str(other), "--qrels", str(qrels), "--measures", "RR@10", "--output", str(output)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    with output.open(newline="") as file:
+        found = {row["query"]: (float(row["a"]), float(row["b"])) for row in csv.DictReader(file)}
+    for column, path in enumerate((one, other)):
+        run = {query: dict(ranking[:10]) for query, ranking in read_foreign_run(path, 100).items()}
+        expected = pytrec_eval.RelevanceEvaluator(judged, {"recip_rank"}).evaluate(run)
+        assert {query: scores[column] for query, scores in found.items()} == {
+            query: pytest.approx(values["recip_rank"]) for query, values in expected.items()
+        }
+    differences = np.array([a - b for a, b in found.values()])
+    assert f"{differences.mean():+.4f} [" in printed
+    assert re.search(r" 0\.0001 +- +0\.0001", printed)  # the smallest p of 10,000 samples
+    assert printed.splitlines()[-2].endswith("is better in 1 of 1 (1 significantly) than " + str(other))
+    largest = re.findall(r"^ qrels +(q\d+) ", printed.split("differ most")[1], re.MULTILINE)
+    assert len(largest) == 10
+    assert abs(np.subtract(*found[largest[0]])) == abs(differences).max()
+
+
+def test_queries_without_a_relevant_document_do_not_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    qrels = write(tmp_path / "qrels", QRELS)
+    one = write(tmp_path / "one", "q1 Q0 a 1 1 t\nq4 Q0 a 1 1 t\n")
+    other = write(tmp_path / "other", "q1 Q0 b 1 1 t\n")
+    assert main(["compare", str(one), str(other), "--qrels", str(qrels)]) == 0
+    assert "0.3333" in capsys.readouterr().out  # one of q1, q2, q3
+
+
+def test_runs_need_judgments_of_their_queries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other, qrels, _ = runs(tmp_path)
+    assert main(["compare", str(one), str(other)]) == 2
+    assert "name their file with --qrels" in capsys.readouterr().err
+    strange = write(tmp_path / "strange", "x 0 d 1\n")
+    assert main(["compare", str(one), str(other), "--qrels", str(strange)]) == 2
+    assert "has none of the queries" in capsys.readouterr().err
+    assert main(["compare", str(one), "other", "--qrels", str(qrels)]) == 2
+    assert "other is no file" in capsys.readouterr().err
+    for text, complaint in (("x d\n", "2 columns instead of 3 or 4"), ("q1 0 d 0\n", "has no relevant document")):
+        assert main(["compare", str(one), str(other), "--qrels", str(write(strange, text))]) == 2
+        assert complaint in capsys.readouterr().err
+
+
+def fill(store: Store, shift: float, **changes: str) -> None:
+    for pair in ("qaa-eng", "qab-eng"):
+        scores: Mapping[str, Mapping[str, float]] = {"nDCG@10": {f"q{i}": i / 40 + shift for i in range(20)}}
+        add(store, scores, pair=pair, **changes)
+
+
+def test_methods_are_compared_on_each_collection_as_one_family(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path).open()
+    fill(store, 0.25, config="epsilon=0.5")
+    fill(store, 0.0, method="distillation")
+    assert main(["compare", "optical:epsilon=0.5", "distillation", "--results", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"conlang qa[ab]-eng tiny 10steps +nDCG@10 .* 0\.0001 +- +0\.0002", printed)) == 2
+    assert "better in 2 of 2 (2 significantly) than distillation" in printed
+    assert main(["compare", "optical", "distillation", "--results", str(tmp_path)]) == 2
+    assert "did you mean optical epsilon=0.5" in capsys.readouterr().err
+    assert main(["compare", "distillation", "distillation", "--results", str(tmp_path)]) == 2
+    assert "have no collection in common" in capsys.readouterr().err
+    given = ["compare", "optical:epsilon=0.5", "distillation", "--results", str(tmp_path), "--measures", "P@5"]
+    assert main(given) == 2
+    assert "not both of them were scored by P@5" in capsys.readouterr().err
+
+
+def test_folders_are_compared_cell_by_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = Store(tmp_path / "before").open(), Store(tmp_path / "after").open()
+    fill(before, 0.0)
+    fill(after, 0.0, code="new")
+    fill(after, 0.25, method="another")
+    assert main(["compare", str(after.root), str(before.root)]) == 0
+    assert "are equal in all 2" in capsys.readouterr().out
+    assert main(["compare", str(after.root), str(Store(tmp_path / "empty").open().root / ".")]) == 2
