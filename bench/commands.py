@@ -12,7 +12,6 @@ from bench.atomic import atomic_write
 from bench.data.cards import Card, get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError, unknown
-from bench.evaluation.measures import MINING
 from bench.progress import Display
 from bench.request import (
     Check,
@@ -171,13 +170,13 @@ def validate(method: str, options: Validation) -> int:
 
 def leaderboard(options: Leaderboards) -> int:
     """Write the leaderboards of a results folder again, from its cells alone, and print them."""
-    from bench.evaluation.measures import parse_measures
+    from bench.evaluation.measures import canonical
     from bench.report.leaderboard import leaderboard
     from bench.report.tables import print_tables
 
     found = leaderboard(Store(options.results), options.baseline)
     found.write()
-    print_tables(found.tables([name if name in MINING else parse_measures([name])[0] for name in options.measures]))
+    print_tables(found.tables(list(map(canonical, options.measures))))
     return 0
 
 

@@ -19,7 +19,7 @@ from bench.data.formats import Source, lareqa
 from bench.data.loading import load_test
 from bench.data.mixing import training_data
 from bench.errors import BenchError
-from bench.evaluation.measures import DEFAULT
+from bench.evaluation.measures import BIAS, DEFAULT
 from bench.request import Request, check
 from bench.running.plan import make_plan
 
@@ -224,7 +224,7 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
         ("zero-shot", "deu-spa"): 1,
         ("oracle", "deu-spa"): 1,
     }
-    assert plan.measures == [*DEFAULT, "AP@1000"]
+    assert set(plan.measures) == {*DEFAULT, "AP@1000", *BIAS}
 
     assert commands.run(request, world.cards) == 0
     with (tmp_path / "results" / "leaderboard.csv").open(newline="") as lines:
@@ -232,7 +232,13 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
     pairs = {"deu-mul", "deu-eng", "deu-deu"}
     assert {row["pair"] for row in rows if row["method"] == "distillation"} == pairs
     assert {row["pair"] for row in rows if row["method"] == "zero-shot"} == {*pairs, "deu-spa"}
-    assert {row["measure"] for row in rows} == {*DEFAULT, "AP@1000"}
+    pooled = {row["measure"] for row in rows if row["pair"] == "deu-mul"}
+    assert pooled == {*DEFAULT, "AP@1000", *BIAS}
+    assert {row["measure"] for row in rows if row["pair"] == "deu-eng"} == {*DEFAULT, "AP@1000"}
+    with (tmp_path / "results" / "languages.csv").open(newline="") as lines:
+        shares = {(row["method"], row["language"]): float(row["pool"]) for row in csv.DictReader(lines)}
+    assert {language for method, language in shares if method == "distillation"} == {"deu", "eng", "spa"}
+    assert sum(pool for (method, _), pool in shares.items() if method == "distillation") == pytest.approx(1, abs=1e-5)
     assert {row["queries"] for row in rows if row["pair"] == "deu-mul"} == {"3"}
     (configuration,) = (tmp_path / "results" / "configurations").iterdir()
     assert tomllib.loads(configuration.read_text())["measures"] == plan.measures

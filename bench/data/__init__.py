@@ -132,6 +132,8 @@ class TestCollection:
     """Queries of the collection that are not among these, because none of its documents is judged relevant to them."""
     tuning: tuple[str, ...] = ()
     """Ids of the queries on which a threshold for mined pairs is tuned; the others are the test."""
+    document_languages: Sequence[str] = ()
+    """The language of each document where they are in several and translations of each other; else empty."""
 
     @property
     def mining(self) -> bool:
@@ -142,6 +144,8 @@ class TestCollection:
             raise ValueError(f"{self.name}: ids and texts differ in length")
         if self.oracle_queries is not None and len(self.oracle_queries) != len(self.queries):
             raise ValueError(f"{self.name}: oracle queries and queries differ in length")
+        if self.document_languages and len(self.document_languages) != len(self.documents):
+            raise ValueError(f"{self.name}: documents and their languages differ in number")
 
     @cached_property
     def digest(self) -> str:

@@ -29,6 +29,11 @@ MINING = {
     "recall": "share of the gold pairs that are mined",
 }
 """What a mining collection is measured by, and it alone: these are ratios over all queries, not means."""
+BIAS = {
+    f"RankDistance@{EVALUATION_DEPTH}": "ranks between the first and the last translation of the relevant document",
+    f"MaxR@{EVALUATION_DEPTH}": "rank of the last translation of the relevant document (Max@R)",
+}
+"""What is measured besides where documents are in several languages; lower is better."""
 ALIASES = {
     "MRR@": "RR@",
     "MAP@": "AP@",
@@ -47,6 +52,8 @@ def parse_measures(names: Sequence[str]) -> list[str]:
     for name in names:
         if name in MINING:
             raise BenchError(f"measure '{name}' is not asked for: all that is mined has it, and no ranking does")
+        if name in BIAS:
+            raise BenchError(f"measure '{name}' is not asked for: every pool of several languages has it")
         spelled = name
         for alias, prefix in ALIASES.items():
             if name.upper().startswith(alias):
@@ -74,7 +81,19 @@ def is_deep(name: str) -> bool:
     """Whether a measure, by its canonical name, looks deeper than a stored run."""
     import ir_measures
 
+    if name in BIAS:
+        return True
     return name not in MINING and bool(ir_measures.parse_measure(name).params["cutoff"] > RUN_DEPTH)
+
+
+def canonical(name: str) -> str:
+    """The name of a measure that cells may have been scored by. Raises `BenchError` for one that is none."""
+    return name if name in MINING or name in BIAS else parse_measures([name])[0]
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether less of a measure is better."""
+    return name in BIAS
 
 
 def depth(names: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
+from bench.evaluation.measures import lower_is_better
 from bench.results.systems import IDENTITY, System
 from bench.statistics.intervals import BOOTSTRAP, STUDENT, Interval, intervals, query_bootstrap, student_interval
 from bench.statistics.significance import (
@@ -53,6 +54,13 @@ class Comparison:
     @property
     def p(self) -> float:
         return max(self.p_queries, self.p_seeds or 0.0)
+
+    @property
+    def better(self) -> System | None:
+        """The one with the better mean; None if both are equal."""
+        if self.mean_a == self.mean_b:
+            return None
+        return self.a if (self.mean_a > self.mean_b) != lower_is_better(self.measure) else self.b
 
     @property
     def is_significant(self) -> bool:
@@ -177,15 +185,16 @@ def standings(
 
 def best_first(systems: Sequence[System], measure: str) -> list[System]:
     """By the mean of a measure; systems that were not scored by it come last."""
-    return sorted(systems, key=lambda system: (measure not in system.scores, -system.mean(measure), system.name))
+    sign = 1 if lower_is_better(measure) else -1
+    return sorted(systems, key=lambda system: (measure not in system.scores, sign * system.mean(measure), system.name))
 
 
 def ranks_of(systems: Sequence[System], everything: Sequence[Comparison]) -> dict[System, int]:
     """The rank group of each system, given the comparisons of all pairs."""
     ranks = dict.fromkeys(systems, 1)
     for found in everything:
-        if found.is_significant and found.mean_a != found.mean_b:
-            ranks[found.a if found.mean_a < found.mean_b else found.b] += 1
+        if found.is_significant and found.better:
+            ranks[found.b if found.better is found.a else found.a] += 1
     return ranks
 
 

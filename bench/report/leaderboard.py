@@ -3,7 +3,8 @@
 `leaderboard.csv` is long, one row per method, collection, pair, seed and measure; `leaderboard-wide.csv` has the
 measures as columns, over all seeds, with intervals and significance; `comparisons.csv` every pair of systems;
 `cost.csv` what was spent. Costs differ from run to run, so they are kept apart: all else is the same bytes for the same
-seed. docs/leaderboards.md says what each column means.
+seed. Where there is something to say, `languages.csv` and `gaps.csv` tell how fair systems are to languages.
+docs/leaderboards.md says what each column means.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pandas as pd
 from bench.atomic import atomic_write
 from bench.errors import BenchError
 from bench.report.comparison import Comparison, Standing, standings
+from bench.report.languages import bitext_of, gap_frame, share_frame
 from bench.report.tables import latex_document, markdown, tables
 from bench.results.store import Entry, Store
 from bench.results.systems import BOARD, IDENTITY, System, boards, current, gather, identity
@@ -114,6 +116,16 @@ class Leaderboard:
     def cost(self) -> pd.DataFrame:
         return cost_frame(self.store, self.entries)
 
+    @cached_property
+    def shares(self) -> pd.DataFrame:
+        """Of pools in several languages, what each gives to the top ranks; see `bench.report.languages`."""
+        return share_frame(self.entries)
+
+    @cached_property
+    def gaps(self) -> pd.DataFrame:
+        """Pairs with much against pairs with little bitext; see `bench.report.languages`."""
+        return gap_frame(self.systems, bitext_of(self.store.trainings()))
+
     def tables(self, measures: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
         """The tables to read, by their titles. Raises `BenchError` if no cell was scored by any of the measures."""
         asked = [measure for measure in measures or self.measures if measure in self.measures]
@@ -129,6 +141,11 @@ class Leaderboard:
             "leaderboard-wide.csv": self.wide,
             "comparisons.csv": comparison_frame(self.comparisons),
             "cost.csv": self.cost,
+            **{
+                name: frame
+                for name, frame in {"languages.csv": self.shares, "gaps.csv": self.gaps}.items()
+                if len(frame)
+            },
         }
         contents = {name: frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}
         shown = self.tables()

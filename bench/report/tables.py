@@ -137,10 +137,7 @@ def latex_document(
 
 def _latex(name: str, systems: Sequence[System], standings: Standings, measures: Sequence[str], baseline: str) -> str:
     ordered = best_first(systems, measures[0])
-    best = {
-        measure: max(f"{system.mean(measure):.3f}" for system in ordered if measure in system.scores)
-        for measure in measures
-    }
+    best = {measure: f"{best_first(systems, measure)[0].mean(measure):.3f}" for measure in measures}
     lines = []
     for system in ordered:
         cells = [escaped(" ".join([system.name, *_details(system, ordered)]))]
@@ -182,7 +179,7 @@ def _details(system: System, systems: Sequence[System]) -> list[str]:
 def _mark(standing: Standing | None) -> str:
     if standing is None or standing.against is None or not standing.against.is_significant:
         return ""
-    return BETTER if standing.against.difference.mean > 0 else WORSE
+    return BETTER if standing.against.better is standing.against.a else WORSE
 
 
 ESCAPES = {

@@ -145,8 +145,8 @@ def write_differences(path: Path, comparisons: Sequence[Comparison]) -> None:
 
 def verdict(a: str, b: str, comparisons: Sequence[Comparison]) -> str:
     """One line about all of them."""
-    better = [found for found in comparisons if found.difference.mean > 0]
-    worse = [found for found in comparisons if found.difference.mean < 0]
+    better = [found for found in comparisons if found.better is found.a]
+    worse = [found for found in comparisons if found.better is found.b]
     told = [
         f"{word} in {len(group)} of {len(comparisons)} ({sum(found.is_significant for found in group)} significantly)"
         for word, group in (("better", better), ("worse", worse))

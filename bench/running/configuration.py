@@ -7,7 +7,7 @@ from typing import Any
 import tomli_w
 
 from bench.atomic import atomic_write
-from bench.evaluation.measures import MINING
+from bench.evaluation.measures import BIAS, MINING
 from bench.fingerprint import digest_bytes
 from bench.request import Request
 from bench.results.store import Store
@@ -23,7 +23,7 @@ def effective_configuration(request: Request, plan: Plan) -> dict[str, Any]:
     return {
         **values,
         "encoder": plan.encoder,
-        "measures": [name for name in plan.measures if name not in MINING],
+        "measures": [name for name in plan.measures if name not in MINING and name not in BIAS],
         "recipe": plan.recipe.model_dump(mode="json", exclude_none=True),
         "method": {
             part.entry.name: settings

@@ -16,7 +16,7 @@ from bench.data import TestCollection
 from bench.data.files import default_cache
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, describe
-from bench.evaluation import measures, mining
+from bench.evaluation import bias, measures, mining
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import Run, read_run, write_run
@@ -248,6 +248,7 @@ class Executor:
                 },
                 "documents_cached": evaluation.documents_cached,
                 **({"threshold": mining.threshold(evaluation.run, test)} if test.mining else {}),
+                **({"languages": bias.language_shares(run, test)} if test.document_languages else {}),
                 "configuration": self.configuration,
                 "provenance": provenance(),
             }
@@ -277,7 +278,11 @@ def _score(cell: Cell, entry: Entry) -> None:
 
 
 def _values(run: Run, test: TestCollection, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    return mining.score(run, test) if test.mining else measures.score(run, test.qrels, names)
+    if test.mining:
+        return mining.score(run, test)
+    judged = [name for name in names if name not in measures.BIAS]
+    found = measures.score(run, test.qrels, judged) if judged else {}
+    return {**found, **(bias.score(run, test) if len(judged) < len(names) else {})}
 
 
 def compare_teacher(after: Encoder, before: Encoder) -> dict[str, float]:

@@ -15,7 +15,7 @@ from bench.data.loading import load_test
 from bench.data.mixing import default_mix, training_data
 from bench.encoders.models import default_recipe
 from bench.errors import BenchError
-from bench.evaluation.measures import MINING
+from bench.evaluation.measures import BIAS, MINING
 from bench.options import read_config
 from bench.request import Request, measures_of, offered_pairs
 from bench.running.rows import Row, make_rows
@@ -126,6 +126,8 @@ class Plan:
             self.notes.append(f"{skipped}: pairs are mined by mean scoring")
             return
         measures = tuple(MINING) if test.mining else measures_of(request, card)
+        if test.document_languages:
+            measures += tuple(BIAS)
         self.cells.setdefault(training, []).extend(Cell(training, test, scoring, measures) for scoring in scorings)
 
 

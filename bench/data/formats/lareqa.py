@@ -13,6 +13,7 @@ from bench.data import MULTIPLE, Pair, TestCollection
 from bench.data.formats.source import Source
 from bench.data.formats.squad import identified, list_of, paragraphs
 from bench.data.formats.text import text_of
+from bench.data.languages import parse_language
 from bench.errors import BenchError
 
 
@@ -30,6 +31,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
     """
     document_ids: list[str] = []
     documents: list[str] = []
+    languages: list[str] = []
     qrels: dict[str, dict[str, int]] = {}
     translations: dict[str, str] = {}
     for path in source.many("documents"):
@@ -38,6 +40,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
         ids = [f"{path.stem}-{number:0{width}d}" for number in range(1, len(candidates) + 1)]
         document_ids += ids
         documents += candidates
+        languages += [_language(path)] * len(candidates)
         for key, question in questions.items():
             translations[key] = question.text
             qrels.setdefault(key, {}).update({ids[row]: 1 for row in question.answers})
@@ -58,7 +61,16 @@ def test(source: Source, pair: Pair) -> TestCollection:
         qrels={key: qrels[key] for key in queries},
         oracle_queries=tuple(translations[key] for key in queries) if translated else None,
         left_out=len(asked) - len(queries),
+        document_languages=tuple(languages) if pair.document == MULTIPLE else (),
     )
+
+
+def _language(path: Path) -> str:
+    """The language that a file is named after, or that name if it is no code."""
+    try:
+        return parse_language(path.stem)
+    except BenchError:
+        return path.stem
 
 
 @dataclass(frozen=True)
