@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -269,3 +270,44 @@ def test_escaped_text_has_no_command_of_latex(text: str) -> None:
     for character in "&%$#_{}":
         plain = plain.replace("\\" + character, "")
     assert not set(plain) & set("\\&%$#_{}~^")
+
+
+TEXTS = {"seed", "bitext_size", "bitext_noise"}
+KINDS = {"text": "O", "float64": "f", "int64": "i"}
+
+
+def documented(file: str) -> dict[str, str]:
+    """The columns of a file and their types as docs/leaderboards.md has them; a measure is called M."""
+    page = (Path(__file__).parents[1] / "docs/leaderboards.md").read_text(encoding="utf-8")
+    parts = [page.split("## What a row is")[1].split("\n## ")[0], page.split(f"## `{file}`")[1].split("\n## ")[0]]
+    found = {}
+    for names, kinds in re.findall(r"^\| (.*?`) \| ([a-z0-9, ]+) \|", "\n".join(parts), re.MULTILINE):
+        columns = [name.strip("`") for name in names.split(", ")]
+        given = kinds.split(", ")
+        found |= dict(
+            zip(
+                columns,
+                given if len(given) == len(columns) else [given[0]] * (len(columns) - 1) + given[-1:],
+                strict=True,
+            )
+        )
+    return found
+
+
+def test_columns_are_those_that_the_documentation_has(store: Store) -> None:
+    for seed in ("0", "1"):
+        add(store, {"RR@10": {"q1": 1.0, "q2": 0.5, "q3": 0.25}}, seed=seed, config="epsilon=0.5")
+    add(store, {"RR@10": {"q1": 0.5, "q2": 0.5, "q3": 0.125}}, method="zero-shot", seed="", train="")
+    paths = {path.name: path for path in leaderboard(store).write()}
+    for file in ("leaderboard.csv", "leaderboard-wide.csv", "comparisons.csv"):
+        frame = pd.read_csv(paths[file], dtype=dict.fromkeys(TEXTS, str)).rename(
+            columns=lambda name: re.sub(r"^RR@10", "M", name)
+        )
+        known = documented(file)
+        if file == "comparisons.csv":
+            shared = {name: known[name] for name in ("dataset", "pair", "encoder", "measure")}
+            sides = {name: "text" for name in COMPARISONS if name.endswith(("_a", "_b")) and name not in known}
+            known = {**shared, **sides, **{name: kind for name, kind in known.items() if name in COMPARISONS}}
+        assert set(frame.columns) == set(known) - ({"measure"} if file == "leaderboard-wide.csv" else set())
+        for name, column in frame.items():
+            assert column.isna().all() or column.dtype.kind in (KINDS[known[str(name)]], "O"), (file, name)
