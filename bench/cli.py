@@ -199,6 +199,19 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=compare_command)
 
 
+def add_import(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Import
+
+    parser.description = (
+        "Let what was made elsewhere join a leaderboard, marked as external: a TREC run (of pyserini, say), which is "
+        "scored here by the collection's judgments, or MTEB's results of a task (JSON), of which only means are known."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a TREC run, perhaps gzipped, or MTEB's JSON")
+    add_options(parser, Import)
+    parser.set_defaults(command=import_command)
+
+
 def add_leaderboard(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
     from bench.request import Leaderboards
@@ -218,6 +231,7 @@ COMMANDS = {
     "inspect": (add_inspect, "look into the data and at what is learned: leakage, numbers, word alignment"),
     "speed": (add_speed, "time something, such as optimal transport in a training step"),
     "compare": (add_compare, "compare two methods, two results folders or two runs, with significance"),
+    "import": (add_import, "let runs and scores that were made elsewhere join a leaderboard"),
     "leaderboard": (add_leaderboard, "write and print the leaderboard of a results folder"),
 }
 
@@ -345,6 +359,18 @@ def compare_command(options: argparse.Namespace) -> int:
     from bench.request import Versus
 
     return compare(options.a, options.b, read_options(Versus, options))
+
+
+def import_command(options: argparse.Namespace) -> int:
+    from bench.commands import import_results
+    from bench.offline import forbid_network
+    from bench.options import read_options
+    from bench.request import Import
+
+    given = read_options(Import, options)
+    if given.offline:
+        forbid_network()
+    return import_results(options.file, given)
 
 
 def leaderboard_command(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from bench.progress import Display
 from bench.request import (
     Check,
     Fetch,
+    Import,
     InspectAlignment,
     InspectLeakage,
     InspectStatistics,
@@ -200,6 +201,30 @@ def compare(a: str, b: str, options: Versus) -> int:
     if options.output is not None:
         versus.write_differences(options.output, [each for comparisons in found.values() for each in comparisons])
         print(f"written: {options.output}")
+    return 0
+
+
+def import_results(path: Path, options: Import) -> int:
+    """Keep what was made elsewhere as cells and write the leaderboards again; returns the exit code."""
+    from bench.data.loading import load_test
+    from bench.report.leaderboard import leaderboard
+    from bench.results import external
+
+    cards = load_cards(options.cards)
+    card = get_card(options.dataset, cards)
+    store = Store(options.results).open()
+    encoder = options.encoder or external.only_encoder(store, card.name)
+    names = {"method": options.method, "encoder": encoder}
+    if path.suffix == ".json":
+        entries = external.import_mteb(store, path, names, card.name, options.pairs)
+    else:
+        if len(options.pairs) != 1:
+            raise BenchError("a run is of one language pair; name it with --pairs")
+        test = load_test(card, options.pairs[0], Resolver(options.mirror, offline=options.offline), cards)
+        entries = [external.import_run(store, path, names, test, options.measures)]
+    for entry in entries:
+        print(f"{options.method} on {card.name} {entry.manifest['pair']}: {entry.folder}")
+    leaderboard(store).write()
     return 0
 
 

@@ -149,6 +149,18 @@ class Versus(Results):
     output: Path | None = Field(None, description="a CSV file to write the difference of every query to")
 
 
+class Import(Places, Results):
+    """What `bench import` is asked for."""
+
+    method: str = Field(min_length=1, description="what to call the row")
+    dataset: str = Field(description="the test collection that was searched")
+    pairs: Pairs = Field((), description="the language pair of a run; of MTEB's results those to keep (default: all)")
+    encoder: str | None = Field(
+        None, description="whose leaderboard it joins (default: the only one of that collection in the results folder)"
+    )
+    measures: Measures = Field(measures.DEFAULT, description="what to score a run by")
+
+
 class Fetch(Places):
     """What `bench fetch` is asked for."""
 

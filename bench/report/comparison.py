@@ -184,9 +184,11 @@ def standings(
 
 
 def best_first(systems: Sequence[System], measure: str) -> list[System]:
-    """By the mean of a measure; systems that were not scored by it come last."""
+    """By the mean of a measure; systems that have none come last."""
     sign = 1 if lower_is_better(measure) else -1
-    return sorted(systems, key=lambda system: (measure not in system.scores, sign * system.mean(measure), system.name))
+    return sorted(
+        systems, key=lambda system: (measure not in system.measures, sign * system.mean(measure), system.name)
+    )
 
 
 def ranks_of(systems: Sequence[System], everything: Sequence[Comparison]) -> dict[System, int]:

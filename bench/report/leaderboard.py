@@ -67,7 +67,7 @@ class Leaderboard:
     @cached_property
     def measures(self) -> list[str]:
         """All that any system was scored by, in the order of the first that was."""
-        return list(dict.fromkeys(measure for system in self.systems for measure in system.scores))
+        return list(dict.fromkeys(measure for system in self.systems for measure in system.measures))
 
     @cached_property
     def _standings(self) -> list[tuple[dict[System, Standing], list[Comparison]]]:
@@ -99,7 +99,7 @@ class Leaderboard:
     def _wide_row(self, system: System) -> dict[str, Any]:
         row: dict[str, Any] = {**system.identity, "seeds": len(system.seeds), "queries": len(system.queries)}
         found = {measure: self.standings[system, measure] for measure in system.scores}
-        row["interval"] = next(iter(found.values())).mean.kind
+        row["interval"] = next(iter(found.values())).mean.kind if found else ""
         row["baseline"] = self.baseline
         for measure in self.measures:
             if standing := found.get(measure):
@@ -108,7 +108,7 @@ class Leaderboard:
                 mean = standing.mean
                 values: tuple[Any, ...] = (mean.mean, spread, mean.low, mean.high, standing.rank, p)
             else:
-                values = (None,) * len(PER_MEASURE)
+                values = (system.reported.get(measure), *[None] * (len(PER_MEASURE) - 1))
             row |= {f"{measure}{part}": value for part, value in zip(PER_MEASURE, values, strict=True)}
         return row
 
@@ -178,6 +178,12 @@ def long_frame(entries: Iterable[Entry]) -> pd.DataFrame:
             "cell": manifest["fingerprint"][:12],
         }
         for (manifest, measure, values), limits in zip(cells, found, strict=True)
+    ]
+    rows += [
+        {**identity(manifest), "measure": measure, "value": value, "queries": 0, "cell": manifest["fingerprint"][:12]}
+        for entry in entries
+        for manifest in [entry.manifest]
+        for measure, value in manifest.get("reported", {}).items()
     ]
     return _sorted(pd.DataFrame(rows, columns=LONG))
 

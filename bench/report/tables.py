@@ -34,7 +34,7 @@ def tables(
     spent = {"training s": grouped["training_seconds"].mean(), "CPU s": grouped["training_cpu_seconds"].mean()}
     result = {}
     for board, systems in boards.items():
-        shown = [measure for measure in measures if any(measure in system.scores for system in systems)]
+        shown = [measure for measure in measures if any(measure in system.measures for system in systems)]
         if not shown:
             continue
         against = f"p, {baseline}"
@@ -52,9 +52,9 @@ def tables(
                     "trains on": names["uses"] or "-",
                     "bitext": _level(names),
                     "budget": names["budget"] or "-",
-                    f"{first} [95 %]": with_interval(standing),
+                    f"{first} [95 %]": with_interval(system, first, standing),
                     against: p_value(standing),
-                    **{measure: figure(standings.get((system, measure))) for measure in others},
+                    **{measure: figure(system, measure) for measure in others},
                     "seeds": str(len(system.seeds)) if names["train"] else "-",
                     **{
                         name: "-" if pd.isna(seconds[key]) or not names["train"] else f"{seconds[key]:.0f}"
@@ -73,19 +73,19 @@ def tables(
 def title(board: tuple[str, ...], systems: Sequence[System]) -> str:
     """What a table is of."""
     dataset, pair, encoder = board
-    return f"{dataset} {pair}, {len(systems[0].queries):,} queries, encoder {Path(encoder).name}"
+    queries = max(len(system.queries) for system in systems)
+    return f"{dataset} {pair}, {queries:,} queries, encoder {Path(encoder).name}"
 
 
-def figure(standing: Standing | None) -> str:
+def figure(system: System, measure: str) -> str:
     """A mean, three decimals."""
-    return "-" if standing is None else f"{standing.mean.mean:.3f}"
+    return f"{system.mean(measure):.3f}" if measure in system.measures else "-"
 
 
-def with_interval(standing: Standing | None) -> str:
-    """A mean with its interval."""
-    if standing is None:
-        return "-"
-    return f"{standing.mean.mean:.3f} [{standing.mean.low:.3f}, {standing.mean.high:.3f}]"
+def with_interval(system: System, measure: str, standing: Standing | None) -> str:
+    """A mean with its interval, if it has one."""
+    found = figure(system, measure)
+    return f"{found} [{standing.mean.low:.3f}, {standing.mean.high:.3f}]" if standing else found
 
 
 def p_value(standing: Standing | None) -> str:
@@ -131,7 +131,7 @@ def latex_document(
     return PREAMBLE + "\n".join(
         _latex(title(board, systems), systems, standings, shown, baseline)
         for board, systems in boards.items()
-        if (shown := [measure for measure in measures if any(measure in system.scores for system in systems)])
+        if (shown := [measure for measure in measures if any(measure in system.measures for system in systems)])
     )
 
 
@@ -143,7 +143,7 @@ def _latex(name: str, systems: Sequence[System], standings: Standings, measures:
         cells = [escaped(" ".join([system.name, *_details(system, ordered)]))]
         for measure in measures:
             standing = standings.get((system, measure))
-            text = figure(standing)
+            text = figure(system, measure)
             cells.append((rf"\textbf{{{text}}}" if text == best[measure] else text) + _mark(standing))
         lines.append(" & ".join(cells) + r" \\")
     caption = (

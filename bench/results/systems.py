@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class System:
     scores: Mapping[str, np.ndarray]
     """Of each measure that all seeds were scored by, (n_seeds, n_queries) float64."""
     entries: tuple[Entry, ...] = ()
+    reported: Mapping[str, float] = field(default_factory=dict)
+    """Means that others report, of which no query's score is known."""
 
     __hash__ = object.__hash__
 
@@ -43,7 +45,14 @@ class System:
 
     def mean(self, measure: str) -> float:
         """Over seeds and queries; NaN if it was not scored by the measure."""
-        return float(self.scores[measure].mean()) if measure in self.scores else float("nan")
+        if measure in self.scores:
+            return float(self.scores[measure].mean())
+        return self.reported.get(measure, float("nan"))
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What it has a mean of."""
+        return tuple(dict.fromkeys([*self.scores, *self.reported]))
 
 
 def identity(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -64,8 +73,9 @@ def current(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def gather(entries: Iterable[Entry]) -> list[System]:
-    """The systems of these cells, in the order of their first one. Cells without scores are left out, and of a system's
-    cells those that were asked other queries than its last one.
+    """The systems of these cells, in the order of their first one.
+
+    Cells without any score are left out, and of a system's cells those that were asked other queries than its last one.
     """
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
@@ -79,7 +89,8 @@ def _system(names: Mapping[str, str], members: Sequence[Entry]) -> System | None
     by_seed = sorted(((str(entry.manifest.get("seed", "")), entry) for entry in members), key=_seed_order)
     scored = [(seed, entry, scores) for seed, entry in by_seed if (scores := entry.read_scores())]
     if not scored:
-        return None
+        reported = {name: float(value) for name, value in members[-1].manifest.get("reported", {}).items()}
+        return System(names, ("",), (), {}, tuple(members[-1:]), reported) if reported else None
     queries = tuple(next(iter(scored[-1][2].values())))
     same = [row for row in scored if set(next(iter(row[2].values()))) == set(queries)]
     measures = [name for name in same[0][2] if all(name in scores for _, _, scores in same)]
