@@ -149,9 +149,22 @@ def add_ls(parser: argparse.ArgumentParser) -> None:
 
 def add_inspect(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
-    from bench.request import InspectAlignment, InspectLeakage, InspectStatistics
+    from bench.request import InspectAlignment, InspectLeakage, InspectStatistics, Results
 
     subjects = parser.add_subparsers(required=True, metavar="subject")
+    cell = subjects.add_parser("cell", help="all that is known of one result")
+    cell.description = (
+        "Show the manifest of a cell: what was asked, what it scored, what was trained on and removed for leakage, "
+        "what it cost, what the training says of itself, and by what it was made."
+    )
+    cell.add_argument(
+        "cell",
+        metavar="CELL",
+        help="a cell's folder, its name in the results folder, or the beginning of a fingerprint",
+    )
+    add_options(cell, Results)
+    cell.add_argument("--json", action="store_true", help="print the manifest as it is")
+    cell.set_defaults(command=inspect_cell_command)
     leakage = subjects.add_parser("leakage", help="training rows that repeat what a test judges by")
     leakage.description = (
         "List the training rows that repeat, exactly or nearly, what a test collection judges by: its queries, their "
@@ -228,7 +241,7 @@ COMMANDS = {
     "new-method": (add_new_method, "write a small package with a method, to be changed"),
     "validate": (add_validate, "check that a method keeps to what all methods must"),
     "ls": (add_ls, "list methods, datasets, pairs, encoders or measures"),
-    "inspect": (add_inspect, "look into the data and at what is learned: leakage, numbers, word alignment"),
+    "inspect": (add_inspect, "look into the data, at results and at what is learned"),
     "speed": (add_speed, "time something, such as optimal transport in a training step"),
     "compare": (add_compare, "compare two methods, two results folders or two runs, with significance"),
     "import": (add_import, "let runs and scores that were made elsewhere join a leaderboard"),
@@ -307,6 +320,14 @@ def ls_command(options: argparse.Namespace) -> int:
     from bench.request import Listing
 
     return ls(options.kind, options.name, read_options(Listing, options))
+
+
+def inspect_cell_command(options: argparse.Namespace) -> int:
+    from bench.inspection.cell import inspect_cell
+    from bench.options import read_options
+    from bench.request import Results
+
+    return inspect_cell(options.cell, read_options(Results, options).results, raw=options.json)
 
 
 def inspect_leakage_command(options: argparse.Namespace) -> int:

@@ -279,7 +279,7 @@ def write_pages(folder: Path) -> None:
 def inspect_leakage(options: InspectLeakage) -> int:
     """Print which training rows leak which tests, and write all of them to a file if one is named."""
     from bench.data.mixing import default_mix, search
-    from bench.inspection import COLUMNS, count, excerpt, findings, leakage_pairs, write_findings
+    from bench.inspection.leakage import COLUMNS, count, excerpt, findings, leakage_pairs, write_findings
 
     cards, display = load_cards(options.cards), Display()
     resolver = Resolver(options.mirror, offline=options.offline, display=display)

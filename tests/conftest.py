@@ -12,6 +12,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported; no 
 import pytest
 import torch
 from hypothesis import settings
+from small_bench import Bench
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -205,3 +206,9 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoders") / "small"
     make_encoder().save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def bench(small_conlang: dict[str, Card], encoder_folder: Path) -> Bench:
+    """`bench run` with the small encoder and collection."""
+    return Bench(small_conlang, encoder_folder)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytrec_eval
 from filelock import FileLock
+from small_bench import METHODS, Bench
 
 from bench import commands, registry
 from bench.data import Pair
@@ -25,17 +26,12 @@ from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_run
 from bench.gate import training_values
-from bench.progress import Display
-from bench.report.leaderboard import leaderboard
-from bench.request import Request
 from bench.results.store import FAILURE, Entry, Store
-from bench.running.execute import Executor, Outcome
-from bench.running.materials import Materials
+from bench.running.execute import Outcome
 from bench.running.plan import make_plan
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 
-METHODS = ("optical", "adversarial", "distillation")
 REFERENCES = ("zero-shot", "untrained", "oracle")
 LEVELS = [("", ""), ("", "0.5"), ("50", ""), ("50", "0.5")]
 PLUGIN = '''
@@ -103,54 +99,6 @@ class Lexical(Method):
     def load(cls, folder, teacher):
         return Overlap(set(json.loads((folder / "words.json").read_text())))
 """
-
-
-@dataclass(frozen=True)
-class Bench:
-    """`bench run` with the small encoder and collection."""
-
-    cards: dict[str, Card]
-    encoder: Path
-
-    def request(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> Request:
-        values = {
-            "methods": tuple(methods),
-            "datasets": ("conlang",),
-            "pairs": (Pair("qaa", "eng"),),
-            "train": (),
-            "encoder": str(self.encoder),
-            "scoring": ("mean",),
-            "budget": Budget(2, "steps"),
-            "seeds": (0,),
-            "measures": measures.DEFAULT,
-            "device": "cpu",
-            "precision": "float32",
-            "results": results,
-            "offline": True,
-        }
-        return Request(**{**values, **changes})
-
-    def execute(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> Outcome:
-        """What `run` does, but for the tables, with its outcome."""
-        request, resolver, display = (
-            self.request(results, methods, **changes),
-            Resolver(offline=True),
-            Display(quiet=True),
-        )
-        plan = make_plan(request, self.cards, resolver)
-        store = Store(results).open()
-        materials = Materials(plan.encoder, request.device, request.precision, self.cards, resolver, display)
-        outcome = Executor(materials, request, store, display).run(plan)
-        leaderboard(store).write()
-        return outcome
-
-    def run(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> int:
-        return commands.run(self.request(results, methods, **changes), self.cards)
-
-
-@pytest.fixture(scope="module")
-def bench(small_conlang: dict[str, Card], encoder_folder: Path) -> Bench:
-    return Bench(small_conlang, encoder_folder)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from typing import Any
 from filelock import FileLock
 
 from bench.atomic import atomic_gzip, atomic_write, open_gzip, sweep
-from bench.errors import BenchError
+from bench.errors import BenchError, nearest
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.txt"
@@ -33,6 +33,8 @@ LOG = "log.jsonl"
 EMBEDDINGS = "embeddings"
 """The folder of embeddings that a cell keeps until it is finished."""
 RESUMABLE = (CHECKPOINT, LOG, EMBEDDINGS)
+DIGITS = 12
+"""Of a fingerprint, in the name of a folder."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,10 @@ class Store:
         return FileLock(self.root / "locks" / f"{entry.folder.name}.lock")
 
     def training(self, label: str, fingerprint: str) -> Entry:
-        return Entry(self.root / "trainings" / f"{label}-{fingerprint[:12]}")
+        return Entry(self.root / "trainings" / f"{label}-{fingerprint[:DIGITS]}")
 
     def cell(self, label: str, fingerprint: str) -> Entry:
-        return Entry(self.root / "cells" / f"{label}-{fingerprint[:12]}")
+        return Entry(self.root / "cells" / f"{label}-{fingerprint[:DIGITS]}")
 
     def trainings(self) -> Iterator[Entry]:
         return self._finished("trainings")
@@ -161,3 +163,29 @@ class Store:
     def _finished(self, kind: str) -> Iterator[Entry]:
         entries = (Entry(folder) for folder in sorted((self.root / kind).glob("*")) if folder.is_dir())
         return (entry for entry in entries if entry.finished)
+
+
+def find_cell(text: str, results: Path) -> Entry:
+    """The finished cell that a text names: a folder or the manifest in it, wherever that is, the name of a folder in
+    the results folder, or the beginning of a fingerprint there. Raises `BenchError` if it names none, or several.
+    """
+    path = Path(text).expanduser()
+    entry = Entry(path.parent if path.name == MANIFEST else path)
+    if not entry.finished:
+        cells = {entry.folder.name: entry for entry in Store(results).cells()}
+        if not cells:
+            raise BenchError(f"{results} holds no finished cell; name a results folder with --results")
+        found = [name for name in cells if text and name.rpartition("-")[2].startswith(text[:DIGITS])]
+        if text in cells:
+            found = [text]
+        elif len(text) > DIGITS:
+            found = [name for name in found if cells[name].manifest["fingerprint"].startswith(text)]
+        if not found:
+            near = f"; did you mean {' or '.join(near)}?" if (near := nearest(text, cells)) else ""
+            raise BenchError(f"no cell in {results} is called '{text}', nor does a fingerprint begin so{near}")
+        if len(found) > 1:
+            raise BenchError(f"the fingerprints of {len(found)} cells begin with '{text}': {', '.join(found)}")
+        entry = cells[found[0]]
+    if entry.manifest.get("kind") != "cell":
+        raise BenchError(f"{entry.folder} is no cell; cells are in the folder cells of a results folder")
+    return entry

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from filelock import Timeout
 
+from bench.atomic import open_gzip
 from bench.data import TestCollection
 from bench.data.files import default_cache
 from bench.encoders.encoder import Encoder
@@ -20,7 +22,7 @@ from bench.evaluation import bias, measures, mining
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import Run, read_run, write_run
-from bench.fingerprint import digest
+from bench.fingerprint import digest, digest_texts
 from bench.progress import Display
 from bench.request import Request
 from bench.results.provenance import PeakMemory, provenance
@@ -29,6 +31,7 @@ from bench.running.configuration import keep_configuration
 from bench.running.materials import Materials, cell_inputs
 from bench.running.observer import Observer
 from bench.running.plan import Cell, Plan, Training
+from bench.running.specification import specification
 from bench.running.watchdog import watchdog
 from bench.training.checkpoint import Checkpoint
 
@@ -221,7 +224,8 @@ class Executor:
                 depth=measures.depth(cell.measures),
                 on_texts=on_texts,
             )
-        entry.write_scores({**_values(evaluation.run, test, cell.measures), **_scores(entry)})
+        scores = {**_values(evaluation.run, test, cell.measures), **_scores(entry)}
+        entry.write_scores(scores)
         if entry.finished:
             entry.tidy()
             return
@@ -229,14 +233,17 @@ class Executor:
             entry.write_rewritten(zip(test.query_ids, test.queries, evaluation.rewritten, strict=True))
         run = {query: ranking[: measures.RUN_DEPTH] for query, ranking in evaluation.run.items()}
         write_run(folder / "run.trec.gz", run, tag=cell.training.row.name)
-        inputs = cell_inputs(cell, training.manifest["fingerprint"])
+        trained = training.manifest
+        inputs = cell_inputs(cell, trained["fingerprint"])
         entry.finish(
             {
                 "kind": "cell",
                 **cell.identity,
                 "fingerprint": digest(inputs),
                 "inputs": inputs,
+                "asked": specification(cell, self.request, self.materials.cards),
                 "training": training.folder.name,
+                "trained": {key: value for key, value in trained.items() if key not in {"kind", *cell.identity}},
                 "queries": len(test.queries),
                 "queries_left_out": test.left_out,
                 "documents": len(test.documents),
@@ -247,6 +254,8 @@ class Executor:
                     "index_mib": evaluation.index_mib,
                 },
                 "documents_cached": evaluation.documents_cached,
+                "scores": {name: fmean(values.values()) for name, values in scores.items()},
+                "run": _run_digest(folder),
                 **({"threshold": mining.threshold(evaluation.run, test)} if test.mining else {}),
                 **({"languages": bias.language_shares(run, test)} if test.document_languages else {}),
                 "configuration": self.configuration,
@@ -261,6 +270,12 @@ def _scores(entry: Entry) -> dict[str, dict[str, float]]:
         return entry.read_scores()
     except BenchError:
         return {}
+
+
+def _run_digest(folder: Path) -> str:
+    """The hash of a run's lines, whatever packed them."""
+    with open_gzip(folder / "run.trec.gz") as file:
+        return digest_texts(file)
 
 
 def _lacks_depth(cell: Cell, entry: Entry) -> bool:

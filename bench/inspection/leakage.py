@@ -1,4 +1,4 @@
-"""`bench inspect`: what is in the data, to be looked at."""
+"""`bench inspect leakage`: which training rows repeat what a test judges by."""
 
 from __future__ import annotations
 

@@ -1,0 +1,170 @@
+"""`bench inspect cell`: the manifest of a cell, laid out to be read."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from bench.data.leakage import KINDS
+from bench.results.store import MANIFEST, Entry, find_cell
+from bench.tables import TEXT_WIDTH
+
+Section = tuple[str, list[tuple[str, str]]]
+"""A title, and names with what there is to say of them."""
+
+IDENTITY = ("method", "config", "dataset", "pair", "encoder", "scoring")
+TRAINED_FOR = ("uses", "train", "students", "bitext_size", "bitext_noise", "budget", "seed")
+EMPTY = {"config": "", "students": "one for each pair", "bitext_size": "all", "bitext_noise": "none"}
+"""What an empty column says, where it says something."""
+
+
+def inspect_cell(text: str, results: Path, *, raw: bool) -> int:
+    """Print a cell's manifest, laid out or raw; returns the exit code. Raises `BenchError` if there is no such cell."""
+    cell = find_cell(text, results)
+    if raw:
+        print((cell.folder / MANIFEST).read_text(encoding="utf-8"), end="")
+    else:
+        print("\n".join(render(describe_cell(cell))))
+    return 0
+
+
+def training_manifest(cell: Entry) -> dict[str, Any]:
+    """The manifest of the training that a cell evaluates: what the cell's own keeps of it, else that of the training's
+    folder; empty where there is neither.
+    """
+    manifest = cell.manifest
+    training = Entry(cell.folder.parents[1] / "trainings" / str(manifest.get("training")))
+    return dict(manifest.get("trained") or (training.manifest if training.finished else {}))
+
+
+def cell_scores(cell: Entry) -> dict[str, float]:
+    """Measure -> mean over queries: of the scores beside the manifest, else those in it."""
+    scores = cell.read_scores()
+    return {name: fmean(each.values()) for name, each in scores.items()} or cell.manifest.get("scores", {})
+
+
+def describe_cell(cell: Entry) -> list[Section]:
+    """All that a cell's manifest says, and its training's."""
+    manifest, training = cell.manifest, training_manifest(cell)
+    return [
+        ("asked", _asked(manifest)),
+        ("scores", _scores(cell, manifest)),
+        ("data", _data(manifest, training)),
+        ("cost", [*_training_cost(training.get("cost", {})), *_prefixed("evaluation", manifest["cost"])]),
+        ("diagnostics", [*_items(training.get("diagnostics")), *_prefixed("teacher", training.get("teacher"))]),
+        ("provenance", _provenance(cell, manifest, training)),
+    ]
+
+
+def render(sections: Iterable[Section]) -> list[str]:
+    """Lines; the values of all sections begin in one column. Sections with nothing in them are left out."""
+    sections = [section for section in sections if section[1]]
+    margin = max((len(name) for _, rows in sections for name, _ in rows), default=0) + 4
+    lines = []
+    for title, rows in sections:
+        lines.append(title)
+        for name, value in rows:
+            first = f"  {name}".ljust(margin)
+            wrapper = textwrap.TextWrapper(
+                TEXT_WIDTH,
+                initial_indent=first,
+                subsequent_indent=" " * margin,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            lines += wrapper.wrap(value)
+        lines.append("")
+    return lines[:-1]
+
+
+def _asked(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = [
+        (name.replace("_", " "), str(manifest.get(name) or EMPTY.get(name, "")))
+        for name in (*IDENTITY, *(TRAINED_FOR if manifest.get("train") else ()))
+    ]
+    asked = manifest.get("asked", {})
+    rows += [
+        (f"settings of {Path(method['name']).name}", _flat(method["config"])) for method in asked.get("methods", ())
+    ]
+    if manifest.get("train") and "recipe" in asked:
+        rows.append(("recipe", _flat(asked["recipe"])))
+    return [(name, value) for name, value in rows if value]
+
+
+def _scores(cell: Entry, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = [(name, f"{value:.4f}") for name, value in cell_scores(cell).items()]
+    left_out = f", {manifest['queries_left_out']:,} left out" if manifest.get("queries_left_out") else ""
+    rows.append(("queries", f"{manifest['queries']:,}{left_out}"))
+    rows.append(("documents", f"{manifest['documents']:,}"))
+    return [*rows, *(("threshold", f"{manifest[key]:.4f}") for key in ("threshold",) if key in manifest)]
+
+
+def _data(manifest: Mapping[str, Any], training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was trained on, and what was removed of it and why; nothing for what trains on nothing."""
+    report = training.get("data_report", {})
+    rows = []
+    for role in ("bitext", "relevance"):
+        for source, counts in report.get(role, {}).items():
+            steps = ", ".join(f"{count:,} {step}" for step, count in counts.items() if count and step != "kept")
+            rows.append((f"{role} {source}", f"{counts.get('kept', 0):,} rows of {steps}"))
+    if level := report.get("level"):
+        kept = ", ".join(f"{count:,} of {source}" for source, count in level["kept"].items())
+        rows.append(("level", f"{kept}; {level['misaligned']:,} misaligned"))
+    clean = []
+    for test, roles in report.get("leakage", {}).items():
+        found = [
+            f"{count:,} {kind} in {role}" for role, kinds in roles.items() for kind in KINDS if (count := kinds[kind])
+        ]
+        if found:
+            rows.append((f"leaks {test}", ", ".join(found)))
+        else:
+            clean.append(test)
+    if report.get("leakage"):
+        keep = "leakage=keep" in manifest["config"]
+        rows.append(("leakage", "KEPT: rows that repeat a test were trained on" if keep else "such rows were removed"))
+    rows += [("no leakage of", ", ".join(clean))] if clean else []
+    rows += [(f"NOT CHECKED {test}", reason) for test, reason in report.get("not_checked", {}).items()]
+    return rows
+
+
+def _provenance(cell: Entry, manifest: Mapping[str, Any], training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    made = manifest["provenance"]
+    commit = str(made.get("commit") or "not known") + (", with uncommitted changes" if made.get("dirty") else "")
+    trained = training.get("provenance", {})
+    return [
+        ("bench", f"{made['bench']}, commit {commit}"),
+        ("libraries", ", ".join(f"{name} {version}" for name, version in made["libraries"].items())),
+        ("platform", f"{made['platform']}, {made['processor']}, {made['threads']} threads"),
+        ("trained", str(trained.get("finished", "not known"))),
+        ("evaluated", made["finished"]),
+        ("command", made["command"]),
+        ("fingerprint", manifest["fingerprint"]),
+        ("training", f"{manifest['training']}" + ("" if training else " (not at hand)")),
+        ("folder", str(cell.folder)),
+    ]
+
+
+def _training_cost(cost: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Named as in `cost.csv`."""
+    return [(name.replace("training trained", "trained"), value) for name, value in _prefixed("training", cost)]
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    return [(f"{prefix} {name}", value) for name, value in _items(values)]
+
+
+def _items(values: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    return [
+        (name.replace("_", " ").replace(" mib", " MiB"), f"{value:,.7g}" if isinstance(value, float) else f"{value:,}")
+        if isinstance(value, int | float)
+        else (name.replace("_", " "), str(value))
+        for name, value in (values or {}).items()
+        if value is not None
+    ]
+
+
+def _flat(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items() if value is not None)

@@ -1,0 +1,90 @@
+"""`bench inspect cell`: everything that a manifest says, found by folder, name or fingerprint."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from small_bench import Bench
+
+from bench.cli import main
+from bench.errors import BenchError
+from bench.inspection.cell import describe_cell, render
+from bench.results.store import Entry, find_cell
+
+
+@pytest.fixture(scope="module")
+def results(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    assert bench.execute(folder, ["optical:epsilon=0.5"], bitext_noise=(0.5,), leakage="keep").failed == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cell(results: Path) -> Entry:
+    return Entry(next(results.glob("cells/optical.*")))
+
+
+def test_cell_is_found_by_folder_manifest_name_and_fingerprint(results: Path, cell: Entry) -> None:
+    fingerprint = cell.manifest["fingerprint"]
+    for text in (
+        str(cell.folder),
+        str(cell.folder / "manifest.json"),
+        cell.folder.name,
+        fingerprint[:8],
+        fingerprint[:20],
+        fingerprint,
+    ):
+        assert find_cell(text, results).folder == cell.folder
+
+
+def test_what_names_no_cell_is_told(results: Path, cell: Entry, tmp_path: Path) -> None:
+    training = next(results.glob("trainings/optical.*"))
+    for text, complaint in (
+        (cell.folder.name[:-4], f"did you mean {cell.folder.name}"),
+        ("xyz", "nor does a fingerprint begin so"),
+        (cell.manifest["fingerprint"][:20] + "x", "nor does a fingerprint begin so"),
+        (str(training), "is no cell"),
+    ):
+        with pytest.raises(BenchError, match=re.escape(complaint)):
+            find_cell(text, results)
+    with pytest.raises(BenchError, match="holds no finished cell"):
+        find_cell("xyz", tmp_path)
+
+
+def test_several_fingerprints_that_begin_alike_are_told_apart(results: Path, tmp_path: Path) -> None:
+    for last in "ab":
+        shutil.copytree(next(results.glob("cells/optical.*")), tmp_path / "cells" / f"x.y-0123{last}0000000")
+    with pytest.raises(BenchError, match="begin with '0123': x.y-0123a0000000, x.y-0123b0000000"):
+        find_cell("0123", tmp_path)
+    assert find_cell("0123b", tmp_path).folder.name == "x.y-0123b0000000"
+
+
+def test_the_manifest_is_laid_out(results: Path, cell: Entry, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "cell", cell.manifest["fingerprint"][:12], "--results", str(results)]) == 0
+    out = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    bitext = cell.manifest["trained"]["data_report"]["bitext"]["conlang"]
+    assert "config epsilon=0.5 leakage=keep" in lines
+    assert "bitext noise 0.5" in lines
+    assert any(line.startswith(f"bitext conlang {bitext['kept']:,} rows of {bitext['read']:,} read") for line in lines)
+    assert "leakage KEPT: rows that repeat a test were trained on" in lines
+    scores = {name: f"{sum(values.values()) / 20:.4f}" for name, values in cell.read_scores().items()}
+    assert {f"{name} {value}" for name, value in scores.items()} <= set(lines)
+    for section in ("asked", "scores", "data", "cost", "diagnostics", "provenance"):
+        assert section in lines
+    assert f"fingerprint {cell.manifest['fingerprint']}" in lines
+
+
+def test_raw_manifest_is_printed_as_it_is(results: Path, cell: Entry, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "cell", str(cell.folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == cell.manifest
+
+
+def test_copied_manifest_says_all(cell: Entry, tmp_path: Path) -> None:
+    shutil.copy(cell.folder / "manifest.json", tmp_path)
+    here, there = (render(describe_cell(entry)) for entry in (cell, Entry(tmp_path)))
+    assert here[:-1] == there[:-1]  # the last line is the folder
