@@ -149,7 +149,7 @@ def add_ls(parser: argparse.ArgumentParser) -> None:
 
 def add_inspect(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
-    from bench.request import InspectAlignment, InspectLeakage, InspectStatistics, Results
+    from bench.request import InspectAlignment, InspectLeakage, InspectQuery, InspectStatistics, Results
 
     subjects = parser.add_subparsers(required=True, metavar="subject")
     cell = subjects.add_parser("cell", help="all that is known of one result")
@@ -165,6 +165,15 @@ def add_inspect(parser: argparse.ArgumentParser) -> None:
     add_options(cell, Results)
     cell.add_argument("--json", action="store_true", help="print the manifest as it is")
     cell.set_defaults(command=inspect_cell_command)
+    query = subjects.add_parser("query", help="what each method ranked on top for one query, and why")
+    query.description = (
+        "Show a query, its judged documents, what each method of a results folder ranked on top, how it scored and "
+        "where the first relevant document came; and of methods that align words the transport plan between the "
+        "query's words and a document's."
+    )
+    query.add_argument("query", metavar="ID", help="the id of the query, as run files have it")
+    add_options(query, InspectQuery)
+    query.set_defaults(command=inspect_query_command)
     leakage = subjects.add_parser("leakage", help="training rows that repeat what a test judges by")
     leakage.description = (
         "List the training rows that repeat, exactly or nearly, what a test collection judges by: its queries, their "
@@ -328,6 +337,19 @@ def inspect_cell_command(options: argparse.Namespace) -> int:
     from bench.request import Results
 
     return inspect_cell(options.cell, read_options(Results, options).results, raw=options.json)
+
+
+def inspect_query_command(options: argparse.Namespace) -> int:
+    from bench.offline import forbid_network
+    from bench.options import read_options
+    from bench.request import InspectQuery
+
+    given = read_options(InspectQuery, options)
+    forbid_network()
+
+    from bench.inspection.query import inspect_query
+
+    return inspect_query(options.query, given)
 
 
 def inspect_leakage_command(options: argparse.Namespace) -> int:

@@ -199,6 +199,18 @@ class InspectAlignment(_Options):
     threads: int | None = Field(None, gt=0, description="processor threads (default: torch's choice)")
 
 
+class InspectQuery(Results, Mirror):
+    """What `bench inspect query` is asked for."""
+
+    dataset: str | None = Field(None, description="its collection, where several have a query of that id")
+    pair: str | None = Field(None, description="its language pair, likewise")
+    methods: Names = Field((), description="only these methods (default: all in the results folder)")
+    measure: str | None = Field(None, description="the measure to show and sort by (default: all, sorted by the first)")
+    document: str | None = Field(None, description="whose words are aligned with the query's (default: the one on top)")
+    limit: int = Field(5, gt=0, description="documents that are shown of each method")
+    output: Path | None = Field(None, description="an .svg or .png file to draw the alignments to as heat maps")
+
+
 class Speed(Places):
     """What `bench speed` is asked for."""
 

@@ -1,0 +1,224 @@
+"""`bench inspect query`: what is shown is what is in the run, and plans of saved students are those of fitted ones."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_bench import Bench
+
+from bench.cli import main
+from bench.data import Pair, TestCollection, TrainingData
+from bench.data.files import Resolver
+from bench.data.loading import load_test
+from bench.evaluation.run import read_run
+from bench.inspection.pictures import shaded, write_heat_maps
+from bench.inspection.plans import WordPlan, Words, split_words, word_plan
+from bench.running.rows import make_row
+from bench.training.method import Task
+
+QUERY = "q03"
+
+
+@pytest.fixture(scope="module")
+def results(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    assert bench.execute(folder, ["optical", "distillation"]).failed == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def test(bench: Bench) -> TestCollection:
+    return load_test(bench.cards["conlang"], Pair("qaa", "eng"), Resolver(offline=True))
+
+
+@pytest.fixture
+def inspect(bench: Bench, results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The command with the small collection's card."""
+    monkeypatch.setattr("bench.running.specification.load_cards", lambda folder: bench.cards)
+    return lambda *arguments, folder=results: main(["inspect", "query", *arguments, "--results", str(folder)])
+
+
+def test_ranks_scores_and_texts_are_those_of_run_and_collection(
+    inspect: Callable[..., int], results: Path, test: TestCollection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inspect(QUERY, "--limit", "2", "--measure", "RR@10") == 0
+    out = capsys.readouterr().out
+    row = test.query_ids.index(QUERY)
+    assert f"query        {test.queries[row]}\n" in out
+    assert f"translation  {test.oracle_queries[row]}\n" in out
+    (relevant,) = test.qrels[QUERY]
+    texts = dict(zip(test.document_ids, test.documents, strict=True))
+    lines = [line.split() for line in out.splitlines()]
+    for method in ("optical", "distillation", "zero-shot", "untrained", "oracle"):
+        (path,) = results.glob(f"cells/{method}.*/run.trec.gz")
+        found = read_run(path)[QUERY]
+        ids = [document for document, _ in found]
+        rank = ids.index(relevant) + 1 if relevant in ids else None
+        reciprocal = 1 / rank if rank and rank <= 10 else 0.0
+        where = [str(rank)] if rank else f"not in the first {len(found)}".split()
+        assert [method, f"{reciprocal:.3f}", *where] in lines
+        part = out[out.index(f"\n{method} ") :]
+        for number, (document, score) in enumerate(found[:2], start=1):
+            judged = ["1"] if document == relevant else []
+            expected = [str(number), f"{score:.4f}", document, *judged, *texts[document].split()[:4]]
+            assert any(line.split()[: len(expected)] == expected for line in part.splitlines())
+
+
+def test_a_document_is_chosen_to_be_aligned(
+    inspect: Callable[..., int], test: TestCollection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (relevant,) = test.qrels[QUERY]
+    assert inspect(QUERY, "--methods", "optical", "--document", relevant) == 0
+    out = capsys.readouterr().out
+    plan = out[out.index(f"what is moved between words: optical, {relevant}") :].splitlines()
+    assert plan[1].split() == test.queries[test.query_ids.index(QUERY)].split()
+    document = test.documents[list(test.document_ids).index(relevant)].split()
+    assert [line.split()[0] for line in plan[2 : 2 + len(document)]] == document
+    assert any("█" in line for line in plan)
+    assert inspect(QUERY, "--document", "d9999999") == 2
+
+
+def test_methods_that_align_nothing_have_no_picture(
+    inspect: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    assert inspect(QUERY, "--methods", "distillation", "--output", str(tmp_path / "x.svg")) == 2
+    assert "none of these methods aligns words" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["q3"], "no query is called 'q3'"),
+        ([QUERY, "--methods", "optcal"], "unknown method in"),
+        ([QUERY, "--dataset", "tatoeba"], "unknown dataset in"),
+        ([QUERY, "--pair", "swh-eng"], "unknown pair in"),
+        ([QUERY, "--measure", "nDCG@11"], "unknown measure 'nDCG@11'; did you mean nDCG@10?"),
+        ([QUERY, "--output", "x.jpg"], "write .svg or .png"),
+    ],
+)
+def test_what_is_not_there_is_told_in_one_line(
+    inspect: Callable[..., int], arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inspect(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line
+    if arguments == ["q3"]:
+        assert "did you mean q" in line
+
+
+def test_query_of_several_collections_must_be_told_apart(
+    bench: Bench, results: Path, inspect: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(results, tmp_path / "both")
+    manifest = next((tmp_path / "both" / "cells").glob("oracle.*")) / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"pair": "qaa-eng"', '"pair": "qab-eng"'))
+    assert inspect(QUERY, folder=tmp_path / "both") == 2
+    assert f"query '{QUERY}' is in conlang qaa-eng, conlang qab-eng; say which" in capsys.readouterr().err
+    assert inspect(QUERY, "--pair", "qaa-eng", "--methods", "zero-shot", folder=tmp_path / "both") == 0
+
+
+def test_without_the_collection_ids_are_shown(
+    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.running.specification.load_cards", lambda folder: {})
+    assert main(["inspect", "query", QUERY, "--results", str(results), "--methods", "optical"]) == 0
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert "its texts cannot be shown: unknown collection 'conlang'" in line
+    (path,) = results.glob("cells/optical.*/run.trec.gz")
+    assert all(document in said.out for document, _ in read_run(path)[QUERY][:5])
+
+
+@pytest.mark.parametrize("settings", ["solver=exact", "marginals=norm", "marginals=idf"])
+def test_plan_of_a_saved_student_is_that_of_the_fitted_method(
+    settings: str, make_task: Callable[..., Task], data: TrainingData, tmp_path: Path
+) -> None:
+    task = make_task(steps=3)
+    row = make_row(f"optical:{settings}", {})
+    method = row.make()
+    method.fit(task).save(tmp_path / "retriever", task.teacher)
+    words = Words(data.bitext.query_side[7].split(), data.bitext.document_side[7].split())
+    asked: list[str] = []
+
+    def read_data() -> TrainingData:
+        asked.append("data")
+        return data
+
+    saved = row.load(tmp_path / "retriever", task.teacher)
+    plan = word_plan(row.parts[0], saved, task.teacher, task.recipe, words, read_data)
+    np.testing.assert_allclose(plan, method.align(words.document, words.query), atol=1e-6)
+    assert plan.sum() == pytest.approx(1, abs=1e-3)
+    assert asked == (["data"] if settings == "marginals=idf" else [])
+
+
+def test_words_of_scripts_without_spaces() -> None:
+    assert split_words("habari  ya\nasubuhi.") == ["habari", "ya", "asubuhi."]
+    assert split_words("我爱 Python 3") == ["我", "爱", "Python", "3"]
+    assert split_words("ที่") == ["ที่"]  # a letter with its two marks
+
+
+def test_shades_by_hand() -> None:
+    mass = np.array([[0.4, 0.0, 0.1], [0.05, 0.2, 0.3]])
+    plan = WordPlan("t", Words(["ab", "c", "我"], ["one", "three"]), mass)
+    assert shaded(plan, 40) == [
+        "         ab c 我",
+        "  one    ██   ░░",
+        "  three     ▒ ▓▓",
+        "",
+        "  share of the mass: ░ 0.100 ▒ 0.200 ▓ 0.300 █ 0.400",
+    ]
+    narrow = shaded(plan, 14)  # room for five columns of shades: "ab c" and "我"
+    assert [line.split() for line in narrow[:7]] == [
+        ["ab", "c"],
+        ["one", "██"],
+        ["three", "▒"],
+        [],
+        ["我"],
+        ["one", "░░"],
+        ["three", "▓▓"],
+    ]
+    assert shaded(WordPlan("t", plan.words, mass * 0), 40) == ["  nothing is moved between them"]
+
+
+def test_of_a_long_document_the_words_with_most_are_shown() -> None:
+    mass = np.arange(1.0, 101.0)[:, None] / 5050
+    lines = shaded(WordPlan("t", Words(["x"], [f"w{i}" for i in range(100)]), mass), 80)
+    assert [line.split()[0] for line in lines[1:31]] == [f"w{i}" for i in range(70, 100)]
+    assert "  left out: 70 words of the document that have less" in lines
+
+
+def test_heat_map_has_every_word(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plan = WordPlan("optical", Words(["habari", "नमस्ते"], ["hello", "there"]), np.array([[0.5, 0.1], [0.0, 0.4]]))
+    for name in ("a.svg", "b.svg"):
+        assert write_heat_maps(tmp_path / name, "title", [plan, plan])
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    texts = [element.text for element in ElementTree.parse(tmp_path / "a.svg").iter() if element.text]
+    for word in ("habari", "नमस्ते", "hello", "there"):
+        assert texts.count(word) == 2
+    assert not write_heat_maps(tmp_path / "a.png", "title", [plan])  # matplotlib's own font has no Devanagari
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_missing_library_is_named(
+    inspect: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert inspect(QUERY, "--output", "x.svg") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install -c constraints.txt '.[plots]'" in line
+
+
+def test_plan_needs_the_student(
+    inspect: Callable[..., int], results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(results / "cells", tmp_path / "cells")
+    assert inspect(QUERY, "--methods", "optical", folder=tmp_path) == 0
+    assert "its student is not at hand" in capsys.readouterr().err
