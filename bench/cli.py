@@ -163,7 +163,11 @@ def add_inspect(parser: argparse.ArgumentParser) -> None:
         help="a cell's folder, its name in the results folder, or the beginning of a fingerprint",
     )
     add_options(cell, Results)
-    cell.add_argument("--json", action="store_true", help="print the manifest as it is")
+    forms = cell.add_mutually_exclusive_group()
+    forms.add_argument("--json", dest="form", action="store_const", const="json", help="print the manifest as it is")
+    forms.add_argument(
+        "--ir-metadata", dest="form", action="store_const", const="ir_metadata", help="print the metadata of its run"
+    )
     cell.set_defaults(command=inspect_cell_command)
     query = subjects.add_parser("query", help="what each method ranked on top for one query, and why")
     query.description = (
@@ -336,7 +340,7 @@ def inspect_cell_command(options: argparse.Namespace) -> int:
     from bench.options import read_options
     from bench.request import Results
 
-    return inspect_cell(options.cell, read_options(Results, options).results, raw=options.json)
+    return inspect_cell(options.cell, read_options(Results, options).results, options.form or "")
 
 
 def inspect_query_command(options: argparse.Namespace) -> int:

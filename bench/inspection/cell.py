@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.data.leakage import KINDS
+from bench.results.ir_metadata import to_yaml
 from bench.results.store import MANIFEST, Entry, find_cell
 from bench.tables import TEXT_WIDTH
 
@@ -21,11 +22,15 @@ EMPTY = {"config": "", "students": "one for each pair", "bitext_size": "all", "b
 """What an empty column says, where it says something."""
 
 
-def inspect_cell(text: str, results: Path, *, raw: bool) -> int:
-    """Print a cell's manifest, laid out or raw; returns the exit code. Raises `BenchError` if there is no such cell."""
+def inspect_cell(text: str, results: Path, form: str = "") -> int:
+    """Print a cell's manifest, laid out, or as it is (`json`), or its run's metadata (`ir_metadata`); returns the exit
+    code. Raises `BenchError` if there is no such cell.
+    """
     cell = find_cell(text, results)
-    if raw:
+    if form == "json":
         print((cell.folder / MANIFEST).read_text(encoding="utf-8"), end="")
+    elif form == "ir_metadata":
+        print(to_yaml(cell.manifest), end="")
     else:
         print("\n".join(render(describe_cell(cell))))
     return 0

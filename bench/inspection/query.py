@@ -19,8 +19,8 @@ from bench.evaluation.run import read_run
 from bench.inspection.cell import training_manifest
 from bench.progress import Display
 from bench.request import InspectQuery
-from bench.results.leaderboard import current, identity
 from bench.results.store import Entry, Store
+from bench.results.systems import current, identity
 from bench.tables import TEXT_WIDTH, print_table
 
 if TYPE_CHECKING:

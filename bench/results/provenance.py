@@ -17,7 +17,7 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "faiss-cpu", "ir-meas
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, the commit of the package's own checkout, host, threads and time."""
+    """Versions, the commit of the package's own checkout, the machine, threads and time."""
     import torch
 
     return {
@@ -25,11 +25,41 @@ def provenance() -> dict[str, Any]:
         **package_commit(),
         "libraries": library_versions(*LIBRARIES),
         "platform": platform.platform(),
+        "distribution": distribution(),
         "processor": platform.processor() or platform.machine(),
+        "processor_model": processor_model(),
+        "processors": os.cpu_count(),
+        "memory_gib": memory_gib(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "finished": datetime.now(UTC).isoformat(timespec="microseconds"),
     }
+
+
+def distribution() -> str | None:
+    """The operating system's name and version, where it has a file that says so."""
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return None
+
+
+def processor_model() -> str | None:
+    """As the kernel calls it; None where it does not."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def memory_gib() -> float | None:
+    """Of the whole machine; None where the system does not tell."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def package_commit() -> dict[str, Any]:

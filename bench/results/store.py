@@ -1,7 +1,7 @@
 """The results folder: one folder per training and per cell, each finished once its manifest is there.
 
     <results>/trainings/<label>-<fingerprint>/   manifest.json  log.jsonl  retriever/
-    <results>/cells/<label>-<fingerprint>/       manifest.json  run.trec.gz  scores.csv.gz
+    <results>/cells/<label>-<fingerprint>/       manifest.json  run.trec.gz  scores.csv.gz  ir_metadata.yml
                                                  rewritten.tsv, where queries were translated
 
 Everything shown to a user is derived from these folders.

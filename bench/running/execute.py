@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -25,6 +25,7 @@ from bench.evaluation.run import Run, read_run, write_run
 from bench.fingerprint import digest, digest_texts
 from bench.progress import Display
 from bench.request import Request
+from bench.results.ir_metadata import write_ir_metadata
 from bench.results.provenance import PeakMemory, provenance
 from bench.results.store import CHECKPOINT, EMBEDDINGS, FAILURE, LOG, Entry, Store
 from bench.running.configuration import keep_configuration
@@ -235,33 +236,43 @@ class Executor:
         write_run(folder / "run.trec.gz", run, tag=cell.training.row.name)
         trained = training.manifest
         inputs = cell_inputs(cell, trained["fingerprint"])
-        entry.finish(
-            {
-                "kind": "cell",
-                **cell.identity,
-                "fingerprint": digest(inputs),
-                "inputs": inputs,
-                "asked": specification(cell, self.request, self.materials.cards),
-                "training": training.folder.name,
-                "trained": {key: value for key, value in trained.items() if key not in {"kind", *cell.identity}},
-                "queries": len(test.queries),
-                "queries_left_out": test.left_out,
-                "documents": len(test.documents),
-                "cost": {
-                    **{f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
-                    "cpu_seconds": round(time.process_time() - cpu_started, 3),
-                    "peak_memory_mib": memory.mebibytes(),
-                    "index_mib": evaluation.index_mib,
-                },
-                "documents_cached": evaluation.documents_cached,
-                "scores": {name: fmean(values.values()) for name, values in scores.items()},
-                "run": _run_digest(folder),
-                **({"threshold": mining.threshold(evaluation.run, test)} if test.mining else {}),
-                **({"languages": bias.language_shares(run, test)} if test.document_languages else {}),
-                "configuration": self.configuration,
-                "provenance": provenance(),
-            }
-        )
+        manifest = {
+            "kind": "cell",
+            **cell.identity,
+            "fingerprint": digest(inputs),
+            "inputs": inputs,
+            "asked": specification(cell, self.request, self.materials.cards),
+            "training": training.folder.name,
+            "trained": {key: value for key, value in trained.items() if key not in {"kind", *cell.identity}},
+            "queries": len(test.queries),
+            "queries_left_out": test.left_out,
+            "documents": len(test.documents),
+            "cost": {
+                **{f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
+                "cpu_seconds": round(time.process_time() - cpu_started, 3),
+                "peak_memory_mib": memory.mebibytes(),
+                "index_mib": evaluation.index_mib,
+            },
+            "documents_cached": evaluation.documents_cached,
+            "scores": {name: fmean(values.values()) for name, values in scores.items()},
+            "run": _run_digest(folder),
+            **({"threshold": mining.threshold(evaluation.run, test)} if test.mining else {}),
+            **({"languages": bias.language_shares(run, test)} if test.document_languages else {}),
+            "sources": self._sources(cell, trained["data_report"]),
+            "configuration": self.configuration,
+            "provenance": provenance(),
+        }
+        write_ir_metadata(folder, manifest)
+        entry.finish(manifest)
+
+    def _sources(self, cell: Cell, report: Mapping[str, Any]) -> dict[str, str]:
+        """Where the collections of a cell are from: a repository at a commit, a folder, or nowhere but a generator."""
+        trained = [name.split()[0] for role in ("bitext", "relevance") for name in report.get(role, {})]
+        cards = {card.name: card for card in self.materials.cards.values()}
+        return {
+            name: cards[name].source or cards[name].folder or "generated"
+            for name in dict.fromkeys([cell.test.name, *trained])
+        }
 
 
 def _scores(entry: Entry) -> dict[str, dict[str, float]]:

@@ -1,0 +1,134 @@
+"""The ir_metadata of a run: what a manifest says, in the vocabulary that retrieval experiments share.
+
+The schema is that of Breuer, Keller and Schaer, ir_metadata: An Extensible Metadata Schema for IR Experiments, SIGIR
+2022 (https://www.ir-metadata.org), version 0.1, for the six components of PRIMAD: platform, research goal,
+implementation, method, actor, data. What a manifest does not know, such as who the experimenter is, is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.atomic import atomic_write
+
+FILE = "ir_metadata.yml"
+SCHEMA = 0.1
+TOOLKITS = ("faiss-cpu", "ir-measures", "pytrec-eval-terrier")
+"""Of the libraries those that search and evaluate."""
+BASELINES = ("zero-shot", "untrained", "oracle")
+"""Tags of the reference rows, which join every comparison."""
+GITHUB = re.compile(r"(?P<repository>[^/@ ]+/[^/@ ]+)@(?P<commit>[0-9a-f]{40})")
+
+
+def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a cell's run, from its manifest alone."""
+    made = manifest["provenance"]
+    return _without_empty(
+        {
+            "schema-version": SCHEMA,
+            "run-version": 1.0,
+            "tag": manifest["method"],
+            "platform": {
+                "hardware": {
+                    "cpu": {
+                        "model": made.get("processor_model"),
+                        "architecture": made["processor"],
+                        "number of cores": made.get("processors"),
+                    },
+                    "gpu": {"architecture": made.get("gpu")},
+                    "ram": f"{made['memory_gib']} GB" if made.get("memory_gib") else None,
+                },
+                "operating system": {"kernel": made["platform"], "distribution": made.get("distribution")},
+                "software": {
+                    "libraries": {"python": _pins(made["libraries"], made["libraries"].keys() - TOOLKITS)},
+                    "retrieval toolkit": _pins(made["libraries"], made["libraries"].keys() & TOOLKITS),
+                },
+            },
+            "research goal": {
+                "evaluation": {
+                    "reported measures": list(manifest.get("scores", ())),
+                    "baseline": [name for name in BASELINES if name != manifest["method"]],
+                }
+            },
+            "implementation": {
+                "executable": {"cmd": made["command"]},
+                "source": {"lang": ["python"], "version": f"clir-bench {made['bench']}", "commit": made.get("commit")},
+            },
+            "method": _method(manifest),
+            "actor": {"role": "experimenter"},
+            "data": _data(manifest),
+        }
+    )
+
+
+def to_yaml(manifest: Mapping[str, Any]) -> str:
+    """The same as YAML, between the lines that the schema asks for, as comments."""
+    text = yaml.safe_dump(ir_metadata(manifest), sort_keys=False, allow_unicode=True, width=120)
+    return f"# ir_metadata.start\n{text}# ir_metadata.end\n"
+
+
+def write_ir_metadata(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write it beside the run."""
+    with atomic_write(folder / FILE) as file:
+        file.write(to_yaml(manifest))
+
+
+def _method(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    asked = manifest.get("asked", {})
+    return {
+        "automatic": True,
+        "score ties": "by document id",
+        "indexing": {"encoder": manifest["encoder"], "scoring": manifest["scoring"]},
+        "retrieval": [
+            {"name": manifest["method"], "method": method["name"], "params": method["config"]}
+            for method in asked.get("methods", ())
+        ],
+        "training": {
+            name: asked.get(name)
+            for name in ("pairs", "budget", "seed", "bitext_size", "bitext_noise", "leakage", "recipe")
+            if manifest["train"]
+        },
+    }
+
+
+def _data(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    sources = manifest.get("sources", {})
+    report = manifest.get("trained", {}).get("data_report", {})
+    return {
+        "test collection": {
+            "name": manifest["dataset"],
+            "languages": manifest["pair"],
+            "source": _url(sources.get(manifest["dataset"])),
+            "queries": manifest["queries"],
+            "documents": manifest["documents"],
+            "sha256": manifest["inputs"]["test"],
+        },
+        "training data": [
+            {"name": name, "source": _url(sources.get(name.split()[0])), "role": role, "rows": counts["kept"]}
+            for role in ("bitext", "relevance")
+            for name, counts in report.get(role, {}).items()
+        ],
+    }
+
+
+def _url(source: str | None) -> str | None:
+    """The address of a repository at a commit; anything else as it is."""
+    match = GITHUB.fullmatch(source or "")
+    return f"https://github.com/{match['repository']}/tree/{match['commit']}" if match else source
+
+
+def _pins(versions: Mapping[str, str], names: Iterable[str]) -> list[str]:
+    return [f"{name}=={versions[name]}" for name in sorted(names)]
+
+
+def _without_empty(value: Any) -> Any:
+    """The tables without keys that have nothing to say."""
+    if isinstance(value, Mapping):
+        pruned = {key: _without_empty(each) for key, each in value.items()}
+        return {key: each for key, each in pruned.items() if each is not None and each != {} and each != []}
+    return [_without_empty(each) for each in value] if isinstance(value, list | tuple) else value

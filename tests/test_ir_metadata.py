@@ -1,0 +1,97 @@
+"""The ir_metadata of a run: YAML with the components of PRIMAD, a function of the manifest alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from small_bench import Bench
+
+from bench.cli import main
+from bench.evaluation.run import read_run
+from bench.results.ir_metadata import FILE, ir_metadata, write_ir_metadata
+
+COMPONENTS = ["platform", "research goal", "implementation", "method", "actor", "data"]
+
+
+@pytest.fixture(scope="module")
+def cells(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("results")
+    outcome = bench.execute(folder, ["optical:epsilon=0.5"])
+    return {entry.manifest["method"]: entry.folder for entry in outcome.cells}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((folder / FILE).read_text(encoding="utf-8")))
+
+
+def test_every_run_has_what_the_schema_demands(cells: dict[str, Path]) -> None:
+    """The general information and the six components, in its order, between its first and last line."""
+    for method, folder in cells.items():
+        lines = (folder / FILE).read_text(encoding="utf-8").splitlines()
+        assert (lines[0], lines[-1]) == ("# ir_metadata.start", "# ir_metadata.end")
+        found = read(folder)
+        assert list(found) == ["schema-version", "run-version", "tag", *COMPONENTS]
+        assert found["tag"] == method
+        assert len(read_run(folder / "run.trec.gz")) == found["data"]["test collection"]["queries"] == 20
+        for path in (
+            "platform/hardware/cpu/architecture",
+            "platform/operating system/kernel",
+            "platform/software/libraries/python",
+            "platform/software/retrieval toolkit",
+            "research goal/evaluation/reported measures",
+            "research goal/evaluation/baseline",
+            "implementation/executable/cmd",
+            "implementation/source/lang",
+            "method/automatic",
+            "method/score ties",
+            "method/retrieval",
+            "actor/role",
+            "data/test collection/name",
+            "data/test collection/source",
+        ):
+            value: Any = found
+            for key in path.split("/"):
+                value = value[key]
+            assert value not in (None, "", [], {}), path
+
+
+def test_it_says_what_was_run(cells: dict[str, Path]) -> None:
+    optical, zero_shot = read(cells["optical"]), read(cells["zero-shot"])
+    (retrieval,) = optical["method"]["retrieval"]
+    assert (retrieval["name"], retrieval["params"]["epsilon"]) == ("optical", 0.5)
+    assert optical["method"]["training"]["budget"] == "2steps"
+    assert {row["role"] for row in optical["data"]["training data"]} == {"bitext", "relevance"}
+    assert "training" not in zero_shot["method"] and "training data" not in zero_shot["data"]
+    assert optical["data"]["test collection"]["source"] == "generated"
+
+
+def test_it_is_made_again_from_the_manifest_alone(
+    cells: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = (cells["optical"] / FILE).read_bytes()
+    copied = tmp_path / "manifest.json"
+    copied.write_bytes((cells["optical"] / "manifest.json").read_bytes())
+    write_ir_metadata(tmp_path, json.loads(copied.read_text()))
+    assert (tmp_path / FILE).read_bytes() == written
+    assert main(["inspect", "cell", str(copied), "--ir-metadata"]) == 0
+    assert capsys.readouterr().out.encode() == written
+
+
+def test_source_is_the_address_of_a_repository_at_a_commit(cells: dict[str, Path]) -> None:
+    manifest = json.loads((cells["optical"] / "manifest.json").read_text())
+    manifest["sources"]["conlang"] = f"owner/data@{'0' * 40}"
+    source = ir_metadata(manifest)["data"]["test collection"]["source"]
+    assert source == f"https://github.com/owner/data/tree/{'0' * 40}"
+
+
+def test_manifests_of_before_have_metadata_too(cells: dict[str, Path]) -> None:
+    manifest = json.loads((cells["optical"] / "manifest.json").read_text())
+    for name in ("asked", "trained", "sources", "scores"):
+        del manifest[name]
+    for name in ("processor_model", "processors", "memory_gib", "gpu", "distribution"):
+        del manifest["provenance"][name]
+    assert list(ir_metadata(manifest))[3:] == COMPONENTS
