@@ -42,7 +42,7 @@ def make_parser(chosen: str = "") -> argparse.ArgumentParser:
         prog="bench",
         description="Compare training methods for cross-lingual retrieval on low-resource languages: "
         "same student, same data, same budget, one pipeline.",
-        epilog="exit codes: 0 done, 1 a cell failed, 2 bad usage or input, 3 metric regression",
+        epilog="exit codes: 0 done, 1 a cell failed, 2 bad usage or input, 3 a number differs",
     )
     parser.add_argument("--version", action="version", version=f"bench {bench.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -238,6 +238,19 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=import_command)
 
 
+def add_reproduce(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Reproduce
+
+    parser.description = (
+        "Train and evaluate a cell once more, from its manifest alone and in a scratch folder, and say whether its "
+        "numbers are the same, and if not what has changed that could be the reason. Exits 3 if one differs."
+    )
+    parser.add_argument("cell", metavar="CELL", help="as for bench inspect cell")
+    add_options(parser, Reproduce)
+    parser.set_defaults(command=reproduce_command)
+
+
 def add_leaderboard(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
     from bench.request import Leaderboards
@@ -258,6 +271,7 @@ COMMANDS = {
     "speed": (add_speed, "time something, such as optimal transport in a training step"),
     "compare": (add_compare, "compare two methods, two results folders or two runs, with significance"),
     "import": (add_import, "let runs and scores that were made elsewhere join a leaderboard"),
+    "reproduce": (add_reproduce, "compute a result again from its manifest and compare"),
     "leaderboard": (add_leaderboard, "write and print the leaderboard of a results folder"),
 }
 
@@ -418,6 +432,20 @@ def import_command(options: argparse.Namespace) -> int:
     if given.offline:
         forbid_network()
     return import_results(options.file, given)
+
+
+def reproduce_command(options: argparse.Namespace) -> int:
+    from bench.offline import forbid_network
+    from bench.options import read_options
+    from bench.request import Reproduce
+
+    given = read_options(Reproduce, options)
+    if given.offline:
+        forbid_network()
+
+    from bench.reproduction import reproduce_cell
+
+    return reproduce_cell(options.cell, given)
 
 
 def leaderboard_command(options: argparse.Namespace) -> int:

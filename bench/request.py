@@ -199,6 +199,13 @@ class InspectAlignment(_Options):
     threads: int | None = Field(None, gt=0, description="processor threads (default: torch's choice)")
 
 
+class Reproduce(Results, Places):
+    """What `bench reproduce` is asked for; where collections are the manifest says, unless this does."""
+
+    keep: Path | None = Field(None, description="a folder to keep the new results in (default: none is kept)")
+    quiet: bool = Field(False, description="print what came out and errors only")
+
+
 class InspectQuery(Results, Mirror):
     """What `bench inspect query` is asked for."""
 

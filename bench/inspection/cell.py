@@ -5,12 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from bench.data.leakage import KINDS
 from bench.results.ir_metadata import to_yaml
-from bench.results.store import MANIFEST, Entry, find_cell
+from bench.results.store import MANIFEST, Entry, find_cell, mean_scores, training_manifest
 from bench.tables import TEXT_WIDTH
 
 Section = tuple[str, list[tuple[str, str]]]
@@ -34,21 +33,6 @@ def inspect_cell(text: str, results: Path, form: str = "") -> int:
     else:
         print("\n".join(render(describe_cell(cell))))
     return 0
-
-
-def training_manifest(cell: Entry) -> dict[str, Any]:
-    """The manifest of the training that a cell evaluates: what the cell's own keeps of it, else that of the training's
-    folder; empty where there is neither.
-    """
-    manifest = cell.manifest
-    training = Entry(cell.folder.parents[1] / "trainings" / str(manifest.get("training")))
-    return dict(manifest.get("trained") or (training.manifest if training.finished else {}))
-
-
-def cell_scores(cell: Entry) -> dict[str, float]:
-    """Measure -> mean over queries: of the scores beside the manifest, else those in it."""
-    scores = cell.read_scores()
-    return {name: fmean(each.values()) for name, each in scores.items()} or cell.manifest.get("scores", {})
 
 
 def describe_cell(cell: Entry) -> list[Section]:
@@ -100,7 +84,7 @@ def _asked(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _scores(cell: Entry, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rows = [(name, f"{value:.4f}") for name, value in cell_scores(cell).items()]
+    rows = [(name, f"{value:.4f}") for name, value in mean_scores(cell).items()]
     left_out = f", {manifest['queries_left_out']:,} left out" if manifest.get("queries_left_out") else ""
     rows.append(("queries", f"{manifest['queries']:,}{left_out}"))
     rows.append(("documents", f"{manifest['documents']:,}"))

@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.cells import cell_len, set_cell_size
@@ -69,10 +68,12 @@ def write_heat_maps(path: Path, title: str, plans: Sequence[WordPlan]) -> bool:
 
     widths = [max(len(plan.words.query), 4) for plan in plans]
     height = max(len(plan.words.document) for plan in plans)
-    # An SVG keeps its text as text, so that whoever looks at it needs the fonts, and nobody else.
-    settings: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": title}
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    with rc_context(settings), warnings.catch_warnings(record=True) as caught:
+    # An SVG keeps its text as text, so that whoever looks at it needs the fonts, and nobody else.
+    with (
+        rc_context({"svg.fonttype": "none", "svg.hashsalt": title}),
+        warnings.catch_warnings(record=True) as caught,
+    ):
         warnings.simplefilter("always")
         figure = Figure(figsize=(0.4 * sum(widths) + 2.2 * len(plans), 0.2 * height + 2), layout="constrained")
         figure.suptitle(title)

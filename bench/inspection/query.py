@@ -6,7 +6,6 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data import TestCollection
@@ -16,10 +15,9 @@ from bench.data.languages import parse_pair
 from bench.data.loading import load_test
 from bench.errors import BenchError, nearest, unknown
 from bench.evaluation.run import read_run
-from bench.inspection.cell import training_manifest
 from bench.progress import Display
 from bench.request import InspectQuery
-from bench.results.store import Entry, Store
+from bench.results.store import Entry, Store, training_manifest
 from bench.results.systems import current, identity
 from bench.tables import TEXT_WIDTH, print_table
 
@@ -151,19 +149,13 @@ def rankings(query: str, cells: Sequence[Entry], measure: str | None) -> list[Ra
 
 def collection(manifest: Mapping[str, Any], options: InspectQuery) -> TestCollection:
     """The collection of a cell, from where the options or its manifest say. Raises `BenchError` if it is not there."""
-    from bench.running.specification import asked_cards
+    from bench.running.specification import asked_cards, asked_mirror
 
     asked = manifest.get("asked")
     cards = asked_cards(asked, options.cards) if asked else load_cards(options.cards)
     resolver = Resolver(options.mirror or asked_mirror(asked), offline=True)
     name = asked["dataset"] if asked else manifest["dataset"]
     return load_test(get_card(name, cards), parse_pair(manifest["pair"]), resolver, cards)
-
-
-def asked_mirror(asked: Mapping[str, Any] | None) -> Path | None:
-    """The mirror that a cell was made with, if it is there."""
-    mirror = Path(asked["mirror"]) if asked and asked["mirror"] else None
-    return mirror if mirror and mirror.is_dir() else None
 
 
 def read_texts(test: TestCollection, query: str, documents: Iterable[str]) -> Texts:
@@ -295,7 +287,7 @@ def _teacher(name: str) -> Encoder:
 
 def _training_data(asked: Mapping[str, Any] | None, options: InspectQuery) -> TrainingData:
     from bench.running.materials import Materials
-    from bench.running.specification import asked_cards, asked_training
+    from bench.running.specification import asked_cards, asked_mirror, asked_training
 
     if asked is None:
         raise BenchError("its method weighs words by the bitext, and its manifest is too old to say which that was")

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from filelock import FileLock
@@ -189,3 +190,18 @@ def find_cell(text: str, results: Path) -> Entry:
     if entry.manifest.get("kind") != "cell":
         raise BenchError(f"{entry.folder} is no cell; cells are in the folder cells of a results folder")
     return entry
+
+
+def training_manifest(cell: Entry) -> dict[str, Any]:
+    """The manifest of the training that a cell evaluates: what the cell's own keeps of it, else that of the training's
+    folder; empty where there is neither.
+    """
+    manifest = cell.manifest
+    training = Entry(cell.folder.parents[1] / "trainings" / str(manifest.get("training")))
+    return dict(manifest.get("trained") or (training.manifest if training.finished else {}))
+
+
+def mean_scores(cell: Entry) -> dict[str, float]:
+    """Measure -> mean over queries: of the scores beside the manifest, else those in it."""
+    scores = cell.read_scores()
+    return {name: fmean(each.values()) for name, each in scores.items()} or cell.manifest.get("scores", {})

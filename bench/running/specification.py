@@ -55,6 +55,12 @@ def asked_cards(asked: Mapping[str, Any], folder: Path | None = None) -> dict[st
     return with_folders(cards, asked["folders"], [parse_pair(asked["pair"])])
 
 
+def asked_mirror(asked: Mapping[str, Any] | None) -> Path | None:
+    """The mirror that a cell was made with, if it is there."""
+    mirror = Path(asked["mirror"]) if asked and asked["mirror"] else None
+    return mirror if mirror and mirror.is_dir() else None
+
+
 def asked_row(methods: list[dict[str, Any]]) -> Row:
     """The method, or the methods combined, with all their settings. Raises `BenchError` for one that nobody knows, and
     for settings that it no longer has.

@@ -1,0 +1,184 @@
+"""Computing a cell again from its manifest alone, training included, and what is the same then."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.data.cards import Card
+from bench.data.files import Resolver
+from bench.errors import BenchError, CellFailed
+from bench.evaluation.run import read_run
+from bench.progress import Display
+from bench.request import Reproduce, Request
+from bench.results.store import Entry, Store, find_cell, mean_scores, training_manifest
+from bench.running.execute import Executor
+from bench.running.materials import Materials
+from bench.running.specification import asked_cards, asked_mirror, asked_plan
+from bench.tables import print_table
+
+COLUMNS = ["measure", "then", "now", "difference"]
+UNTOLD = ("command", "finished")
+"""What of a provenance can explain no difference."""
+SHOWN = 12
+"""Digits of a hash that are shown."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A cell as it was and as it is now: measure -> value, and whether the runs are the same."""
+
+    then: Mapping[str, float]
+    now: Mapping[str, float]
+    same_run: bool | None
+    """None where the manifest does not say what the run was."""
+    changed_queries: int | None
+    """How many queries have other documents, or in another order; None where the run of then is not at hand."""
+    causes: list[str]
+    """What differs between the two manifests that could be the reason, a line each."""
+
+    @property
+    def same(self) -> bool:
+        """Whether every measure has the same value, to the last bit."""
+        return all(self.now.get(name) == value for name, value in self.then.items())
+
+    @property
+    def findings(self) -> list[str]:
+        """What there is to say in words."""
+        if self.same_run:
+            run = "the run is the same, to the last byte"
+        elif self.same_run is None:
+            run = "what the run was the manifest does not say"
+        elif self.changed_queries == 0:
+            run = "the run has the same documents in the same order, and other scores"
+        else:
+            where = "" if self.changed_queries is None else f" for {self.changed_queries:,} queries"
+            run = f"the run has other documents, or other scores{where}"
+        lines = [f"{'the same' if self.same else 'NOT the same'} numbers; {run}"]
+        if not self.same and not self.causes:
+            lines.append("nothing that the manifests record differs; a budget in seconds, or the processor, may")
+        return [*lines, *(f"differs: {cause}" for cause in self.causes)]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Of the table: a measure then and now."""
+        rows = []
+        for name, then in self.then.items():
+            now = self.now.get(name)
+            difference = "" if now is None or now == then else f"{now - then:+.2g}"
+            rows.append([name, f"{then:.6f}", "-" if now is None else f"{now:.6f}", difference])
+        return rows
+
+
+def reproduce_cell(text: str, options: Reproduce) -> int:
+    """Compute a cell once more and print what is the same; returns the exit code: 0 if all of it is, else 3.
+
+    Raises `BenchError` as `find_cell` and `reproduce`.
+    """
+    from bench.commands import prepare_libraries
+
+    cell, display = find_cell(text, options.results), Display(quiet=options.quiet)
+    asked = check_asked(cell)
+    prepare_libraries(offline=options.offline, threads=training_manifest(cell)["provenance"]["threads"])
+    cards = asked_cards(asked, options.cards)
+    resolver = Resolver(options.mirror or asked_mirror(asked), offline=options.offline, display=display)
+    with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as scratch:
+        found = reproduce(cell, cards, resolver, options.keep or Path(scratch), display)
+    print_table(COLUMNS, found.rows, right=COLUMNS[1:])
+    print("\n".join(found.findings))
+    return 0 if found.same else 3
+
+
+def check_asked(cell: Entry) -> dict[str, Any]:
+    """What a manifest says was asked. Raises `BenchError` if it is too old to say all of it."""
+    manifest = cell.manifest
+    if not ("asked" in manifest and "trained" in manifest):
+        raise BenchError(
+            f"{cell.folder} is of before manifests held all that is needed; compute it again by its command: "
+            f"{manifest['provenance']['command']}"
+        )
+    return dict(manifest["asked"])
+
+
+def reproduce(
+    cell: Entry, cards: Mapping[str, Card], resolver: Resolver, folder: Path, display: Display
+) -> Reproduction:
+    """Train and evaluate once more in `folder`, where nothing of before is found, not even embeddings.
+
+    Raises `BenchError` if the method, the encoder or the data cannot be had, and `CellFailed` if it fails.
+    """
+    asked, manifest, training = check_asked(cell), cell.manifest, training_manifest(cell)
+    then = mean_scores(cell)
+    inputs = training["inputs"]
+    plan = asked_plan({**asked, "measures": list(then)}, cards, resolver)
+    materials = Materials(plan.encoder, inputs["device"], inputs.get("precision", "float32"), cards, resolver, display)
+    request = Request(
+        methods=tuple(method["name"] for method in asked["methods"]),
+        budget=asked["budget"] or "1steps",
+        results=folder,
+        cards=asked["cards"],
+        mirror=resolver.mirror,
+    )
+    outcome = Executor(materials, request, Store(folder).open(), display, cache=folder / "cache").run(plan)
+    if outcome.bad_input:
+        raise BenchError("what it was trained on cannot be had")
+    if not outcome.cells:
+        raise CellFailed("it failed this time; --keep FOLDER keeps the traceback")
+    again = outcome.cells[0]
+    path = cell.folder / "run.trec.gz"
+    return Reproduction(
+        then=then,
+        now=mean_scores(again),
+        same_run=again.manifest["run"] == manifest["run"] if "run" in manifest else None,
+        changed_queries=_changed(path, again.folder / path.name) if path.is_file() else None,
+        causes=list(differences(manifest, again.manifest)),
+    )
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each thing that is not the same in what two manifests say a training and a cell depend on, and in
+    where they were made.
+    """
+    for what, one, other in (
+        ("", then["trained"]["inputs"], now["trained"]["inputs"]),
+        ("evaluation", then["inputs"], now["inputs"]),
+        ("trained on", then["trained"]["provenance"], now["trained"]["provenance"]),
+        ("evaluated on", then["provenance"], now["provenance"]),
+    ):
+        before, after = dict(_flat(one)), dict(_flat(other))
+        for name in dict.fromkeys([*before, *after]):
+            known = name in before and name in after  # a manifest of before lacks what was not recorded then
+            if (
+                known
+                and before[name] != after[name]
+                and name not in UNTOLD
+                and (what, name) != ("evaluation", "training")
+            ):
+                yield f"{what} {name}: {_short(before[name])} -> {_short(after[name])}".strip()
+
+
+def _changed(then: Path, now: Path) -> int:
+    before, after = read_run(then), read_run(now)
+    ids = {query: [key for key, _ in found] for query, found in before.items()}
+    return sum(ids.get(query) != [key for key, _ in after.get(query, ())] for query in before.keys() | after.keys())
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a JSON value, by their paths."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _flat(each, f"{name} {key}".strip())
+    elif isinstance(value, list):
+        for place, each in enumerate(value):
+            label = each.get("name", place) if isinstance(each, Mapping) else place
+            yield from _flat(each, f"{name} {label}".strip())
+    else:
+        yield name, value
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:SHOWN] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text
