@@ -38,6 +38,10 @@ SPEED = "bench.speed"
 def run(request: Request, cards: Mapping[str, Card]) -> int:
     """Run a comparison, print the tables of this call's cells and write its leaderboards; returns the exit code."""
     display = Display(quiet=request.quiet)
+    if request.energy:
+        from bench.running.energy import check_energy
+
+        check_energy()
     resolver = Resolver(request.mirror, offline=request.offline, display=display)
     display.say("loading ...")
     prepare_libraries(offline=request.offline, threads=request.threads)

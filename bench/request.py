@@ -280,6 +280,7 @@ class Request(Ranked, Places):
         1800.0,
         description="longest time without a finished step or batch before a method is given up (default: 30min)",
     )
+    energy: bool = Field(False, description="measure what energy is taken, where the machine has meters (extra energy)")
     quiet: bool = Field(False, description="print the leaderboard and errors only")
     recipe: dict[str, Any] = Field({}, description="settings of the training loop, the same for all methods")
     method: dict[str, dict[str, Any]] = Field({}, description="settings of methods, by their names")

@@ -84,7 +84,9 @@ def test_raw_manifest_is_printed_as_it_is(results: Path, cell: Entry, capsys: py
     assert json.loads(capsys.readouterr().out) == cell.manifest
 
 
-def test_copied_manifest_says_all(cell: Entry, tmp_path: Path) -> None:
+def test_copied_manifest_says_all(cell: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(cell.folder / "manifest.json", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["inspect", "cell", "manifest.json"]) == 0
     here, there = (render(describe_cell(entry)) for entry in (cell, Entry(tmp_path)))
     assert here[:-1] == there[:-1]  # the last line is the folder

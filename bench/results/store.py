@@ -170,7 +170,7 @@ def find_cell(text: str, results: Path) -> Entry:
     """The finished cell that a text names: a folder or the manifest in it, wherever that is, the name of a folder in
     the results folder, or the beginning of a fingerprint there. Raises `BenchError` if it names none, or several.
     """
-    path = Path(text).expanduser()
+    path = Path(text).expanduser().absolute()
     entry = Entry(path.parent if path.name == MANIFEST else path)
     if not entry.finished:
         cells = {entry.folder.name: entry for entry in Store(results).cells()}

@@ -13,7 +13,7 @@ from bench.request import Request
 from bench.results.store import Store
 from bench.running.plan import Plan
 
-OF_THE_CALL = {"overwrite", "quiet", "patience"}
+OF_THE_CALL = {"overwrite", "quiet", "patience", "energy"}
 """Options that say how a call goes about its work, and nothing about what comes out."""
 
 

@@ -29,12 +29,14 @@ from bench.results.ir_metadata import write_ir_metadata
 from bench.results.provenance import PeakMemory, provenance
 from bench.results.store import CHECKPOINT, EMBEDDINGS, FAILURE, LOG, Entry, Store
 from bench.running.configuration import keep_configuration
+from bench.running.energy import Meter
 from bench.running.materials import Materials, cell_inputs
 from bench.running.observer import Observer
 from bench.running.plan import Cell, Plan, Training
 from bench.running.specification import specification
 from bench.running.watchdog import watchdog
 from bench.training.checkpoint import Checkpoint
+from bench.training.method import Task
 
 
 @dataclass
@@ -161,8 +163,9 @@ class Executor:
         observer = Observer(label, folder / LOG, task.budget, self.request.patience, self.display)
         task.on_step, task.on_resume = observer.on_step, observer.on_resume
         task.checkpoint = Checkpoint(folder / CHECKPOINT)
-        memory = PeakMemory(self.materials.device.type)
-        with observer.watching():
+        memory, meter = PeakMemory(self.materials.device.type), Meter(self.request.energy)
+        with observer.watching(), meter:
+            _watch(task, meter)
             retriever = training.row.make().fit(task)
             seconds, cpu_seconds = observer.seconds, observer.cpu_seconds
         retriever.save(folder / "retriever", self.materials.teacher)
@@ -184,6 +187,7 @@ class Executor:
                     "bitext_pairs": len(task.data.bitext),
                     **{f"trained_{name}": value for name, value in spent.items()},
                     "peak_memory_mib": memory.mebibytes(),
+                    **meter.cost,
                     "parameters": encoder and sum(parameter.numel() for parameter in encoder.parameters()),
                 },
                 "diagnostics": diagnostics,
@@ -203,15 +207,18 @@ class Executor:
         folder, test = entry.folder if entry.finished else entry.begin(), cell.test
         total = len(test.queries) + len(test.documents)
         memory, cpu_started = PeakMemory(self.materials.device.type), time.process_time()
+        meter = Meter(self.request.energy)
         with (
             self.display.stage(f"{self.counter} {cell.label}: encoding", total, "texts") as stage,
             watchdog(self.request.patience) as alive,
+            meter,
         ):
             done = 0
 
             def on_texts(count: int) -> None:
                 nonlocal done
                 alive()
+                meter.tick()
                 done += count
                 stage.update(done)
 
@@ -252,6 +259,7 @@ class Executor:
                 "cpu_seconds": round(time.process_time() - cpu_started, 3),
                 "peak_memory_mib": memory.mebibytes(),
                 "index_mib": evaluation.index_mib,
+                **meter.cost,
             },
             "documents_cached": evaluation.documents_cached,
             "scores": {name: fmean(values.values()) for name, values in scores.items()},
@@ -273,6 +281,22 @@ class Executor:
             name: cards[name].source or cards[name].folder or "generated"
             for name in dict.fromkeys([cell.test.name, *trained])
         }
+
+
+def _watch(task: Task, meter: Meter) -> None:
+    """Have the meter read now and then; of a training that is resumed it knows only the rest."""
+    on_step, on_resume = task.on_step, task.on_resume
+
+    def step(record: dict[str, Any]) -> None:
+        on_step(record)
+        meter.tick()
+
+    def resume(steps: int) -> None:
+        on_resume(steps)
+        if steps:
+            meter.spoil("the training was resumed")
+
+    task.on_step, task.on_resume = step, resume
 
 
 def _scores(entry: Entry) -> dict[str, dict[str, float]]:
