@@ -95,6 +95,8 @@ def reproduce_cell(text: str, options: Reproduce) -> int:
 def check_asked(cell: Entry) -> dict[str, Any]:
     """What a manifest says was asked. Raises `BenchError` if it is too old to say all of it."""
     manifest = cell.manifest
+    if "external" in manifest:
+        raise BenchError(f"{cell.folder.name} was imported, and how it was made is not known here")
     if not ("asked" in manifest and "trained" in manifest):
         raise BenchError(
             f"{cell.folder} is of before manifests held all that is needed; compute it again by its command: "

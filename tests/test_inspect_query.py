@@ -19,6 +19,8 @@ from bench.data.loading import load_test
 from bench.evaluation.run import read_run
 from bench.inspection.pictures import shaded, write_heat_maps
 from bench.inspection.plans import WordPlan, Words, split_words, word_plan
+from bench.results.external import import_run
+from bench.results.store import Store
 from bench.running.rows import make_row
 from bench.training.method import Task
 
@@ -222,3 +224,26 @@ def test_plan_needs_the_student(
     shutil.copytree(results / "cells", tmp_path / "cells")
     assert inspect(QUERY, "--methods", "optical", folder=tmp_path) == 0
     assert "its student is not at hand" in capsys.readouterr().err
+
+
+def test_an_imported_run_is_one_among_others_and_cannot_be_made_again(
+    bench: Bench,
+    inspect: Callable[..., int],
+    results: Path,
+    test: TestCollection,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(results, tmp_path / "results")
+    (oracle,) = results.glob("cells/oracle.*/run.trec.gz")
+    names = {"method": "elsewhere", "encoder": str(bench.encoder)}
+    cell = import_run(Store(tmp_path / "results"), oracle, names, test, ["RR@10"])
+    assert inspect(QUERY, "--measure", "RR@10", folder=tmp_path / "results") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (here,), (there,) = ([row[1:] for row in rows if row[:1] == [name] and row[1:]] for name in ("oracle", "elsewhere"))
+    assert here == there
+    assert main(["inspect", "cell", str(cell.folder)]) == 0
+    assert f"imported {oracle.name}," in " ".join(capsys.readouterr().out.split())
+    assert main(["inspect", "cell", str(cell.folder), "--ir-metadata"]) == 2
+    assert main(["reproduce", str(cell.folder)]) == 2
+    assert capsys.readouterr().err.count("was imported, and how it was made is not known here") == 2

@@ -102,6 +102,7 @@ def test_every_option_can_stand_in_the_file(read: Read, config: Callable[[str], 
         threads = 1
         overwrite = "never"
         patience = "2h"
+        energy = true
         quiet = true
         results = "elsewhere"
         baseline = "untrained"

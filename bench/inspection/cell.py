@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.leakage import KINDS
+from bench.errors import BenchError
 from bench.results.ir_metadata import to_yaml
 from bench.results.store import MANIFEST, Entry, find_cell, mean_scores, training_manifest
 from bench.tables import TEXT_WIDTH
@@ -29,6 +30,8 @@ def inspect_cell(text: str, results: Path, form: str = "") -> int:
     if form == "json":
         print((cell.folder / MANIFEST).read_text(encoding="utf-8"), end="")
     elif form == "ir_metadata":
+        if "external" in cell.manifest:
+            raise BenchError(f"{cell.folder.name} was imported, and how it was made is not known here")
         print(to_yaml(cell.manifest), end="")
     else:
         print("\n".join(render(describe_cell(cell))))
@@ -85,9 +88,9 @@ def _asked(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _scores(cell: Entry, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [(name, f"{value:.4f}") for name, value in mean_scores(cell).items()]
-    left_out = f", {manifest['queries_left_out']:,} left out" if manifest.get("queries_left_out") else ""
-    rows.append(("queries", f"{manifest['queries']:,}{left_out}"))
-    rows.append(("documents", f"{manifest['documents']:,}"))
+    rows += [(f"{name} (reported)", f"{value:.4f}") for name, value in manifest.get("reported", {}).items()]
+    counts = {name.replace("_", " "): manifest.get(name) for name in ("queries", "queries_left_out", "documents")}
+    rows += [(name, f"{count:,}") for name, count in counts.items() if count]
     return [*rows, *(("threshold", f"{manifest[key]:.4f}") for key in ("threshold",) if key in manifest)]
 
 
@@ -121,6 +124,13 @@ def _data(manifest: Mapping[str, Any], training: Mapping[str, Any]) -> list[tupl
 
 def _provenance(cell: Entry, manifest: Mapping[str, Any], training: Mapping[str, Any]) -> list[tuple[str, str]]:
     made = manifest["provenance"]
+    if external := manifest.get("external"):
+        return [
+            ("imported", f"{external['file']}, sha256 {external['sha256']}"),
+            ("finished", made["finished"]),
+            ("fingerprint", manifest["fingerprint"]),
+            ("folder", str(cell.folder)),
+        ]
     commit = str(made.get("commit") or "not known") + (", with uncommitted changes" if made.get("dirty") else "")
     trained = training.get("provenance", {})
     return [

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 LABEL = ("students", "train", "bitext_size", "bitext_noise", "encoder", "budget", "scoring", "seed")
 """What tells rows of one method apart besides its settings; said where it does."""
+RUN = "run.trec.gz"
 EXCERPT = 70
 """Characters of a document in a table."""
 NAMED = 5
@@ -74,7 +75,8 @@ def inspect_query(query: str, options: InspectQuery) -> int:
         check_output(options.output)
     cells = choose(query, options)
     shown = rankings(query, cells, options.measure)
-    manifest = cells[0].manifest
+    # Of what was imported, a manifest does not say what the collection was.
+    manifest = next((each for cell in cells if "inputs" in (each := cell.manifest)), cells[0].manifest)
     print(f"{manifest['dataset']} {manifest['pair']}, query {query}")
     try:
         test = collection(manifest, options)
@@ -82,7 +84,7 @@ def inspect_query(query: str, options: InspectQuery) -> int:
         display.warn(f"its texts cannot be shown: {error}")
         texts = None
     else:
-        if test.digest != manifest["inputs"]["test"]:
+        if "inputs" in manifest and test.digest != manifest["inputs"]["test"]:
             display.warn("the collection is no longer the one that was evaluated: its texts may be others")
         top = [key for ranking in shown for key, _ in ranking.found[: options.limit]]
         texts = read_texts(test, query, [*top, *([options.document] if options.document else [])])
@@ -99,9 +101,9 @@ def choose(query: str, options: InspectQuery) -> list[Entry]:
     """The cells that have ranked the query, all of one collection and pair. Raises `BenchError` if there are none, or
     of several collections.
     """
-    entries = current(Store(options.results).cells())
+    entries = [entry for entry in current(Store(options.results).cells()) if (entry.folder / RUN).is_file()]
     if not entries:
-        raise BenchError(f"{options.results} holds no finished cell; name a results folder with --results")
+        raise BenchError(f"{options.results} holds no run; name a results folder with --results")
     pair = None if options.pair is None else str(parse_pair(options.pair))
     wanted = (("dataset", [options.dataset] if options.dataset else ()), ("pair", [pair] if pair else ()))
     for column, names in (*wanted, ("method", options.methods)):
@@ -136,7 +138,7 @@ def rankings(query: str, cells: Sequence[Entry], measure: str | None) -> list[Ra
         telling = [name for name in LABEL if len({other[name] for other in others}) > 1]
         words = [column["method"], column["config"], *(f"{name}={column[name]}" for name in telling if column[name])]
         scores = {name: values[query] for name, values in cell.read_scores().items() if query in values}
-        run = read_run(cell.folder / "run.trec.gz")
+        run = read_run(cell.folder / RUN)
         found.append(Ranking(" ".join(filter(None, words)), cell, run.get(query, ()), scores))
     names = list(dict.fromkeys(name for ranking in found for name in ranking.scores))
     if measure is not None:
