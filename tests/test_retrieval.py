@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.evaluation.measures import score
-from bench.evaluation.retrieval import search
+from bench.evaluation.retrieval import count_unnormalised, search
 from bench.evaluation.run import Ids, read_run, strictly_decreasing, write_run
 
 
@@ -155,3 +155,12 @@ def test_same_run_is_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.gz", "b.gz"):
         write_run(tmp_path / name, run, "tag")
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+def test_vectors_of_another_length_than_one_are_counted() -> None:
+    vectors = unit_vectors(np.random.default_rng(0), 50, 384)
+    assert count_unnormalised(vectors) == 0
+    vectors[3] *= 1.001
+    vectors[7] = 0
+    assert count_unnormalised(vectors) == 2
+    assert count_unnormalised(vectors[:0]) == 0

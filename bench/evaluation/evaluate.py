@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from bench.evaluation.embeddings import Shards, shards_folder
 from bench.evaluation.maxsim import maxsim
 from bench.evaluation.measures import RUN_DEPTH
 from bench.evaluation.mining import mine
-from bench.evaluation.retrieval import best, search
+from bench.evaluation.retrieval import best, count_unnormalised, search
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
 from bench.evaluation.run import Ids, Run, strictly_decreasing
 
@@ -32,6 +32,8 @@ class Evaluation:
     """Size of the documents' embeddings as float32; None for a `Ranker`, whose index is its own affair."""
     rewritten: Sequence[str] = ()
     """What was encoded in place of the queries, if something was."""
+    unnormalised: int | None = None
+    """How many of the queries' and documents' vectors have another length than 1; None where none were searched."""
 
 
 def evaluate(
@@ -98,11 +100,21 @@ def _search(
     asked = Shards(retriever.encode_queries, queries, folder, on_texts)
     started = time.perf_counter()
     vectors, ids = np.concatenate(list(asked)), Ids(test.query_ids, test.document_ids)
-    run = mine(vectors, documents, ids) if test.mining else search(vectors, documents, ids, depth)
+    unnormalised = count_unnormalised(vectors)
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal unnormalised
+        for block in documents:
+            unnormalised += count_unnormalised(block)
+            yield block
+            del block  # before the next is made
+
+    run = mine(vectors, counted(), ids) if test.mining else search(vectors, counted(), ids, depth)
     encoding = {"encode_documents": documents.seconds, "encode_queries": asked.seconds}
     searching = time.perf_counter() - started - sum(encoding.values())
     index = _mebibytes(len(test.documents) * vectors.shape[1] * vectors.itemsize)
-    return Evaluation(run, {**encoding, "search": searching}, documents.seconds == 0, index)
+    cached = documents.seconds == 0
+    return Evaluation(run, {**encoding, "search": searching}, cached, index, unnormalised=unnormalised)
 
 
 def _mebibytes(size: int) -> float:

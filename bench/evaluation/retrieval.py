@@ -13,7 +13,8 @@ from bench.evaluation.run import Ids, Run, strictly_decreasing
 
 MARGIN = 20
 """Documents fetched beyond the depth: which of nearly equal scores FAISS keeps at its cut is a matter of rounding."""
-
+UNIT = 1e-4
+"""How far from 1 the length of a normalised vector may be: float32 rounds a thousand times finer."""
 
 Found = Iterable[tuple[np.ndarray, np.ndarray]]
 """For each query rows of documents and their scores, among them the largest ones of a block, ties and all."""
@@ -61,6 +62,12 @@ def refuse_nonsense(side: str, values: np.ndarray) -> None:
     """Raise `BenchError` if an embedding of that side, or a score made from it, is not a number."""
     if not np.isfinite(values).all():
         raise BenchError(f"a {side} embedding is not a number")
+
+
+def count_unnormalised(vectors: np.ndarray) -> int:
+    """How many of the (n, dim) vectors have another length than 1, so that inner products are no cosines."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return int((np.abs(lengths - 1) > UNIT).sum())
 
 
 def _nearest(queries: np.ndarray, documents: np.ndarray, start: int, depth: int) -> Found:
