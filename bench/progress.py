@@ -20,20 +20,25 @@ class Stage(Protocol):
 
 
 class Display:
-    """Bars if stderr is a terminal, else plain lines."""
+    """Bars if stderr is a terminal, else plain lines; with a `topic`, lines that begin with it, wherever they go."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, topic: str = "") -> None:
         self.quiet = quiet
-        self.interactive = sys.stderr.isatty() and not quiet
+        self.prefix = f"{topic}: " if topic else ""
+        self.interactive = sys.stderr.isatty() and not quiet and not topic
+
+    def about(self, topic: str) -> Display:
+        """The display of one of several processes, whose bars would overwrite each other."""
+        return Display(quiet=self.quiet, topic=topic)
 
     def say(self, text: str) -> None:
         """One line that stays."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            self.warn(text)
 
     def warn(self, text: str) -> None:
         """One line that stays, even if the display is quiet."""
-        print(text, file=sys.stderr, flush=True)
+        print(f"{self.prefix}{text}", file=sys.stderr, flush=True)
 
     @contextmanager
     def stage(self, label: str, total: float, unit: str) -> Iterator[Stage]:
