@@ -86,22 +86,26 @@ def add_fetch(parser: argparse.ArgumentParser) -> None:
 
 def add_baseline(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
-    from bench.request import Suite
+    from bench.request import Computing, Suite
 
     parser.description = (
-        "Compute the embedded suite over several seeds and write down its values, with how far each may move. Runs in "
-        "float32 and one thread, whatever the machine."
+        "Compute a suite, the embedded one unless other collections are named, and write down what it gives, with how "
+        "far each value over several seeds may move, or the score of each query if there is one seed. Computes in "
+        "float32 and one thread per seed, whatever the machine. Refuses to loosen a baseline without a reason: to lose "
+        "a value, to compute fewer seeds or queries, or to let a value move more than twice as far."
     )
     parser.add_argument(
         "file", type=Path, metavar="FILE", help="where to write it, such as results/baselines/mine.json"
     )
+    parser.add_argument("--reason", metavar="TEXT", help="why the baseline may be loosened, which the file keeps")
     add_options(parser, Suite)
+    add_options(parser, Computing)
     parser.set_defaults(command=baseline_command)
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
     from bench.options import add_options
-    from bench.request import Check
+    from bench.request import Check, Computing
 
     parser.description = (
         "Compute some seeds of a baseline again. Exits 3 with a table if a value moved, in either direction, or is "
@@ -109,6 +113,7 @@ def add_check(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("file", type=Path, metavar="BASELINE", help="a file that bench baseline wrote")
     add_options(parser, Check)
+    add_options(parser, Computing)
     parser.set_defaults(command=check_command)
 
 
@@ -262,7 +267,7 @@ def add_leaderboard(parser: argparse.ArgumentParser) -> None:
 COMMANDS = {
     "run": (add_run, "train methods, evaluate them, print a leaderboard"),
     "fetch": (add_fetch, "download collections and verify them"),
-    "baseline": (add_baseline, "write down what the embedded suite gives, for bench check"),
+    "baseline": (add_baseline, "write down what a suite gives, for bench check"),
     "check": (add_check, "compute a baseline again and tell what moved"),
     "new-method": (add_new_method, "write a small package with a method, to be changed"),
     "validate": (add_validate, "check that a method keeps to what all methods must"),
@@ -310,17 +315,19 @@ def fetch_command(options: argparse.Namespace) -> int:
 def baseline_command(options: argparse.Namespace) -> int:
     from bench.commands import baseline
     from bench.options import read_options
-    from bench.request import Suite
+    from bench.request import Computing, Suite
 
-    return baseline(options.file, read_options(Suite, options, environment=False))
+    suite = read_options(Suite, options, environment=False)
+    return baseline(options.file, suite, read_options(Computing, options), options.reason)
 
 
 def check_command(options: argparse.Namespace) -> int:
     from bench.commands import check
     from bench.options import read_options
-    from bench.request import Check
+    from bench.request import Check, Computing
 
-    return check(options.file, read_options(Check, options, environment=False))
+    asked = read_options(Check, options, environment=False)
+    return check(options.file, asked, read_options(Computing, options))
 
 
 def new_method_command(options: argparse.Namespace) -> int:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import registry
 from bench.atomic import atomic_write
 from bench.data.cards import Card, get_card, load_cards
 from bench.data.files import Resolver
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, Interrupted, unknown
+from bench.libraries import prepare_libraries
 from bench.progress import Display
 from bench.request import (
     Check,
+    Computing,
     Fetch,
     Import,
     InspectAlignment,
@@ -30,6 +33,9 @@ from bench.request import (
 )
 from bench.results.store import Store
 from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
+
+if TYPE_CHECKING:
+    from bench.gate.compute import Work
 
 SPEED = "bench.speed"
 """The entry-point group of measurements: functions from tasks to tables, each (title, columns, rows)."""
@@ -104,52 +110,79 @@ def fetch(names: Sequence[str], options: Fetch) -> int:
     return fetch.fetch(names, options.pairs, load_cards(options.cards), resolver, display)
 
 
-def baseline(path: Path, suite: Suite) -> int:
+def baseline(path: Path, suite: Suite, computing: Computing, reason: str | None) -> int:
     """Compute a suite and write its baseline; returns the exit code."""
     prepare_libraries(offline=True, threads=1)
-    from bench.gate import make_baseline
+    from bench.gate.baseline import Baseline, fit_for_a_baseline, make_baseline
+    from bench.gate.compute import compute_seeds, planned
+    from bench.gate.loosening import foreseen, loosened, refuse, with_reason
     from bench.running.rows import expand
 
     methods, notes = expand(suite.methods or (registry.ALL,), {})
     for note in notes:
         print(note)
-    suite = suite.model_copy(update={"methods": methods})
-    if suite.checked > len(suite.seeds) or len(suite.seeds) < 5:
-        raise BenchError("a baseline needs at least 5 seeds, and as many as a check computes again")
+    suite = fit_for_a_baseline(suite.model_copy(update={"methods": methods}))
     for method in suite.methods:
         registry.row_name(method)
-    with tempfile.TemporaryDirectory(prefix="bench-baseline-") as folder:
-        made = make_baseline(suite, load_cards(), Path(folder), Display())
+    old = Baseline.read(path) if path.exists() else None
+    with results_folder(computing, "baseline") as work:
+        plan = work.plan(suite, suite.seeds[0])
+        if old is not None and reason is None:
+            refuse(path, foreseen(old, suite, planned(plan)))
+        made = make_baseline(suite, compute_seeds(suite, suite.seeds, work, computing.processes))
+    if old is not None:
+        if reason is None:
+            refuse(path, loosened(old, made), "; what --keep FOLDER kept is not computed again")
+        made = with_reason(old, made, reason)
     made.write(path)
-    print(f"written: {path}, {len(made.values)} values over {len(suite.seeds)} seeds")
+    seeds = "seed" if suite.by_query else "seeds"
+    print(f"written: {path}, {len(made.keys)} values of {len(suite.seeds)} {seeds}")
+    if old is not None and reason is not None:
+        print(f"loosened: {'; '.join(made.history[-1]['loosened']) or 'nothing'}; because: {reason}")
     return 0
 
 
-def check(path: Path, options: Check) -> int:
+def check(path: Path, options: Check, computing: Computing) -> int:
     """Compute a baseline's values again and print what moved; returns the exit code."""
     prepare_libraries(offline=True, threads=1)
-    from bench.gate import COLUMNS, Baseline, compare, compute
+    from bench.gate.baseline import Baseline
+    from bench.gate.compare import COLUMNS, compare
+    from bench.gate.compute import compute_seeds
     from bench.results.provenance import provenance
 
     expected = Baseline.read(path)
     expected = expected.of(options.methods) if options.methods else expected
-    display, suite = Display(quiet=options.quiet), expected.suite
-    with tempfile.TemporaryDirectory(prefix="bench-check-") as scratch:
-        folder = options.keep or Path(scratch)
-        cards = load_cards()
-        found = [compute(suite, seed, cards, folder, display) for seed in suite.seeds[: suite.checked]]
+    suite = expected.suite
+    with results_folder(computing, "check") as work:
+        found = compute_seeds(suite, suite.seeds[: suite.checked], work, computing.processes)
     changes = compare(expected, found)
     libraries = provenance()["libraries"]
     for name, version in expected.made_by["libraries"].items():
         if libraries.get(name) != version:
-            display.say(f"{name} is {libraries.get(name)}; the baseline was made with {version}")
+            work.display.say(f"{name} is {libraries.get(name)}; the baseline was made with {version}")
     if not changes:
-        display.say(f"{len(expected.values)} values are where {path} has them")
+        work.display.say(f"{len(expected.keys)} values are where {path} has them")
         return 0
     print_table(COLUMNS, [change.row for change in changes], right=COLUMNS[2:6])
     cells = dict.fromkeys(change.key[0] for change in changes)
-    print(f"{len(changes)} of {len(expected.values)} values moved, in: {', '.join(cells)}")
+    print(f"{len(changes)} of {len(expected.keys)} values moved, in: {', '.join(cells)}")
     return 3
+
+
+@contextmanager
+def results_folder(computing: Computing, name: str) -> Iterator[Work]:
+    """Where the gate computes: the folder to keep, or one that is gone when the block ends."""
+    from bench.gate.compute import Work
+
+    display = Display(quiet=computing.quiet)
+    with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as scratch:
+        resolver = Resolver(computing.mirror, offline=True)
+        try:
+            yield Work(load_cards(computing.cards), resolver, computing.keep or Path(scratch), display)
+        except KeyboardInterrupt:
+            if computing.keep is not None:
+                raise
+            raise Interrupted("interrupted; nothing is kept without --keep FOLDER") from None
 
 
 def new_method(name: str) -> int:
@@ -371,16 +404,3 @@ def inspect_statistics(options: InspectStatistics) -> int:
         statistics.write(options.output, rows, cards.values(), resolver)
         display.say(f"written: {options.output / statistics.STATISTICS}, {options.output / statistics.SIZES}")
     return 0
-
-
-def prepare_libraries(*, offline: bool, threads: int | None) -> None:
-    """Settings that libraries read when they are imported, and the number of threads."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
-    if threads is not None:
-        import faiss
-        import torch
-
-        torch.set_num_threads(threads)
-        faiss.omp_set_num_threads(threads)

@@ -19,6 +19,12 @@ class BenchError(Exception):
     exit_code = 2
 
 
+class Interrupted(BenchError):
+    """Ctrl-C where nothing is kept to go on from."""
+
+    exit_code = 130
+
+
 class CellFailed(BenchError):
     """Something went wrong inside one training or cell; the others go on."""
 

@@ -16,6 +16,7 @@ from bench.data.languages import parse_pair
 from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
 from bench.evaluation import measures
+from bench.processes import cores
 from bench.training.budget import Budget
 
 SCORINGS = ("mean", "maxsim")
@@ -287,15 +288,24 @@ class Request(Ranked, Places):
 
 
 class Suite(_Options):
-    """What `bench baseline` computes, and `bench check` some of its seeds again: on the embedded collection."""
+    """What `bench baseline` computes, and `bench check` some of its seeds again."""
 
     methods: Names = Field((), description="methods (default: all that are installed)")
-    pairs: Pairs = Field((Pair("qaa", "eng"),), description="pairs of the embedded collection")
-    encoder: str = Field("tiny-{seed}", description="teacher and student, another one for each seed")
+    datasets: Names = Field(("conlang",), description="test collections; what they need must be at hand")
+    pairs: Pairs = Field((Pair("qaa", "eng"),), description="language pairs")
+    encoder: str = Field("tiny-{seed}", description="teacher and student, where {seed} is another one for each seed")
     budget: BudgetText = Field(Budget(100, "steps"), description="per training")
     measures: Measures = Field(measures.DEFAULT, description="measures of ir-measures")
-    seeds: Seeds = Field(tuple(range(10)), description="one teacher and one training of each method per seed")
-    checked: int = Field(3, gt=0, description="how many of the seeds a check computes again")
+    seeds: Seeds = Field(
+        tuple(range(10)),
+        description="one teacher and one training of each method per seed: at least 5, or one to compare by query",
+    )
+    checked: int = Field(3, gt=0, description="how many of several seeds a check computes again")
+
+    @property
+    def by_query(self) -> bool:
+        """Whether a check compares query by query, for there is no spread over seeds."""
+        return len(self.seeds) == 1
 
 
 class Validation(_Options):
@@ -310,8 +320,22 @@ class Check(_Options):
     """What `bench check` is asked for."""
 
     methods: Names = Field((), description="only these methods of the baseline (default: all)")
-    keep: Path | None = Field(None, description="a folder to keep the results in (default: none is kept)")
-    quiet: bool = Field(False, description="print only what moved")
+
+
+class Computing(Mirror):
+    """How `bench baseline` and `bench check` go about their work, which changes no value."""
+
+    jobs: int | None = Field(
+        None, gt=0, description="processes, each of which computes a seed with one thread (default: one per core)"
+    )
+    keep: Path | None = Field(
+        None, description="a folder to keep the results in, where they are found again (default: none is kept)"
+    )
+    quiet: bool = Field(False, description="print only what comes out, and errors")
+
+    @property
+    def processes(self) -> int:
+        return self.jobs or cores()
 
 
 def check(request: Request, cards: Mapping[str, Card]) -> None:

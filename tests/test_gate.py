@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from bench import cli, commands, gate, registry
+from bench import cli, commands, registry
 from bench.data import Pair
 from bench.data.cards import Card
+from bench.data.files import Resolver
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed
-from bench.gate import Baseline, Value, compare, log_figures, make_baseline, tolerance
+from bench.evaluation.retriever import DualEncoder, OnBatch
+from bench.gate import baseline as baselines
+from bench.gate.baseline import Baseline, Scores, Value, make_baseline, tolerance
+from bench.gate.compare import COLUMNS, Change, compare
+from bench.gate.compute import Found, Work, compute, compute_seeds, log_figures
 from bench.progress import Display
-from bench.request import Check, Suite
+from bench.request import Check, Computing, Suite
 from bench.training.budget import Budget
 
 BASELINE = Path(__file__).parents[1] / "results" / "baselines" / "embedded.json"
+Plant = Callable[[pytest.MonkeyPatch], None]
 SEEDS = (0.30, 0.32, 0.29, 0.31, 0.33)
 
 
@@ -32,8 +40,8 @@ def baseline(*values: Value) -> Baseline:
     return Baseline(Suite(), values, {})
 
 
-def now(**values: float) -> Mapping[gate.Key, float]:
-    return {("optical conlang qaa-eng", name): number for name, number in values.items()}
+def now(**values: float) -> Found:
+    return Found({("optical conlang qaa-eng", name): number for name, number in values.items()}, {})
 
 
 def test_tolerance_by_hand() -> None:
@@ -61,7 +69,7 @@ def test_more_values_allow_more_chance() -> None:
 def test_values_are_compared_in_both_directions(found: dict[str, float], verdicts: list[str]) -> None:
     changes = compare(baseline(value("nDCG@10", 0.5), value("RR@10", 0.4)), [now(**found)])
     assert [change.row[-1] for change in changes] == verdicts
-    assert all(len(change.row) == len(gate.COLUMNS) for change in changes)
+    assert all(len(change.row) == len(COLUMNS) for change in changes)
 
 
 def test_it_is_the_mean_over_the_checked_seeds_that_counts() -> None:
@@ -71,9 +79,17 @@ def test_it_is_the_mean_over_the_checked_seeds_that_counts() -> None:
 
 
 def test_baseline_survives_its_file(tmp_path: Path) -> None:
-    made = Baseline(Suite(seeds=(3, 4)), (value("nDCG@10", 0.1 + 0.2), value("RR@10", 1e-300)), {"libraries": {}})
-    made.write(tmp_path / "b.json")
-    assert Baseline.read(tmp_path / "b.json") == made
+    several = Baseline(Suite(seeds=(3, 4)), (value("nDCG@10", 0.1 + 0.2), value("RR@10", 1e-300)), {"libraries": {}})
+    one = Baseline(
+        Suite(seeds=(3,)),
+        (value("coverage.queries", 2),),
+        {"libraries": {}},
+        (Scores("optical tatoeba swh-eng", "nDCG@10", {"q1": 0.1 + 0.2, "q2": 0}),),
+        ({"date": "2026-01-01", "commit": None, "reason": 'fewer "methods"', "loosened": []},),
+    )
+    for made in (several, one):
+        made.write(tmp_path / "b.json")
+        assert Baseline.read(tmp_path / "b.json") == made
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"suite": {}, "values": [{}], "made_by": {}}', "[]"])
@@ -92,6 +108,10 @@ def test_log_figures_are_means_over_the_last_quarter(tmp_path: Path) -> None:
     assert log_figures(tmp_path / "gone.jsonl") == {}
 
 
+def work(cards: dict[str, Card], folder: Path) -> Work:
+    return Work(cards, Resolver(offline=True), folder, Display(quiet=True))
+
+
 @pytest.fixture(scope="module")
 def small(small_conlang: dict[str, Card], encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Baseline:
     """The baseline of two methods with the small encoder on the small collection."""
@@ -99,7 +119,8 @@ def small(small_conlang: dict[str, Card], encoder_folder: Path, tmp_path_factory
         methods=("optical", "adversarial"), encoder=str(encoder_folder), budget=Budget(8, "steps"), seeds=range(5),
         checked=1,
     )  # fmt: skip
-    return make_baseline(suite, small_conlang, tmp_path_factory.mktemp("gate"), Display(quiet=True))
+    folder = tmp_path_factory.mktemp("gate")
+    return make_baseline(suite, [compute(suite, seed, work(small_conlang, folder)) for seed in suite.seeds])
 
 
 def test_baseline_has_measures_coverage_diagnostics_log_alignment_and_teacher(small: Baseline) -> None:
@@ -114,6 +135,7 @@ def test_baseline_has_measures_coverage_diagnostics_log_alignment_and_teacher(sm
     of = {(one.cell, one.name): one for one in small.values}
     assert of["optical conlang qaa-eng", "coverage.queries"].seeds == (20,) * 5
     assert of["optical training qaa-eng", "teacher.drift"].seeds == (0,) * 5
+    assert of["optical conlang qaa-eng", "coverage.unnormalised"].seeds == (0,) * 5
 
 
 def test_counts_may_not_move_and_everything_else_a_little(small: Baseline) -> None:
@@ -121,15 +143,14 @@ def test_counts_may_not_move_and_everything_else_a_little(small: Baseline) -> No
         if one.name.startswith(("coverage.", "teacher.")):
             assert one.tolerance == 0
         elif "." in one.name:
-            assert one.tolerance >= gate.RESOLUTION * abs(one.checked)
+            assert one.tolerance >= baselines.RESOLUTION * abs(one.checked)
         else:
             assert one.tolerance >= 1 / 20  # one query's worth
 
 
-def check(small: Baseline, cards: dict[str, Card], folder: Path) -> list[gate.Change]:
+def check(small: Baseline, cards: dict[str, Card], folder: Path) -> list[Change]:
     """What `bench check` finds on the small suite."""
-    found = [gate.compute(small.suite, seed, cards, folder, Display(quiet=True)) for seed in small.suite.seeds[:1]]
-    return compare(small, found)
+    return compare(small, [compute(small.suite, small.suite.seeds[0], work(cards, folder))])
 
 
 def test_untouched_code_moves_nothing(small: Baseline, small_conlang: dict[str, Card], tmp_path: Path) -> None:
@@ -148,7 +169,7 @@ def test_teacher_that_is_not_frozen_is_found(
 def test_corpus_that_lost_a_document_is_found(
     small: Baseline, small_conlang: dict[str, Card], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = gate.make_plan.__globals__["load_test"]
+    from bench.running.plan import load_test as load
 
     def loses_one(*arguments: object) -> object:
         test = load(*arguments)
@@ -157,6 +178,50 @@ def test_corpus_that_lost_a_document_is_found(
     monkeypatch.setattr("bench.running.plan.load_test", loses_one)
     changes = check(small, small_conlang, tmp_path)
     assert {change.key[1] for change in changes} >= {"coverage.documents"}
+
+
+def shift_judgments(patch: pytest.MonkeyPatch) -> None:
+    """Each query is scored by the judgments of the next."""
+    from bench.evaluation.measures import score
+
+    def shifted(run: Any, qrels: Mapping[str, Any], names: Any) -> Any:
+        queries = list(qrels)
+        return score(run, dict(zip(queries, map(qrels.get, [*queries[1:], *queries[:1]]), strict=True)), names)
+
+    patch.setattr("bench.evaluation.measures.score", shifted)
+
+
+def shift_documents(patch: pytest.MonkeyPatch) -> None:
+    """Each judgment is that of the document before it in the corpus."""
+    from bench.running.plan import load_test
+
+    def shifted(*arguments: Any) -> Any:
+        test = load_test(*arguments)
+        following = dict(zip(test.document_ids, [*test.document_ids[1:], test.document_ids[0]], strict=True))
+        qrels = {query: {following[key]: grade for key, grade in row.items()} for query, row in test.qrels.items()}
+        return dataclasses.replace(test, qrels=qrels)
+
+    patch.setattr("bench.running.plan.load_test", shifted)
+
+
+def leave_lengths(patch: pytest.MonkeyPatch) -> None:
+    """Document vectors are as long as the encoder makes them."""
+
+    def encode_documents(self: DualEncoder, texts: Sequence[str], on_batch: OnBatch | None = None) -> np.ndarray:
+        with pytest.MonkeyPatch.context() as within:
+            within.setattr(torch.nn.functional, "normalize", lambda vectors, dim: vectors)
+            return self.document_encoder.encode(texts, "document", on_batch=on_batch)
+
+    patch.setattr(DualEncoder, "encode_documents", encode_documents)
+
+
+def test_vectors_that_are_not_normalised_are_found(
+    small: Baseline, small_conlang: dict[str, Card], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_lengths(monkeypatch)
+    now = {change.key: change.now for change in check(small, small_conlang, tmp_path)}
+    documents = {value.cell: value.checked for value in small.values if value.name == "coverage.documents"}
+    assert {cell: now[cell, "coverage.unnormalised"] for cell in documents} == documents
 
 
 def test_cell_that_fails_is_no_regression(
@@ -175,10 +240,30 @@ def test_part_of_a_baseline(small: Baseline) -> None:
         small.of(["optcal"])
 
 
-def test_too_few_seeds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["baseline", str(tmp_path / "b.json"), "--seeds", "0,1,2"]) == 2
+def runs(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("run.trec.gz")}
+
+
+@pytest.mark.slow
+def test_neither_processes_nor_threads_change_anything(
+    small: Baseline, small_conlang: dict[str, Card], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeds in processes of their own, whose libraries would take four threads, against the same in this one."""
+    suite = small.suite.model_copy(update={"methods": ("optical",)})
+    here = compute_seeds(suite, (0, 1), work(small_conlang, tmp_path / "here"), jobs=1)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(variable, "4")
+    elsewhere = compute_seeds(suite, (0, 1), work(small_conlang, tmp_path / "elsewhere"), jobs=2)
+    assert elsewhere == here
+    assert runs(tmp_path / "elsewhere") == runs(tmp_path / "here")
+
+
+@pytest.mark.parametrize("seeds", ["0,1,2", "0,1"])
+def test_too_few_seeds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], seeds: str) -> None:
+    assert cli.main(["baseline", str(tmp_path / "b.json"), "--seeds", seeds]) == 2
     assert capsys.readouterr().err == (
-        "bench: a baseline needs at least 5 seeds, and as many as a check computes again\n"
+        "bench: a baseline needs at least 5 seeds, and as many as a check computes again; or one seed, to be compared "
+        "query by query\n"
     )
 
 
@@ -194,19 +279,31 @@ def test_committed_baseline_covers_every_method_of_the_project() -> None:
     assert {value.cell.split(" ")[0] for value in kept.values} == names | set(registry.references())
 
 
-FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
-    "sign of the transport loss": (
-        "optical",
-        lambda patch: patch.setattr(
-            "methods.optical.transport_loss", lambda plan, cost: -(plan.detach() * cost).sum(dim=(1, 2))
-        ),
-    ),
+def turn_the_loss(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("methods.optical.transport_loss", lambda plan, cost: -(plan.detach() * cost).sum(dim=(1, 2)))
+
+
+def leave_the_gradient(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("methods.discriminator.reverse_gradient", lambda x, strength: x)
+
+
+def leave_the_teacher(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Encoder, "freeze", lambda self: self.eval())
+
+
+FAULTS: dict[str, tuple[Plant, str, str]] = {
+    "sign of the transport loss": (turn_the_loss, "optical", "optical training qaa-eng"),
     "discriminator not reversed": (
+        leave_the_gradient,
         "adversarial",
-        lambda patch: patch.setattr("methods.discriminator.reverse_gradient", lambda x, strength: x),
+        "adversarial strength=1.0 discriminator_steps=1 training qaa-eng",
     ),
-    "teacher not frozen": ("optical", lambda patch: patch.setattr(Encoder, "freeze", lambda self: self.eval())),
+    "teacher not frozen": (leave_the_teacher, "distillation", "distillation training qaa-eng"),
+    "judgments of the next query": (shift_judgments, "psq", "psq conlang qaa-eng"),
+    "judgments of the document before": (shift_documents, "psq", "psq conlang qaa-eng"),
+    "document vectors not normalised": (leave_lengths, "distillation", "distillation conlang qaa-eng"),
 }
+"""What is planted, the method that is checked, and a cell that must be named."""
 
 
 @pytest.mark.slow
@@ -214,18 +311,16 @@ FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
 def test_planted_fault_is_found(
     fault: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    method, plant = FAULTS[fault]
-    threads = torch.get_num_threads()
+    plant, method, cell = FAULTS[fault]
     plant(monkeypatch)
-    assert commands.check(BASELINE, Check(methods=(method,))) == 3
-    torch.set_num_threads(threads)
-    moved = capsys.readouterr().out.splitlines()[-1].partition("in: ")[2].split(", ")
-    assert any(cell.startswith(f"{method} ") and cell.endswith("training qaa-eng") for cell in moved)
+    # In this process, for another would not have the fault.
+    assert commands.check(BASELINE, Check(methods=(method,)), Computing(jobs=1)) == 3
+    assert cell in capsys.readouterr().out.splitlines()[-1].partition("in: ")[2].split(", ")
 
 
 @pytest.mark.slow
 def test_untouched_code_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.check(BASELINE, Check(methods=("optical",))) == 0
+    assert commands.check(BASELINE, Check(methods=("optical",)), Computing(jobs=2)) == 0
     assert capsys.readouterr().out == ""
 
 

@@ -262,7 +262,7 @@ class Executor:
                 **meter.cost,
             },
             "documents_cached": evaluation.documents_cached,
-            "unnormalised_vectors": evaluation.unnormalised,
+            "unnormalised": evaluation.unnormalised,
             "scores": {name: fmean(values.values()) for name, values in scores.items()},
             "run": _run_digest(folder),
             **({"threshold": mining.threshold(evaluation.run, test)} if test.mining else {}),
