@@ -25,7 +25,7 @@ from bench.encoders.encoder import Encoder, read_encoder
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_run
-from bench.gate import training_values
+from bench.gate.compute import training_values
 from bench.results.store import FAILURE, Entry, Store
 from bench.running.execute import Outcome
 from bench.running.plan import make_plan
