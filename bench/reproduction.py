@@ -58,6 +58,8 @@ class Reproduction:
             where = "" if self.changed_queries is None else f" for {self.changed_queries:,} queries"
             run = f"the run has other documents, or other scores{where}"
         lines = [f"{'the same' if self.same else 'NOT the same'} numbers; {run}"]
+        if self.same and self.same_run:
+            return lines
         if not self.same and not self.causes:
             lines.append("nothing that the manifests record differs; a budget in seconds, or the processor, may")
         return [*lines, *(f"differs: {cause}" for cause in self.causes)]
