@@ -125,6 +125,7 @@ def baseline(path: Path, suite: Suite, computing: Computing, reason: str | None)
     for method in suite.methods:
         registry.row_name(method)
     old = Baseline.read(path) if path.exists() else None
+    reason = (reason or "").strip() or None
     with results_folder(computing, "baseline") as work:
         plan = work.plan(suite, suite.seeds[0])
         if old is not None and reason is None:

@@ -158,8 +158,9 @@ def test_wider_tolerances_need_a_reason(
 def test_what_is_foreseen_is_refused_at_once(bench: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert bench(0.1, "--seeds", "0,1,2,3,4,5") == 0
     capsys.readouterr()
-    assert bench(None, "--seeds", "0,1,2,3,4") == 2
-    assert "6 seeds become 5; say why" in capsys.readouterr().err.splitlines()[-1]
+    for reason in ([], ["--reason", " "]):
+        assert bench(None, "--seeds", "0,1,2,3,4", *reason) == 2
+        assert "6 seeds become 5; say why" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_file_that_is_no_baseline_is_not_overwritten(
