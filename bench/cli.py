@@ -264,6 +264,18 @@ def add_leaderboard(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=leaderboard_command)
 
 
+def add_report(parser: argparse.ArgumentParser) -> None:
+    from bench.options import add_options
+    from bench.request import Reports
+
+    parser.description = (
+        "Write the leaderboards of a results folder, one HTML page that shows everything and needs no network, and "
+        "plots as PNG and SVG."
+    )
+    add_options(parser, Reports)
+    parser.set_defaults(command=report_command)
+
+
 COMMANDS = {
     "run": (add_run, "train methods, evaluate them, print a leaderboard"),
     "fetch": (add_fetch, "download collections and verify them"),
@@ -278,6 +290,7 @@ COMMANDS = {
     "import": (add_import, "let runs and scores that were made elsewhere join a leaderboard"),
     "reproduce": (add_reproduce, "compute a result again from its manifest and compare"),
     "leaderboard": (add_leaderboard, "write and print the leaderboard of a results folder"),
+    "report": (add_report, "write a page and plots of a results folder"),
 }
 
 
@@ -462,3 +475,11 @@ def leaderboard_command(options: argparse.Namespace) -> int:
 
     given = read_options(Leaderboards, options)
     return leaderboard(given)
+
+
+def report_command(options: argparse.Namespace) -> int:
+    from bench.commands import report
+    from bench.options import read_options
+    from bench.request import Reports
+
+    return report(read_options(Reports, options))

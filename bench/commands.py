@@ -25,6 +25,7 @@ from bench.request import (
     InspectStatistics,
     Leaderboards,
     Listing,
+    Reports,
     Request,
     Speed,
     Suite,
@@ -263,6 +264,20 @@ def import_results(path: Path, options: Import) -> int:
     for entry in entries:
         print(f"{options.method} on {card.name} {entry.manifest['pair']}: {entry.folder}")
     leaderboard(store).write()
+    return 0
+
+
+def report(options: Reports) -> int:
+    """Write the leaderboards of a results folder, a page and plots; returns the exit code."""
+    from bench.evaluation.measures import canonical
+    from bench.report.leaderboard import leaderboard
+    from bench.report.report import write_report
+
+    found = leaderboard(Store(options.results), options.baseline)
+    written, notes = write_report(found, list(map(canonical, options.measures)), options.output or options.results)
+    print(f"written: {', '.join(map(str, written))}")
+    for note in notes:
+        print(note)
     return 0
 
 

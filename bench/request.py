@@ -162,6 +162,15 @@ class Import(Places, Results):
     measures: Measures = Field(measures.DEFAULT, description="what to score a run by")
 
 
+class Reports(Leaderboards):
+    """What `bench report` is asked for."""
+
+    measures: Names = Field(
+        (), description="measures that are shown, the first at first (default: all that were scored)"
+    )
+    output: Path | None = Field(None, description="a folder to write everything to (default: the results folder)")
+
+
 class Fetch(Places):
     """What `bench fetch` is asked for."""
 

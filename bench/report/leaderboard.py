@@ -134,8 +134,9 @@ class Leaderboard:
             raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {scored}")
         return tables(self.boards, self.standings, asked, self.cost, self.baseline)
 
-    def write(self) -> list[Path]:
-        """Write the files of the results folder; returns their paths."""
+    def write(self, folder: Path | None = None) -> list[Path]:
+        """Write the files of the results folder, or to another one; returns their paths."""
+        folder = folder or self.store.root
         frames = {
             "leaderboard.csv": long_frame(self.entries),
             "leaderboard-wide.csv": self.wide,
@@ -152,9 +153,9 @@ class Leaderboard:
         contents["leaderboard.md"] = "\n".join(f"### {title}\n\n{markdown(table)}\n" for title, table in shown.items())
         contents["leaderboard.tex"] = latex_document(self.boards, self.standings, self.measures, self.baseline)
         for name, text in contents.items():
-            with atomic_write(self.store.root / name) as file:
+            with atomic_write(folder / name) as file:
                 file.write(text)
-        return [self.store.root / name for name in contents]
+        return [folder / name for name in contents]
 
 
 def leaderboard(store: Store, baseline: str = BASELINE) -> Leaderboard:

@@ -18,6 +18,7 @@ import pytest
 import bench
 from bench.data.cards import load_cards
 from bench.data.statistics import read_sizes, read_statistics
+from bench.report.html import page
 
 CHECKOUT = Path(__file__).parents[2]
 DATASETS = "EXPECT_DATASETS" in os.environ
@@ -58,6 +59,10 @@ def test_the_wheel_carries_the_numbers_beside_the_cards() -> None:
 def test_the_wheel_carries_the_template_of_a_method(tmp_path: Path) -> None:
     assert run_bench("new-method", "mine", home=tmp_path).returncode == 0
     assert (tmp_path / "mine" / "pyproject.toml").is_file()
+
+
+def test_the_wheel_carries_the_page_of_a_report() -> None:
+    assert "default-src 'none'" in page({"boards": [], "overview": []})
 
 
 def test_datasets_is_the_library_or_nothing() -> None:

@@ -1,0 +1,130 @@
+// The leaderboard: of a board with intervals, ranks and significance, or an overview of all boards.
+
+/** How costs are written that are no seconds. */
+const SHOWN = { steps: figure, tokens: short, parameters: short };
+
+function leaderboardSection(state) {
+  const { board, measure } = state;
+  const rows = rowsOf(state);
+  const everything = board === EVERYTHING;
+  const everyone = rowsOf({ ...state, passes: () => true });
+  const top = highest(everyone);
+  const down = !isLower(measure);
+  const worst = down ? -1e9 : 1e9;
+  const all = boardsOf(measure).length;
+  const number = (key, head, value, options = {}) => ({
+    ...{ key, head, value, numeric: true, cell: (row) => (options.show ?? figure)(value(row)) },
+    ...options,
+  });
+  const method = { key: "method", head: "method", value: (row) => row.label, cell: nameOf, className: "first" };
+  const uses = {
+    key: "uses",
+    head: "trains on",
+    value: (row) => row.uses || null,
+    cell: (row) => row.uses || DASH,
+    className: "uses",
+  };
+  const p = (row) => row.standing.p;
+  const mine = everything
+    ? [
+        {
+          ...{ key: "mean", head: `${measure}, mean over boards`, down, className: "main" },
+          // A mean over some of the boards is not to be compared with one over all: it comes after them.
+          value: (row) => row.standing.mean + (row.standing.boards < all ? worst : 0),
+          cell: (row) => estimate(row.standing, top, "over boards from"),
+        },
+        ...(everyone.some((row) => row.standing.boards < all)
+          ? [
+              number("boards", "boards", (row) => row.standing.boards, {
+                down: true,
+                show: (count) => `${count} of ${all}`,
+              }),
+            ]
+          : []),
+        number("rank", "mean rank", (row) => row.standing.rank),
+        number(
+          "better",
+          `better / worse`,
+          (row) => (row.standing.compared ? row.standing.better - row.standing.worse : null),
+          {
+            ...{ down: true, hint: `boards on which it is significantly better and worse than ${data.baseline}` },
+            cell: (row) => (row.standing.compared ? `${row.standing.better} / ${row.standing.worse}` : DASH),
+          },
+        ),
+      ]
+    : [
+        {
+          ...{ key: "mean", head: `${measure}, 95 % interval`, down, className: "main" },
+          value: (row) => row.standing.mean,
+          cell: (row) => estimate(row.standing, top, "95 % interval"),
+        },
+        number("difference", `to ${data.baseline}`, (row) => row.standing.difference, { down, show: signed }),
+        number("p", "p", p, { show: pValue, hint: `against ${data.baseline}, Holm-corrected`, className: "p" }),
+        number("sd", "sd", (row) => row.standing.sd, {
+          show: score,
+          hint: "standard deviation over seeds of the mean",
+        }),
+        number("seeds", "seeds", (row) => row.seeds.length || null, { down: true }),
+      ];
+  const costs = Object.entries(COSTS).map(([name, [head, hint]]) =>
+    number(name, head, (row) => row.cost[name], {
+      hint,
+      show: SHOWN[name] ?? amount,
+    }),
+  );
+  const facts = [
+    {
+      ...{
+        key: "diagnostics",
+        head: "diagnostics",
+        value: (row) => row.diagnostics.join(" ") || null,
+        className: "facts",
+      },
+      cell: (row) => (row.diagnostics.length ? row.diagnostics.join("  ").replaceAll("=", " ") : DASH),
+    },
+  ];
+  const rank = number("rank", "rank", (row) => row.standing.rank, {
+    className: "rank",
+    hint: "1 + systems that are significantly better",
+  });
+  const columns = [...(everything ? [] : [rank]), method, ...mine, uses, ...costs, ...facts];
+  const told = columns.filter(
+    (column) => ["method", "rank"].includes(column.key) || everyone.some((row) => (column.value(row) ?? null) !== null),
+  );
+  const classes = (row, previous, key) =>
+    [
+      row.reference && "quiet",
+      !everything && isNumber(p(row)) && p(row) < data.alpha && "significant",
+      !everything &&
+        ["rank", "mean"].includes(key) &&
+        previous &&
+        previous.standing.rank !== row.standing.rank &&
+        "group",
+    ]
+      .filter(Boolean)
+      .join(" ");
+  const kinds = new Set(everyone.map((row) => row.standing.interval).filter(Boolean));
+  const note = [
+    down ? "" : `Less of ${measure} is better.`,
+    everything
+      ? `Means over ${plural(all, "board")}; a bar reaches from the lowest board to the highest and is no interval. ` +
+        "Rank is the mean of the ranks on the boards. Choose a board for intervals and p-values."
+      : "Rank is 1 + the number of systems that are significantly better.",
+    kinds.size && !everything ? `Intervals speak of ${[...kinds].join(" or of ")}.` : "",
+    !everything && everyone.some((row) => isNumber(p(row)))
+      ? `p is against ${data.baseline}, Holm-corrected; significant below ${data.alpha} is set in bold.`
+      : "",
+  ]
+    .filter(Boolean)
+    .join(" ");
+  const caption = everything
+    ? `Leaderboard by ${measure} over all boards`
+    : `Leaderboard by ${measure}: ${data.boards[board].title}`;
+  const table = sortable(everything ? "overview" : "board", told, rows, { caption, start: "mean", classes });
+  fill(
+    "leaderboard",
+    everything ? "Overview" : data.boards[board].title,
+    note,
+    rows.length ? table : nothing(everyone.length ? NONE_PASSES : `This board was not scored by ${measure}.`),
+  );
+}

@@ -1,0 +1,62 @@
+// What made each result, to be unfolded.
+
+function manifestsSection(state) {
+  const places = data.boards.map((_, i) => i).filter((i) => state.board === EVERYTHING || state.board === i);
+  const groups = places.map((place) => {
+    const shown = systems.filter((system) => system.board === place && state.passes(system));
+    return [
+      place,
+      shown.map((system) => folded(el("b", {}, system.label), () => data.manifests[system.id].map(manifest))),
+    ];
+  });
+  const found = groups.filter(([, items]) => items.length);
+  const items =
+    found.length > 1
+      ? found.map(([place, inside]) => folded(data.boards[place].title, () => inside))
+      : found.flatMap(([, inside]) => inside);
+  const note = "What made each result: fingerprints, commit, libraries, command and what was done to the data.";
+  fill("manifests", "Manifests", note, ...(items.length ? items : [nothing(NONE_PASSES)]));
+}
+
+/** A line that unfolds to what `make` returns, made when it is asked for. */
+function folded(title, make) {
+  const node = el("details", { class: "folded" }, el("summary", {}, title));
+  node.addEventListener("toggle", () => node.children.length > 1 || node.append(...make()));
+  return node;
+}
+
+function manifest({ seed, cell, training }) {
+  const parts = [
+    ["cell", cell],
+    ["training", training],
+  ].filter(([, value]) => value);
+  return el(
+    "div",
+    { class: "manifest" },
+    seed ? el("h3", {}, `seed ${seed}`) : null,
+    parts.map(([name, value]) => tree(name, unpooled(value), true)),
+    training || !cell.training || unpooled(cell.training) === null
+      ? null
+      : nothing("The folder of its training was deleted."),
+  );
+}
+
+/** A manifest's values from their places in the pool. */
+const unpooled = (value) =>
+  isNumber(value)
+    ? data.pool[value]
+    : Object.fromEntries(Object.entries(value).map(([key, place]) => [key, unpooled(place)]));
+
+function tree(name, value, open = false) {
+  const isEmpty = value === null || value === "" || (typeof value === "object" && !Object.keys(value).length);
+  if (isEmpty) return el("div", { class: "leaf" }, el("span", {}, name), el("code", { class: "none" }, DASH));
+  if (typeof value !== "object")
+    return el("div", { class: "leaf" }, el("span", {}, name), el("code", {}, String(value)));
+  const entries = Object.entries(value);
+  return el(
+    "details",
+    { open, class: "tree" },
+    el("summary", {}, name),
+    entries.map(([key, item]) => tree(key, item)),
+  );
+}

@@ -1,0 +1,98 @@
+// The data, the rows that they make, and what sections share. All numbers were worked out before.
+
+const data = JSON.parse(byId("data").textContent);
+const systems = data.systems.map((system, id) => ({
+  ...system,
+  id,
+  label: [system.method, ...system.details].join(" · "),
+}));
+const COSTS = {
+  cpu: ["CPU s", "training, CPU seconds"],
+  seconds: ["train s", "training, seconds"],
+  steps: ["steps", "training steps"],
+  tokens: ["tokens", "tokens trained on"],
+  memory: ["MiB", "peak memory of the training, MiB"],
+  parameters: ["params", "parameters of the retriever"],
+};
+const EVERYTHING = -1;
+const NONE_PASSES = "No system passes the filter.";
+
+/** How a board is called, with or without what all boards have in common. */
+const common = (key) => new Set(data.boards.map((board) => board[key])).size === 1;
+const boardName = (board) =>
+  [
+    ["dataset", board.dataset],
+    ["pair", board.pair],
+    ["encoder", board.encoder],
+  ]
+    .filter(([key]) => key === "pair" || !common(key))
+    .map(([, text]) => text)
+    .join(" ");
+
+/**
+ * What one row of the page stands for: a system on a board, or on all of them.
+ * {label, method, details, uses, reference, seeds, diagnostics, cost, standing, members: numbers of systems}
+ */
+function rowsOf({ board, measure, passes }) {
+  const rows =
+    board === EVERYTHING
+      ? data.overview.map((entry) => {
+          const members = entry.systems.map((id) => systems[id]);
+          const costs = Object.keys(COSTS).map((name) => {
+            const known = members.map((system) => system.cost[name]).filter(isNumber);
+            return [name, known.length ? mean(known) : null];
+          });
+          const row = { ...members[0], cost: Object.fromEntries(costs), diagnostics: [], members: entry.systems };
+          return { ...row, standing: entry.standings[measure] };
+        })
+      : systems
+          .filter((system) => system.board === board)
+          .map((system) => ({ ...system, members: [system.id], standing: system.standings[measure] }));
+  return rows.filter((row) => row.standing && passes(row));
+}
+
+/** Whether less of a measure is better. */
+const isLower = (measure) => data.lower.includes(measure);
+const highest = (rows) => Math.max(...rows.map((row) => row.standing.high ?? row.standing.mean), 0);
+
+const boardsOf = (measure) =>
+  data.boards.map((_, i) => i).filter((i) => systems.some((system) => system.board === i && system.standings[measure]));
+
+function fill(id, title, note, ...children) {
+  const notes = [note].flat().filter(Boolean);
+  byId(id).replaceChildren(
+    el("h2", { id: `${id}-title` }, title),
+    ...notes.map((text) => el("p", { class: "note" }, text)),
+    ...children,
+  );
+}
+
+const nothing = (text) => el("p", { class: "empty" }, text);
+
+const nameOf = (row) =>
+  el(
+    "span",
+    { class: "name" },
+    el("b", {}, row.method),
+    row.details.map((text) => el("small", {}, text)),
+  );
+
+/** A mean on a scale from 0 to `top`, with what reaches from low to high. */
+function estimate({ mean: value, low, high }, top, what) {
+  if (!isNumber(low)) return el("span", { class: "estimate" }, el("b", {}, score(value)));
+  const share = (each) => `${(100 * Math.max(0, Math.min(each, top))) / (top || 1)}%`;
+  const reach = el("i", { class: "reach", style: { left: share(low), right: `calc(100% - ${share(high)})` } });
+  const range = `${score(low)} to ${score(high)}`;
+  return el(
+    "span",
+    { class: "estimate" },
+    el("b", {}, score(value)),
+    el(
+      "span",
+      { class: "bar", role: "img", "aria-label": `${what} ${range}` },
+      reach,
+      el("i", { class: "point", style: { left: share(value) } }),
+    ),
+    el("small", { "aria-hidden": "true" }, `${score(low)} ${DASH} ${score(high)}`),
+  );
+}

@@ -1,0 +1,402 @@
+"""The report: what its page says is what the frames say; whatever a name is, it stays a name."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import sys
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.cli import main
+from bench.fingerprint import digest
+from bench.report import report as reporting
+from bench.report.curves import read_losses, thinned
+from bench.report.data import COSTS, UNIT, report_data
+from bench.report.html import FILES, SCRIPTS, block, page
+from bench.report.leaderboard import Leaderboard, comparison_frame, leaderboard
+from bench.report.report import NO_PLOTS, write_report
+from bench.results.store import Entry, Store
+
+EVIL = "<img src=x onerror=alert(1)>"
+BREAKOUT = "</script><script>alert(1)</script><!--<script>{{data}}"
+MEASURES = ("nDCG@10", "RR@10")
+
+
+def add(store: Store, scores: Mapping[str, Mapping[str, float]], losses: int = 0, **changes: Any) -> Entry:
+    """A finished cell and its finished training, with a log of so many losses."""
+    identity = {
+        **{"method": "optical", "config": "", "uses": "bitext", "pair": "qaa-eng", "train": "conlang"},
+        **{"encoder": "tiny", "budget": "10steps", "seed": "0", "dataset": "conlang", "scoring": "mean"},
+        **changes,
+    }
+    fingerprint = digest([identity])
+    provenance = {"finished": "2026-01-02T03:04:05", "commit": "c0ffee", "command": f"bench run --methods {EVIL}"}
+    training = store.training("training", fingerprint)
+    folder = training.begin()
+    lines = [json.dumps({"step": step, "loss": 1 / step}) for step in range(1, losses + 1)]
+    (folder / "log.jsonl").write_text("\n".join(lines))
+    cost = {"seconds": 12.5 + len(identity["method"]), "trained_steps": 10, "parameters": 1_000_000}
+    facts = {"fingerprint": fingerprint, "provenance": provenance, "data_report": {"bitext": {"conlang": {"kept": 9}}}}
+    training.finish({**identity, **facts, "cost": cost, "diagnostics": {"probe_accuracy": 0.75}})
+    entry = store.cell("cell", fingerprint)
+    entry.begin()
+    facts = {"fingerprint": fingerprint, "training": training.folder.name, "provenance": provenance}
+    entry.finish({**identity, **facts, "cost": {"search_seconds": 0.5}, "documents_cached": False})
+    entry.write_scores(scores)
+    return entry
+
+
+def add_external(store: Store, pair: str, measure: str, mean: float) -> None:
+    """A cell that was made elsewhere, of which a mean is known and no score of any query."""
+    entry = store.cell("external", digest([pair, measure]))
+    entry.begin()
+    identity = {"method": "elsewhere", "uses": "external", "dataset": "conlang", "pair": pair, "encoder": "tiny"}
+    facts = {"fingerprint": "f" * 64, "training": None, "cost": {}, "documents_cached": False}
+    origin = {"seed": "", "scoring": "mean", "reported": {measure: mean}, "provenance": {"finished": "2026-01-01"}}
+    entry.finish({**identity, **facts, **origin})
+
+
+def scores(seed: int, centre: float, queries: int = 40) -> dict[str, dict[str, float]]:
+    rng = np.random.default_rng(seed)
+    values = np.clip(rng.normal(centre, 0.2, (len(MEASURES), queries)), 0, 1)
+    return {
+        name: {f"q{i}": float(value) for i, value in enumerate(row)} for name, row in zip(MEASURES, values, strict=True)
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Four systems on two boards, one of them with two seeds, one with a hostile name, and a reference row."""
+    store = Store(tmp_path / "results").open()
+    for i, pair in enumerate(("qaa-eng", "qab-eng")):
+        add(store, scores(i, 0.6 - i / 5), losses=500, pair=pair)
+        add(store, scores(i + 2, 0.55 - i / 5), losses=500, pair=pair, seed="1")
+        add(store, scores(i + 4, 0.3), losses=7, pair=pair, method="adversarial", uses="relevance + unpaired text")
+        add(store, scores(i + 6, 0.4), pair=pair, method=EVIL, config=BREAKOUT)
+        add(store, scores(i + 8, 0.1), pair=pair, method="zero-shot", uses="", train="", seed="", budget="")
+    return store
+
+
+@pytest.fixture
+def found(store: Store) -> Leaderboard:
+    return leaderboard(store)
+
+
+def test_standings_are_those_of_the_wide_frame(found: Leaderboard) -> None:
+    wide = {(row["method"], row["pair"]): row for row in found.wide.to_dict("records")}
+    data = report_data(found)
+    assert len(data["systems"]) == len(wide) == 8
+    for system in data["systems"]:
+        row = wide[system["method"], data["boards"][system["board"]]["pair"]]
+        assert len(system["seeds"]) == (0 if system["reference"] else row["seeds"])
+        for measure in MEASURES:
+            said = system["standings"][measure]
+            for name, column in {
+                "mean": "",
+                "low": " low",
+                "high": " high",
+                "rank": " rank",
+                "sd": " sd",
+                "p": " p",
+            }.items():
+                expected = row[f"{measure}{column}"]
+                assert said[name] == (None if np.isnan(expected) else expected)
+
+
+def test_comparisons_are_those_of_their_frame_and_count_queries(found: Leaderboard) -> None:
+    data = report_data(found)
+    frame = comparison_frame(found.comparisons)
+    for measure in MEASURES:
+        rows = frame[frame["measure"] == measure].set_index(["pair", "method_a", "method_b"])
+        assert len(rows) == len(data["pairs"][measure]) == 2 * 6
+        for a, b, difference, low, high, _, p_queries, p_seeds, p_holm, family, wins, ties, losses in data["pairs"][
+            measure
+        ]:
+            one, other = data["systems"][a], data["systems"][b]
+            assert one["board"] == other["board"]
+            row = rows.loc[(data["boards"][one["board"]]["pair"], one["method"], other["method"])]
+            assert (difference, low, high) == (row["difference"], row["low"], row["high"])
+            assert (p_queries, p_holm, family) == (row["p_queries"], row["p_holm"], row["family"])
+            assert p_seeds is None if np.isnan(row["p_seeds"]) else p_seeds == row["p_seeds"]
+            of_a, of_b = (np.array(data["scores"][measure][i]) for i in (a, b))
+            assert abs((of_a > of_b).sum() - wins) <= 2  # scores are rounded, counts are not
+            assert wins + ties + losses == row["queries"]
+
+
+def test_per_query_scores_are_averaged_over_seeds(found: Leaderboard) -> None:
+    data = report_data(found)
+    (number,) = [i for i, system in enumerate(data["systems"]) if system["method"] == "optical" and not system["board"]]
+    both = [scores(seed, centre)["RR@10"] for seed, centre in ((0, 0.6), (2, 0.55))]
+    said = dict(zip(data["boards"][0]["queries"], data["scores"]["RR@10"][number], strict=True))
+    assert said == {query: pytest.approx((both[0][query] + both[1][query]) / 2 * UNIT, abs=0.51) for query in both[0]}
+
+
+def test_systems_that_were_asked_other_queries_have_no_score_of_them(store: Store) -> None:
+    add(store, {"RR@10": {"q0": 0.5, "another": 1.0}}, method="psq")
+    data = report_data(leaderboard(store))
+    (number,) = [i for i, system in enumerate(data["systems"]) if system["method"] == "psq"]
+    row = dict(zip(data["boards"][0]["queries"], data["scores"]["RR@10"][number], strict=True))
+    assert (row["q0"], row["another"], row["q1"]) == (5000, 10000, None)
+    assert data["scores"]["nDCG@10"][number] is None
+
+
+def test_costs_are_those_of_the_cost_frame_and_a_row_that_trains_nothing_has_none(found: Leaderboard) -> None:
+    frame = found.cost.set_index(["pair", "method"])
+    for system in report_data(found)["systems"]:
+        if system["method"] == "zero-shot":
+            assert set(system["cost"].values()) == {None}
+        elif system["method"] == EVIL:
+            row = frame.loc[("qaa-eng", EVIL)]
+            assert system["cost"]["seconds"] == row[COSTS["seconds"]] == 12.5 + len(EVIL)
+            assert (system["cost"]["steps"], system["cost"]["cpu"]) == (10, None)
+        assert system["diagnostics"] == ["probe_accuracy=0.750"]
+
+
+def test_of_a_measure_that_is_better_when_lower_wins_are_lower_scores(store: Store) -> None:
+    for method, values in (("optical", (3.0, 900.0, 5.0)), ("zero-shot", (4.0, 900.0, 50.0))):
+        add(store, {"MaxR@1000": dict(zip("abc", values, strict=True))}, method=method, dataset="pool", seed="")
+    data = report_data(leaderboard(store), ["MaxR@1000", "RR@10"])
+    assert data["lower"] == ["MaxR@1000"]
+    ((a, b, difference, *_, wins, ties, losses),) = data["pairs"]["MaxR@1000"]
+    assert [data["systems"][i]["method"] for i in (a, b)] == ["optical", "zero-shot"]
+    assert (round(difference, 3), wins, ties, losses) == (-15.333, 2, 1, 0)
+
+
+def test_a_mean_that_others_report_stands_alone(store: Store) -> None:
+    add_external(store, "qaa-eng", "RR@10", 0.5)
+    data = report_data(leaderboard(store))
+    (number,) = [i for i, system in enumerate(data["systems"]) if system["method"] == "elsewhere"]
+    assert data["systems"][number]["standings"] == {"RR@10": {"mean": 0.5}}
+    assert data["scores"]["RR@10"][number] is None
+    assert set(data["manifests"][number][0]) == {"seed", "cell"}
+    (row,) = [row for row in data["overview"] if row["systems"] == [number]]
+    said = row["standings"]["RR@10"]
+    assert (said["mean"], said["boards"], said["rank"], said["compared"]) == (0.5, 1, None, 0)
+    assert page(data)
+
+
+def test_overview_is_over_the_boards(found: Leaderboard) -> None:
+    data = report_data(found)
+    by_method = {data["systems"][row["systems"][0]]["method"]: row for row in data["overview"]}
+    assert len(by_method) == 4
+    row = by_method["optical"]["standings"]["RR@10"]
+    means = found.wide.set_index("method").loc["optical", "RR@10"]
+    assert row["mean"] == pytest.approx(means.mean(), abs=1e-6)
+    assert (row["low"], row["high"], row["boards"]) == (means.min(), means.max(), 2)
+    assert row["compared"] == 2
+    row = by_method["adversarial"]["standings"]["RR@10"]
+    assert (row["better"], row["worse"], row["compared"]) == (2, 0, 2)
+    assert by_method["zero-shot"]["standings"]["RR@10"]["compared"] == 0
+
+
+def test_namesakes_are_told_apart_by_what_differs_on_every_board(store: Store) -> None:
+    add(store, scores(20, 0.5), budget="20steps")
+    details = {
+        (system["board"], *system["details"])
+        for system in report_data(leaderboard(store))["systems"]
+        if system["method"] == "optical"
+    }
+    assert details == {(0, "budget 10steps"), (0, "budget 20steps"), (1, "budget 10steps")}
+
+
+def test_scores_beyond_the_bound_are_left_out_with_their_measure(found: Leaderboard) -> None:
+    whole = report_data(found)["scores"]
+    room = len(json.dumps(whole["nDCG@10"], separators=(",", ":")))
+    data = report_data(found, scores_limit=room)
+    assert (list(data["scores"]), data["left_out"]) == (["nDCG@10"], ["RR@10"])
+    assert data["pairs"]["RR@10"]
+
+
+def test_measures_are_those_asked_for_in_their_order(found: Leaderboard) -> None:
+    assert report_data(found, ["RR@10"])["measures"] == ["RR@10"]
+    assert report_data(found, ["RR@10", "nDCG@10"])["measures"] == ["RR@10", "nDCG@10"]
+
+
+def test_manifests_are_whole_but_for_what_names_the_system(found: Leaderboard) -> None:
+    data = report_data(found)
+    pool = data["pool"]
+    system = found.boards["conlang", "qaa-eng", "tiny"][0]
+    facts, *_ = data["manifests"][0]
+    said = {
+        key: {name: pool[place] for name, place in value.items()} if isinstance(value, dict) else pool[value]
+        for key, value in facts["training"].items()
+    }
+    manifest = Entry(found.store.root / "trainings" / system.entries[0].manifest["training"]).manifest
+    assert said == {key: manifest[key] for key in said}
+    assert {"fingerprint", "provenance", "data_report", "cost"} <= set(said)
+
+
+def test_curves_are_thin_and_belong_to_their_trainings(found: Leaderboard) -> None:
+    data = report_data(found)
+    assert len(data["curves"]) == 6  # two seeds of one and one of another system on two boards
+    assert {len(curve["steps"]) for curve in data["curves"]} == {200, 7}
+    for curve in data["curves"]:
+        assert len(curve["steps"]) == len(curve["losses"])
+        assert curve["steps"][-1] in (500, 7)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=700), st.integers(1, 250))
+def test_thinning_keeps_the_mean_and_the_last_step(losses: list[float], limit: int) -> None:
+    points = list(enumerate(losses, 1))
+    thin = thinned(points, limit)
+    assert len(thin) == min(limit, len(points))
+    assert thin[-1][0] == len(points)
+    steps = [0, *(step for step, _ in thin)]
+    assert steps == sorted(set(steps))
+    weighted = sum(loss * (after - before) for (_, loss), before, after in zip(thin, steps, steps[1:], strict=False))
+    assert weighted == pytest.approx(sum(losses), rel=1e-6, abs=1e-3)
+
+
+def test_a_log_that_was_cut_off_has_the_losses_before(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(
+        '{"step": 1, "loss": 2}\n{"step": 2}\n{"step": 3, "loss": NaN}\nnull\n{"step": 4, "loss": 0.5}\n{"st'
+    )
+    assert read_losses(log) == [(1, 2.0), (4, 0.5)]
+    assert read_losses(tmp_path / "none") == []
+
+
+def test_deleted_trainings_leave_everything_but_curves_and_their_manifests(store: Store) -> None:
+    for file in (store.root / "trainings").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    data = report_data(leaderboard(store))
+    assert data["curves"] == []
+    assert all("training" not in facts for manifests in data["manifests"] for facts in manifests)
+    assert block(data)
+
+
+def test_what_a_cell_keeps_of_its_training_outlives_that(store: Store) -> None:
+    entry = add(store, scores(0, 0.5), method="psq")
+    manifest = json.loads((entry.folder / "manifest.json").read_text())
+    (entry.folder / "manifest.json").write_text(json.dumps({**manifest, "trained": {"vocabulary": 3000}}))
+    data = report_data(leaderboard(store))
+    (number,) = [i for i, system in enumerate(data["systems"]) if system["method"] == "psq"]
+    (facts,) = data["manifests"][number]
+    assert "trained" not in facts["cell"]
+    assert {name: data["pool"][place] for name, place in facts["training"].items()} == {"vocabulary": 3000}
+
+
+class Tags(HTMLParser):
+    """Every tag of a page and the text of its data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[str] = []
+        self.data = ""
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+        self._inside = ("id", "data") in attrs
+
+    def handle_data(self, data: str) -> None:
+        self.data += data if self._inside else ""
+
+
+def test_names_never_become_markup_and_the_data_come_back_whole(found: Leaderboard) -> None:
+    data = report_data(found)
+    text = page(data)
+    parser = Tags()
+    parser.feed(text)
+    assert parser.tags.count("script") == 2
+    assert "img" not in parser.tags
+    assert not [name for name in parser.attributes if name.startswith("on")]
+    assert EVIL not in text and BREAKOUT not in text
+    assert json.loads(parser.data) == json.loads(json.dumps(data))
+
+
+@given(
+    st.recursive(st.none() | st.text() | st.floats(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+)
+def test_a_block_ends_nowhere_and_is_json(value: Any) -> None:
+    text = block({"value": value, "breakout": BREAKOUT})
+    assert not set(text) & set("<>&\u2028\u2029")
+    assert json.loads(text)["breakout"] == BREAKOUT
+
+
+def test_the_title_is_escaped(found: Leaderboard) -> None:
+    data = report_data(found)
+    data["boards"][0]["dataset"] = EVIL
+    assert f"<title>4 systems on {html.escape(EVIL)}, conlang</title>" in page(data)
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(found: Leaderboard) -> None:
+    text = page(report_data(found))
+    shell = text.replace(block(report_data(found)), "").replace("http://www.w3.org/2000/svg", "")
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|\bfetch\b|XMLHttp|innerHTML|insertAdjacent|\beval\b", shell)
+    assert "default-src 'none'" in shell
+
+
+def test_every_file_of_the_page_is_used() -> None:
+    assert {file.name for file in FILES.iterdir()} == {"page.html", "page.css", *SCRIPTS}
+
+
+def test_same_results_are_the_same_bytes(store: Store, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
+    contents = []
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        write_report(leaderboard(store), ["RR@10"], folder)
+        contents.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+    assert contents[0] == contents[1]
+    names = {str(path) for path in contents[0]}
+    assert {"report.html", "leaderboard.csv", "leaderboard.md", "leaderboard.tex", "comparisons.csv"} <= names
+    kinds = ("cost-RR_10", "curves")
+    plots = ["heat-RR_10", *(f"{kind}-conlang-{pair}-eng-tiny" for kind in kinds for pair in ("qaa", "qab"))]
+    expected = {f"plots/{plot}.{ending}" for plot in plots for ending in ("png", "svg")}
+    assert {name for name in names if name.startswith("plots")} == expected
+
+
+def test_plots_have_names_as_text(store: Store, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
+    add(store, scores(30, 0.5), method=r"$\frac{1$ & <b>")
+    write_report(leaderboard(store), ["RR@10"], tmp_path)
+    text = (tmp_path / "plots" / "heat-RR_10.svg").read_text(encoding="utf-8")
+    assert r"$\frac{1$ &amp; &lt;b&gt;" in text
+    assert "<img" not in text
+
+
+def test_without_matplotlib_the_page_is_written_and_a_line_says_what_is_missing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(reporting.importlib.util, "find_spec", lambda name: None)
+    assert main(["report", "--results", str(store.root)]) == 0
+    assert (store.root / "report.html").is_file()
+    assert not (store.root / "plots").exists()
+    assert NO_PLOTS in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--measures", "P@5"], "unknown measure 'P@5'"),
+        (["--measures", "bogus"], "bogus"),
+        (["--baseline", "zero-sho"], "unknown baseline 'zero-sho'; did you mean zero-shot?"),
+        (["--output", "{file}"], "{file} cannot be made: File exists; choose another with --output"),
+        (["--results", "{empty}"], "{empty} holds no finished cell; fill it with bench run --results {empty}"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], line: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"file": str(tmp_path / "file"), "empty": str(tmp_path / "empty")}
+    (tmp_path / "file").touch()
+    given = [argument.format(**places) for argument in arguments]
+    results = [] if "--results" in arguments else ["--results", str(store.root)]
+    assert main(["report", *results, *given]) == 2
+    captured = capsys.readouterr()
+    assert line.format(**places) in captured.err
+    assert captured.err.count("\n") == 1 and not captured.out
