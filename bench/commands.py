@@ -70,7 +70,8 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display)
     outcome = Executor(materials, request, store, display).run(plan)
     if outcome.cells:
-        print_tables(Leaderboard(outcome.cells, store, request.baseline).tables(plan.measures))
+        shown = Leaderboard(outcome.cells, store, request.baseline)
+        print_tables(shown.tables(plan.measures), shown.remarks)
         written = leaderboard(store, request.baseline).write()
         display.say(f"written: {', '.join(map(str, written))}")
     outcome_line = display.warn if outcome.failed else display.say
@@ -216,7 +217,7 @@ def leaderboard(options: Leaderboards) -> int:
 
     found = leaderboard(Store(options.results), options.baseline)
     found.write()
-    print_tables(found.tables(list(map(canonical, options.measures))))
+    print_tables(found.tables(list(map(canonical, options.measures))), found.remarks)
     return 0
 
 

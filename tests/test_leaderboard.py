@@ -130,6 +130,13 @@ def test_same_cells_are_the_same_bytes(store: Store) -> None:
     assert [path.read_bytes() for path in leaderboard(store).write()] == before
 
 
+def test_diagnostics_stand_below_their_table(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    add(store, {"RR@10": {"q": 0.1}})
+    assert commands.leaderboard(Leaderboards(results=store.root)) == 0
+    assert capsys.readouterr().out.rstrip().splitlines()[-1] == " optical: probe_accuracy=0.750"
+    assert (store.root / "leaderboard.md").read_text().endswith("|\n\noptical: probe_accuracy=0.750\n")
+
+
 def test_rows_are_shown_best_first(store: Store) -> None:
     entries = [add(store, {"RR@10": {"q": value}}, method=f"m{value}") for value in (0.1, 0.9, 0.5)]
     shown = Leaderboard(entries, store).tables(["RR@10"])

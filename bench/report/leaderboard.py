@@ -21,7 +21,7 @@ from bench.atomic import atomic_write
 from bench.errors import BenchError
 from bench.report.comparison import Comparison, Standing, standings
 from bench.report.languages import bitext_of, gap_frame, share_frame
-from bench.report.tables import latex_document, markdown, tables
+from bench.report.tables import latex_document, markdown, remarks, tables
 from bench.results.store import Entry, Store
 from bench.results.systems import BOARD, IDENTITY, System, boards, current, gather, identity
 from bench.statistics.intervals import DECIMALS, query_bootstrap
@@ -134,6 +134,11 @@ class Leaderboard:
             raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {scored}")
         return tables(self.boards, self.standings, asked, self.cost, self.baseline)
 
+    @cached_property
+    def remarks(self) -> dict[str, list[str]]:
+        """The lines below the tables, by their titles: the trainings' diagnostics."""
+        return remarks(self.boards, self.cost)
+
     def write(self, folder: Path | None = None) -> list[Path]:
         """Write the files of the results folder, or to another one; returns their paths."""
         folder = folder or self.store.root
@@ -150,7 +155,10 @@ class Leaderboard:
         }
         contents = {name: frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}
         shown = self.tables()
-        contents["leaderboard.md"] = "\n".join(f"### {title}\n\n{markdown(table)}\n" for title, table in shown.items())
+        contents["leaderboard.md"] = "\n".join(
+            "\n\n".join([f"### {title}", markdown(table), *self.remarks[title]]) + "\n"
+            for title, table in shown.items()
+        )
         contents["leaderboard.tex"] = latex_document(self.boards, self.standings, self.measures, self.baseline)
         for name, text in contents.items():
             with atomic_write(folder / name) as file:

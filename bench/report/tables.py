@@ -15,7 +15,7 @@ from bench.tables import print_table
 Standings = Mapping[tuple[System, str], Standing]
 """By system and measure."""
 LEFT = {"method", "scoring", "students", "trains on"}
-USUAL = {"scoring": {"mean"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}, "diagnostics": {""}}
+USUAL = {"scoring": {"mean"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}}
 """Columns that are left out where they say nothing else."""
 
 
@@ -30,7 +30,6 @@ def tables(
     significance. A table has the measures that any of its rows was scored by, and a collection without any has none.
     """
     grouped = cost.groupby(IDENTITY, dropna=False)
-    diagnostics = grouped["diagnostics"].first()
     spent = {"training s": grouped["training_seconds"].mean(), "CPU s": grouped["training_cpu_seconds"].mean()}
     result = {}
     for board, systems in boards.items():
@@ -60,7 +59,6 @@ def tables(
                         name: "-" if pd.isna(seconds[key]) or not names["train"] else f"{seconds[key]:.0f}"
                         for name, seconds in spent.items()
                     },
-                    "diagnostics": diagnostics[key],
                 }
             )
         table = pd.DataFrame(lines)
@@ -68,6 +66,19 @@ def tables(
         unused = [column for column, texts in usual.items() if set(table[column]) <= texts]
         result[title(board, systems)] = table.drop(columns=unused)
     return result
+
+
+def remarks(boards: Mapping[tuple[str, ...], Sequence[System]], cost: pd.DataFrame) -> dict[str, list[str]]:
+    """By the titles of the tables what trainings found out about their students, a line for each that did."""
+    diagnostics = cost.groupby(IDENTITY, dropna=False)["diagnostics"].first()
+    return {
+        title(board, systems): [
+            f"{system.name}: {found}"
+            for system in sorted(systems, key=lambda system: system.name)
+            if (found := diagnostics[tuple(system.identity[column] for column in IDENTITY)])
+        ]
+        for board, systems in boards.items()
+    }
 
 
 def title(board: tuple[str, ...], systems: Sequence[System]) -> str:
@@ -104,11 +115,13 @@ def _level(names: Mapping[str, str]) -> str:
     return f"{size}, {100 * float(names['bitext_noise']):g} % misaligned" if names["bitext_noise"] else size
 
 
-def print_tables(frames: Mapping[str, pd.DataFrame]) -> None:
-    """Print tables to stdout."""
+def print_tables(frames: Mapping[str, pd.DataFrame], below: Mapping[str, Sequence[str]]) -> None:
+    """Print tables to stdout, each with the lines that belong below it."""
     for name, frame in frames.items():
         columns = list(frame.columns)
         print_table(columns, frame.values.tolist(), title=name, right=set(columns) - LEFT)
+        if below[name]:
+            print("\n".join(f" {line}" for line in below[name]), end="\n\n")
 
 
 def markdown(table: pd.DataFrame) -> str:
