@@ -23,7 +23,7 @@ from bench.errors import BenchError
 from bench.evaluation.measures import DEFAULT, MINING
 from bench.evaluation.mining import NEIGHBOURS, linearised, mine, score, threshold
 from bench.evaluation.run import Ids, Run, read_run
-from bench.request import Request
+from bench.request import Leaderboards, Request
 
 SWH = Pair("swh", "eng")
 
@@ -262,7 +262,7 @@ def test_mining_and_searching_in_one_comparison(
     assert commands.run(asked, cards) == 0
     assert (folder / "scores.csv.gz").read_bytes() == before
     capsys.readouterr()
-    assert commands.leaderboard(tmp_path / "results", ["F1"]) == 0
+    assert commands.leaderboard(Leaderboards(results=tmp_path / "results", measures=("F1",))) == 0
     printed = capsys.readouterr().out
     assert "F1 [95 %]" in printed and "precision" not in printed and "nDCG@10" not in printed
 

@@ -86,6 +86,7 @@ def test_a_killed_process_is_told_in_one_line() -> None:
 def lingering(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A program, a process group of its own, with two processes that wait; and their ids."""
     program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background job
         "from pathlib import Path; from bench.processes import in_processes; from test_processes import linger\n"
         f"try: in_processes(linger, [Path({str(folder)!r})] * 2, 2)\n"
         "except KeyboardInterrupt: raise SystemExit(130)"
