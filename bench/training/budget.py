@@ -53,7 +53,8 @@ class Spent:
     seconds: float = 0.0
     """All of it, mining and validation included."""
     cpu_seconds: float = 0.0
-    """The processor's time in them, of all threads together: what hardly changes when a machine has other work."""
+    """The processor's time in them, of all threads together, those included that wait for others: comparable between
+    busy and idle machines with one thread only."""
     mining_texts: int = 0
     """Texts that were encoded to look for training examples among them, by the student or another."""
     mining_seconds: float = 0.0
