@@ -66,7 +66,11 @@ class PosteriorAlignment(TrainedMethod):
     only the last scale of the kernel between the languages.
 
     Known limits: with `documents=student` a heavy individual term (`individual_weight=10` on `conlang`) makes all
-    embeddings equal, relevance notwithstanding. The aggregate term alone sees no pairs and teaches no translations.
+    embeddings equal, relevance notwithstanding. On Swahili with all-MiniLM-L6-v2 the defaults do so, too: within 40
+    steps the individual loss falls from 1.9 to 0.02, for sentences of the bitext, which nothing asks to be told apart,
+    draw together in one place. The student ends below the untrained one: nDCG@10 on NTREX is 0.088 against 0.146 in
+    `bench run --methods posterior-alignment --datasets ntrex --pairs swh-eng --encoder all-MiniLM-L6-v2 --threads 1`.
+    The aggregate term alone sees no pairs and teaches no translations.
     """
 
     name = "posterior-alignment"
