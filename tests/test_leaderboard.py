@@ -317,4 +317,4 @@ def test_columns_are_those_that_the_documentation_has(store: Store) -> None:
             known = {**shared, **sides, **{name: kind for name, kind in known.items() if name in COMPARISONS}}
         assert set(frame.columns) == set(known) - ({"measure"} if file == "leaderboard-wide.csv" else set())
         for name, column in frame.items():
-            assert column.isna().all() or column.dtype.kind in (KINDS[known[str(name)]], "O"), (file, name)
+            assert column.isna().all() or column.dtype.kind == KINDS[known[str(name)]], (file, name)

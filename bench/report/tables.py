@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.comparison import Standing, best_first
+from bench.report.labels import Label, labels
 from bench.results.systems import IDENTITY, System
 from bench.statistics.significance import ALPHA
 from bench.tables import print_table
@@ -141,19 +142,27 @@ def latex_document(
     """LaTeX tables, one per collection, pair and encoder, with the best of each measure in bold and marks at what is
     significantly better or worse than the baseline.
     """
+    names = labels(boards)
     return PREAMBLE + "\n".join(
-        _latex(title(board, systems), systems, standings, shown, baseline)
+        _latex(title(board, systems), systems, names, standings, shown, baseline)
         for board, systems in boards.items()
         if (shown := [measure for measure in measures if any(measure in system.measures for system in systems)])
     )
 
 
-def _latex(name: str, systems: Sequence[System], standings: Standings, measures: Sequence[str], baseline: str) -> str:
+def _latex(
+    name: str,
+    systems: Sequence[System],
+    names: Mapping[System, Label],
+    standings: Standings,
+    measures: Sequence[str],
+    baseline: str,
+) -> str:
     ordered = best_first(systems, measures[0])
     best = {measure: f"{best_first(systems, measure)[0].mean(measure):.3f}" for measure in measures}
     lines = []
     for system in ordered:
-        cells = [escaped(" ".join([system.name, *_details(system, ordered)]))]
+        cells = [escaped(" ".join([names[system].method, *names[system].details]))]
         for measure in measures:
             standing = standings.get((system, measure))
             text = figure(system, measure)
@@ -179,14 +188,6 @@ def _latex(name: str, systems: Sequence[System], standings: Standings, measures:
             "",
         ]
     )
-
-
-def _details(system: System, systems: Sequence[System]) -> list[str]:
-    """What tells a system apart from others of its name."""
-    namesakes = [other for other in systems if other.name == system.name]
-    columns = ("scoring", "students", "train", "bitext_size", "bitext_noise", "budget")
-    differ = [column for column in columns if len({other.identity[column] for other in namesakes}) > 1]
-    return [f"{column.replace('_', ' ')} {system.identity[column] or 'default'}" for column in differ]
 
 
 def _mark(standing: Standing | None) -> str:
