@@ -71,13 +71,18 @@ class _BarStage:
 class _PlainStage:
     def __init__(self, display: Display, label: str, total: float, unit: str) -> None:
         self.display, self.label, self.total, self.unit = display, label, total, unit
-        self.started = self.told = time.monotonic()
+        self.told = time.monotonic()
+        self.first: tuple[float, float] | None = None
+        """When the first report came and what was done by then: a resumed training does not begin with nothing."""
 
     def update(self, done: float, note: str = "") -> None:
         now = time.monotonic()
+        started, before = self.first = self.first or (now, done)
         if now - self.told < PLAIN_INTERVAL or done >= self.total:
             return
         self.told = now
-        left = (now - self.started) * (self.total - done) / max(done, 1e-9)
         note = f", {note}" if note else ""
-        self.display.say(f"  {self.label}: {done:,.0f}/{self.total:,.0f} {self.unit}{note}, about {left:.0f} s left")
+        if done > before:
+            left = (now - started) * (self.total - done) / (done - before)
+            note += f", about {left:.0f} s left"
+        self.display.say(f"  {self.label}: {done:,.0f}/{self.total:,.0f} {self.unit}{note}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import commands
+from bench.commands.run import run
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
@@ -64,4 +64,4 @@ class Bench:
         return outcome
 
     def run(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> int:
-        return commands.run(self.request(results, methods, **changes), self.cards)
+        return run(self.request(results, methods, **changes), self.cards)

@@ -16,7 +16,8 @@ import pytrec_eval
 from filelock import FileLock
 from small_bench import METHODS, Bench
 
-from bench import commands, registry
+from bench import registry
+from bench.commands.run import dry_run
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
@@ -530,7 +531,7 @@ def test_classes_of_one_name_in_two_files_are_never_taken_for_one(bench: Bench, 
 
 
 def test_dry_run_writes_nothing(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.dry_run(bench.request(tmp_path / "results"), bench.cards) == 0
+    assert dry_run(bench.request(tmp_path / "results"), bench.cards) == 0
     assert not (tmp_path / "results").exists()
     out = capsys.readouterr().out
     assert all(method in out for method in (*METHODS, *REFERENCES))

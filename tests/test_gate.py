@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench import cli, commands, registry
+from bench import cli, registry
+from bench.commands.check import check as check_baseline
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
@@ -148,21 +149,21 @@ def test_counts_may_not_move_and_everything_else_a_little(small: Baseline) -> No
             assert one.tolerance >= 1 / 20  # one query's worth
 
 
-def check(small: Baseline, cards: dict[str, Card], folder: Path) -> list[Change]:
+def moved(small: Baseline, cards: dict[str, Card], folder: Path) -> list[Change]:
     """What `bench check` finds on the small suite."""
     return compare(small, [compute(small.suite, small.suite.seeds[0], work(cards, folder))])
 
 
 def test_untouched_code_moves_nothing(small: Baseline, small_conlang: dict[str, Card], tmp_path: Path) -> None:
     for i in range(2):
-        assert check(small, small_conlang, tmp_path / str(i)) == []
+        assert moved(small, small_conlang, tmp_path / str(i)) == []
 
 
 def test_teacher_that_is_not_frozen_is_found(
     small: Baseline, small_conlang: dict[str, Card], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Encoder, "freeze", lambda self: self.eval())
-    changes = check(small, small_conlang, tmp_path)
+    changes = moved(small, small_conlang, tmp_path)
     assert ("optical training qaa-eng", "teacher.trainable") in [change.key for change in changes]
 
 
@@ -176,7 +177,7 @@ def test_corpus_that_lost_a_document_is_found(
         return dataclasses.replace(test, documents=test.documents[:-1], document_ids=test.document_ids[:-1])
 
     monkeypatch.setattr("bench.running.plan.load_test", loses_one)
-    changes = check(small, small_conlang, tmp_path)
+    changes = moved(small, small_conlang, tmp_path)
     assert {change.key[1] for change in changes} >= {"coverage.documents"}
 
 
@@ -219,7 +220,7 @@ def test_vectors_that_are_not_normalised_are_found(
     small: Baseline, small_conlang: dict[str, Card], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_lengths(monkeypatch)
-    now = {change.key: change.now for change in check(small, small_conlang, tmp_path)}
+    now = {change.key: change.now for change in moved(small, small_conlang, tmp_path)}
     documents = {value.cell: value.checked for value in small.values if value.name == "coverage.documents"}
     assert {cell: now[cell, "coverage.unnormalised"] for cell in documents} == documents
 
@@ -229,7 +230,7 @@ def test_cell_that_fails_is_no_regression(
 ) -> None:
     monkeypatch.setattr("methods.optical.transport_loss", lambda plan, cost: cost.sum() * float("nan"))
     with pytest.raises(CellFailed, match="cells of seed 0 failed"):
-        check(small, small_conlang, tmp_path)
+        moved(small, small_conlang, tmp_path)
 
 
 def test_part_of_a_baseline(small: Baseline) -> None:
@@ -314,13 +315,13 @@ def test_planted_fault_is_found(
     plant, method, cell = FAULTS[fault]
     plant(monkeypatch)
     # In this process, for another would not have the fault.
-    assert commands.check(BASELINE, Check(methods=(method,)), Computing(jobs=1)) == 3
+    assert check_baseline(BASELINE, Check(methods=(method,)), Computing(jobs=1)) == 3
     assert cell in capsys.readouterr().out.splitlines()[-1].partition("in: ")[2].split(", ")
 
 
 @pytest.mark.slow
 def test_untouched_code_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.check(BASELINE, Check(methods=("optical",)), Computing(jobs=2)) == 0
+    assert check_baseline(BASELINE, Check(methods=("optical",)), Computing(jobs=2)) == 0
     assert capsys.readouterr().out == ""
 
 

@@ -24,7 +24,7 @@ import safetensors.torch
 import torch
 from test_experiment import METHODS, REFERENCES, Bench
 
-from bench import commands
+from bench.commands.run import run
 from bench.data.cards import Card
 from bench.encoders.encoder import Encoder
 from bench.evaluation.retrieval import search
@@ -92,7 +92,7 @@ def _run(bench: Bench, place: Place, methods: tuple[str, ...], changes: dict[str
         patch.setattr("bench.encoders.encoder.Encoder.encode", slowed(Encoder.encode, 0.01))
         patch.setattr("bench.evaluation.evaluate.search", slowed(search, 0.08))
         patch.setattr("os.fsync", slowed(os.fsync, 0.003))
-        code = commands.run(bench.request(Path("results"), methods, **changes), bench.cards)
+        code = run(bench.request(Path("results"), methods, **changes), bench.cards)
     sys.exit(code)
 
 

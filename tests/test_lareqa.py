@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench import commands
+from bench.commands.run import run
 from bench.data import Pair, TestCollection
 from bench.data.cards import Card
 from bench.data.files import Resolver
@@ -226,7 +226,7 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
     }
     assert set(plan.measures) == {*DEFAULT, "AP@1000", *BIAS}
 
-    assert commands.run(request, world.cards) == 0
+    assert run(request, world.cards) == 0
     with (tmp_path / "results" / "leaderboard.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     pairs = {"deu-mul", "deu-eng", "deu-deu"}

@@ -12,7 +12,7 @@ from cells import add
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import commands
+from bench.commands.leaderboard import print_leaderboard
 from bench.errors import BenchError
 from bench.report.leaderboard import COMPARISONS, LONG, Leaderboard, cost_frame, leaderboard, long_frame
 from bench.report.tables import escaped, markdown
@@ -132,7 +132,7 @@ def test_same_cells_are_the_same_bytes(store: Store) -> None:
 
 def test_diagnostics_stand_below_their_table(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     add(store, {"RR@10": {"q": 0.1}})
-    assert commands.leaderboard(Leaderboards(results=store.root)) == 0
+    assert print_leaderboard(Leaderboards(results=store.root)) == 0
     assert capsys.readouterr().out.rstrip().splitlines()[-1] == " optical: probe_accuracy=0.750"
     assert (store.root / "leaderboard.md").read_text().endswith("|\n\noptical: probe_accuracy=0.750\n")
 
@@ -215,7 +215,7 @@ def test_leaderboard_needs_the_cells_alone(store: Store) -> None:
 def test_measure_that_no_cell_was_scored_by_is_an_error(store: Store) -> None:
     add(store, {"RR@10": {"q": 0.5}})
     with pytest.raises(BenchError):
-        commands.leaderboard(Leaderboards(results=store.root, measures=("P@5",)))
+        print_leaderboard(Leaderboards(results=store.root, measures=("P@5",)))
 
 
 def test_significance_is_against_the_baseline_that_is_named(store: Store) -> None:

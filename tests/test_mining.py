@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import commands
+from bench.commands.leaderboard import print_leaderboard
+from bench.commands.run import run
 from bench.data import Pair, TestCollection, formats
 from bench.data.cards import Card
 from bench.data.files import Resolver
@@ -219,14 +220,14 @@ def test_mining_and_searching_in_one_comparison(
 ) -> None:
     cards, resolver = invented
     asked = request(tmp_path, encoder_folder, "mining", "retrieval").model_copy(update={"scoring": ("maxsim",)})
-    assert commands.run(asked, cards) == 0
+    assert run(asked, cards) == 0
     test = load_test(cards["mining"], SWH, resolver, cards)
     pairs = brute_force(encoder.encode(test.queries, "query"), encoder.encode(test.documents, "document"))
     mined = {test.query_ids[row]: (test.document_ids[column], margin) for row, (column, margin) in pairs.items()}
 
     (folder,) = (tmp_path / "results/cells").glob("*.mining.mean-*")
-    run = read_run(folder / "run.trec.gz")
-    assert {query: found[0][0] for query, found in run.items()} == {query: pair[0] for query, pair in mined.items()}
+    ranked = read_run(folder / "run.trec.gz")
+    assert {query: found[0][0] for query, found in ranked.items()} == {query: pair[0] for query, pair in mined.items()}
 
     def expected(least: float, of_tuning: bool) -> dict[str, float]:
         """By the definitions, of the pairs that brute force finds from a margin on."""
@@ -259,10 +260,10 @@ def test_mining_and_searching_in_one_comparison(
     monkeypatch.setattr(Encoder, "encode", lambda *arguments, **more: pytest.fail("encodes"))
     before = (folder / "scores.csv.gz").read_bytes()
     (folder / "scores.csv.gz").unlink()
-    assert commands.run(asked, cards) == 0
+    assert run(asked, cards) == 0
     assert (folder / "scores.csv.gz").read_bytes() == before
     capsys.readouterr()
-    assert commands.leaderboard(Leaderboards(results=tmp_path / "results", measures=("F1",))) == 0
+    assert print_leaderboard(Leaderboards(results=tmp_path / "results", measures=("F1",))) == 0
     printed = capsys.readouterr().out
     assert "F1 [95 %]" in printed and "precision" not in printed and "nDCG@10" not in printed
 
@@ -270,7 +271,7 @@ def test_mining_and_searching_in_one_comparison(
 def test_collection_that_is_only_mined_has_its_table(
     invented: tuple[dict[str, Card], Resolver], encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert commands.run(request(tmp_path, encoder_folder, "mining"), invented[0]) == 0
+    assert run(request(tmp_path, encoder_folder, "mining"), invented[0]) == 0
     assert "F1 [95 %]" in capsys.readouterr().out
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from bench import registry
 from bench.api import TrainedConfig
 from bench.cli import main
-from bench.pages import meaning, method_page
+from bench.inspection.pages import meaning, method_page
 
 PAGES = Path(__file__).parents[1] / "docs" / "methods"
 OWN = [entry for entry in registry.known().values() if entry.package == registry.OWN and not entry.is_variant]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import commands
+from bench.commands.run import run
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.data.cards import Card
 from bench.data.heldout import hold_out
@@ -158,7 +158,7 @@ def test_every_method_of_a_call_is_chosen_by_the_same_judgments(
         offline=True,
         quiet=True,
     )
-    assert commands.run(request, small_conlang) == 0
+    assert run(request, small_conlang) == 0
     manifests = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("trainings/*seed0*/manifest.json"))]
     trained = [manifest for manifest in manifests if manifest["budget"]]
     assert [manifest["method"] for manifest in trained] == ["distillation", "optical"]

@@ -25,7 +25,7 @@ def measure(given: Iterator[Task]) -> Iterator[tuple[str, list[str], list[list[s
 
 @pytest.fixture
 def small(small_conlang: dict[str, Card], monkeypatch: pytest.MonkeyPatch) -> dict[str, Card]:
-    monkeypatch.setattr("bench.commands.load_cards", lambda folder=None: small_conlang)
+    monkeypatch.setattr("bench.commands.speed.load_cards", lambda folder=None: small_conlang)
     return small_conlang
 
 
@@ -33,7 +33,7 @@ def test_measurement_of_an_entry_point_is_given_tasks_and_its_tables_are_printed
     small: dict[str, Card], encoder_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     point = EntryPoint("mine", f"{__name__}:measure", "bench.speed")
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
+    monkeypatch.setattr("bench.commands.speed.entry_points", lambda group: [point])
     arguments = ["--encoders", f"{encoder_folder},no/encoder", "--budget", "3steps", "--offline"]
     assert main(["speed", "mine", *arguments]) == 0
     said = capsys.readouterr()

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.authoring.template import write_method
 from bench.cli import main
 from bench.errors import BenchError
-from bench.template import write_method
 
 
 def test_package_is_written_under_its_own_name(

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from conftest import make_encoder
 
-from bench import registry, validation
+from bench import registry
+from bench.authoring import validation
+from bench.authoring.validation import CHECKS, FAIL, PASS, Finding, Subject
 from bench.cli import main
 from bench.progress import Display
 from bench.request import Validation
-from bench.validation import CHECKS, FAIL, PASS, Finding, Subject
 
 NAMES = [check.__name__.replace("_", " ") for check in CHECKS]
 OWN = [name for name, entry in registry.known().items() if entry.package == registry.OWN]
@@ -34,7 +35,7 @@ from bench.api import DualEncoder, Method, TrainedConfig, TrainedMethod
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
 from bench.data.loading import load_test
-from bench.template.new_method import NewMethod, NewMethodConfig
+from bench.authoring.template.new_method import NewMethod, NewMethodConfig
 
 
 class Unseeded(NewMethod):

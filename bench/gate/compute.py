@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,16 +13,16 @@ from statistics import mean
 
 from bench import conlang
 from bench.data import Pair
-from bench.data.cards import Card
+from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
-from bench.errors import CellFailed
+from bench.errors import CellFailed, Interrupted
 from bench.evaluation.alignment import alignment_f1
 from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import read_run
 from bench.libraries import prepare_libraries
 from bench.processes import in_processes
 from bench.progress import Display
-from bench.request import Request, Suite, check
+from bench.request import Computing, Request, Suite, check
 from bench.results.store import LOG, Entry, Store
 from bench.running.execute import Executor
 from bench.running.materials import Materials
@@ -76,6 +78,20 @@ class Work:
         request = self.request(suite, seed)
         check(request, self.cards)
         return make_plan(request, self.cards, self.resolver)
+
+
+@contextmanager
+def working(computing: Computing, name: str) -> Iterator[Work]:
+    """Where the gate computes: the folder to keep, or one that is gone when the block ends."""
+    display = Display(quiet=computing.quiet)
+    with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as scratch:
+        resolver = Resolver(computing.mirror, offline=True)
+        try:
+            yield Work(load_cards(computing.cards), resolver, computing.keep or Path(scratch), display)
+        except KeyboardInterrupt:
+            if computing.keep is not None:
+                raise
+            raise Interrupted("interrupted; nothing is kept without --keep FOLDER") from None
 
 
 def compute_seeds(suite: Suite, seeds: Sequence[int], work: Work, jobs: int) -> list[Found]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from bench import registry
+from bench.atomic import atomic_write
 from bench.registry import MethodEntry
 from bench.training.method import Method
 
@@ -38,6 +41,14 @@ def method_page(entry: MethodEntry) -> str:
         name = entry.base if entry.package else f"path/to/file.py:{entry.attribute}"
         parts += ["## Example", f"    bench run --methods {name} --pairs qaa-eng"]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def write_pages(folder: Path) -> None:
+    """Write the page of each method of this project to a folder."""
+    for entry in registry.known().values():
+        if entry.package == registry.OWN and not entry.is_variant:
+            with atomic_write(folder / f"{entry.name}.md") as file:
+                file.write(method_page(entry))
 
 
 def meaning(config: type[BaseModel], name: str) -> str:

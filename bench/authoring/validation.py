@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from bench import conlang
+from bench.authoring.trial import Died, Trial
 from bench.data import Pair, TestCollection
 from bench.data.cards import Card
 from bench.data.files import Resolver, default_cache, sha256_of
@@ -30,8 +31,8 @@ from bench.errors import describe
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import Retriever
 from bench.evaluation.run import Run
+from bench.inspection.pages import meaning
 from bench.options import read_config
-from bench.pages import meaning
 from bench.progress import Display
 from bench.request import Validation
 from bench.running.execute import compare_teacher
@@ -41,7 +42,6 @@ from bench.running.rows import Row, make_row
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 from bench.training.recipe import Recipe
-from bench.trial import Died, Trial
 
 ENCODER = "tiny"
 PAIR = Pair("qaa", "eng")

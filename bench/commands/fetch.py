@@ -1,0 +1,29 @@
+"""Download what collections need and verify what is there. A download that was cut off goes on where it stopped; a
+file gets its name only once it is whole and its sha256 is right.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.data.cards import load_cards
+from bench.data.fetch import fetch
+from bench.data.files import Resolver
+from bench.offline import forbid_network
+from bench.options import add_options, read_options
+from bench.progress import Display
+from bench.request import Fetch
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", metavar="NAME", help="collections or mixes (see bench ls datasets)")
+    add_options(parser, Fetch)
+
+
+def main(options: argparse.Namespace) -> int:
+    given = read_options(Fetch, options)
+    if given.offline:
+        forbid_network()
+    display = Display(quiet=given.quiet)
+    resolver = Resolver(given.mirror, offline=given.offline, display=display)
+    return fetch(options.names, given.pairs, load_cards(given.cards), resolver, display)

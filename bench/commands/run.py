@@ -1,0 +1,102 @@
+"""Train each method on each pair and evaluate it on each collection. The reference rows zero-shot, untrained and
+oracle join every run. What is finished already is not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+from bench.data.cards import Card, load_cards
+from bench.data.files import Resolver
+from bench.data.folders import with_folders
+from bench.libraries import prepare_libraries
+from bench.offline import forbid_network
+from bench.options import add_options, check_environment, read_options
+from bench.progress import Display
+from bench.request import Request, check
+from bench.results.store import Store
+from bench.tables import print_table
+
+EPILOG = (
+    "Lists are separated by commas or spaces. Every option can also be given as the environment variable "
+    "BENCH_<OPTION> or as a key in the file of --config: the command line goes before the environment, that before "
+    "the file."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    add_options(parser, Request)
+    parser.add_argument("--dry-run", action="store_true", help="print what would run and about how long it would take")
+
+
+def main(options: argparse.Namespace) -> int:
+    check_environment(Request)
+    request = read_options(Request, options)
+    cards = with_folders(load_cards(request.cards), request.datasets, request.pairs)
+    check(request, cards)
+    if request.offline:
+        forbid_network()
+    return dry_run(request, cards) if options.dry_run else run(request, cards)
+
+
+def run(request: Request, cards: Mapping[str, Card]) -> int:
+    """Run a comparison, print the tables of this call's cells and write its leaderboards; returns the exit code."""
+    display = Display(quiet=request.quiet)
+    if request.energy:
+        from bench.running.energy import check_energy
+
+        check_energy()
+    resolver = Resolver(request.mirror, offline=request.offline, display=display)
+    display.say("loading ...")
+    prepare_libraries(offline=request.offline, threads=request.threads)
+    from bench.report.leaderboard import Leaderboard, leaderboard
+    from bench.report.tables import print_tables
+    from bench.running.execute import Executor
+    from bench.running.materials import Materials
+    from bench.running.plan import make_plan
+    from bench.running.rows import expand
+
+    methods, notes = expand(request.methods, request.method)
+    for note in notes:
+        display.warn(note)
+    request = request.model_copy(update={"methods": methods})
+    plan = make_plan(request, cards, resolver)
+    store = Store(request.results).open()
+    for note in plan.notes:
+        display.say(note)
+    materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display)
+    outcome = Executor(materials, request, store, display).run(plan)
+    if outcome.cells:
+        shown = Leaderboard(outcome.cells, store, request.baseline)
+        print_tables(shown.tables(plan.measures), shown.remarks)
+        written = leaderboard(store, request.baseline).write()
+        display.say(f"written: {', '.join(map(str, written))}")
+    outcome_line = display.warn if outcome.failed else display.say
+    if outcome.computed == 0 and not outcome.failed:
+        display.say(f"nothing to compute: all {outcome.reused} cells are finished already in {store.root}")
+    else:
+        failed = f", {outcome.failed} FAILED" if outcome.failed else ""
+        outcome_line(f"{outcome.computed} cells computed, {outcome.reused} found finished{failed}")
+    return outcome.exit_code
+
+
+def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
+    """Print the cells that would run and an estimate of their cost; trains and writes nothing."""
+    prepare_libraries(offline=request.offline, threads=request.threads)
+    from bench.running.estimate import estimate_cells
+    from bench.running.plan import make_plan
+    from bench.running.rows import expand
+
+    methods, notes = expand(request.methods, request.method)
+    request = request.model_copy(update={"methods": methods})
+    plan = make_plan(request, cards, Resolver(request.mirror, offline=request.offline, display=Display()))
+    rows, total = estimate_cells(plan, Store(request.results))
+    columns = ["training", "budget", "trains on", "collection", "queries", "documents", "about"]
+    print_table(columns, rows, right=("queries", "documents", "about"))
+    for note in [*notes, *plan.notes]:
+        print(note)
+    cells = sum(len(cells) for cells in plan.cells.values())
+    print(f"{len(plan.cells)} retrievers, {cells} cells, {total}")
+    return 0

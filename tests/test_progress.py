@@ -1,0 +1,43 @@
+"""What is said of work that goes on where there is no terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import progress
+
+
+def told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reports: list[tuple[float, float]]
+) -> list[str]:
+    """What is printed when a stage of 100 texts reports at these times what is done by then."""
+    now = iter([0.0, *(time for time, _ in reports)])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    with progress.Display().stage("encoding", 100, "texts") as stage:
+        for _, done in reports:
+            stage.update(done, "loss 1")
+    return capsys.readouterr().err.splitlines()
+
+
+def test_time_left_is_that_of_the_rate_so_far(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(monkeypatch, capsys, [(0, 0), (30, 10), (60, 20)]) == [
+        "  encoding: 20/100 texts, loss 1, about 240 s left"
+    ]
+
+
+def test_what_was_done_before_says_nothing_of_the_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(monkeypatch, capsys, [(10, 80), (70, 90)]) == ["  encoding: 90/100 texts, loss 1, about 60 s left"]
+
+
+def test_nothing_is_said_of_time_before_there_is_a_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(monkeypatch, capsys, [(61, 0)]) == ["  encoding: 0/100 texts, loss 1"]
+
+
+def test_end_needs_no_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(monkeypatch, capsys, [(0, 0), (70, 100)]) == []
