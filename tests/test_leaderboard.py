@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench.commands.leaderboard import print_leaderboard
 from bench.errors import BenchError
 from bench.report.leaderboard import COMPARISONS, LONG, Leaderboard, cost_frame, leaderboard, long_frame
-from bench.report.tables import escaped, markdown
+from bench.report.tables import markdown
 from bench.request import Leaderboards
 from bench.results.store import Store
 from bench.results.systems import IDENTITY, current
@@ -256,27 +256,6 @@ def test_every_pair_is_compared_in_a_file_of_its_own(store: Store) -> None:
         ("distillation", "zero-shot"): 0.333333,
     }
     assert set(found["family"]) == {3}
-
-
-def test_latex_marks_the_best_and_what_differs_from_the_baseline(store: Store) -> None:
-    easy = np.random.default_rng(0).random(60).tolist()
-    add(store, {"RR@10": {f"q{i}": value / 2 for i, value in enumerate(easy)}}, method="zero-shot")
-    add(store, {"RR@10": {f"q{i}": value for i, value in enumerate(easy)}}, method="a_b", config="x=1%")
-    text = {path.name: path.read_text() for path in leaderboard(store).write()}["leaderboard.tex"]
-    best = f"{np.mean(easy):.3f}"
-    assert rf"a\_b x=1\% & \textbf{{{best}}}$^{{\uparrow}}$ \\" in text
-    assert rf"zero-shot & {np.mean(easy) / 2:.3f} \\" in text
-    assert text.count(r"\begin{tabular}{lr}") == text.count(r"\end{tabular}") == 1
-
-
-@given(st.text())
-def test_escaped_text_has_no_command_of_latex(text: str) -> None:
-    plain = escaped(text)
-    for found in ("\\textbackslash{}", "\\textasciitilde{}", "\\textasciicircum{}"):
-        plain = plain.replace(found, "")
-    for character in "&%$#_{}":
-        plain = plain.replace("\\" + character, "")
-    assert not set(plain) & set("\\&%$#_{}~^")
 
 
 TEXTS = {"seed", "bitext_size", "bitext_noise"}

@@ -21,7 +21,8 @@ from bench.atomic import atomic_write
 from bench.errors import BenchError
 from bench.report.comparison import Comparison, Standing, standings
 from bench.report.languages import bitext_of, gap_frame, share_frame
-from bench.report.tables import latex_document, markdown, remarks, tables
+from bench.report.latex import latex_document
+from bench.report.tables import markdown, remarks, tables
 from bench.results.store import Entry, Store
 from bench.results.systems import BOARD, IDENTITY, System, boards, current, gather, identity
 from bench.statistics.intervals import DECIMALS, query_bootstrap

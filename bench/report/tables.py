@@ -1,4 +1,4 @@
-"""Tables to read: one per collection, pair and encoder, for the terminal, as Markdown and as LaTeX."""
+"""Tables to read: one per collection, pair and encoder, for the terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.comparison import Standing, best_first
-from bench.report.labels import Label, labels
 from bench.results.systems import IDENTITY, System
-from bench.statistics.significance import ALPHA
 from bench.tables import print_table
 
 Standings = Mapping[tuple[System, str], Standing]
@@ -129,81 +127,3 @@ def markdown(table: pd.DataFrame) -> str:
     """A Markdown table of texts."""
     lines = [list(table.columns), ["---"] * len(table.columns), *table.values.tolist()]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-PREAMBLE = r"""% Tables for \input; they need the package booktabs.
-"""
-BETTER, WORSE = r"$^{\uparrow}$", r"$^{\downarrow}$"
-
-
-def latex_document(
-    boards: Mapping[tuple[str, ...], Sequence[System]], standings: Standings, measures: Sequence[str], baseline: str
-) -> str:
-    """LaTeX tables, one per collection, pair and encoder, with the best of each measure in bold and marks at what is
-    significantly better or worse than the baseline.
-    """
-    names = labels(boards)
-    return PREAMBLE + "\n".join(
-        _latex(title(board, systems), systems, names, standings, shown, baseline)
-        for board, systems in boards.items()
-        if (shown := [measure for measure in measures if any(measure in system.measures for system in systems)])
-    )
-
-
-def _latex(
-    name: str,
-    systems: Sequence[System],
-    names: Mapping[System, Label],
-    standings: Standings,
-    measures: Sequence[str],
-    baseline: str,
-) -> str:
-    ordered = best_first(systems, measures[0])
-    best = {measure: f"{best_first(systems, measure)[0].mean(measure):.3f}" for measure in measures}
-    lines = []
-    for system in ordered:
-        cells = [escaped(" ".join([names[system].method, *names[system].details]))]
-        for measure in measures:
-            standing = standings.get((system, measure))
-            text = figure(system, measure)
-            cells.append((rf"\textbf{{{text}}}" if text == best[measure] else text) + _mark(standing))
-        lines.append(" & ".join(cells) + r" \\")
-    caption = (
-        f"{escaped(name)}. {BETTER} and {WORSE}: significantly better and worse than {escaped(baseline)} "
-        f"(paired tests, Holm-corrected, $p < {ALPHA:g}$). Systems are ordered by {escaped(measures[0])}."
-    )
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{caption}}}",
-            rf"\begin{{tabular}}{{l{'r' * len(measures)}}}",
-            r"\toprule",
-            " & ".join(["method", *map(escaped, measures)]) + r" \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _mark(standing: Standing | None) -> str:
-    if standing is None or standing.against is None or not standing.against.is_significant:
-        return ""
-    return BETTER if standing.against.better is standing.against.a else WORSE
-
-
-ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{character: "\\" + character for character in "&%$#_{}"},
-}
-
-
-def escaped(text: str) -> str:
-    """A text with what LaTeX takes for commands escaped."""
-    return "".join(ESCAPES.get(character, character) for character in text)
