@@ -164,6 +164,28 @@ def test_collections_have_columns_of_their_own(store: Store) -> None:
     assert only.startswith("bucc ")
 
 
+def test_favoured_languages_of_a_pool_are_said_below_its_table(store: Store) -> None:
+    tops = {"0": {"eng": 0.4, "spa": 0.6}, "1": {"eng": 0.2, "spa": 0.8}}
+    entries = [
+        add(
+            store,
+            {"RR@10": {"q": 0.5}},
+            pair="spa-mul",
+            seed=seed,
+            languages={language: {"pool": 0.5, "top": share} for language, share in shares.items()},
+        )
+        for seed, shares in tops.items()
+    ]
+    (said,) = Leaderboard(
+        [*entries, add(store, {"RR@10": {"q": 0.5}}, pair="spa-mul", method="psq")], store
+    ).remarks.values()
+    assert said == [
+        "optical: probe_accuracy=0.750",
+        "psq: probe_accuracy=0.750",
+        "optical: first 10 documents against the pool: spa 1.4x, eng 0.6x",
+    ]
+
+
 def test_tables_tell_how_much_bitext_there_was_where_that_differs(store: Store) -> None:
     entries = [
         add(store, {"RR@10": {"q": 0.9}}),

@@ -137,8 +137,8 @@ class Leaderboard:
 
     @cached_property
     def remarks(self) -> dict[str, list[str]]:
-        """The lines below the tables, by their titles: the trainings' diagnostics."""
-        return remarks(self.boards, self.cost)
+        """The lines below the tables, by their titles: the trainings' diagnostics, and favoured languages."""
+        return remarks(self.boards, self.cost, self.shares)
 
     def write(self, folder: Path | None = None) -> list[Path]:
         """Write the files of the results folder, or to another one; returns their paths."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.evaluation.bias import TOP
 from bench.report.comparison import Standing, best_first
+from bench.report.languages import favours
 from bench.results.systems import IDENTITY, System
 from bench.tables import print_table
 
@@ -67,17 +69,22 @@ def tables(
     return result
 
 
-def remarks(boards: Mapping[tuple[str, ...], Sequence[System]], cost: pd.DataFrame) -> dict[str, list[str]]:
-    """By the titles of the tables what trainings found out about their students, a line for each that did."""
-    diagnostics = cost.groupby(IDENTITY, dropna=False)["diagnostics"].first()
-    return {
-        title(board, systems): [
-            f"{system.name}: {found}"
-            for system in sorted(systems, key=lambda system: system.name)
-            if (found := diagnostics[tuple(system.identity[column] for column in IDENTITY)])
+def remarks(
+    boards: Mapping[tuple[str, ...], Sequence[System]], cost: pd.DataFrame, shares: pd.DataFrame
+) -> dict[str, list[str]]:
+    """By the titles of the tables what trainings found out about their students, and which languages of a pool
+    systems favour: a line for each system that there is something to say of.
+    """
+    diagnostics = cost.groupby(IDENTITY, dropna=False)["diagnostics"].first().to_dict()
+    favoured = {key: f"first {TOP} documents against the pool: {text}" for key, text in favours(shares).items()}
+    result = {}
+    for board, systems in boards.items():
+        ordered = sorted(systems, key=lambda system: system.name)
+        keys = [(system.name, tuple(system.identity[column] for column in IDENTITY)) for system in ordered]
+        result[title(board, systems)] = [
+            f"{name}: {text}" for said in (diagnostics, favoured) for name, key in keys if (text := said.get(key))
         ]
-        for board, systems in boards.items()
-    }
+    return result
 
 
 def title(board: tuple[str, ...], systems: Sequence[System]) -> str:
