@@ -12,6 +12,7 @@ from importlib import import_module
 import bench
 from bench import commands
 from bench.errors import BenchError, describe
+from bench.interrupt import remembered_interrupt
 
 KEPT = "what is finished is kept, the same command goes on from there"
 
@@ -21,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = make_parser(next((word for word in arguments if not word.startswith("-")), "")).parse_args(arguments)
     try:
-        return int(options.command(options))
+        with remembered_interrupt():
+            return int(options.command(options))
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code

@@ -38,6 +38,7 @@ data = [
 """
 PLUGIN = '''
 import itertools
+import signal
 import time
 from pathlib import Path
 
@@ -89,6 +90,17 @@ class Swallows(Method):
                 time.sleep(0.01)
             except Exception:
                 pass
+
+
+class Deaf(Distillation):
+    """Is interrupted before its first step, and swallows it."""
+
+    def prepare(self, task, student):
+        super().prepare(task, student)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except BaseException:
+            pass
 
 
 class GoesOn(Method):
@@ -611,6 +623,20 @@ def wait(process: subprocess.Popen[bytes], until: Callable[[], bool]) -> None:
 def logged(bench: Bench) -> int:
     """How many steps the log has."""
     return sum(log.read_text().count("\n") for log in bench.results.glob("trainings/Waits.*/log.jsonl"))
+
+
+def test_interrupt_that_is_swallowed_is_obeyed_after_the_first_step(bench: Bench) -> None:
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
+    try:
+        said = bench("Deaf distillation", budget="3steps")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert said.code == 130
+    assert said.lines[-1].startswith("bench: interrupted; what is finished is kept")
+    assert (bench.entry("trainings", "Deaf") / "checkpoint.safetensors").exists()
+    assert not list(bench.results.glob("*/distillation.*"))
+    assert bench("zero-shot").code == 0  # forgotten by then
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import Run, read_run, write_run
 from bench.fingerprint import digest, digest_texts
+from bench.interrupt import obey_interrupt
 from bench.progress import Display
 from bench.request import Request
 from bench.results.ir_metadata import write_ir_metadata
@@ -79,6 +80,7 @@ class Executor:
         left = deque(plan.cells.items())
         passed_over = 0
         while left:
+            obey_interrupt()
             training, cells = left.popleft()
             self.counter = f"[{numbers[training]}/{len(numbers)}]"
             try:
@@ -137,6 +139,7 @@ class Executor:
                 outcome.failed += len(missing)
                 cells, missing = [cell for cell in cells if cell not in missing], []
         for cell in cells:
+            obey_interrupt()
             try:
                 if cell in missing:
                     retriever = retriever or training.row.load(entry.folder / "retriever", self.materials.teacher)
@@ -218,6 +221,7 @@ class Executor:
             def on_texts(count: int) -> None:
                 nonlocal done
                 alive()
+                obey_interrupt()
                 meter.tick()
                 done += count
                 stage.update(done)

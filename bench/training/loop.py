@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
 from bench.errors import CellFailed
+from bench.interrupt import deferred_interrupt
 from bench.training.budget import Spent
-from bench.training.interrupt import deferred_interrupt
 from bench.training.recipe import Recipe
 from bench.training.selection import Selection
 
@@ -68,8 +68,7 @@ def train(method: TrainedMethod, task: Task) -> Spent:
             )
             if checkpoint and (checkpoint.due or interrupt.requested):
                 checkpoint.save(method, optimiser, spent, selection)
-            if interrupt.requested:
-                raise KeyboardInterrupt
+            interrupt.obey()
     student.eval()
     if chosen := selection.restore(method):
         task.outcome["selection"] = chosen
