@@ -438,6 +438,9 @@ def generator(monkeypatch: pytest.MonkeyPatch) -> None:
     module.test = lambda code, options: TestCollection(
         "generated", Pair(code, "eng"), ("q",), (f"seed {options.seed}",), ("d",), ("text",), {"q": {"d": 1}}
     )
+    module.dev = lambda code, options: TestCollection(
+        "generated", Pair(code, "eng"), ("q",), ("of development",), ("d",), ("text",), {"q": {"d": 1}}
+    )
     monkeypatch.setitem(sys.modules, "bench.conlang", module)
     monkeypatch.setattr(bench, "conlang", module, raising=False)
 
@@ -447,6 +450,10 @@ def test_the_generated_world_gets_the_options_of_its_card() -> None:
     parse = parser("conlang", "test")
     found = parse(Source("mine", {}, options={"seed": 3}), Pair("qaa", "eng"))
     assert (found.name, found.pair, found.queries) == ("mine", Pair("qaa", "eng"), ("seed 3",))
+    found = parse(Source("mine", {}, options={"seed": 3, "split": "dev"}), Pair("qaa", "eng"))
+    assert (found.name, found.queries) == ("mine", ("of development",))
+    with pytest.raises(BenchError, match="unknown split of conlang 'train'"):
+        parse(Source("conlang", {}, options={"split": "train"}), Pair("qaa", "eng"))
     with pytest.raises(BenchError, match="unknown option of conlang 'sed'; did you mean seed"):
         parse(Source("conlang", {}, options={"sed": 1}), Pair("qaa", "eng"))
     with pytest.raises(BenchError, match="conlang: options: seed must not be negative"):

@@ -32,10 +32,16 @@ def relevance(source: Source, pair: Pair) -> Relevance:
 
 
 def test(source: Source, pair: Pair) -> TestCollection:
-    """The generated questions in an artificial language over English passages."""
+    """The generated questions in an artificial language over English passages; those of development if the card has the
+    option `split = "dev"`.
+    """
     from bench import conlang
 
-    return dataclasses.replace(conlang.test(pair.query, _options(source)), name=source.name)
+    split = source.options.get("split", "test")
+    if split not in ("test", "dev"):
+        raise unknown(f"split of {source.name}", str(split), ("test", "dev"))
+    make = conlang.dev if split == "dev" else conlang.test
+    return dataclasses.replace(make(pair.query, _options(source)), name=source.name)
 
 
 def _options(source: Source) -> ConlangOptions:
@@ -43,10 +49,11 @@ def _options(source: Source) -> ConlangOptions:
     from bench.conlang import ConlangOptions
 
     known = [field.name for field in dataclasses.fields(ConlangOptions)]
-    for name in source.options:
+    given = {name: value for name, value in source.options.items() if name != "split"}
+    for name in given:
         if name not in known:
-            raise unknown(f"option of {source.name}", name, known)
+            raise unknown(f"option of {source.name}", name, [*known, "split"])
     try:
-        return ConlangOptions(**source.options)
+        return ConlangOptions(**given)
     except (TypeError, ValueError) as error:
         raise BenchError(f"{source.name}: options: {error}") from error
