@@ -31,7 +31,7 @@ def compare(a: str, b: str, options: Versus) -> int:
     found = {measure: comparison.compare(pairs, measure, options.samples) for measure in options.measures}
     if missing := [measure for measure, comparisons in found.items() if not comparisons]:
         raise BenchError(f"not both of them were scored by {', '.join(missing)}")
-    print(f"A: {a}\nB: {b}\n")
+    print(f"A: {a}\nB: {b}")
     for comparisons in found.values():
         print_table(versus.COLUMNS, list(map(versus.row, comparisons)), right=versus.COLUMNS[2:])
     first = found[options.measures[0]]
