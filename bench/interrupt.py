@@ -29,8 +29,8 @@ _remembered = Interrupt()
 
 @contextmanager
 def remembered_interrupt() -> Iterator[None]:
-    """Within the block SIGINT raises KeyboardInterrupt as usual, and is remembered for `obey_interrupt`, because now
-    and then a library catches whatever is raised while it is being imported, and goes on.
+    """Within the block SIGINT raises KeyboardInterrupt as usual, and is remembered for `obey_interrupt`, because a
+    library, or a method, may catch whatever is raised in it and go on.
 
     Where something else handles the signal, or it is ignored, and outside the main thread, nothing changes.
     """

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from bench.errors import BenchError, nearest, unknown
+from bench.offline import forbid_network
 
 Model = TypeVar("Model", bound=BaseModel)
 PREFIX = "BENCH_"
@@ -56,7 +57,8 @@ def add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None
 
 
 def read_options(model: type[Model], options: argparse.Namespace, *, environment: bool = True) -> Model:
-    """The model with each value from the first source that has it.
+    """The model with each value from the first source that has it; if it says `offline`, the network is forbidden from
+    here on, so that no command can forget to.
 
     Raises `BenchError` for an unknown key, with a suggestion, and for a value that does not parse; the message names
     the file or variable that the value is from.
@@ -82,10 +84,13 @@ def read_options(model: type[Model], options: argparse.Namespace, *, environment
                 values[key] = value
             sources[key] = source
     try:
-        return model.model_validate(values)
+        found = model.model_validate(values)
     except ValidationError as error:
         key = str(next(iter(_first(error)["loc"]), ""))
         raise BenchError(f"{sources.get(key, '')}{complaint(error, model)}") from error
+    if getattr(found, "offline", False):
+        forbid_network()
+    return found
 
 
 def check_environment(model: type[BaseModel]) -> None:

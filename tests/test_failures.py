@@ -44,6 +44,7 @@ from pathlib import Path
 
 from bench.api import Method, Retriever, TrainedMethod
 from methods.distillation import Distillation
+from methods.references import ZeroShot
 
 
 class Raises(TrainedMethod):
@@ -101,6 +102,16 @@ class Deaf(Distillation):
             signal.raise_signal(signal.SIGINT)
         except BaseException:
             pass
+
+
+class DeafWithoutSteps(Method):
+    """The same, of a method that is not trained step by step."""
+
+    def fit(self, task):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except BaseException:
+            return ZeroShot().fit(task)
 
 
 class GoesOn(Method):
@@ -625,16 +636,20 @@ def logged(bench: Bench) -> int:
     return sum(log.read_text().count("\n") for log in bench.results.glob("trainings/Waits.*/log.jsonl"))
 
 
-def test_interrupt_that_is_swallowed_is_obeyed_after_the_first_step(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("method", "kept"), [("Deaf", "checkpoint.safetensors"), ("DeafWithoutSteps", "manifest.json")]
+)
+def test_interrupt_that_is_swallowed_is_obeyed_at_the_next_step_or_cell(bench: Bench, method: str, kept: str) -> None:
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
     try:
-        said = bench("Deaf distillation", budget="3steps")
+        said = bench(f"{method} distillation", budget="3steps")
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, usual)
     assert said.code == 130
     assert said.lines[-1].startswith("bench: interrupted; what is finished is kept")
-    assert (bench.entry("trainings", "Deaf") / "checkpoint.safetensors").exists()
+    assert (bench.entry("trainings", method) / kept).exists()
+    assert not list(bench.results.glob(f"cells/{method}.*"))
     assert not list(bench.results.glob("*/distillation.*"))
     assert bench("zero-shot").code == 0  # forgotten by then
 

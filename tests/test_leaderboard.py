@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bench.commands.leaderboard import print_leaderboard
 from bench.errors import BenchError
-from bench.report.leaderboard import COMPARISONS, LONG, Leaderboard, cost_frame, leaderboard, long_frame, short
+from bench.report.leaderboard import COMPARISONS, LONG, Leaderboard, cost_frame, diagnostic, leaderboard, long_frame
 from bench.report.tables import markdown
 from bench.request import Leaderboards
 from bench.results.store import Store
@@ -187,7 +187,7 @@ def test_favoured_languages_of_a_pool_are_said_below_its_table(store: Store) -> 
 
 
 def test_diagnostics_that_count_have_no_decimals() -> None:
-    assert [short(value) for value in (354277, 0, 1.0, 0.25)] == ["354277", "0", "1.000", "0.250"]
+    assert [diagnostic(value) for value in (354277, 0, 1.0, 0.25)] == ["354277", "0", "1.000", "0.250"]
 
 
 def test_tables_tell_how_much_bitext_there_was_where_that_differs(store: Store) -> None:

@@ -9,7 +9,6 @@ import argparse
 from bench.data.cards import load_cards
 from bench.data.fetch import fetch
 from bench.data.files import Resolver
-from bench.offline import forbid_network
 from bench.options import add_options, read_options
 from bench.progress import Display
 from bench.request import Fetch
@@ -22,8 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     given = read_options(Fetch, options)
-    if given.offline:
-        forbid_network()
     display = Display(quiet=given.quiet)
     resolver = Resolver(given.mirror, offline=given.offline, display=display)
     return fetch(options.names, given.pairs, load_cards(given.cards), resolver, display)

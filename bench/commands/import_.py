@@ -10,7 +10,6 @@ from pathlib import Path
 from bench.data.cards import get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError
-from bench.offline import forbid_network
 from bench.options import add_options, read_options
 from bench.request import Import
 from bench.results.store import Store
@@ -22,10 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    given = read_options(Import, options)
-    if given.offline:
-        forbid_network()
-    return import_results(options.file, given)
+    return import_results(options.file, read_options(Import, options))
 
 
 def import_results(path: Path, options: Import) -> int:

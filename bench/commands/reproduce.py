@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 
-from bench.offline import forbid_network
 from bench.options import add_options, read_options
 from bench.request import Reproduce
 
@@ -18,8 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     given = read_options(Reproduce, options)
-    if given.offline:
-        forbid_network()
     from bench.running.reproduction import reproduce_cell
 
     return reproduce_cell(options.cell, given)

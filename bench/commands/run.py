@@ -11,7 +11,6 @@ from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
 from bench.data.folders import with_folders
 from bench.libraries import prepare_libraries
-from bench.offline import forbid_network
 from bench.options import add_options, check_environment, read_options
 from bench.progress import Display
 from bench.request import Request, check
@@ -36,8 +35,6 @@ def main(options: argparse.Namespace) -> int:
     request = read_options(Request, options)
     cards = with_folders(load_cards(request.cards), request.datasets, request.pairs)
     check(request, cards)
-    if request.offline:
-        forbid_network()
     return dry_run(request, cards) if options.dry_run else run(request, cards)
 
 

@@ -8,7 +8,6 @@ from importlib.metadata import entry_points
 from bench.data.cards import load_cards
 from bench.errors import unknown
 from bench.libraries import prepare_libraries
-from bench.offline import forbid_network
 from bench.options import add_options, read_options
 from bench.progress import Display
 from bench.request import Speed
@@ -25,8 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     given = read_options(Speed, options)
-    if given.offline:
-        forbid_network()
     known = {point.name: point for point in entry_points(group=GROUP)}
     if options.name not in known:
         raise unknown("measurement", options.name, known)

@@ -240,13 +240,15 @@ def cost_frame(store: Store, entries: Iterable[Entry]) -> pd.DataFrame:
                 **{f"training_{name}": value for name, value in (unknown | training["cost"]).items()},
                 **{f"evaluation_{name}": value for name, value in manifest["cost"].items()},
                 "documents_cached": manifest["documents_cached"],
-                "diagnostics": " ".join(f"{name}={short(value)}" for name, value in training["diagnostics"].items()),
+                "diagnostics": " ".join(
+                    f"{name}={diagnostic(value)}" for name, value in training["diagnostics"].items()
+                ),
             }
         )
     return pd.DataFrame(rows).rename(columns=lambda name: name.replace("training_trained_", "trained_"))
 
 
-def short(value: float) -> str:
+def diagnostic(value: float) -> str:
     """A diagnostic: a count as it is, anything else with three decimals."""
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 

@@ -8,7 +8,6 @@ import argparse
 
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
-from bench.offline import forbid_network
 from bench.options import add_options, read_options
 from bench.progress import Display
 from bench.request import InspectLeakage
@@ -20,10 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    given = read_options(InspectLeakage, options)
-    if given.offline:
-        forbid_network()
-    return inspect_leakage(given)
+    return inspect_leakage(read_options(InspectLeakage, options))
 
 
 def inspect_leakage(options: InspectLeakage) -> int:

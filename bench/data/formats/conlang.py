@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
 from bench.data.formats.source import Source
@@ -19,7 +20,7 @@ def bitext(source: Source, pair: Pair) -> Bitext:
     """The generated bitext of an artificial language and English."""
     from bench import conlang
 
-    made = conlang.bitext(pair.query, _options(source))
+    made = conlang.bitext(pair.query, _options(source.name, source.options))
     return dataclasses.replace(made, sources=(source.name,) * len(made))
 
 
@@ -27,7 +28,7 @@ def relevance(source: Source, pair: Pair) -> Relevance:
     """The generated English questions, each with a passage that answers it."""
     from bench import conlang
 
-    made = conlang.relevance(_options(source))
+    made = conlang.relevance(_options(source.name, source.options))
     return dataclasses.replace(made, sources=(source.name,) * len(made))
 
 
@@ -37,23 +38,23 @@ def test(source: Source, pair: Pair) -> TestCollection:
     """
     from bench import conlang
 
-    split = source.options.get("split", "test")
+    options = dict(source.options)
+    split = options.pop("split", "test")
     if split not in ("test", "dev"):
         raise unknown(f"split of {source.name}", str(split), ("test", "dev"))
     make = conlang.dev if split == "dev" else conlang.test
-    return dataclasses.replace(make(pair.query, _options(source)), name=source.name)
+    return dataclasses.replace(make(pair.query, _options(source.name, options)), name=source.name)
 
 
-def _options(source: Source) -> ConlangOptions:
+def _options(name: str, given: Mapping[str, Any]) -> ConlangOptions:
     """The card's options; raises BenchError for one that the generator does not know or accept."""
     from bench.conlang import ConlangOptions
 
     known = [field.name for field in dataclasses.fields(ConlangOptions)]
-    given = {name: value for name, value in source.options.items() if name != "split"}
-    for name in given:
-        if name not in known:
-            raise unknown(f"option of {source.name}", name, [*known, "split"])
+    for option in given:
+        if option not in known:
+            raise unknown(f"option of {name}", option, known)
     try:
         return ConlangOptions(**given)
     except (TypeError, ValueError) as error:
-        raise BenchError(f"{source.name}: options: {error}") from error
+        raise BenchError(f"{name}: options: {error}") from error
