@@ -11,7 +11,8 @@ from conftest import make_encoder
 
 from bench import registry
 from bench.authoring import validation
-from bench.authoring.validation import CHECKS, FAIL, PASS, Finding, Subject
+from bench.authoring.subject import Subject
+from bench.authoring.validation import CHECKS, FAIL, PASS, Finding
 from bench.cli import main
 from bench.progress import Display
 from bench.request import Validation
