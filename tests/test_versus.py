@@ -154,6 +154,16 @@ def test_methods_are_compared_on_each_collection_as_one_family(
     assert "not both of them were scored by P@5" in capsys.readouterr().err
 
 
+def test_a_tiny_p_value_is_not_printed_as_zero(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path).open()
+    for seed in range(3):
+        fill(store, 0.25 + seed / 1000, seed=str(seed))
+        fill(store, seed / 1000, seed=str(seed), method="distillation")
+    assert main(["compare", "optical", "distillation", "--results", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert len(re.findall(r" 0\.0001 +<0\.0001 +0\.0002", printed)) == 2
+
+
 def test_folders_are_compared_cell_by_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, after = Store(tmp_path / "before").open(), Store(tmp_path / "after").open()
     fill(before, 0.0)

@@ -102,8 +102,15 @@ def row(found: Comparison) -> list[str]:
         f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
         "-" if np.isnan(found.effect) else f"{found.effect:+.2f}",
         *(str(int(count)) for count in ((differences > 0).sum(), (differences == 0).sum(), (differences < 0).sum())),
-        *("-" if p is None else f"{p:.4f}" for p in (found.p_queries, found.p_seeds, found.p_holm)),
+        *map(p_value, (found.p_queries, found.p_seeds, found.p_holm)),
     ]
+
+
+def p_value(p: float | None) -> str:
+    """With four digits, and never as zero; `-` where there is none."""
+    if p is None:
+        return "-"
+    return "<0.0001" if p < 0.00005 else f"{p:.4f}"
 
 
 def collection(system: System) -> str:
