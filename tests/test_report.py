@@ -150,12 +150,12 @@ def test_systems_that_were_asked_other_queries_have_no_score_of_them(store: Stor
 
 
 def test_costs_are_those_of_the_cost_frame_and_a_row_that_trains_nothing_has_none(found: Leaderboard) -> None:
-    frame = found.cost.set_index(["pair", "method"])
+    frame = found.cost.set_index(["pair", "method"]).sort_index()
     for system in report_data(found)["systems"]:
         if system["method"] == "zero-shot":
             assert set(system["cost"].values()) == {None}
         elif system["method"] == EVIL:
-            row = frame.loc[("qaa-eng", EVIL)]
+            (row,) = frame.loc[[("qaa-eng", EVIL)]].to_dict("records")
             assert system["cost"]["seconds"] == row[COSTS["seconds"]] == 12.5 + len(EVIL)
             assert (system["cost"]["steps"], system["cost"]["cpu"]) == (10, None)
         assert system["diagnostics"] == ["probe_accuracy=0.750"]
