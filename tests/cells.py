@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from bench.fingerprint import digest
@@ -10,7 +11,12 @@ from bench.results.store import Entry, Store
 
 
 def add(
-    store: Store, scores: Mapping[str, Mapping[str, float]], *, finished: str = "2026-01-01T00:00:00", **changes: Any
+    store: Store,
+    scores: Mapping[str, Mapping[str, float]],
+    *,
+    finished: str = "2026-01-01T00:00:00",
+    diagnostics: Mapping[str, float] = MappingProxyType({"probe_accuracy": 0.75}),
+    **changes: Any,
 ) -> Entry:
     """A finished cell and its finished training."""
     identity = {
@@ -30,7 +36,7 @@ def add(
     training = store.training("training", fingerprint)
     training.begin()
     cost = {"seconds": 12.5, "trained_steps": 10, "peak_memory_mib": None}
-    training.finish({**identity, "cost": cost, "diagnostics": {"probe_accuracy": 0.75}})
+    training.finish({**identity, "cost": cost, "diagnostics": dict(diagnostics)})
     entry = store.cell("cell", fingerprint)
     entry.begin()
     entry.finish(

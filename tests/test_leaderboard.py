@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from bench.commands.leaderboard import print_leaderboard
 from bench.errors import BenchError
-from bench.report.leaderboard import COMPARISONS, LONG, Leaderboard, cost_frame, diagnostic, leaderboard, long_frame
+from bench.report.data import report_data
+from bench.report.diagnostics import told
+from bench.report.leaderboard import COMPARISONS, LONG, Leaderboard, cost_frame, leaderboard, long_frame
 from bench.report.tables import markdown
 from bench.request import Leaderboards
 from bench.results.store import Store
@@ -187,7 +189,17 @@ def test_favoured_languages_of_a_pool_are_said_below_its_table(store: Store) -> 
 
 
 def test_diagnostics_that_count_have_no_decimals() -> None:
-    assert [diagnostic(value) for value in (354277, 0, 1.0, 0.25)] == ["354277", "0", "1.000", "0.250"]
+    assert told({"a": 354277, "b": 0, "c": 1.0, "d": 0.25}) == "a=354277 b=0 c=1.000 d=0.250"
+
+
+def test_diagnostics_are_averaged_over_seeds(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, found in enumerate(({"accuracy": 0.5, "count": 4}, {"accuracy": 0.75, "count": 4}, {"count": 6})):
+        add(store, {"RR@10": {"q": 0.1}}, seed=str(seed), diagnostics=found)
+    assert print_leaderboard(Leaderboards(results=store.root)) == 0
+    name, *means = capsys.readouterr().out.rstrip().splitlines()[-1].split()
+    assert (name, sorted(means)) == ("optical:", ["accuracy=0.625", "count=4.667"])
+    (system,) = report_data(leaderboard(store))["systems"]
+    assert system["diagnostics"] == means
 
 
 def test_tables_tell_how_much_bitext_there_was_where_that_differs(store: Store) -> None:

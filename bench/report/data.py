@@ -53,7 +53,7 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
     systems = [system for _, members in boards for system in members]
     number = {system: i for i, system in enumerate(systems)}
     names = labels(found.boards)
-    costs, references = _costs(found.cost), set(registry.references())
+    costs, references = _costs(found.cost, found.diagnostics), set(registry.references())
     asked = [list(dict.fromkeys(query for system in members for query in system.queries)) for _, members in boards]
     where = {system: i for i, (_, members) in enumerate(boards) for system in members}
     scores, left_out = _scores(systems, [asked[where[system]] for system in systems], shown, scores_limit)
@@ -136,15 +136,14 @@ def _pair(pair: Comparison, number: Mapping[System, int]) -> list[Any]:
     ]
 
 
-def _costs(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
-    """By identity: what trainings cost, averaged over seeds, and diagnostics. What trains on nothing has no cost."""
+def _costs(frame: pd.DataFrame, diagnostics: Mapping[tuple[str, ...], str]) -> dict[tuple[str, ...], dict[str, Any]]:
+    """By identity, averaged over seeds: what trainings cost, and diagnostics. What trains on nothing has no cost."""
     numbers = pd.DataFrame(
         {name: pd.to_numeric(frame[column]) if column in frame else np.nan for name, column in COSTS.items()},
         index=frame.index,
     )
     numbers[frame["train"] == ""] = np.nan
-    grouped = pd.concat([frame[[*IDENTITY, "diagnostics"]], numbers], axis=1).groupby(IDENTITY, dropna=False)
-    means, diagnostics = grouped[list(COSTS)].mean(), grouped["diagnostics"].first()
+    means = pd.concat([frame[IDENTITY], numbers], axis=1).groupby(IDENTITY, dropna=False)[list(COSTS)].mean()
     return {
         key: {
             "cost": {name: _rounded(row[name], 3) for name in COSTS},

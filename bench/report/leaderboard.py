@@ -19,6 +19,7 @@ import pandas as pd
 
 from bench.atomic import atomic_write
 from bench.errors import BenchError
+from bench.report import diagnostics
 from bench.report.comparison import Comparison, Standing, standings
 from bench.report.languages import bitext_of, gap_frame, share_frame
 from bench.report.latex import latex_document
@@ -118,6 +119,11 @@ class Leaderboard:
         return cost_frame(self.store, self.entries)
 
     @cached_property
+    def diagnostics(self) -> dict[tuple[str, ...], str]:
+        """By a system's identity, what its trainings found out about their students, averaged over seeds."""
+        return diagnostics.over_seeds(self.store, self.entries)
+
+    @cached_property
     def shares(self) -> pd.DataFrame:
         """Of pools in several languages, what each gives to the top ranks; see `bench.report.languages`."""
         return share_frame(self.entries)
@@ -138,7 +144,7 @@ class Leaderboard:
     @cached_property
     def remarks(self) -> dict[str, list[str]]:
         """The lines below the tables, by their titles: the trainings' diagnostics, and favoured languages."""
-        return remarks(self.boards, self.cost, self.shares)
+        return remarks(self.boards, self.diagnostics, self.shares)
 
     def write(self, folder: Path | None = None) -> list[Path]:
         """Write the files of the results folder, or to another one; returns their paths."""
@@ -240,17 +246,10 @@ def cost_frame(store: Store, entries: Iterable[Entry]) -> pd.DataFrame:
                 **{f"training_{name}": value for name, value in (unknown | training["cost"]).items()},
                 **{f"evaluation_{name}": value for name, value in manifest["cost"].items()},
                 "documents_cached": manifest["documents_cached"],
-                "diagnostics": " ".join(
-                    f"{name}={diagnostic(value)}" for name, value in training["diagnostics"].items()
-                ),
+                "diagnostics": diagnostics.told(training["diagnostics"]),
             }
         )
     return pd.DataFrame(rows).rename(columns=lambda name: name.replace("training_trained_", "trained_"))
-
-
-def diagnostic(value: float) -> str:
-    """A diagnostic: a count as it is, anything else with three decimals."""
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -70,12 +70,11 @@ def tables(
 
 
 def remarks(
-    boards: Mapping[tuple[str, ...], Sequence[System]], cost: pd.DataFrame, shares: pd.DataFrame
+    boards: Mapping[tuple[str, ...], Sequence[System]], diagnostics: Mapping[tuple[str, ...], str], shares: pd.DataFrame
 ) -> dict[str, list[str]]:
     """By the titles of the tables what trainings found out about their students, and which languages of a pool
     systems favour: a line for each system that there is something to say of.
     """
-    diagnostics = cost.groupby(IDENTITY, dropna=False)["diagnostics"].first().to_dict()
     favoured = {key: f"first {TOP} documents against the pool: {text}" for key, text in favours(shares).items()}
     result = {}
     for board, systems in boards.items():
