@@ -10,6 +10,8 @@ from typing import Protocol
 
 PLAIN_INTERVAL = 60.0
 """Seconds between two lines about the same stage where there is no terminal."""
+FOUND = 1.0
+"""Seconds in which a stage reports what it finds already done."""
 
 
 class Stage(Protocol):
@@ -72,17 +74,24 @@ class _PlainStage:
     def __init__(self, display: Display, label: str, total: float, unit: str) -> None:
         self.display, self.label, self.total, self.unit = display, label, total, unit
         self.told = time.monotonic()
-        self.first: tuple[float, float] | None = None
-        """When the first report came and what was done by then: a resumed training does not begin with nothing."""
+        self.began: float | None = None
+        """When the first report came."""
+        self.mark = (0.0, 0.0)
+        """A moment, and what was done by then: the rate is that since. It is the last line's, and before there is one
+        the first second's end, until which what is reported had been done before, by a call that was interrupted.
+        """
 
     def update(self, done: float, note: str = "") -> None:
         now = time.monotonic()
-        started, before = self.first = self.first or (now, done)
+        self.began = now if self.began is None else self.began
+        if now - self.began < FOUND:
+            self.mark = (now, done)
         if now - self.told < PLAIN_INTERVAL or done >= self.total:
             return
-        self.told = now
+        since, before = self.mark
         note = f", {note}" if note else ""
         if done > before:
-            left = (now - started) * (self.total - done) / (done - before)
+            left = (now - since) * (self.total - done) / (done - before)
             note += f", about {left:.0f} s left"
         self.display.say(f"  {self.label}: {done:,.0f}/{self.total:,.0f} {self.unit}{note}")
+        self.told, self.mark = now, (now, done)

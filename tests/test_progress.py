@@ -19,18 +19,20 @@ def told(
     return capsys.readouterr().err.splitlines()
 
 
-def test_time_left_is_that_of_the_rate_so_far(
+def test_time_left_is_that_of_the_rate_since_the_line_before(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(monkeypatch, capsys, [(0, 0), (30, 10), (60, 20)]) == [
-        "  encoding: 20/100 texts, loss 1, about 240 s left"
+    assert told(monkeypatch, capsys, [(0, 0), (30, 10), (60, 20), (90, 40), (120, 80)]) == [
+        "  encoding: 20/100 texts, loss 1, about 240 s left",
+        "  encoding: 80/100 texts, loss 1, about 20 s left",
     ]
 
 
 def test_what_was_done_before_says_nothing_of_the_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(monkeypatch, capsys, [(10, 80), (70, 90)]) == ["  encoding: 90/100 texts, loss 1, about 60 s left"]
+    for reports in ([(10, 80), (70, 90)], [(10, 40), (10.5, 80), (70.5, 90)]):
+        assert told(monkeypatch, capsys, reports) == ["  encoding: 90/100 texts, loss 1, about 60 s left"]
 
 
 def test_nothing_is_said_of_time_before_there_is_a_rate(
