@@ -139,6 +139,19 @@ def test_diagnostics_stand_below_their_table(store: Store, capsys: pytest.Captur
     assert (store.root / "leaderboard.md").read_text().endswith("|\n\noptical: probe_accuracy=0.750\n")
 
 
+def test_lines_below_a_table_say_which_of_its_namesakes_they_are_about(store: Store) -> None:
+    for size, noise in (("", ""), ("1000", ""), ("1000", "0.5")):
+        add(store, {"RR@10": {"q": 0.1}}, bitext_size=size, bitext_noise=noise)
+    add(store, {"RR@10": {"q": 0.1}}, config="epsilon=0.5", budget="20steps")
+    (said,) = leaderboard(store).remarks.values()
+    assert [line.split(":")[0] for line in said] == [
+        "optical · bitext 1,000",
+        "optical · bitext 1,000, 50 % misaligned",
+        "optical · bitext all",
+        "optical epsilon=0.5",
+    ]
+
+
 def test_rows_are_shown_best_first(store: Store) -> None:
     entries = [add(store, {"RR@10": {"q": value}}, method=f"m{value}") for value in (0.1, 0.9, 0.5)]
     shown = Leaderboard(entries, store).tables(["RR@10"])

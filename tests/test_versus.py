@@ -164,6 +164,22 @@ def test_a_tiny_p_value_is_not_printed_as_zero(tmp_path: Path, capsys: pytest.Ca
     assert len(re.findall(r" 0\.0001 +<0\.0001 +0\.0002", printed)) == 2
 
 
+def test_collection_says_what_else_both_have_in_common(tmp_path: Path) -> None:
+    stores = [Store(tmp_path / name).open() for name in ("before", "after")]
+    for shift, store in enumerate(stores):
+        fill(store, shift / 4, students="joint", bitext_size="1000", bitext_noise="0.5")
+        fill(store, shift / 4, method="distillation", scoring="maxsim")
+    path = tmp_path / "differences.csv"
+    assert main(["compare", *(str(store.root) for store in stores), "--output", str(path)]) == 0
+    with path.open() as file:
+        assert {row["collection"] for row in csv.DictReader(file)} == {
+            "distillation conlang qaa-eng tiny 10steps maxsim",
+            "distillation conlang qab-eng tiny 10steps maxsim",
+            "optical conlang qaa-eng tiny 10steps joint bitext 1,000, 50 % misaligned",
+            "optical conlang qab-eng tiny 10steps joint bitext 1,000, 50 % misaligned",
+        }
+
+
 def test_folders_are_compared_cell_by_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, after = Store(tmp_path / "before").open(), Store(tmp_path / "after").open()
     fill(before, 0.0)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.results.systems import System
 
-APART = {
-    "uses": "trains on",
-    "scoring": "scoring",
-    "students": "students",
-    "train": "train",
-    "bitext_size": "bitext size",
-    "bitext_noise": "bitext noise",
-    "budget": "budget",
+APART: dict[str, Callable[[Mapping[str, str]], str]] = {
+    "uses": lambda names: f"trains on {names['uses'] or 'nothing'}",
+    "scoring": lambda names: f"scoring {names['scoring'] or 'default'}",
+    "students": lambda names: f"{names['students'] or 'separate'} students",
+    "train": lambda names: f"train {names['train'] or 'default'}",
+    "bitext_size": lambda names: f"bitext {level(names)}",
+    "bitext_noise": lambda names: f"bitext {level(names)}",
+    "budget": lambda names: f"budget {names['budget'] or 'default'}",
 }
-"""Columns that can tell two systems of a name apart, and how they are called."""
+"""Columns that can tell two systems of a name apart, and what is said of a system by them."""
 
 
 @dataclass(frozen=True, order=True)
@@ -24,8 +24,14 @@ class Label:
     """The name of a system; equal for the systems of several boards that differ in nothing but the board."""
 
     method: str
-    details: tuple[str, ...] = ()
-    """Its settings, and what else tells it apart from others of its name, such as `budget 600steps`."""
+    config: str = ""
+    apart: tuple[str, ...] = ()
+    """What tells it apart from others of its method and settings, such as `budget 600steps`."""
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Its settings, if it has any, and what else tells it apart."""
+        return (*filter(None, [self.config]), *self.apart)
 
     def __str__(self) -> str:
         return " · ".join([self.method, *self.details])
@@ -48,8 +54,13 @@ def labels(boards: Mapping[tuple[str, ...], Sequence[System]]) -> dict[System, L
 
 def _label(system: System, columns: Iterable[str]) -> Label:
     names = system.identity
-    settings = [names["config"]] if names["config"] else []
-    return Label(names["method"], (*settings, *(f"{APART[name]} {names[name] or 'default'}" for name in columns)))
+    return Label(names["method"], names["config"], tuple(dict.fromkeys(APART[column](names) for column in columns)))
+
+
+def level(names: Mapping[str, str]) -> str:
+    """How much of the bitext a system trains on, and what share of that is misaligned."""
+    size = f"{int(names['bitext_size']):,}" if names["bitext_size"] else "all"
+    return f"{size}, {100 * float(names['bitext_noise']):g} % misaligned" if names["bitext_noise"] else size
 
 
 def _by_name(systems: Sequence[System]) -> dict[str, list[System]]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.evaluation.bias import TOP
 from bench.report.comparison import Standing, best_first
+from bench.report.labels import labels, level
 from bench.report.languages import favours
 from bench.results.systems import IDENTITY, System
 from bench.tables import print_table
@@ -50,7 +51,7 @@ def tables(
                     "students": names["students"] or "-",
                     "scoring": names["scoring"],
                     "trains on": names["uses"] or "-",
-                    "bitext": _level(names),
+                    "bitext": level(names) if names["train"] else "-",
                     "budget": names["budget"] or "-",
                     f"{first} [95 %]": with_interval(system, first, standing),
                     against: p_value(standing),
@@ -76,12 +77,15 @@ def remarks(
     systems favour: a line for each system that there is something to say of.
     """
     favoured = {key: f"first {TOP} documents against the pool: {text}" for key, text in favours(shares).items()}
+    names = labels(boards)
     result = {}
     for board, systems in boards.items():
-        ordered = sorted(systems, key=lambda system: system.name)
-        keys = [(system.name, tuple(system.identity[column] for column in IDENTITY)) for system in ordered]
+        ordered = [(system, tuple(system.identity[column] for column in IDENTITY)) for system in systems]
         result[title(board, systems)] = [
-            f"{name}: {text}" for said in (diagnostics, favoured) for name, key in keys if (text := said.get(key))
+            f"{' · '.join([system.name, *names[system].apart])}: {text}"
+            for said in (diagnostics, favoured)
+            for system, key in sorted(ordered, key=lambda pair: names[pair[0]])
+            if (text := said.get(key))
         ]
     return result
 
@@ -110,14 +114,6 @@ def p_value(standing: Standing | None) -> str:
         return "-"
     p = standing.against.p_holm
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
-
-
-def _level(names: Mapping[str, str]) -> str:
-    """How much of the bitext a row trains on, and what share of that is misaligned."""
-    if not names["train"]:
-        return "-"
-    size = f"{int(names['bitext_size']):,}" if names["bitext_size"] else "all"
-    return f"{size}, {100 * float(names['bitext_noise']):g} % misaligned" if names["bitext_noise"] else size
 
 
 def print_tables(frames: Mapping[str, pd.DataFrame], below: Mapping[str, Sequence[str]]) -> None:

@@ -14,6 +14,7 @@ from bench.errors import BenchError, unknown
 from bench.evaluation import measures
 from bench.evaluation.run import read_foreign_run
 from bench.report.comparison import Comparison, base_of
+from bench.report.labels import level
 from bench.results.store import Store
 from bench.results.systems import IDENTITY, System, boards, current, gather
 
@@ -95,7 +96,7 @@ def row(found: Comparison) -> list[str]:
     differences = found.differences
     difference = found.difference
     return [
-        collection(found.a),
+        collection(found),
         found.measure,
         f"{found.mean_a:.4f}",
         f"{found.mean_b:.4f}",
@@ -113,12 +114,16 @@ def p_value(p: float | None) -> str:
     return "<0.0001" if p < 0.00005 else f"{p:.4f}"
 
 
-def collection(system: System) -> str:
-    """What a system was asked, and by which encoder and settings it answers."""
-    names = system.identity
-    told = [names["dataset"], names["pair"], Path(names["encoder"]).name, names["budget"]]
+def collection(found: Comparison) -> str:
+    """What both systems were asked, and what they have in common."""
+    names = found.a.identity
+    told = [names["dataset"], names["pair"], Path(names["encoder"]).name, names["budget"], names["students"]]
+    if found.a.name == found.b.name:
+        told.insert(0, found.a.name)
     if names["scoring"] not in ("", "mean"):
         told.append(names["scoring"])
+    if names["bitext_size"] or names["bitext_noise"]:
+        told.append(f"bitext {level(names)}")
     return " ".join(filter(None, told))
 
 
@@ -128,7 +133,7 @@ def changes(found: Comparison, limit: int) -> list[list[str]]:
     order = sorted(range(len(ones)), key=lambda i: (-abs(ones[i] - others[i]), found.queries[i]))
     return [
         [
-            collection(found.a),
+            collection(found),
             found.queries[i],
             f"{ones[i]:.4f}",
             f"{others[i]:.4f}",
@@ -147,7 +152,7 @@ def write_differences(path: Path, comparisons: Sequence[Comparison]) -> None:
         for found in comparisons:
             scores = found.scores
             for query, a, b in zip(found.queries, *(score.mean(axis=0).tolist() for score in scores), strict=True):
-                writer.writerow([collection(found.a), found.measure, query, repr(a), repr(b), repr(a - b)])
+                writer.writerow([collection(found), found.measure, query, repr(a), repr(b), repr(a - b)])
 
 
 def verdict(a: str, b: str, comparisons: Sequence[Comparison]) -> str:
