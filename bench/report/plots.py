@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -16,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
-from matplotlib.ticker import NullFormatter
+from matplotlib.text import Annotation, Text
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from bench.atomic import atomic_write
 
@@ -41,6 +42,14 @@ PALETTE = "Blues"
 MIDDLE = 0.179
 """The luminance that black and white text stand out from equally well."""
 DPI = 200
+NAME_WIDTH = 28
+"""Characters of a point's name in one line."""
+PLACES = [
+    (right * side, up, "left" if side > 0 else "right")
+    for right, up in [(6, 0), (5, 8), (5, -8), *((10, up) for up in (18, -18, 30, -30, 42, 54, 66, 78, 90, 102))]
+    for side in (1, -1)
+]
+"""Where the name of a point may stand: points to its right and above it, and the side of the name that is there."""
 COSTS = {"cpu": "training, CPU seconds", "seconds": "training, seconds"}
 METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG}
@@ -136,6 +145,8 @@ def _scatter(systems: Sequence[Mapping[str, Any]], cost: str, measure: str, titl
             mean = system["standings"][measure]["mean"]
             axes.axhline(mean, color=QUIET, linestyle=":", linewidth=1)
     axes.set_xscale("log")
+    costs = [spent for spent, _, _ in points]
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if max(costs) >= 5 * min(costs) else MaxNLocator(5))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.12)
@@ -148,20 +159,19 @@ def _scatter(systems: Sequence[Mapping[str, Any]], cost: str, measure: str, titl
 
 
 def _name_lines(axes: Axes, systems: Sequence[Mapping[str, Any]], measure: str) -> list[Annotation]:
-    """Names of references at the right end of their lines, those of near ones on one line; returns them."""
+    """Names of references at the right end of their lines, those of near ones together, each once; returns them."""
     height = axes.get_ylim()[1]
-    names: list[tuple[float, str]] = []
+    names: list[tuple[float, list[str]]] = []
     for system in sorted(systems, key=lambda system: system["standings"][measure]["mean"]):
         if not system["reference"]:
             continue
         mean = system["standings"][measure]["mean"]
-        if names and mean - names[-1][0] < 0.05 * height:
-            names[-1] = (names[-1][0], f"{names[-1][1]}, {_label(system)}")
-        else:
-            names.append((mean, _label(system)))
+        if not names or mean - names[-1][0] >= 0.05 * height:
+            names.append((mean, []))
+        names[-1][1].append(system["method"])
     return [
         axes.annotate(
-            name,
+            ", ".join(dict.fromkeys(methods)),
             (1, mean),
             xycoords=("axes fraction", "data"),
             xytext=(4, 0),
@@ -171,40 +181,36 @@ def _name_lines(axes: Axes, systems: Sequence[Mapping[str, Any]], measure: str) 
             fontsize=8,
             style="italic",
         )
-        for mean, name in names
+        for mean, methods in names
     ]
 
 
 def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]], others: Sequence[Annotation]) -> None:
-    """Names beside points, each at the first of some places where it covers no point and no other name."""
+    """Names beside points, each at the first of `PLACES` where it covers no point, no axis and no other name."""
     figure = axes.figure
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[arg-type]
     pixels = [axes.transData.transform(point[:2]) for point in points]
     reach = 4 * renderer.points_to_pixels(1.0)
     taken = [(x - reach, y - reach, x + reach, y + reach) for x, y in pixels]
     taken += [text.get_window_extent(renderer).extents for text in others]
+    bottom = axes.get_window_extent(renderer).y0
     for x, y, name in sorted(points, key=lambda point: -point[1]):
-        places = [
-            (6, 0, "left"),
-            (-6, 0, "right"),
-            (5, 8, "left"),
-            (-5, 8, "right"),
-            (5, -8, "left"),
-            (-5, -8, "right"),
-        ]
-        places += [(10, 18, "left"), (-10, 18, "right"), (10, -18, "left"), (-10, -18, "right"), (10, 30, "left")]
-        for right, up, side in places:
+        for right, up, side in PLACES:
             text = axes.annotate(
-                name, (x, y), xytext=(right, up), textcoords="offset points", ha=side, va="center", fontsize=8,
+                fill(name, NAME_WIDTH),
+                (x, y), xytext=(right, up), textcoords="offset points", ha=side, va="center", fontsize=8,
                 arrowprops={"arrowstyle": "-", "color": "#b9b5ab", "linewidth": 0.6} if abs(up) > 10 else None,
             )  # fmt: skip
-            own = text.get_window_extent(renderer).extents
-            if not any(_overlap(own, other) for other in taken):
+            text.update_positions(renderer)
+            own = Text.get_window_extent(text, renderer).extents  # that of an annotation has its arrow in it, too
+            if own[1] >= bottom and not any(_overlap(own, other) for other in taken):
                 taken.append(own)
                 break
             text.remove()
         else:
-            axes.annotate(name, (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8)
+            axes.annotate(
+                fill(name, NAME_WIDTH), (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8
+            )
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
