@@ -114,6 +114,22 @@ def test_reasons_are_kept_in_order() -> None:
     assert with_reason(second, second, None).history == second.history
 
 
+def test_tolerances_that_grow_in_small_steps_need_a_reason_in_the_end(tmp_path: Path) -> None:
+    key = CELL, "nDCG@10"
+
+    def then(old: Baseline, tolerance: float, reason: str | None = None) -> Baseline:
+        """The file that is read after the tolerance became another."""
+        with_reason(old, changed(key, tolerance=tolerance), reason).write(tmp_path / "b.json")
+        return Baseline.read(tmp_path / "b.json")
+
+    grown = then(then(then(OLD, 0.05), 0.06), 0.09)
+    assert loosened(grown, changed(key, tolerance=0.1)) == []
+    assert loosened(grown, changed(key, tolerance=0.11)) == [f"{CELL}: nDCG@10 may move by 0.11 instead of 0.05"]
+    assert loosened(then(grown, 0.11, "another world"), changed(key, tolerance=0.2)) == []
+    assert "tightest" not in (tmp_path / "b.json").read_text()
+    assert loosened(then(grown, 0.04), changed(key, tolerance=0.081)) != []
+
+
 SEEDS = [0.3, 0.31, 0.32, 0.33, 0.34]
 
 

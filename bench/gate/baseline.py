@@ -36,6 +36,8 @@ class Value:
     mean: float
     spread: float
     seeds: tuple[float, ...]
+    tightest: float | None = None
+    """The least that the tolerance has been since a reason was last given for loosening, if it was less than now."""
 
     @property
     def key(self) -> Key:
@@ -75,7 +77,8 @@ class Baseline:
 
     def write(self, path: Path) -> None:
         """Keep it as JSON, a line for each value, so that a change of the file shows which moved."""
-        lists = {"history": self.history, "values": map(asdict, self.values), "scores": map(asdict, self.scores)}
+        values = [{name: given for name, given in asdict(value).items() if given is not None} for value in self.values]
+        lists = {"history": self.history, "values": values, "scores": map(asdict, self.scores)}
         parts = {"suite": json.dumps(self.suite.model_dump(mode="json")), "made_by": json.dumps(self.made_by)}
         for name, items in lists.items():
             if lines := ",\n".join(map(json.dumps, items)):

@@ -4,7 +4,8 @@ A baseline is loosened by one of these:
 
 - a value or a cell that is gone;
 - fewer seeds, of the baseline or of a check; fewer queries of a cell;
-- a value that may move more than `GROWTH` times as far.
+- a value that may move more than `GROWTH` times as far as it might at any time since a reason was last given, so that
+  small steps do not add up.
 
 A tolerance comes from a spread over seeds, which is uncertain itself: that of ten seeds is by chance twice that of ten
 others in one case of forty (F distribution, 9 and 9 degrees of freedom). What grows by less is taken for noise.
@@ -56,9 +57,18 @@ def refuse(path: Path, losses: Sequence[str], advice: str = "") -> None:
 
 
 def with_reason(old: Baseline, new: Baseline, reason: str | None) -> Baseline:
-    """The new baseline with the history of the old one, to which the reason is added if one is given."""
+    """The new baseline with the history of the old one, to which the reason is added if one is given; without one it
+    remembers how far each value might move before.
+    """
     if reason is None:
-        return replace(new, history=old.history)
+        limits = _limits(old)
+        values = tuple(
+            replace(value, tightest=limits[value.key])
+            if value.key in limits and limits[value.key] < value.tolerance
+            else value
+            for value in new.values
+        )
+        return replace(new, values=values, history=old.history)
     entry = {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": package_commit()["commit"],
@@ -95,9 +105,14 @@ def _fewer_queries(old: Baseline, new: Mapping[Key, float | None]) -> list[str]:
 
 
 def _wider(old: Baseline, new: Baseline) -> list[str]:
-    limits = {value.key: value.tolerance for value in old.values}
+    limits = _limits(old)
     return [
         f"{value.cell}: {value.name} may move by {value.tolerance:.3g} instead of {limits[value.key]:.3g}"
         for value in new.values
         if value.key in limits and value.tolerance > GROWTH * limits[value.key]
     ]
+
+
+def _limits(old: Baseline) -> dict[Key, float]:
+    """By value, the least that its tolerance has been since a reason was last given."""
+    return {value.key: value.tolerance if value.tightest is None else value.tightest for value in old.values}
