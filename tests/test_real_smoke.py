@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bench.cli import main
 from bench.data import MULTIPLE, Pair
 from bench.data.cards import Card, load_cards
+from bench.evaluation.measures import BIAS, EVALUATION_DEPTH
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("mirror")]
 
@@ -39,7 +41,9 @@ def test_a_test_collection(name: str, tmp_path: Path) -> None:
     board = run("--methods", methods, "--datasets", name, "--pairs", str(pair), "--train", train, folder=tmp_path)
     assert set(board["method"]) >= ({"zero-shot", "distillation", "untrained"} if trained else {"zero-shot"})
     assert set(board["dataset"]) == {name} and set(board["pair"]) == {str(pair)}
-    assert board["value"].between(0, 1).all()
+    ranks = board["measure"].isin(BIAS)
+    assert ranks.any() == (pair.document == MULTIPLE)
+    assert board["value"].between(0, np.where(ranks, EVALUATION_DEPTH + 1, 1)).all()
 
 
 @pytest.mark.parametrize(
