@@ -19,6 +19,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from bench.atomic import atomic_write
 
@@ -191,8 +192,8 @@ def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]], others:
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[arg-type]
     pixels = [axes.transData.transform(point[:2]) for point in points]
     reach = 4 * renderer.points_to_pixels(1.0)
-    taken = [(x - reach, y - reach, x + reach, y + reach) for x, y in pixels]
-    taken += [text.get_window_extent(renderer).extents for text in others]
+    taken = [Bbox.from_extents(x - reach, y - reach, x + reach, y + reach) for x, y in pixels]
+    taken += [text.get_window_extent(renderer) for text in others]
     bottom = axes.get_window_extent(renderer).y0
     for x, y, name in sorted(points, key=lambda point: -point[1]):
         for right, up, side in PLACES:
@@ -202,8 +203,8 @@ def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]], others:
                 arrowprops={"arrowstyle": "-", "color": "#b9b5ab", "linewidth": 0.6} if abs(up) > 10 else None,
             )  # fmt: skip
             text.update_positions(renderer)
-            own = Text.get_window_extent(text, renderer).extents  # that of an annotation has its arrow in it, too
-            if own[1] >= bottom and not any(_overlap(own, other) for other in taken):
+            own = Text.get_window_extent(text, renderer)  # that of an annotation has its arrow in it, too
+            if own.y0 >= bottom and not own.count_overlaps(taken):
                 taken.append(own)
                 break
             text.remove()
@@ -211,10 +212,6 @@ def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]], others:
             axes.annotate(
                 fill(name, NAME_WIDTH), (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8
             )
-
-
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _lines(data: Mapping[str, Any], board: int) -> dict[str, list[Mapping[str, Any]]]:
