@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from bench.atomic import atomic_write
+from bench.cache import default_cache
 from bench.data import download, files
 from bench.data.cards import Card
-from bench.data.files import MissingFile, Resolver, default_cache, sha256_of
+from bench.data.files import MissingFile, Resolver
 from bench.errors import BenchError
 from bench.progress import Display
+from bench.sealed import sha256_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"habari\n"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import platformdirs
-
+from bench.cache import default_cache
 from bench.data import download
 from bench.errors import BenchError
+from bench.sealed import sha256_of
 
 if TYPE_CHECKING:
     from bench.data.cards import Card
@@ -26,12 +24,6 @@ MIB = 1 << 20
 
 class MissingFile(BenchError):
     """A file of a collection is neither at hand nor to be had."""
-
-
-def default_cache() -> Path:
-    """`BENCH_HOME`, else the platform's cache folder for this program."""
-    home = os.environ.get("BENCH_HOME")
-    return Path(home) if home else platformdirs.user_cache_path("bench")
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,8 @@ class Resolver:
     cache: Path | None = None
     offline: bool = False
     display: Display | None = field(default=None, repr=False, compare=False)
+    derived: Path | None = None
+    """Where what is made from the files is kept; None means `cache`."""
     _verified: set[Path] = field(default_factory=set, repr=False, compare=False)
     _announced: set[str] = field(default_factory=set, repr=False, compare=False)
     """The names of the cards whose licence the user was told."""
@@ -156,9 +150,3 @@ def _shown(display: Display | None, label: str) -> Iterator[tuple[download.OnByt
 
     with ExitStack() as stack:
         yield on_bytes, on_wait
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,181 @@
+"""Stored files that notice damage: each has a sha256, which is verified when the file is read.
+
+A *sealed file* ends in the sha256 of its content and of its place (the names of its folder and of itself), so that a
+flipped bit, a truncation and two exchanged files all show. A *sealed folder* has a manifest, written last, with the
+sha256 of every other file and of the manifest itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from bench.atomic import atomic_folder, atomic_write
+from bench.errors import BenchError
+from bench.fingerprint import digest
+
+MANIFEST = "manifest.json"
+CHECKSUM = "sha256"
+FILES = "files"
+SEAL = 66
+"""Bytes at the end of a sealed file: a line end, 64 hexadecimal digits, a line end."""
+
+
+class Damaged(BenchError):
+    """A stored file is missing, unreadable, or not what was written."""
+
+
+def write_sealed(path: Path, data: bytes) -> None:
+    """Write a sealed file; it appears under its name only when it is complete. A folder in its place is deleted."""
+    if path.is_dir():
+        remove(path)
+    with atomic_write(path, "wb") as file:
+        file.write(data)
+        file.write(_seal(path, data))
+
+
+def keep_sealed(path: Path, data: bytes) -> None:
+    """Write a sealed file that can be made again. A failure, such as of a full or read-only disk, only costs time."""
+    with suppress(OSError):
+        write_sealed(path, data)
+
+
+def read_sealed(path: Path) -> bytes:
+    """Return the content of a sealed file. Raises `Damaged`, also if there is no such file."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(max(0, os.fstat(file.fileno()).st_size - SEAL))
+            seal = file.read()
+    except OSError as error:
+        raise Damaged(f"{path} cannot be read: {error.strerror}") from error
+    if seal != _seal(path, data):
+        raise Damaged(f"{path} is damaged")
+    return data
+
+
+def _seal(path: Path, data: bytes) -> bytes:
+    state = hashlib.sha256(f"{path.parent.name}/{path.name}\n".encode())
+    state.update(data)
+    return f"\n{state.hexdigest()}\n".encode()
+
+
+def remembered(path: Path, make: Callable[[], Any]) -> Any:
+    """Return the JSON value of a sealed file; where there is none, or it is damaged, make the value and keep it.
+
+    A value that cannot be written is returned all the same.
+    """
+    try:
+        return json.loads(read_sealed(path))
+    except Damaged:
+        value = json.loads(json.dumps(make(), ensure_ascii=False))
+    keep_sealed(path, json.dumps(value, ensure_ascii=False).encode())
+    return value
+
+
+def seal(folder: Path, content: Mapping[str, Any], *, leave_out: Collection[str] = ()) -> None:
+    """Write the manifest of a folder: `content`, the sha256 of every file, and the manifest's own.
+
+    `leave_out` names files and folders that are not part of what is kept. Raises `ValueError` if `content` has one of
+    the two keys that the manifest itself adds.
+    """
+    if taken := {CHECKSUM, FILES} & content.keys():
+        raise ValueError(f"a manifest has its own {' and '.join(sorted(taken))}")
+    names = [name for name in _names(folder) if name.split("/")[0] not in leave_out]
+    value = {**content, FILES: {name: sha256_of(folder / name) for name in names}}
+    value = json.loads(json.dumps(value, ensure_ascii=False, default=str))
+    with atomic_write(folder / MANIFEST) as file:
+        json.dump({**value, CHECKSUM: digest(value)}, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return what `seal` wrote. Raises `Damaged` if it is not that, or there is none."""
+    path = folder / MANIFEST
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Damaged(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{path} is damaged: it is no JSON") from error
+    checksum = value.pop(CHECKSUM, None) if isinstance(value, dict) else None
+    if checksum is None or checksum != digest(value):
+        raise Damaged(f"{path} is damaged, or an earlier version of this program wrote it")
+    return dict(value)
+
+
+def verify(folder: Path, manifest: Mapping[str, Any], below: str = "", *, missing_ok: bool = False) -> None:
+    """Raise `Damaged` for the first file of a sealed folder, of those `below` a folder in it, that is not as it was."""
+    for name, expected in manifest[FILES].items():
+        if not name.startswith(below) or (missing_ok and not os.path.lexists(folder / name)):
+            continue
+        try:
+            found = sha256_of(folder / name)
+        except OSError as error:
+            raise Damaged(f"{folder / name} cannot be read: {error.strerror}") from error
+        if found != expected:
+            raise Damaged(f"{folder / name} is damaged")
+
+
+def read_whole(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a sealed folder. Raises `Damaged` if any file is not as it was."""
+    manifest = read_manifest(folder)
+    verify(folder, manifest)
+    return manifest
+
+
+def sealed_folder(
+    folder: Path, make: Callable[[Path], Mapping[str, Any] | None], *, on_damage: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Return the manifest of a sealed folder whose files are all as they were; else make the folder first.
+
+    `make` fills a temporary folder and returns what its manifest is to say besides. Only one process at a time makes
+    it; a whole folder is read without a lock, so also where nothing can be written. `on_damage` is told what was
+    damaged.
+    """
+    with suppress(Damaged):
+        return read_whole(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if folder.exists():
+            try:
+                return read_whole(folder)
+            except Damaged as error:
+                if on_damage is not None:
+                    on_damage(str(error))
+                remove(folder)
+        with atomic_folder(folder) as partial:
+            seal(partial, make(partial) or {})
+    return read_manifest(folder)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder, whatever it is; there may be none. Of a folder the manifest goes first."""
+    if path.is_dir() and not path.is_symlink():
+        manifest = path / MANIFEST
+        if manifest.is_file():
+            manifest.unlink()
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """The files below a folder but for the manifest and temporary ones, by their relative paths, sorted."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST and not (path.name.startswith(".") and path.name.endswith(".tmp")):
+            yield name
