@@ -1,14 +1,12 @@
 """All that a method needs, in one place: `from bench.api import TrainedMethod, MethodConfig, ...`."""
 
-from bench.data import Bitext, Pair, Relevance, TrainingData
-from bench.data.leakage import normalise
+from bench.data import Bitext, Ids, Pair, Relevance, TrainingData
+from bench.data.normalise import normalise
 from bench.data.parallel import parallel_groups
 from bench.encoders.encoder import Encoder, Side, TokenBatch, read_encoder, read_json, write_json
-from bench.encoders.models import at_hand, files_fingerprint, load_encoder, model_folder
 from bench.errors import BenchError, describe
 from bench.evaluation.alignment import word_pieces
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
-from bench.evaluation.run import Ids
 from bench.training.budget import Spent
 from bench.training.loop import autocast
 from bench.training.losses import info_nce
@@ -36,15 +34,11 @@ __all__ = [
     "TrainedConfig",
     "TrainedMethod",
     "TrainingData",
-    "at_hand",
     "autocast",
     "describe",
-    "files_fingerprint",
     "info_nce",
     "language_batches",
     "length_buckets",
-    "load_encoder",
-    "model_folder",
     "normalise",
     "parallel_groups",
     "read_encoder",

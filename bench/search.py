@@ -1,4 +1,4 @@
-"""The pipeline's exact search, for methods that mine; apart from `bench.api`, so that no other's fingerprint has it."""
+"""The pipeline's exact search, for methods that mine; apart from `bench.api`, because it imports FAISS."""
 
 from bench.evaluation.retrieval import search
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bench.api import (
     BenchError,
@@ -15,11 +15,10 @@ from bench.api import (
     Retriever,
     Side,
     Task,
-    at_hand,
-    load_encoder,
     read_json,
     write_json,
 )
+from bench.pretrained import load_encoder
 
 
 class OffTheShelfConfig(MethodConfig):
@@ -61,16 +60,13 @@ class OffTheShelf(Method):
     depends_on = ()
     Config = OffTheShelfConfig
 
-    def inputs(self) -> dict[str, Any]:
-        return {"encoder": encoder_of(self.config).fingerprint()}
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.config.encoder,)
 
     def fit(self, task: Task) -> Retriever:
         encoder = encoder_of(self.config).to(task.teacher.device)
         return Shelved(encoder, encoder, self.config)
-
-    @classmethod
-    def missing(cls, config: OffTheShelfConfig) -> str | None:
-        return None if at_hand(config.encoder) else f"it needs the encoder {config.encoder}, which is not at hand"
 
     @classmethod
     def load(cls, folder: Path, teacher: Encoder) -> Retriever:

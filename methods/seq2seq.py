@@ -19,12 +19,11 @@ from bench.api import (
     Encoder,
     OnBatch,
     describe,
-    files_fingerprint,
-    model_folder,
     read_encoder,
     read_json,
     write_json,
 )
+from bench.pretrained import files_fingerprint, model_folder
 
 BATCH = 32
 """Texts that are translated together."""

@@ -24,9 +24,7 @@ from bench.api import (
     Retriever,
     Task,
     TrainedMethod,
-    files_fingerprint,
     language_batches,
-    model_folder,
 )
 from methods.seq2seq import BATCH, Decoder, Learned, Pretrained, Seq2Seq, Translator, load_translator
 
@@ -96,9 +94,9 @@ class TranslateTest(Method):
         if self.config.translator != "trained":
             self.uses = self.depends_on = ()
 
-    def inputs(self) -> dict[str, Any]:
-        name = self.config.translator
-        return {} if name == "trained" else {"translator": files_fingerprint(model_folder(name))}
+    @property
+    def models(self) -> tuple[str, ...]:
+        return () if self.config.translator == "trained" else (self.config.translator,)
 
     def fit(self, task: Task) -> Retriever:
         return Translating(task.teacher, task.teacher, self.translator(task))

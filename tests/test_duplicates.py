@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bench.data import duplicates
 from bench.data.duplicates import near_duplicates
-from bench.data.leakage import normalise
+from bench.data.normalise import normalise
 
 FISHERMEN = "The fishermen of the eastern village mend their nets in the morning before they row out to the reef."
 DIACRITICS = "Àwọn apẹja ìlú náà ń tún àwọ̀n wọn ṣe ní òwúrọ̀ kí wọ́n tó lọ sí òkun"

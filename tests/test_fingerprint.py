@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.fingerprint import _closure, code_digest, digest, digest_texts, library_versions
+from bench.code import code_modules
+from bench.fingerprint import code_digest, digest, digest_texts, library_versions
 
 CODE = '''"""What this module does."""
 
@@ -28,9 +29,10 @@ class Thing:
 '''
 
 
-def digest_of(folder: Path, code: str, name: str) -> str:
-    """Each under its own name, because digests are kept for the process."""
-    path = folder / f"{name}.py"
+def digest_of(folder: Path, code: str) -> str:
+    """Return the digest of a file with that code, in a folder of its own."""
+    folder.mkdir()
+    path = folder / "mine.py"
     path.write_text(code, encoding="utf-8")
     return code_digest(str(path))
 
@@ -49,7 +51,7 @@ def digest_of(folder: Path, code: str, name: str) -> str:
 )
 def test_code_that_computes_the_same_has_the_same_digest(tmp_path: Path, old: str, new: str) -> None:
     assert old in CODE
-    assert digest_of(tmp_path, CODE.replace(old, new), "edited") == digest_of(tmp_path, CODE, "original")
+    assert digest_of(tmp_path / "edited", CODE.replace(old, new)) == digest_of(tmp_path / "original", CODE)
 
 
 @pytest.mark.parametrize(
@@ -65,80 +67,15 @@ def test_code_that_computes_the_same_has_the_same_digest(tmp_path: Path, old: st
 )
 def test_code_that_differs_has_another_digest(tmp_path: Path, old: str, new: str) -> None:
     assert old in CODE
-    assert digest_of(tmp_path, CODE.replace(old, new), "edited") != digest_of(tmp_path, CODE, "original")
+    assert digest_of(tmp_path / "edited", CODE.replace(old, new)) != digest_of(tmp_path / "original", CODE)
 
 
-def test_digest_of_a_file_does_not_depend_on_where_it_lies(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    assert digest_of(tmp_path, CODE, "one") == digest_of(tmp_path / "a", CODE, "two")
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path
-
-
-def write_package(root: Path, name: str, **modules: str) -> str:
-    (root / name).mkdir()
-    for module, code in {"__init__": "", **modules}.items():
-        (root / name / f"{module}.py").write_text(code)
-    return f"{name}.main"
-
-
-@pytest.mark.parametrize(
-    ("name", "statement"),
-    [
-        ("followed1", "from . import helper"),
-        ("followed2", "from .helper import f"),
-        ("followed3", "import followed3.helper"),
-        ("followed4", "from followed4 import helper"),
-        ("followed5", "def g():\n    from followed5.helper import f"),
-    ],
-)
-def test_digest_follows_imports_within_the_package(package: Path, name: str, statement: str) -> None:
-    main = write_package(package, name, main=statement, helper="def f(): return 1")
-    before = code_digest(main)
-    (package / name / "helper.py").write_text("def f(): return 2")
-    code_digest.cache_clear()
-    assert code_digest(main) != before
-
-
-def test_digest_changes_when_an_imported_module_of_an_imported_module_does(package: Path) -> None:
-    main = write_package(
-        package, "chained", main="from .middle import g", middle="from .last import f as g", last="def f(): return 1"
-    )
-    before = code_digest(main)
-    (package / "chained" / "last.py").write_text("def f(): return 2")
-    assert code_digest(main) == before  # kept for the process
-    code_digest.cache_clear()
-    assert code_digest(main) != before
-
-
-def test_digest_ignores_modules_that_are_not_imported(package: Path) -> None:
-    main = write_package(package, "lonely", main="x = 1", other="y = 1")
-    before = code_digest(main)
-    (package / "lonely" / "other.py").write_text("y = 2")
-    code_digest.cache_clear()
-    assert code_digest(main) == before
-
-
-def test_method_depends_on_the_loop_that_trains_it_and_not_on_another_method() -> None:
-    closure = set(_closure("methods.optical"))
-    assert {
-        "methods.optical",
-        "methods.transport",
-        "bench.training.loop",
-        "bench.encoders.encoder",
-        "bench.training.sampling",
-    } <= closure
-    assert not closure & {"methods.adversarial", "methods.distillation", "bench.report.leaderboard", "bench.cli"}
-
-
-def test_file_depends_on_what_it_imports_of_this_project(tmp_path: Path) -> None:
-    path = tmp_path / "mine.py"
-    path.write_text("from bench.api import info_nce\nfrom methods.transport import cosine_cost\n")
-    assert {"<file>", "bench.api", "bench.training.losses", "methods.transport"} <= set(_closure(str(path)))
+def test_digest_is_kept_for_the_process(tmp_path: Path) -> None:
+    before = digest_of(tmp_path / "edited", CODE)
+    (tmp_path / "edited" / "mine.py").write_text("RATE = 4", encoding="utf-8")
+    assert code_digest(str(tmp_path / "edited" / "mine.py")) == before
+    code_modules.cache_clear()
+    assert code_digest(str(tmp_path / "edited" / "mine.py")) != before
 
 
 JSON = st.recursive(

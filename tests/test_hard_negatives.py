@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data import Bitext, Pair, Relevance, TrainingData
-from bench.data.leakage import normalise
+from bench.data.normalise import normalise
 from bench.errors import BenchError
 from bench.training.budget import Budget, Spent
 from bench.training.checkpoint import Checkpoint

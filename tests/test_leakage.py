@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.leakage import Leak, count_rows, find_leaks, normalise, protected, remove
+from bench.data.leakage import Leak, count_rows, find_leaks, protected, remove
+from bench.data.normalise import normalise
 
 SWH = Pair("swh", "eng")
 ENG = Pair("eng", "eng")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.data import Pair, TrainingData, leakage
+from bench.data.normalise import normalise
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def hold_out(data: TrainingData, rng: np.random.Generator) -> TrainingData:
         )
     chosen = rng.permutation(judged)[: min(max(round(SHARE * len(judged)), 1), LARGEST)]
     validation = data.relevance.take(sorted(chosen.tolist()))
-    texts = {"validation": {leakage.normalise(text) for column in validation.columns[:2] for text in column}}
+    texts = {"validation": {normalise(text) for column in validation.columns[:2] for text in column}}
     bitext = leakage.remove(data.bitext, leakage.find_leaks(data.bitext, texts))
     relevance = leakage.remove(data.relevance, leakage.find_leaks(data.relevance, texts))
     removed = Counter(data.bitext.sources + data.relevance.sources) - Counter(bitext.sources + relevance.sources)

@@ -7,13 +7,13 @@ that are in no gold pair.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 from bench.data import Rows, TestCollection
+from bench.data.normalise import normalise
 
 _Rows = TypeVar("_Rows", bound=Rows)
 
@@ -37,24 +37,6 @@ class Leak:
     """The protected text, normalised."""
     kind: Kind
     similarity: float
-
-
-class _Folding(dict[int, str]):
-    """Per character: nothing for invisible format characters, a space for punctuation, white space and controls."""
-
-    def __missing__(self, codepoint: int) -> str:
-        character = chr(codepoint)
-        category = unicodedata.category(character)
-        self[codepoint] = "" if category == "Cf" else " " if category[0] in "PZC" else character
-        return self[codepoint]
-
-
-_FOLDING = _Folding()
-
-
-def normalise(text: str) -> str:
-    """The text without what two copies of one sentence may differ in: compatibility forms, case, punctuation, space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING).split())
 
 
 def protected(test: TestCollection) -> dict[str, frozenset[str]]:

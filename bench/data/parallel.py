@@ -9,14 +9,14 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bench.data.leakage import normalise
+from bench.data.normalise import normalise
 
 
 def parallel_groups(rows: Iterable[tuple[str, str]]) -> np.ndarray:
     """The group of each row, (n_rows,) int64: rows are of one group if a chain of equal texts connects them.
 
     A row's two texts belong together: translations, or a query and what answers it. Texts are compared as
-    `bench.data.leakage.normalise` leaves them. Nearly equal texts are not connected: a comparison of all with all would
+    `bench.data.normalise` leaves them. Nearly equal texts are not connected: a comparison of all with all would
     take minutes, and many of them, such as a census of one tribe and the next, differ in what matters.
     """
     numbers: dict[str, int] = {}
