@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data import Bitext, Pair, TrainingData
-from bench.data.levels import Level, cap, misalign, sample
-from bench.running.materials import at_level, digest_data
+from bench.data.dimensions import Level
+from bench.data.levels import apply_level, misalign, sample
+from bench.data.mixing import cap
 
 ROWS = st.integers(0, 60)
 PAIR = Pair("qaa", "eng")
@@ -80,15 +81,15 @@ def test_a_cap_is_for_one_source_and_always_the_same() -> None:
 
 @pytest.mark.parametrize("level", [Level(40), Level(None, 0.5), Level(40, 0.5)])
 def test_a_level_is_the_same_for_one_seed_and_leaves_relevance_alone(data: TrainingData, level: Level) -> None:
-    given, again, other = (at_level(data, level, seed) for seed in (0, 0, 1))
+    given, again, other = (apply_level(data, level, seed) for seed in (0, 0, 1))
     assert given.bitext == again.bitext != other.bitext
-    assert len({digest_data(version) for version in (data, given, other)}) == 3
+    assert len({version.digest for version in (data, given, other)}) == 3
     assert given.relevance is data.relevance
-    kept = level.size or len(data.bitext)
-    assert given.report["level"] == {"kept": {"hand": kept}, "misaligned": round(kept * level.noise)}
-    assert at_level(data, Level(), 0) is data
+    kept = level.bitext_size or len(data.bitext)
+    assert given.report["level"] == {"kept": {"hand": kept}, "misaligned": round(kept * level.bitext_noise)}
+    assert apply_level(data, Level(), 0) is data
 
 
 def test_noise_and_size_do_not_depend_on_each_other(data: TrainingData) -> None:
-    clean, noisy = (at_level(data, Level(40, noise), 0).bitext for noise in (0.0, 0.5))
+    clean, noisy = (apply_level(data, Level(40, noise), 0).bitext for noise in (0.0, 0.5))
     assert clean == replace(noisy, document_side=clean.document_side)

@@ -27,7 +27,8 @@ class World:
         self.mirror = folder / "mirror"
         self.cards: dict[str, Card] = {}
         self.mirror.mkdir()
-        self.resolver = Resolver(self.mirror, folder / "cache", offline=True)
+        self.cache = folder / "cache"
+        self.resolver = Resolver(self.mirror, self.cache, offline=True)
 
     def add(self, name: str, files: dict[str, str] | None = None, **fields: Any) -> Card:
         hashes = {}

@@ -10,9 +10,10 @@ import pytest
 from bench.data import Pair
 from bench.data.cards import IR_DATASETS, load_cards
 from bench.data.files import Resolver
-from bench.data.leakage import normalise, protected
+from bench.data.leakage import protected
 from bench.data.loading import load_bitext, load_passages, load_relevance, load_test
 from bench.data.mixing import search, training_data
+from bench.data.normalise import normalise
 
 pytestmark = pytest.mark.real
 

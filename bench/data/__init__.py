@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -106,6 +107,32 @@ class Relevance(Rows):
 
 
 @dataclass(frozen=True)
+class Ids:
+    """The ids of queries and of documents, in the order of their texts."""
+
+    queries: Sequence[str]
+    documents: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TestSummary:
+    """The facts about a test collection from which a run is planned, without its texts."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    name: str
+    pair: Pair
+    digest: str
+    """The hash of everything in the collection that scoring reads."""
+    queries: int
+    documents: int
+    left_out: int
+    has_oracle_queries: bool
+    mining: bool
+    has_document_languages: bool
+
+
+@dataclass(frozen=True)
 class TestCollection:
     """Queries, documents and qrels of one collection and pair.
 
@@ -157,9 +184,36 @@ class TestCollection:
             self.documents,
             self.oracle_queries or (),
             self.tuning,
+            self.document_languages,
         )
         texts = digest_texts(*columns)
         return digest([texts, {query: dict(judged) for query, judged in self.qrels.items()}])
+
+    @property
+    def summary(self) -> TestSummary:
+        return TestSummary(
+            name=self.name,
+            pair=self.pair,
+            digest=self.digest,
+            queries=len(self.queries),
+            documents=len(self.documents),
+            left_out=self.left_out,
+            has_oracle_queries=self.oracle_queries is not None,
+            mining=self.mining,
+            has_document_languages=bool(self.document_languages),
+        )
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """The facts about training data from which a run is planned, without their texts."""
+
+    digest: str
+    """The hash of the texts and of their languages."""
+    bitext: Mapping[Pair, int]
+    """The number of bitext rows of each language pair."""
+    report: Mapping[str, object]
+    """The report of the training data."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +229,21 @@ class TrainingData:
     """Judgments that no method trains on, for the harness to choose a checkpoint by; none unless that is asked for."""
     report: Mapping[str, object] = field(default_factory=dict)
     """Counts per source, rows removed as leakage per test collection, collections not checked."""
+
+    @cached_property
+    def digest(self) -> str:
+        """The hash of the texts that are trained on or chosen by, and of their languages."""
+        return digest_texts(
+            *(
+                map(str, column)
+                for rows in (self.bitext, self.relevance, self.validation)
+                for column in (*rows.columns[:2], rows.pairs)
+            )
+        )
+
+    @property
+    def summary(self) -> TrainingSummary:
+        return TrainingSummary(self.digest, dict(Counter(self.bitext.pairs)), self.report)
 
     @property
     def document_language(self) -> str:

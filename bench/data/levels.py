@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import operator
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.data import Bitext
+from bench.data import Bitext, TrainingData
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from bench.data.dimensions import Level  # only here, so that no result depends on the text of an option
 
-@dataclass(frozen=True)
-class Level:
-    """The resources of a training: at most `size` pairs (None: all), the share `noise` of which is misaligned."""
 
-    size: int | None = None
-    noise: float = 0.0
+def apply_level(data: TrainingData, level: Level, seed: int) -> TrainingData:
+    """Return the data with less or worse bitext of each pair, the same rows for every method with this seed.
+
+    The report gains `level`: the number of pairs `kept` of each source, and how many pairs are `misaligned`.
+    """
+    size, noise = level.bitext_size, level.bitext_noise
+    if size is None and not noise:
+        return data
+    from bench.training.seeds import numpy_generator  # here, because training data are read without torch
+
+    parts = [data.bitext.between(pair) for pair in data.pairs]
+    if size is not None:
+        parts = [sample(part, size, numpy_generator(seed, "bitext size")) for part in parts]
+    aligned = Bitext.join(parts)
+    if noise:
+        parts = [misalign(part, noise, numpy_generator(seed, "bitext noise")) for part in parts]
+    bitext = Bitext.join(parts)
+    misaligned = sum(map(operator.ne, aligned.document_side, bitext.document_side))
+    return replace(
+        data,
+        bitext=bitext,
+        report={**data.report, "level": {"kept": Counter(bitext.sources), "misaligned": misaligned}},
+    )
 
 
 def sample(bitext: Bitext, size: int, rng: np.random.Generator) -> Bitext:
@@ -36,19 +56,6 @@ def misalign(bitext: Bitext, share: float, rng: np.random.Generator) -> Bitext:
     for row, other in zip(chosen, chosen[1:] + chosen[:1], strict=True):
         documents[row] = bitext.document_side[other]
     return replace(bitext, document_side=tuple(documents))
-
-
-def cap(bitext: Bitext, limits: Mapping[str, int]) -> Bitext:
-    """The bitext with at most so many rows of a source in a pair: a random sample, the same for all who train on it."""
-    from numpy.random import default_rng  # here, because the cards are read without numpy
-
-    dropped: set[int] = set()
-    origins = bitext.origins
-    for source in dict.fromkeys(origins):
-        if source[0] in limits:
-            rows = [row for row, other in enumerate(origins) if other == source]
-            dropped.update(rows[i] for i in _shuffled(len(rows), default_rng(0))[limits[source[0]] :])
-    return bitext.take(row for row in range(len(bitext)) if row not in dropped)
 
 
 def _shuffled(count: int, rng: np.random.Generator) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from bench.data import READS_TEST, Bitext, Pair, Relevance, Rows, TestCollection, formats
 from bench.data.cards import IR_DATASETS, Card, Data, Role, get_card, load_cards
 from bench.data.files import MissingFile, Resolver
+from bench.data.local import local_only
 from bench.errors import BenchError
 
 _Rows = TypeVar("_Rows", bound=Rows)
@@ -95,7 +96,7 @@ def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
     if card.source == IR_DATASETS:
         # It downloads by itself whatever it misses. So let it try without, and then only if it may.
         try:
-            with formats.irds.at_hand():
+            with local_only():
                 return parse(source, key)
         except MissingFile:
             if resolver.offline:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from bench.data import Bitext, Origin, Pair, Relevance, Rows, TrainingData, leakage, levels
+from bench.data import Bitext, Origin, Pair, Relevance, Rows, TrainingData, leakage
 from bench.data.cards import IR_DATASETS, Card, Role, get_card, load_cards
 from bench.data.files import MissingFile, Resolver
 from bench.data.loading import load_judged, read, tidy
@@ -58,8 +58,8 @@ def training_data(
     cards = load_cards() if cards is None else cards
     found = search(names, pairs, resolver, cards)
     clean = found.bitext if keep_leaks else leakage.remove(found.bitext, found.leaks["bitext"])
-    limits = _caps(names, cards)
-    bitext = levels.cap(clean, limits)
+    limits = caps_of(names, cards)
+    bitext = cap(clean, limits)
     relevance = found.relevance if keep_leaks else leakage.remove(found.relevance, found.leaks["relevance"])
     leaked = {role: leakage.count_rows(leaks, found.tests) for role, leaks in found.leaks.items()}
     return TrainingData(
@@ -97,7 +97,7 @@ def search(
 ) -> Search:
     """Read all that `training_data` does and look for leakage; raises BenchError likewise."""
     cards = load_cards() if cards is None else cards
-    sources, skipped = _sources(names, pairs, cards)
+    sources, skipped = sources_of(names, pairs, cards)
 
     def load(role: Role) -> Iterator[tuple[Origin, Any]]:
         return (((name, pair), read(get_card(name, cards), role, pair, resolver)) for name, pair in sources[role])
@@ -119,6 +119,19 @@ def search(
     )
 
 
+def cap(bitext: Bitext, limits: Mapping[str, int]) -> Bitext:
+    """Return the bitext with at most so many rows of a source in a pair: a random sample, always the same."""
+    from numpy.random import default_rng  # here, because the cards are read without numpy
+
+    dropped: set[int] = set()
+    origins = bitext.origins
+    for source in dict.fromkeys(origins):
+        if source[0] in limits:
+            rows = [row for row, other in enumerate(origins) if other == source]
+            dropped.update(rows[i] for i in default_rng(0).permutation(len(rows))[limits[source[0]] :])
+    return bitext.take(row for row in range(len(bitext)) if row not in dropped)
+
+
 def judged_pairs(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
     """The languages that judgments for these pairs may be in: the document language first, then each pair's own."""
     found: dict[Pair, None] = {}
@@ -128,12 +141,13 @@ def judged_pairs(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
     return tuple(found)
 
 
-def _sources(
+def sources_of(
     names: Sequence[str], pairs: Sequence[Pair], cards: Mapping[str, Card]
 ) -> tuple[dict[Role, list[Origin]], list[str]]:
-    """What the names stand for, by role, and a line for each that lacks something that it might be expected to have.
+    """Return the collections that the names stand for, by role, and a line for each that lacks a pair of these.
 
-    Judgments that are not within the document language are taken where there are some, and not missed where not.
+    Judgments that are not within the document language are taken where there are some; no line reports that there are
+    none. Raises BenchError as `training_data`.
     """
     wanted: dict[Role, dict[Origin, None]] = {"bitext": {}, "relevance": {}}
     skipped = []
@@ -160,8 +174,8 @@ def _sources(
     return {role: list(found) for role, found in wanted.items()}, skipped
 
 
-def _caps(names: Sequence[str], cards: Mapping[str, Card]) -> dict[str, int]:
-    """The caps of the mixes among the names, but for collections that another of the names has more of."""
+def caps_of(names: Sequence[str], cards: Mapping[str, Card]) -> dict[str, int]:
+    """Return the caps of the mixes among the names, but for collections that another of the names has more of."""
     limits: dict[str, float] = {}
     for name in names:
         mix = get_card(name, cards).mix
@@ -208,19 +222,27 @@ def _named(counts: Mapping[Origin, dict[str, int]], usual: Pair) -> dict[str, di
     return {name if pair == usual else f"{name} {pair}": count for (name, pair), count in counts.items()}
 
 
+def tests_of(pairs: Sequence[Pair], cards: Mapping[str, Card]) -> dict[str, tuple[Card, Pair]]:
+    """Return every test that a retriever for the pairs serves, by its name in the report."""
+    return {
+        card.name if pair == pairs[0] else f"{card.name} {pair}": (card, pair)
+        for card in cards.values()
+        for pair in card.pairs("test")
+        if pair.training in pairs
+    }
+
+
 def _protected_texts(
     pairs: Sequence[Pair], resolver: Resolver, cards: Mapping[str, Card]
 ) -> tuple[dict[str, dict[str, frozenset[str]]], dict[str, str]]:
     """The protected texts of every test that a retriever for the pairs serves, and why some could not be read."""
     texts: dict[str, dict[str, frozenset[str]]] = {}
     not_checked: dict[str, str] = {}
-    for card in cards.values():
+    for name, (card, pair) in tests_of(pairs, cards).items():
         # What ir_datasets brings is too large to be downloaded only to be checked against.
         only_at_hand = replace(resolver, offline=resolver.offline or card.source == IR_DATASETS)
-        for asked in (other for other in card.pairs("test") if other.training in pairs):
-            name = card.name if asked == pairs[0] else f"{card.name} {asked}"
-            try:
-                texts[name] = leakage.protected(load_judged(card, asked, only_at_hand))
-            except MissingFile as error:
-                not_checked[name] = str(error)
+        try:
+            texts[name] = leakage.protected(load_judged(card, pair, only_at_hand))
+        except MissingFile as error:
+            not_checked[name] = str(error)
     return texts, not_checked

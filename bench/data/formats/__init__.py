@@ -1,67 +1,69 @@
 """The file formats that cards may name, and the parser of each role that a format can play.
 
-A parser turns a `Source` into plain data. A new format is a module here and a line in a table below.
+A parser turns a `Source` into plain data. A new format is a module here and a line in a table below. The module of a
+parser is imported when the parser is first called: cards are read without it, and no code depends on every format.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.formats import (
-    afriqa,
-    aligned_lines,
-    bucc,
-    conlang,
-    irds,
-    judged,
-    lareqa,
-    qed,
-    squad,
-    tab_separated,
-    tmx,
-    verses,
-    xnli,
-)
 from bench.data.formats.source import Source
 from bench.errors import BenchError, unknown
 
+if TYPE_CHECKING:
+    from bench.data.formats import irds
+
 __all__ = ["BITEXT", "PASSAGES", "RELEVANCE", "TEST", "Source", "irds", "parser"]
 
+
+def _parser(name: str) -> Callable[[Source, Any], Any]:
+    """Return the function `module.function` of this package, without importing the module yet."""
+    module, function = f"{__name__}.{name}".rsplit(".", 1)
+
+    def parse(source: Source, key: Any) -> Any:
+        return getattr(import_module(module), function)(source, key)
+
+    parse.__module__ = module
+    return parse
+
+
 BITEXT: Mapping[str, Callable[[Source, Pair], Bitext]] = {
-    "aligned-lines": aligned_lines.bitext,
-    "conlang": conlang.bitext,
-    "tab-separated": tab_separated.bitext,
-    "tmx-zip": tmx.bitext,
-    "verses": verses.bitext,
-    "xnli-entailment": xnli.bitext,
+    "aligned-lines": _parser("aligned_lines.bitext"),
+    "conlang": _parser("conlang.bitext"),
+    "tab-separated": _parser("tab_separated.bitext"),
+    "tmx-zip": _parser("tmx.bitext"),
+    "verses": _parser("verses.bitext"),
+    "xnli-entailment": _parser("xnli.bitext"),
 }
 RELEVANCE: Mapping[str, Callable[[Source, Pair], Relevance]] = {
-    "conlang": conlang.relevance,
-    "ir-datasets": irds.relevance,
-    "qed": qed.relevance,
-    "squad": squad.relevance,
-    "xnli-entailment": xnli.relevance,
+    "conlang": _parser("conlang.relevance"),
+    "ir-datasets": _parser("irds.relevance"),
+    "qed": _parser("qed.relevance"),
+    "squad": _parser("squad.relevance"),
+    "xnli-entailment": _parser("xnli.relevance"),
 }
 TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
-    "afriqa": afriqa.test,
-    "aligned-lines": aligned_lines.test,
-    "beir": judged.beir,
-    "bucc-mining": bucc.mining,
-    "bucc-retrieval": bucc.retrieval,
-    "conlang": conlang.test,
-    "documents-of-lines": aligned_lines.documents_test,
-    "ir-datasets": irds.test,
-    "lareqa": lareqa.test,
-    "squad": squad.test,
-    "trec": judged.trec,
-    "xnli-entailment": xnli.entailment,
-    "xnli-premises": xnli.premises,
+    "afriqa": _parser("afriqa.test"),
+    "aligned-lines": _parser("aligned_lines.test"),
+    "beir": _parser("judged.beir"),
+    "bucc-mining": _parser("bucc.mining"),
+    "bucc-retrieval": _parser("bucc.retrieval"),
+    "conlang": _parser("conlang.test"),
+    "documents-of-lines": _parser("aligned_lines.documents_test"),
+    "ir-datasets": _parser("irds.test"),
+    "lareqa": _parser("lareqa.test"),
+    "squad": _parser("squad.test"),
+    "trec": _parser("judged.trec"),
+    "xnli-entailment": _parser("xnli.entailment"),
+    "xnli-premises": _parser("xnli.premises"),
 }
 PASSAGES: Mapping[str, Callable[[Source, str], tuple[str, ...]]] = {
-    "qed": qed.passages,
-    "squad": squad.passages,
+    "qed": _parser("qed.passages"),
+    "squad": _parser("squad.passages"),
 }
 
 _ROLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
@@ -73,7 +75,10 @@ _ROLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
 
 
 def parser(format: str, role: str) -> Callable[..., Any]:
-    """The parser of a format for a role; raises BenchError if the format is unknown or lacks the role."""
+    """The parser of a format for a role, whose `__module__` names the code that a result depends on.
+
+    Raises BenchError if the format is unknown or lacks the role.
+    """
     if format in _ROLES[role]:
         return _ROLES[role][format]
     roles = [other for other, parsers in _ROLES.items() if format in parsers]

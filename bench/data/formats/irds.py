@@ -6,7 +6,6 @@ that ir_datasets builds of them on the disk.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -19,6 +18,7 @@ from bench.data.files import MissingFile
 from bench.data.formats.judged import judged_test
 from bench.data.formats.lazy import LazyTexts
 from bench.data.formats.source import Source
+from bench.data.local import local_only
 from bench.errors import BenchError, unknown
 
 OPTIONS = ("dataset", "queries", "documents", "qrels", "field", "oracles", "oracle-field", "rows")
@@ -66,23 +66,27 @@ def numbers(source: Source) -> tuple[int, int, int]:
 
     Raises MissingFile for a dataset of which it does not know them.
     """
-    with _reading(source), at_hand():
+    with _reading(source), local_only():
         grades = _dataset(source, "qrels").qrels_metadata()["fields"]["relevance"]["counts_by_value"]
         queries = _dataset(source, "queries").queries_metadata()["count"]
         documents = _dataset(source, "documents").docs_metadata()["count"]
         return queries, documents, sum(count for grade, count in grades.items() if int(grade) > 0)
 
 
-@contextmanager
-def at_hand() -> Iterator[None]:
-    """Within the block, ir_datasets has to do without the network, and says nothing of what it misses."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+def is_local(source: Source) -> bool:
+    """Return whether the files of a test, or of relevance judgments, are on this machine; opens no socket.
+
+    It reads the first row of each part, so that a part in several files may still lack some of them.
+    """
+    readers = {"qrels": "qrels_iter", "queries": "queries_iter", "documents": "docs_iter", "oracles": "queries_iter"}
     try:
-        with offline.no_network():
-            yield
-    finally:
-        logging.disable(before)
+        with _reading(source), local_only():
+            for part, reader in readers.items():
+                if part != "oracles" or part in source.options:
+                    next(iter(getattr(_dataset(source, part), reader)()), None)
+    except BenchError:
+        return False
+    return True
 
 
 @contextmanager

@@ -1,0 +1,118 @@
+"""The dimensions of the training data that an experiment may vary: less bitext, or worse.
+
+A new dimension is a field of `Level`: it becomes an option of `bench run`, a column of every table, a part of every
+identity. `bench.data.levels` applies it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import product
+from typing import Any
+
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """How a field of `Level` is asked for and told."""
+
+    parse: Callable[[Sequence[str]], tuple[Any, ...]]
+    """Reads the values of the option. Raises `BenchError`."""
+    help: str
+    """Of the option."""
+    usual: Any
+    """The option's default; it stands for the field's."""
+    phrase: Callable[[Any], str]
+    """Tells a value that is not the default."""
+    folder: str
+    """The same, in the name of a folder."""
+
+
+def _sizes(values: Sequence[str]) -> tuple[int | str, ...]:
+    if not values or not all(re.fullmatch(r"all|[1-9]\d*", value) for value in values):
+        raise BenchError(f"bitext size '{' '.join(values)}' does not parse; write numbers of pairs, as 1000,5000,all")
+    return tuple(dict.fromkeys(value if value == "all" else int(value) for value in values))
+
+
+def _shares(values: Sequence[str]) -> tuple[float, ...]:
+    try:
+        shares = tuple(float(value) for value in values)
+    except ValueError:
+        shares = ()
+    if not shares or not all(0 <= share <= 1 for share in shares):
+        given = " ".join(values)
+        raise BenchError(f"bitext noise '{given}' does not parse; write shares from 0 to 1, such as 0,0.1,0.5")
+    return tuple(dict.fromkeys(shares))
+
+
+def _dimension(default: Any, **about: Any) -> Any:
+    return field(default=default, metadata={"dimension": Dimension(**about)})
+
+
+@dataclass(frozen=True)
+class Level:
+    """How much bitext a training sees of each pair, and how good it is."""
+
+    bitext_size: int | None = _dimension(
+        None,
+        parse=_sizes,
+        help="one training per number of pairs, each a random sample of the bitext",
+        usual="all",
+        phrase=lambda size: f"{size:,}",
+        folder="{}pairs",
+    )
+    """At most so many sentence pairs; None is all of them."""
+    bitext_noise: float = _dimension(
+        0.0,
+        parse=_shares,
+        help="one training per share of pairs that are misaligned",
+        usual=0.0,
+        phrase=lambda share: f"{100 * share:g} % misaligned",
+        folder="noise{}",
+    )
+    """The share of the pairs that are misaligned."""
+
+    @classmethod
+    def dimensions(cls) -> dict[str, Dimension]:
+        """Return the dimensions by the names of their fields."""
+        return {each.name: each.metadata["dimension"] for each in fields(cls)}
+
+    @classmethod
+    def combinations(cls, options: Mapping[str, Iterable[Any]]) -> list[Level]:
+        """Return the levels of all combinations of the options' values, each once."""
+        usual = {each.name: (cls.dimensions()[each.name].usual, each.default) for each in fields(cls)}
+        values = (
+            [default if value == word else value for value in options[name]] for name, (word, default) in usual.items()
+        )
+        found: list[Any] = list(product(*values))
+        return list(dict.fromkeys(cls(*each) for each in found))
+
+    def within(self, available: int) -> Level:
+        """Return the level for so many pairs: one that asks for as many or more is that of all of them."""
+        enough = self.bitext_size is not None and self.bitext_size >= available
+        return replace(self, bitext_size=None) if enough else self
+
+    def text(self, name: str) -> str:
+        """Return the value of a field as text; empty for its default."""
+        default = next(each.default for each in fields(self) if each.name == name)
+        value = getattr(self, name)
+        if value == default:
+            return ""
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    def folder(self) -> str:
+        """Return what is not usual of it, for the name of a folder."""
+        told = ((about.folder, self.text(name)) for name, about in self.dimensions().items())
+        return ".".join(pattern.format(text) for pattern, text in told if text)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over phrases for what is not usual of it."""
+        for name, about in self.dimensions().items():
+            if self.text(name):
+                yield about.phrase(getattr(self, name))
+
+    def __str__(self) -> str:
+        return ", ".join(self) or "all"

@@ -1,0 +1,365 @@
+"""Test collections and training data whose summaries come from a cache, which may be damaged."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_irds import Library
+from test_irds import card as irds_card
+from test_judged import BEIR, write
+from test_loading import World, training_world
+
+import bench
+from bench.data import Pair, TestCollection, TestSummary, TrainingData, download, formats, sources
+from bench.data.cards import load_cards
+from bench.data.files import Resolver
+from bench.data.folders import with_folders
+from bench.data.loading import load_test
+from bench.data.mixing import training_data
+from bench.data.sources import LazyTestCollection, LazyTrainingData
+
+SWH = Pair("swh", "eng")
+ENG = Pair("eng", "eng")
+WORDS = st.lists(st.sampled_from(["moja", "mbili", "tatu", "nne", " "]), min_size=1, max_size=4).map(" ".join)
+LINES = st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=12)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return training_world(World(tmp_path))
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library(tmp_path)
+
+
+@contextmanager
+def another_world() -> Iterator[World]:
+    """A world for one example of a property."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield training_world(World(Path(folder)))
+
+
+def folder_test(folder: Path, cache: Path) -> LazyTestCollection:
+    """The collection in a folder of the reader's own."""
+    cards = with_folders({}, [str(folder)], [SWH])
+    return LazyTestCollection(cards[str(folder)], SWH, Resolver(cache=cache, offline=True), cards)
+
+
+def world_test(world: World, name: str = "questions") -> LazyTestCollection:
+    return LazyTestCollection(world.cards[name], SWH, world.resolver, world.cards)
+
+
+def world_training(world: World, *names: str, keep_leaks: bool = False) -> LazyTrainingData:
+    return LazyTrainingData(names or ("usual",), (SWH,), world.resolver, world.cards, keep_leaks)
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("this must not be called")
+
+
+def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table in (formats.BITEXT, formats.RELEVANCE, formats.TEST, formats.PASSAGES):
+        for name in table:
+            monkeypatch.setitem(table, name, unreadable(table[name].__module__))
+
+
+def unreadable(module: str) -> Callable[..., None]:
+    """A parser that fails, of a module."""
+
+    def parse(*_: object) -> None:
+        refuse()
+
+    parse.__module__ = module
+    return parse
+
+
+def test_every_parser_of_the_tables_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "import_module", lambda name: Called(name))
+    for role in ("bitext", "relevance", "test", "passages"):
+        for format in formats._ROLES[role]:
+            parse = formats.parser(format, role)
+            assert callable(getattr(import_module(parse.__module__), parse(None, None)))
+
+
+class Called:
+    """A module whose functions return their names."""
+
+    def __init__(self, name: str) -> None:
+        self.module = name
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        return lambda source, key: name
+
+
+def test_the_summary_is_what_loading_gives(world: World) -> None:
+    fresh = load_test(world.cards["questions"], SWH, world.resolver, world.cards)
+    assert world_test(world).summary_if_known is None
+    for _ in range(2):  # read, then from the cache
+        assert world_test(world).summary == fresh.summary
+    assert fresh.summary == TestSummary("questions", SWH, fresh.digest, 1, 1, 0, True, False, False)
+    assert world_test(world).load() == fresh
+
+
+def test_nothing_is_parsed_where_the_summary_is_known(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = {name: world_test(world, name).summary for name in ("questions", "sentences")}
+    training = world_training(world).summary
+    forbid_reading(monkeypatch)
+    monkeypatch.setattr(socket, "socket", refuse)
+    for name, summary in tests.items():
+        assert world_test(world, name).summary_if_known == world_test(world, name).summary == summary
+    assert world_training(world).summary_if_known == world_training(world).summary == training
+    assert world_training(world).load().digest == training.digest
+
+
+def test_what_only_reading_would_tell_is_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid_reading(monkeypatch)
+    monkeypatch.setattr(socket, "socket", refuse)
+    online = replace(world.resolver, offline=False)
+    (world.mirror / "owner/sentences/q").unlink()
+    assert sources.test_key(world.cards["sentences"], SWH, online, world.cards) is None
+    assert LazyTestCollection(world.cards["sentences"], SWH, online, world.cards).summary_if_known is None
+    assert world_test(world).summary_if_known is None
+    assert LazyTrainingData(("usual",), (SWH,), online, world.cards).summary_if_known is None
+
+
+@given(st.permutations(BEIR["qrels/test.tsv"].splitlines()[1:]))
+@settings(deadline=None)
+def test_the_order_of_judgments_does_not_change_the_digest(rows: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        one, other = (write(Path(folder) / name, BEIR) for name in ("one", "other"))
+        (other / "qrels/test.tsv").write_text("\n".join([*rows, ""]))
+        digests = {folder_test(place, Path(folder) / "cache").summary.digest for place in (one, other)}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"queries": ("x",)},
+        {"documents": ("x", "y")},
+        {"qrels": {"q": {"d": 2}}},
+        {"oracle_queries": ("x",)},
+        {"tuning": ("q",)},
+        {"document_languages": ("eng", "swh")},
+    ],
+)
+def test_the_digest_covers_what_scoring_reads(change: dict[str, Any]) -> None:
+    test = TestCollection("t", SWH, ("q",), ("a",), ("d", "e"), ("b", "c"), {"q": {"d": 1}})
+    assert replace(test, **change).digest != test.digest == replace(test, name="u").digest
+
+
+def test_a_changed_judgment_is_another_state_and_changed_back_the_old_one(tmp_path: Path) -> None:
+    folder, cache = write(tmp_path / "mine", BEIR), tmp_path / "cache"
+    qrels = folder / "qrels/test.tsv"
+    before, times = qrels.read_bytes(), (qrels.stat().st_atime_ns, qrels.stat().st_mtime_ns)
+
+    def state() -> tuple[str | None, TestSummary]:
+        lazy = folder_test(folder, cache)
+        return lazy.key, lazy.summary
+
+    old = state()
+    qrels.write_bytes(before.replace(b"d1\t2", b"d1\t3"))
+    os.utime(qrels, ns=times)
+    new = state()
+    assert old[0] != new[0] and old[1].digest != new[1].digest
+    qrels.write_bytes(before)
+    assert state() == old
+    assert folder_test(write(tmp_path / "elsewhere/mine", BEIR), cache).key == old[0]
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cache = write(tmp_path / "mine", BEIR), tmp_path / "cache"
+
+    def load(*arguments: Any) -> TestCollection:
+        test = load_test(*arguments)
+        (folder / "qrels/test.tsv").write_text("q1\td1\t3\n")
+        return test
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "load_test", load)
+        first = folder_test(folder, cache).summary
+    assert folder_test(folder, cache).summary_if_known is None
+    assert folder_test(folder, cache).summary.digest != first.digest
+
+
+def test_reading_corrects_a_summary_that_is_not_right(tmp_path: Path) -> None:
+    folder, cache = write(tmp_path / "mine", BEIR), tmp_path / "cache"
+    right = folder_test(folder, cache).summary
+    (memo,) = (cache / "collections").iterdir()
+    sources._keep(memo, {**sources._recall(memo), "digest": "wrong"})
+    lazy = folder_test(folder, cache)
+    assert lazy.summary.digest == "wrong"
+    lazy.load()
+    assert lazy.summary == folder_test(folder, cache).summary == right
+
+
+@given(LINES, LINES, st.booleans())
+@settings(deadline=None, max_examples=30)
+def test_cached_training_data_are_those_that_are_made(
+    news: list[tuple[str, str]], bible: list[tuple[str, str]], keep_leaks: bool
+) -> None:
+    with another_world() as world:
+        for name, rows in (("news", news), ("bible", bible)):
+            world.aligned(
+                name, "bitext", *("".join(f"{row[side]}\n" for row in [*rows, ("sita", "six")]) for side in (0, 1))
+            )
+        fresh = training_data(["usual"], [SWH], world.resolver, world.cards, keep_leaks=keep_leaks)
+        for _ in range(2):  # made, then from the cache
+            lazy = world_training(world, keep_leaks=keep_leaks)
+            assert lazy.load() == fresh
+            assert list(lazy.load().report["bitext"]) == ["news", "bible"]  # type: ignore[call-overload]
+            assert lazy.summary == world_training(world, keep_leaks=keep_leaks).summary == fresh.summary
+
+
+def flipped(data: bytes, place: float, bit: int) -> bytes:
+    row = min(int(place * len(data)), len(data) - 1)
+    return data[:row] + bytes([data[row] ^ 1 << bit]) + data[row + 1 :]
+
+
+def become_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE: Mapping[str, Callable[[Path, float, int], object]] = {
+    "flipped bit": lambda path, place, bit: path.write_bytes(flipped(path.read_bytes(), place, bit)),
+    "truncated": lambda path, place, bit: path.write_bytes(path.read_bytes()[: int(place * len(path.read_bytes()))]),
+    "folder": lambda path, place, bit: become_folder(path),
+    "another's": lambda path, place, bit: shutil.copy(max(path.parent.iterdir()), min(path.parent.iterdir())),
+    "gone": lambda path, place, bit: path.unlink(),
+}
+
+
+@given(st.sampled_from(sorted(DAMAGE)), st.integers(0, 3), st.floats(0, 1, exclude_max=True), st.integers(0, 7))
+@settings(deadline=None, max_examples=60)
+def test_damage_of_the_cache_changes_nothing(kind: str, which: int, place: float, bit: int) -> None:
+    with another_world() as world:
+
+        def state() -> tuple[list[TestSummary], TrainingData, str]:
+            tests = [world_test(world, name).summary for name in ("questions", "sentences")]
+            return tests, world_training(world).load(), world_training(world).summary.digest
+
+        whole = state()
+        files = sorted(path for folder in ("collections", "training") for path in (world.cache / folder).iterdir())
+        assert len(files) == 4
+        DAMAGE[kind](files[which], place, bit)
+        assert state() == whole
+        assert sorted(path for path in world.cache.glob("*/*") if path.is_file()) == files
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(world: World) -> None:
+    world.cache.write_text("no folder")
+    assert world_test(world).summary.queries == 1
+    assert len(world_training(world).load().bitext) == 3
+
+
+def test_a_download_that_failed_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def fail(url: str, target: Path, *_: Any, **__: Any) -> None:
+        tried.append(target.name)
+        raise download.CannotDownload(url, "no answer")
+
+    monkeypatch.setattr(download, "download", fail)
+    lost = world.mirror / "owner/sentences/q"
+    text = lost.read_text()
+    lost.unlink()
+    online = replace(world.resolver, offline=False)
+    for _ in range(2):
+        lazy = LazyTrainingData(("usual",), (SWH,), online, world.cards)
+        assert list(lazy.summary.report["not_checked"]) == ["sentences"]  # type: ignore[call-overload]
+    assert tried == ["q", "q"]
+    assert world_training(world).summary_if_known is not None  # offline, there is nothing to try
+    lost.write_text(text)
+    assert not world_training(world).summary.report["not_checked"]
+
+
+def test_what_ir_datasets_has_got_meanwhile_is_checked_for_leakage(world: World, library: Library) -> None:
+    world.cards["far"] = irds_card(name="far", dataset=library.far())
+    (library.folder / "far").unlink(missing_ok=True)
+    online = replace(world.resolver, offline=False)
+
+    def not_checked() -> object:
+        return LazyTrainingData(("usual",), (SWH,), online, world.cards).summary.report["not_checked"]
+
+    assert sources.test_key(world.cards["far"], SWH, online, world.cards) is None
+    assert list(not_checked()) == ["far"]  # type: ignore[call-overload]
+    (library.folder / "far").write_text("d0\tone\nd1\tnot asked for\n")
+    assert sources.test_key(world.cards["far"], SWH, online, world.cards) is not None
+    assert not_checked() == {}
+    assert "moja" not in LazyTrainingData(("usual",), (SWH,), online, world.cards).load().bitext.query_side
+
+
+KEYS = """
+import sys
+from pathlib import Path
+from bench.data import Pair
+from bench.data.cards import load_cards
+from bench.data.files import Resolver
+from bench.data.sources import test_key, training_key
+cards, resolver = load_cards(), Resolver(Path(sys.argv[1]), Path(sys.argv[1]), offline=True)
+pairs = {"bucc": Pair("cmn", "eng"), "tatoeba": Pair("swh", "eng"), "afriqa": Pair("swh", "eng")}
+for name, pair in pairs.items():
+    print(name, test_key(cards[name], pair, resolver, cards))
+print("training", training_key(["standard"], [Pair("swh", "eng")], resolver, cards, False))
+print("heavy", [name for name in ("torch", "pandas", "transformers") if name in sys.modules])
+"""
+
+
+def test_a_parser_belongs_to_the_keys_of_what_it_reads(tmp_path: Path) -> None:
+    package = Path(bench.__file__).parent
+    shutil.copytree(package, tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package.parent / "datasets", tmp_path / "datasets")
+    for card in load_cards().values():
+        for path in card.sha256:  # the key does not depend on the bytes of a file whose sha256 the card states
+            repository, _, inner = card.origin(path)
+            (tmp_path / repository / inner).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / repository / inner).touch()
+
+    def read() -> dict[str, str]:
+        command = [sys.executable, "-c", KEYS, str(tmp_path)]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+        return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+
+    keys = read()
+
+    def changed(file: str) -> set[str]:
+        with (tmp_path / "bench/data" / file).open("a") as source:
+            source.write("\nADDED = 1\n")
+        nonlocal keys
+        before, keys = keys, read()
+        return {name for name in keys if keys[name] != before[name]}
+
+    assert keys["heavy"] == "[]" and "None" not in keys.values()
+    assert changed("formats/bucc.py") == {"bucc"}
+    assert changed("formats/afriqa.py") == {"afriqa", "training"}
+    assert changed("formats/verses.py") == {"training"}
+    assert changed("leakage.py") == {"training"}
+    assert changed("loading.py") == {"bucc", "tatoeba", "afriqa", "training"}
+
+
+@pytest.mark.real
+def test_the_swahili_mix_from_the_cache_is_the_one_that_is_made(real: Resolver) -> None:
+    cards = load_cards()
+    made, kept = (LazyTrainingData(("standard",), (SWH,), real, cards).load() for _ in range(2))
+    assert made == kept and made is not kept
+    assert made.summary.bitext == {SWH: 64_102}
