@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench.running.observer import keep_lines
+from bench.progress import Display
+from bench.running.observer import Observer
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 from bench.training.method import Task, TrainedMethod
@@ -104,10 +105,78 @@ def test_no_checkpoint_is_written_before_it_is_due(make_task: Callable[..., Task
     assert list(tmp_path.iterdir()) == []
 
 
-def test_log_is_cut_to_the_steps_of_the_checkpoint(tmp_path: Path) -> None:
-    log = tmp_path / "log.jsonl"
-    log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+DAMAGES = {
+    "flipped": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
+    "truncated": lambda data: data[:-1],
+    "empty": lambda data: b"",
+}
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "log.jsonl"])
+@pytest.mark.parametrize("damage", [*DAMAGES, "directory"])
+def test_damaged_state_is_not_gone_on_from(
+    name: str, damage: str, make_task: Callable[..., Task], tmp_path: Path
+) -> None:
+    budget, log = Budget(STEPS, "steps"), tmp_path / "log.jsonl"
+    told: list[str] = []
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0, log=log, on_damage=told.append)
+
+    def logged(record: dict[str, Any]) -> None:
+        with log.open("a") as file:
+            file.write(f"{record['step']}\n")
+        if record["step"] == 5 and not told:
+            raise Died
+
+    with pytest.raises(Died):
+        Optical().fit(make_task(budget=budget, recipe=RECIPE, checkpoint=checkpoint, on_step=logged))
+    path = tmp_path / name
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "directory":
+        path.mkdir()
+    else:
+        path.write_bytes(DAMAGES[damage](data) if name != "log.jsonl" or damage == "flipped" else data[:3])
+    resumed_from: list[int] = []
+    again = make_task(
+        budget=budget,
+        recipe=RECIPE,
+        checkpoint=checkpoint,
+        on_step=(lambda record: None) if path.is_dir() and name == "log.jsonl" else logged,
+        on_resume=resumed_from.append,
+    )
+    resumed = Optical().fit(again)
+    assert resumed_from == [0]
+    assert len(told) == 1
+    assert told[0].endswith("; it starts again")
+    whole = Optical().fit(make_task(budget=budget, recipe=RECIPE))
+    assert resumed.query_encoder.fingerprint() == whole.query_encoder.fingerprint()
+    if not log.is_dir():
+        assert log.read_text() == "".join(f"{step}\n" for step in range(1, STEPS + 1))
+
+
+def test_log_is_cut_to_the_steps_of_the_checkpoint(make_task: Callable[..., Task], tmp_path: Path) -> None:
+    budget, log = Budget(STEPS, "steps"), tmp_path / "log.jsonl"
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0, log=log)
+
+    def logged(record: dict[str, Any]) -> None:
+        with log.open("a") as file:
+            file.write(f"{record['step']}\n")
+        if record["step"] == 3 and log.read_text() == "1\n2\n3\n":
+            raise Died
+
+    with pytest.raises(Died):
+        Optical().fit(make_task(budget=budget, recipe=RECIPE, checkpoint=checkpoint, on_step=logged))
+    assert log.read_text() == "1\n2\n3\n"  # the checkpoint is that of step 2
     with log.open("a") as file:
-        keep_lines(log, 2)
-        file.write('{"step": 3, "again": true}\n')
-    assert log.read_text() == '{"step": 1}\n{"step": 2}\n{"step": 3, "again": true}\n'
+        file.write("3 and a half")
+    Optical().fit(make_task(budget=budget, recipe=RECIPE, checkpoint=checkpoint, on_step=lambda record: None))
+    assert log.read_text() == "1\n2\n"
+
+
+def test_folder_in_the_place_of_the_log_makes_way(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    (log / "below").mkdir(parents=True)
+    observer = Observer("a training", log, Budget(2, "steps"), 60, Display(quiet=True))
+    with observer.watching():
+        observer.on_step({"step": 1, "share": 0.5, "loss": 1.0})
+    assert log.read_text() == '{"step": 1, "share": 0.5, "loss": 1.0}\n'

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench.encoders.encoder import Encoder, Side
 from bench.evaluation.embeddings import Shards, shards_folder
@@ -87,15 +88,70 @@ def test_repeated_text_of_a_block_has_one_embedding(encoder: Encoder, tmp_path: 
     assert vectors[17:].tobytes() == vectors[:5].tobytes()
 
 
-@pytest.mark.parametrize("damage", [b"", b"no array", None], ids=["empty", "garbage", "short"])
-def test_damaged_shard_is_made_again(encoder: Encoder, tmp_path: Path, damage: bytes | None) -> None:
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-200] ^= 4
+    path.write_bytes(data)
+
+
+def put_folder(path: Path) -> None:
+    path.unlink()
+    (path / "below").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"no array"),
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        lambda path: np.save(path, np.zeros((8, 16), dtype=np.float32)),
+        flip,
+        put_folder,
+    ],
+    ids=["empty", "garbage", "short", "unsealed", "flipped", "folder"],
+)
+def test_damaged_shard_is_made_again(encoder: Encoder, tmp_path: Path, damage: Callable[[Path], None]) -> None:
     whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path)
-    path = tmp_path / "00002.npy"
-    path.write_bytes(path.read_bytes()[:-9] if damage is None else damage)
+    damage(tmp_path / "00002.npy")
     again = Counted(encoder)
     vectors, complete = encode_in_shards(again, TEXTS, tmp_path)
     assert (again.calls, complete) == (1, False)
     assert vectors.tobytes() == whole.tobytes()
+    assert encode_in_shards(Counted(encoder), TEXTS, tmp_path)[1]
+
+
+def exchange(one: Path, other: Path) -> None:
+    data = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(data)
+
+
+@pytest.mark.parametrize(("other", "calls"), [("one/00003.npy", 2), ("other/00002.npy", 1)])
+def test_exchanged_shards_are_made_again(encoder: Encoder, tmp_path: Path, other: str, calls: int) -> None:
+    whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path / "one")
+    encode_in_shards(Counted(encoder), TEXTS[::-1], tmp_path / "other")
+    exchange(tmp_path / "one" / "00002.npy", tmp_path / other)
+    again = Counted(encoder)
+    vectors, _ = encode_in_shards(again, TEXTS, tmp_path / "one")
+    assert again.calls == calls
+    assert vectors.tobytes() == whole.tobytes()
+
+
+def test_embeddings_that_cannot_be_kept_are_made_all_the_same(encoder: Encoder, tmp_path: Path) -> None:
+    whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path / "folder")
+    (tmp_path / "file").write_text("in the way")
+    vectors, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path / "file")
+    assert vectors.tobytes() == whole.tobytes()
+
+
+def test_folder_tells_numbers_of_threads_apart(encoder: Encoder, tmp_path: Path) -> None:
+    one = shards_folder(tmp_path, encoder, "query", TEXTS)
+    torch.set_num_threads(2)
+    try:
+        assert shards_folder(tmp_path, encoder, "query", TEXTS) != one
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_folder_tells_encoders_sides_and_texts_apart(build_encoder: Callable[..., Encoder], tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.models import Identity, files_fingerprint, fingerprint_of, identity_if_known, load_teacher
 from bench.encoders.vocabulary import replace_vocabulary
 from bench.errors import BenchError
 
@@ -290,6 +292,123 @@ def test_copy_shares_nothing(encoder: Encoder) -> None:
     copy.tokenizer.backend_tokenizer.normalizer.lowercase = False
     copy.prompts["query"] = "q: "
     assert encoder.fingerprint() == before
+
+
+MANY = [f"the cat saw {number} red houses" for number in range(1000)]
+
+
+def count_calls(encoder: Encoder) -> list[int]:
+    """The numbers of texts that the tokenizer is given from now on."""
+    calls: list[int] = []
+    tokenizer = encoder._token_ids
+
+    def counted(prompted: list[str], limit: int) -> list[list[int]]:
+        calls.append(len(prompted))
+        return tokenizer(prompted, limit)
+
+    encoder._token_ids = counted  # type: ignore[method-assign]
+    return calls
+
+
+def test_token_ids_of_many_texts_are_kept(encoder: Encoder, tmp_path: Path) -> None:
+    expected = encoder.tokenize(MANY, "query")
+    before = encoder.fingerprint()
+    encoder.token_cache = tmp_path
+    calls = count_calls(encoder)
+    assert encoder.tokenize(MANY, "query") == encoder.tokenize(MANY, "query") == expected
+    assert encoder.tokenize(MANY[1:], "query") == expected[1:]
+    encoder.encode(MANY, "query")
+    assert calls == [1000, 999, 1000]
+    assert len(list(tmp_path.iterdir())) == 1
+    assert (encoder.copy().token_cache, encoder.fingerprint()) == (tmp_path, before)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-4]),
+        lambda path: path.write_bytes(path.read_bytes()[:50] + b"\xff" + path.read_bytes()[51:]),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+    ids=["empty", "truncated", "changed", "folder"],
+)
+def test_damaged_token_ids_are_made_again(encoder: Encoder, tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    encoder.token_cache = tmp_path
+    expected, calls = encoder.tokenize(MANY, "query"), count_calls(encoder)
+    damage(next(tmp_path.iterdir()))
+    assert encoder.tokenize(MANY, "query") == encoder.tokenize(MANY, "query") == expected
+    assert calls == [1000]
+
+
+def test_token_ids_that_cannot_be_kept_are_made_all_the_same(encoder: Encoder, tmp_path: Path) -> None:
+    expected = encoder.tokenize(MANY, "query")
+    encoder.token_cache = tmp_path / "file"
+    encoder.token_cache.write_text("in the way")
+    assert encoder.tokenize(MANY, "query") == expected
+
+
+def test_kept_token_ids_are_told_apart_by_all_that_changes_them(build_encoder: BuildEncoder, tmp_path: Path) -> None:
+    encoders = [
+        build_encoder(),
+        build_encoder(prompts={"query": "the ", "document": "some "}),
+        build_encoder(max_length=5),
+        build_encoder(["other texts"] * 3),
+    ]
+    expected = [encoder.tokenize(MANY, side) for encoder in encoders for side in ("query", "document")]
+    for encoder in encoders:
+        encoder.token_cache = tmp_path
+    for _ in range(2):
+        assert [encoder.tokenize(MANY, side) for encoder in encoders for side in ("query", "document")] == expected
+    assert encoders[0].tokenize(MANY, "query", 4) == [[*ids[:3], ids[-1]] for ids in expected[0]]
+
+
+def teacher_identity(folder: Path) -> Identity:
+    encoder = load_teacher(str(folder), torch.device("cpu"), offline=True)
+    return Identity(encoder.fingerprint(), encoder.dimension)
+
+
+def test_identity_is_that_of_the_loaded_encoder_in_every_state_of_its_files(folder: Path) -> None:
+    found = []
+    states: list[tuple[Path, dict[str, Any]]] = [
+        (folder / "config.json", {}),
+        (folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}),
+        (folder / "sentence_bert_config.json", {"max_seq_length": 9}),
+        (folder / "config_sentence_transformers.json", {"prompts": {"query": "q: "}}),
+        (folder / "config.json", {"num_attention_heads": 4}),
+    ]
+    for path, changes in states:
+        change_json(path, **changes)
+        found.append(identity_if_known(str(folder), offline=True))
+        assert found[-1] == identity_if_known(str(folder), offline=True) == teacher_identity(folder)
+    assert len(set(found)) == 5
+
+
+def test_identity_is_known_without_loading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = identity_if_known(str(folder), offline=True)
+    monkeypatch.setattr("bench.encoders.models.load_teacher", None)
+    assert identity_if_known(str(folder), offline=True) == expected
+
+
+def test_encoder_that_is_not_there_has_no_identity_yet() -> None:
+    assert identity_if_known("nobody/nothing-of-that-name", offline=True) is None
+    with pytest.raises(BenchError, match="unknown encoder"):
+        identity_if_known("nothing", offline=True)
+
+
+def test_fingerprint_of_files_looks_into_the_folders_of_modules(folder: Path) -> None:
+    before = files_fingerprint(folder)
+    assert fingerprint_of(str(folder), offline=True) == before
+    change_json(folder / "1_Pooling" / "config.json", pooling_mode_mean_tokens=False)
+    assert files_fingerprint(folder) != before
+
+
+def test_folder_that_lacks_weights_is_refused(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("embeddings.LayerNorm.bias")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BenchError, match=r"lacks 1 weights, such as embeddings.LayerNorm.bias"):
+        read_encoder(folder, "x")
 
 
 SENTENCES = [

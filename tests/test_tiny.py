@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench import conlang
+from bench.encoders import models
 from bench.encoders.encoder import Encoder
 from bench.encoders.tiny import _untrained, tiny_encoder
+from bench.training.budget import Budget
 
 
 def test_untrained_encoder_is_the_same_every_time() -> None:
@@ -33,10 +38,97 @@ def test_trained_encoder_is_the_same_wherever_it_is_made(tmp_path: Path, monkeyp
     encoders = []
     for name in ("one", "other"):
         monkeypatch.setenv("BENCH_HOME", str(tmp_path / name))
-        encoders.append(tiny_encoder(tmp_path / name))
+        encoders.append(tiny_encoder(tmp_path / name / "tiny"))
     assert encoders[0].fingerprint() == encoders[1].fingerprint()
-    assert tiny_encoder(tmp_path / "one").fingerprint() == encoders[0].fingerprint()  # from the cache
-    assert len(list((tmp_path / "one" / "encoders").iterdir())) == 1
     relevance = conlang.relevance()
     untrained = _untrained([*relevance.queries, *relevance.positives], 0)
     assert answered(encoders[0]) > max(0.5, 2 * answered(untrained))
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
+    """The steps of each training of a tiny encoder of two steps in a cache of its own."""
+    steps: list[int] = []
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("bench.encoders.tiny.BUDGET", Budget(2, "steps"))
+    return steps
+
+
+def load(steps: list[int], told: list[str] | None = None) -> Encoder:
+    return models.load_teacher(
+        "tiny",
+        torch.device("cpu"),
+        offline=True,
+        on_step=lambda record: steps.append(record["step"]),
+        on_damage=None if told is None else told.append,
+    )
+
+
+def test_identity_is_known_once_it_is_trained(short: list[int]) -> None:
+    assert models.identity_if_known("tiny", offline=True) is None
+    encoder = load(short)
+    assert short == [1, 2]
+    assert models.identity_if_known("tiny", offline=True) == models.Identity(encoder.fingerprint(), encoder.dimension)
+    assert models.identity_if_known("tiny-1", offline=True) is None
+    assert models.fingerprint_of("tiny", offline=True) == encoder.fingerprint() == load(short).fingerprint()
+    assert short == [1, 2]
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def exchange(path: Path) -> None:
+    other = next(path.parent.glob("config.json" if path.parent.name.startswith("tiny") else "../config.json"))
+    data, others = path.read_bytes(), other.read_bytes()
+    path.write_bytes(others)
+    other.write_bytes(data)
+
+
+def put_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "manifest.json", "tokenizer.json", "1_Pooling/config.json"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip,
+        exchange,
+        put_folder,
+        lambda path: os.truncate(path, path.stat().st_size - 3),
+        lambda path: os.truncate(path, 0),
+    ],
+    ids=["flipped", "exchanged", "folder", "truncated", "empty"],
+)
+def test_damaged_encoder_is_trained_again(short: list[int], name: str, damage: Callable[[Path], None]) -> None:
+    before = load(short).fingerprint()
+    folder = models.tiny_folder(Path(os.environ["BENCH_HOME"]), 0)
+    damage(folder / name)
+    assert models.identity_if_known("tiny", offline=True) is None
+    told: list[str] = []
+    assert load(short, told).fingerprint() == before
+    assert short == [1, 2, 1, 2]
+    assert len(told) == 1
+    assert told[0].endswith("the encoder is trained again")
+    assert load(short, told).fingerprint() == before
+    assert (len(short), len(told)) == (4, 1)
+
+
+def test_file_in_the_place_of_the_folder_makes_way(short: list[int], tmp_path: Path) -> None:
+    folder = models.tiny_folder(tmp_path / "home", 0)
+    folder.parent.mkdir(parents=True)
+    folder.write_text("")
+    told: list[str] = []
+    assert load(short, told).fingerprint() == load(short, told).fingerprint()
+    assert (short, len(told)) == ([1, 2], 1)
+
+
+def test_encoder_that_cannot_be_kept_is_made_all_the_same(short: list[int], tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("in the way")
+    encoder = load(short)
+    assert short == [1, 2]
+    assert encoder.dimension == 128

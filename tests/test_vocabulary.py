@@ -171,3 +171,25 @@ def test_student_reads_the_recipes_prompts_and_keeps_the_encoders_where_there_ar
     asked = make_student(encoder, texts, RECIPE.model_copy(update={"query_prompt": "Query: "}), seed=0)
     assert asked.prompts == {"query": "Query: ", "document": "d: "}
     assert encoder.prompts == {"query": "q: ", "document": "d: "}
+
+
+def test_student_is_the_same_with_a_cache_which_spares_the_learning(
+    encoder: Encoder, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = make_student(encoder, texts, RECIPE, 0).fingerprint()
+    assert make_student(encoder, texts, RECIPE, 0, tmp_path).fingerprint() == expected
+    fewer = make_student(encoder, texts[:50], RECIPE, 0).fingerprint()
+    assert make_student(encoder, texts[:50], RECIPE, 0, tmp_path).fingerprint() == fewer
+    smaller = RECIPE.model_copy(update={"vocabulary_size": 100})
+    assert len(make_student(encoder, texts, smaller, 0, tmp_path).tokenizer) == 100
+    (tmp_path / "file").write_text("in the way")
+    assert make_student(encoder, texts, RECIPE, 0, tmp_path / "file").fingerprint() == expected
+    monkeypatch.setattr("bench.encoders.vocabulary.learn_wordpieces", lambda *_: pytest.fail("learned again"))
+    assert make_student(encoder, texts, RECIPE, 0, tmp_path).fingerprint() == expected
+
+
+def test_damaged_vocabulary_is_learned_again(encoder: Encoder, texts: list[str], tmp_path: Path) -> None:
+    expected = make_student(encoder, texts, RECIPE, 0, tmp_path).fingerprint()
+    (path,) = (tmp_path / "vocabularies").iterdir()
+    path.write_bytes(path.read_bytes().replace(b"cat", b"dog", 1))
+    assert make_student(encoder, texts, RECIPE, 0, tmp_path).fingerprint() == expected

@@ -21,14 +21,17 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from bench.encoders.rows import remembered_rows
 from bench.errors import BenchError, describe
-from bench.fingerprint import digest, digest_bytes
+from bench.fingerprint import digest, digest_bytes, digest_texts, library_versions
 
 Side = Literal["query", "document"]
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 POOLING_MODES = ("mean", "cls", "max")
+MANY = 1000
+"""Texts from which on reading their token ids is clearly faster than tokenising."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Encoder(nn.Module):
         self.max_length = max_length
         self.prompts: dict[Side, str] = {"query": "", "document": "", **(prompts or {})}
         self.tokens_seen = 0
+        self.token_cache: Path | None = None
+        """Where the token ids of many texts are kept, if anywhere; no part of what the encoder computes."""
 
     @property
     def device(self) -> torch.device:
@@ -88,12 +93,22 @@ class Encoder(nn.Module):
 
     def tokenize(self, texts: Sequence[str], side: Side, max_length: int | None = None) -> list[list[int]]:
         """Token ids of each text with its side's prompt and special tokens, cut to `max_length` tokens."""
-        if not texts:
-            return []
+        limit = min(max_length or self.max_length, self.max_length)
+        prompted = self._prompted(texts, side)
+        if self.token_cache is None or len(texts) < MANY:
+            return self._token_ids(prompted, limit)
+        state = [self._tokenizer_state(), self.tokenizer.truncation_side]
+        key = digest([digest_texts(prompted), limit, state, library_versions("tokenizers", "transformers")])
+        return remembered_rows(self.token_cache / f"{key}.tokens", lambda: self._token_ids(prompted, limit))
+
+    def _prompted(self, texts: Sequence[str], side: Side) -> list[str]:
         prompt = self.prompts[side]
         # sentence-transformers strips texts before tokenising; stay comparable.
-        prompted = [prompt + text.strip() for text in texts]
-        limit = min(max_length or self.max_length, self.max_length)
+        return [prompt + text.strip() for text in texts]
+
+    def _token_ids(self, prompted: list[str], limit: int) -> list[list[int]]:
+        if not prompted:
+            return []
         return self.tokenizer(prompted, truncation=True, max_length=limit, padding=False)["input_ids"]
 
     def collate(self, ids: Sequence[Sequence[int]]) -> TokenBatch:
@@ -150,7 +165,8 @@ class Encoder(nn.Module):
         so that its embeddings, and the scores made from them, are exactly equal.
         """
         unique = list(dict.fromkeys(texts))
-        ids = self.tokenize(unique, side)
+        # Embeddings of frozen encoders are kept, so their token ids need not be.
+        ids = self._token_ids(self._prompted(unique, side), self.max_length)
         order = sorted(range(len(unique)), key=lambda i: -len(ids[i]))
         vectors = np.empty((len(unique), self.dimension), dtype=np.float32)
         training = self.training
@@ -173,13 +189,17 @@ class Encoder(nn.Module):
             (name, digest_bytes(tensor.detach().cpu().contiguous().numpy().tobytes()))
             for name, tensor in sorted(self.state_dict().items())
         ]
-        tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        # Calls to the tokenizer leave their truncation and padding behind in it.
-        tokenizer.pop("truncation"), tokenizer.pop("padding")
+        tokenizer = self._tokenizer_state()
         config = self.transformer.config.to_diff_dict()
         for incidental in ("_name_or_path", "transformers_version", "dtype"):
             config.pop(incidental, None)
         return digest([weights, config, tokenizer, self.pooling, self.max_length, self.prompts])
+
+    def _tokenizer_state(self) -> Any:
+        state = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        # Calls to the tokenizer leave their truncation and padding behind in it.
+        state.pop("truncation"), state.pop("padding")
+        return state
 
     def copy(self) -> Encoder:
         """A deep copy that shares nothing with this encoder."""
@@ -247,12 +267,14 @@ def read_encoder(folder: Path, name: str) -> Encoder:
     try:
         # Said outright, because otherwise a folder with code of its own would ask on the terminal whether to run it.
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
-        transformer = AutoModel.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
+        transformer, loading = AutoModel.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise BenchError(f"encoder '{name}': {folder} cannot be read: {describe(error)}") from error
-    # No pooling mode uses BERT's pooler, and where a checkpoint lacks it, it would be drawn at random.
+    # Weights that a folder lacks are drawn at random. No pooling mode uses BERT's pooler, which many folders lack.
+    if missing := sorted(key for key in loading["missing_keys"] if not key.startswith("pooler.")):
+        raise BenchError(f"encoder '{name}': {folder} lacks {len(missing)} weights, such as {missing[0]}")
     if getattr(transformer, "pooler", None) is not None:
         transformer.pooler = None
     positions = getattr(transformer.config, "max_position_embeddings", 512)

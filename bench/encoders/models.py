@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.data.files import default_cache, sha256_of
+from bench.cache import default_cache
 from bench.errors import BenchError, describe, unknown
-from bench.fingerprint import digest
+from bench.fingerprint import code_digest, digest, library_versions
 from bench.offline import network_forbidden
+from bench.sealed import Damaged, read_whole, remembered, sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -98,19 +100,81 @@ def check_encoder(name: str) -> None:
     raise unknown("encoder", name, KNOWN)
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What tells an encoder from all others, and its dimension."""
+
+    fingerprint: str
+    dimension: int
+
+
+def identity_if_known(name: str, *, offline: bool) -> Identity | None:
+    """Return the identity of `load_teacher(name)` without loading it, or by loading it once per state of its files.
+
+    None for a tiny encoder that is not trained yet, and for one that cannot be had: `load_teacher` says why. Raises
+    `BenchError` for an unknown name and a folder that cannot be read.
+    """
+    check_encoder(name)
+    if tiny := TINY.fullmatch(name):
+        try:
+            manifest = read_whole(tiny_folder(default_cache(), int(tiny[1] or 0)))
+        except Damaged:
+            return None
+        return Identity(manifest["fingerprint"], manifest["dimension"])
+    try:
+        folder = _folder(name, offline)
+    except BenchError:
+        return None
+    key = digest(
+        [
+            files_fingerprint(folder),
+            code_digest("bench.encoders.encoder"),
+            library_versions("transformers", "tokenizers", "torch"),
+            KNOWN[name].prompts if name in KNOWN else (),
+        ]
+    )
+
+    def identify() -> dict[str, Any]:
+        return asdict(_loaded_identity(name, offline))
+
+    return Identity(**remembered(default_cache() / "encoders" / "identities" / f"{key}.json", identify))
+
+
+def fingerprint_of(model: str, *, offline: bool) -> str:
+    """Return the hash of the files of any model: an encoder or another. Raises `BenchError` if it cannot be had.
+
+    Of a tiny encoder, which is trained if need be, it is the fingerprint.
+    """
+    if TINY.fullmatch(model):
+        return (identity_if_known(model, offline=offline) or _loaded_identity(model, offline)).fingerprint
+    return files_fingerprint(_folder(model, offline) if model in KNOWN else model_folder(model))
+
+
+def _loaded_identity(name: str, offline: bool) -> Identity:
+    import torch
+
+    encoder = load_teacher(name, torch.device("cpu"), offline=offline)
+    return Identity(encoder.fingerprint(), encoder.dimension)
+
+
 def load_teacher(
     name: str,
     device: torch.device,
     *,
     offline: bool,
     on_step: Callable[[dict[str, Any]], None] = lambda record: None,
+    on_damage: Callable[[str], None] | None = None,
 ) -> Encoder:
-    """The frozen encoder of that name on `device`. Raises `BenchError` if it cannot be had."""
+    """Return the frozen encoder of that name on `device`. Raises `BenchError` if it cannot be had.
+
+    `on_step` follows the training of a tiny encoder; `on_damage` is told if a kept one is damaged, and trained again.
+    """
     check_encoder(name)
     if tiny := TINY.fullmatch(name):
         from bench.encoders.tiny import tiny_encoder
 
-        return tiny_encoder(default_cache(), int(tiny[1] or 0), on_step).to(device).freeze()
+        seed = int(tiny[1] or 0)
+        return tiny_encoder(tiny_folder(default_cache(), seed), seed, on_step, on_damage).to(device).freeze()
     from bench.encoders.encoder import read_encoder
 
     encoder = read_encoder(_folder(name, offline), name).to(device).freeze()
@@ -150,8 +214,27 @@ def model_folder(name: str) -> Path:
 
 
 def files_fingerprint(folder: Path) -> str:
-    """A hash of the names and the contents of the files in a model's folder."""
-    return digest({path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()})
+    """Return a hash of the names and the contents of the files in a model's folder, and in those of its modules."""
+    paths = sorted({*folder.glob("*"), *folder.glob("*_*/*")})
+    return digest({path.relative_to(folder).as_posix(): _sha256(path) for path in paths if path.is_file()})
+
+
+def _sha256(path: Path) -> str:
+    """Return the sha256 of a file, computed once per process for each state of it."""
+    state = path.stat()
+    return _sha256_at(path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+
+
+@cache
+def _sha256_at(path: Path, *state: int) -> str:
+    return sha256_of(path)
+
+
+def tiny_folder(cache: Path, seed: int) -> Path:
+    """Return the folder of a tiny encoder, which is named by all that can change it."""
+    code = [code_digest("bench.encoders.tiny"), code_digest("bench.training.loop")]
+    key = digest([code, library_versions("torch", "transformers", "tokenizers", "numpy"), seed])
+    return cache / "encoders" / f"tiny-{seed}-{key[:16]}"
 
 
 def load_tokenizer(name: str, *, offline: bool) -> Tokenizer:
@@ -173,7 +256,7 @@ def _folder(name: str, offline: bool) -> Path:
         return Path(name)
     if known is not None and known.package is not None and (spec := importlib.util.find_spec(known.package)):
         folder = Path(str(spec.origin)).parent / "model"
-        if sha256_of(folder / "model.safetensors") != known.weights_sha256:
+        if _sha256(folder / "model.safetensors") != known.weights_sha256:
             raise BenchError(f"encoder '{name}': the weights in package {known.package} are not the published ones")
         return folder
     hub_id = known.hub_id if known is not None and known.hub_id else name

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from bench import conlang
-from bench.atomic import atomic_folder, sweep
+from bench.atomic import sweep
 from bench.data import Bitext, Pair, TrainingData
 from bench.encoders.encoder import Encoder, read_encoder
 from bench.encoders.vocabulary import learn_wordpieces
-from bench.fingerprint import code_digest, digest, library_versions
+from bench.sealed import sealed_folder
 from bench.training.budget import Budget
 from bench.training.losses import info_nce
 from bench.training.method import Batch, Task, TrainedConfig, TrainedMethod
@@ -60,18 +61,34 @@ class EnglishRetrieval(TrainedMethod):
 
 
 def tiny_encoder(
-    cache: Path, seed: int = 0, on_step: Callable[[dict[str, Any]], None] = lambda record: None
+    folder: Path,
+    seed: int = 0,
+    on_step: Callable[[dict[str, Any]], None] = lambda record: None,
+    on_damage: Callable[[str], None] | None = None,
 ) -> Encoder:
-    """The trained tiny encoder, made once per seed, machine and code version and kept under `cache`."""
-    options = conlang.ConlangOptions()
-    libraries = library_versions("torch", "transformers", "tokenizers", "numpy")
-    key = digest([code_digest("bench.encoders.tiny"), code_digest("bench.training.loop"), options, libraries, seed])
-    folder = cache / "encoders" / f"tiny-{seed}-{key[:16]}"
-    if not folder.exists():
-        with atomic_folder(folder) as partial, one_thread():
-            sweep(folder.parent)
-            _train(options, seed, on_step).save(partial)
-    return read_encoder(folder, "tiny")
+    """Return the trained tiny encoder, made once and kept in a folder.
+
+    One that is damaged is trained again; `on_damage` is told. Where the folder cannot be written, it is not kept.
+    """
+
+    def make(partial: Path) -> dict[str, Any]:
+        with one_thread():
+            _train(conlang.ConlangOptions(), seed, on_step).save(partial)
+        encoder = read_encoder(partial, "tiny").freeze()
+        return {"fingerprint": encoder.fingerprint(), "dimension": encoder.dimension}
+
+    def damaged(text: str) -> None:
+        if on_damage is not None:
+            on_damage(f"{text}; the encoder is trained again")
+
+    try:
+        sweep(folder.parent)
+        sealed_folder(folder, make, on_damage=damaged)
+        return read_encoder(folder, "tiny")
+    except OSError:
+        with TemporaryDirectory() as other:
+            make(Path(other))
+            return read_encoder(Path(other), "tiny")
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +15,8 @@ from torch import nn
 
 from bench.encoders.encoder import Encoder, Side
 from bench.errors import BenchError
+from bench.fingerprint import code_digest, digest, digest_texts, library_versions
+from bench.sealed import remembered
 from bench.training.recipe import Recipe
 from bench.training.seeds import torch_generator
 
@@ -27,14 +32,16 @@ def is_multilingual(encoder: Encoder) -> bool:
     return len(encoder.tokenizer) >= MULTILINGUAL_VOCABULARY
 
 
-def make_student(teacher: Encoder, texts: Sequence[str], recipe: Recipe, seed: int) -> Encoder:
-    """The student that every method starts from: the teacher with a vocabulary learned on `texts`, or with its
-    own if that is multilingual, and with the recipe's dropout and prompts.
+def make_student(
+    teacher: Encoder, texts: Sequence[str], recipe: Recipe, seed: int, cache: Path | None = None
+) -> Encoder:
+    """Return the student that every method starts from: the teacher with a vocabulary learned on `texts`, or with its
+    own if that is multilingual, and with the recipe's dropout and prompts. `cache` is where vocabularies are kept.
     """
     if is_multilingual(teacher):
         student = teacher.copy()
     else:
-        student = replace_vocabulary(teacher, texts, recipe.vocabulary_size, torch_generator(seed, "vocabulary"))
+        student = replace_vocabulary(teacher, texts, recipe.vocabulary_size, torch_generator(seed, "vocabulary"), cache)
     prompts: dict[Side, str | None] = {"query": recipe.query_prompt, "document": recipe.document_prompt}
     student.prompts |= {side: prompt for side, prompt in prompts.items() if prompt is not None}
     for parameter in student.parameters():
@@ -45,7 +52,9 @@ def make_student(teacher: Encoder, texts: Sequence[str], recipe: Recipe, seed: i
     return student.train()
 
 
-def replace_vocabulary(encoder: Encoder, texts: Sequence[str], size: int, generator: torch.Generator) -> Encoder:
+def replace_vocabulary(
+    encoder: Encoder, texts: Sequence[str], size: int, generator: torch.Generator, cache: Path | None = None
+) -> Encoder:
     """A copy of `encoder` with a WordPiece vocabulary of at most `size` pieces learned on `texts`.
 
     The tokenizer keeps its special tokens and its word splitting, but no longer strips accents: they carry meaning in
@@ -55,7 +64,7 @@ def replace_vocabulary(encoder: Encoder, texts: Sequence[str], size: int, genera
     Raises `BenchError` if the encoder's tokenizer is not a WordPiece one.
     """
     student = encoder.copy()
-    student.tokenizer = relearn_tokenizer(student.tokenizer, texts, size, encoder.name)
+    student.tokenizer = relearn_tokenizer(student.tokenizer, texts, size, encoder.name, cache)
     old = encoder.word_embeddings.weight.detach()
     noise = torch.randn(len(student.tokenizer), old.shape[1], generator=generator)
     weights = old.mean(dim=0) + noise.to(old.device) * old.std(dim=0)
@@ -70,7 +79,7 @@ def replace_vocabulary(encoder: Encoder, texts: Sequence[str], size: int, genera
     return student
 
 
-def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str) -> Any:
+def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str, cache: Path | None = None) -> Any:
     """A tokenizer like `tokenizer` with a WordPiece vocabulary learned on `texts`, the same for the same texts."""
     model = tokenizer.backend_tokenizer.model
     if not isinstance(model, models.WordPiece):
@@ -83,7 +92,8 @@ def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str
     # Training on nothing leaves the special tokens, renumbered from 0 wherever the tokenizer refers to them.
     fresh = tokenizer.train_new_from_iterator([], vocab_size=size, show_progress=False)
     special = [piece for piece, _ in sorted(fresh.get_vocab().items(), key=lambda item: item[1])]
-    pieces = learn_wordpieces(texts, size, special, fresh.backend_tokenizer)
+    learn = partial(learn_wordpieces, texts, size, special, fresh.backend_tokenizer)
+    pieces = learn() if cache is None else _kept(learn, texts, size, special, fresh.backend_tokenizer, cache)
     fresh.backend_tokenizer.model = models.WordPiece(
         {piece: i for i, piece in enumerate(pieces)},
         unk_token=model.unk_token,
@@ -92,6 +102,27 @@ def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str
     )
     fresh.strip_accents = False  # saved with it, and set over the normalizer when it is loaded again
     return fresh
+
+
+def _kept(
+    learn: Callable[[], list[str]],
+    texts: Sequence[str],
+    size: int,
+    special: Sequence[str],
+    like: Tokenizer,
+    cache: Path,
+) -> list[str]:
+    """Return the word pieces that the cache has of these texts, or learn and keep them."""
+    state = json.loads(like.to_str())
+    splitting = [
+        state["normalizer"],
+        state["pre_tokenizer"],
+        like.model.continuing_subword_prefix,
+        like.model.unk_token,
+    ]
+    code = [code_digest("bench.encoders.vocabulary"), library_versions("tokenizers")]
+    key = digest([digest_texts(texts), size, special, splitting, code])
+    return list(map(str, remembered(cache / "vocabularies" / f"{key}.json", learn)))
 
 
 def learn_wordpieces(texts: Sequence[str], size: int, special: Sequence[str], like: Tokenizer) -> list[str]:

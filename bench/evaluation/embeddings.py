@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from bench.atomic import atomic_write, sweep
+from bench.atomic import sweep
 from bench.encoders.encoder import Encoder, Side
 from bench.evaluation.retriever import OnBatch
 from bench.fingerprint import digest, digest_texts, library_versions
+from bench.sealed import Damaged, keep_sealed, read_sealed
 
 SHARD = 4096
 """Texts per file."""
@@ -30,7 +33,8 @@ class Shards:
     The folder must belong to these texts and this encoder alone. A text that occurs twice in a block is encoded once,
     so that its embeddings are exactly equal; the texts of a block go longest first, so that those of a batch are of
     similar length. Which texts are encoded together does not depend on what is there already: a resumed encoding ends
-    in the same bytes.
+    in the same bytes. A file is verified whenever it is read, and a damaged one is encoded again; one that cannot be
+    written is not kept.
     """
 
     encode: Encode
@@ -58,8 +62,9 @@ class Shards:
         if vectors is None:
             started = time.perf_counter()
             vectors = self.encode(texts, self.on_texts)
-            with atomic_write(path, "wb") as file:
-                np.save(file, vectors, allow_pickle=False)
+            buffer = io.BytesIO()
+            np.save(buffer, vectors, allow_pickle=False)
+            keep_sealed(path, buffer.getvalue())
             self.seconds += time.perf_counter() - started
         else:
             self.on_texts(len(texts))
@@ -76,15 +81,16 @@ def shards_folder(folder: Path, encoder: Encoder, side: Side, texts: Sequence[st
             "block": BLOCK,
             "libraries": library_versions("torch", "transformers", "tokenizers", "numpy"),
             "device": encoder.device.type,
+            "threads": torch.get_num_threads(),
         }
     )
     return folder / key
 
 
 def _read(path: Path, rows: int) -> np.ndarray | None:
-    """A shard; None if there is none, or if something has damaged it."""
+    """Return a shard; None if there is none, or it is damaged."""
     try:
-        vectors = np.load(path, allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError):
+        vectors = np.load(io.BytesIO(read_sealed(path)), allow_pickle=False)
+    except Damaged:
         return None
-    return vectors if vectors.ndim == 2 and len(vectors) == rows else None
+    return vectors if len(vectors) == rows else None

@@ -13,6 +13,7 @@ from typing import Any
 from bench.errors import CellFailed
 from bench.progress import Display
 from bench.running.watchdog import watchdog
+from bench.sealed import remove
 from bench.training.budget import Budget, Spent
 
 
@@ -33,6 +34,8 @@ class Observer:
     def watching(self) -> Iterator[None]:
         """Within the block steps are logged and shown. Raises `CellFailed` if none comes for too long."""
         budget = self.budget
+        if self.log.is_dir():
+            remove(self.log)
         with (
             self.log.open("a", encoding="utf-8", buffering=1) as self._file,
             self.display.stage(f"{self.label}: training", budget.amount, budget.unit) as self._stage,
@@ -62,21 +65,9 @@ class Observer:
         self._stage.update(record["share"] * self.budget.amount, note)
 
     def on_resume(self, steps: int) -> None:
-        """Go on from a checkpoint after so many steps; what the log has beyond them never happened."""
-        last = keep_lines(self.log, steps)
-        if last:
-            spent = json.loads(last)
+        """Go on from a checkpoint after so many steps; the log has no line beyond them, and was verified."""
+        if steps:
+            spent = json.loads(self.log.read_text(encoding="utf-8").splitlines()[-1])
             self.started -= spent["seconds"]
             self.cpu_started -= spent["cpu_seconds"]
-        if steps:
             self.display.say(f"{self.label}: going on from step {steps:,}")
-
-
-def keep_lines(path: Path, count: int) -> str:
-    """Cut a file down to its first lines; returns the last of them."""
-    line = ""
-    with path.open("r+", encoding="utf-8") as file:
-        for _ in range(count):
-            line = file.readline()
-        file.truncate(file.tell())
-    return line

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
-from bench.atomic import atomic_write
-from bench.errors import CellFailed
+from bench.errors import describe
+from bench.fingerprint import digest_bytes
+from bench.sealed import Damaged, read_sealed, remove, write_sealed
 from bench.training.budget import Spent
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ class Checkpoint:
 
     path: Path
     interval: float = INTERVAL
+    log: Path | None = None
+    """The training's log, which must be as it was at the checkpoint for the training to go on from there."""
+    on_damage: Callable[[str], None] = lambda text: None
     _saved: float = field(default_factory=time.monotonic)
 
     @property
@@ -52,26 +57,45 @@ class Checkpoint:
         tensors["random"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
-        with atomic_write(self.path, "wb") as file:
-            file.write(save(tensors, metadata={"spent": json.dumps(asdict(spent))}))
+        log = self.log.read_bytes() if self.log and self.log.is_file() else b""
+        about = {"spent": asdict(spent), "log": [len(log), digest_bytes(log)]}
+        tensors["about"] = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
+        write_sealed(self.path, save(tensors))
         self._saved = time.monotonic()
 
     def restore(self, method: TrainedMethod, optimiser: torch.optim.Optimizer, selection: Selection) -> Spent:
-        """Put the state back; returns what was spent by then, nothing where there is no file.
+        """Put the state back and cut the log down to it; return what was spent by then.
 
-        Raises `CellFailed` if the file is damaged.
+        Where there is no checkpoint, or it or the log is damaged, nothing is spent and the log is emptied.
         """
-        if not self.path.is_file():
+        if not self.path.exists():
+            self._cut(0)
             return Spent()
         try:
-            return self._restore(method, optimiser, selection)
-        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise CellFailed(f"the checkpoint {self.path} is damaged; delete it to train from the start") from error
+            tensors = load(read_sealed(self.path))
+            about = json.loads(bytes(tensors.pop("about").tolist()))
+            size, expected = about["log"]
+            log = self.log.read_bytes()[:size] if self.log and size else b""
+            if digest_bytes(log) != expected and self.log:
+                raise Damaged(f"{self.log} is damaged")
+        except (Damaged, OSError) as error:
+            self.on_damage(f"{describe(error)}; it starts again")
+            remove(self.path)
+            self._cut(0)
+            return Spent()
+        self._cut(size)
+        self._restore(tensors, method, optimiser, selection)
+        return Spent(**about["spent"])
 
-    def _restore(self, method: TrainedMethod, optimiser: torch.optim.Optimizer, selection: Selection) -> Spent:
-        with safe_open(self.path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            spent = Spent(**json.loads(file.metadata()["spent"]))
+    def _cut(self, size: int) -> None:
+        """Cut the log down: what it has beyond the checkpoint never happened."""
+        if self.log and self.log.is_file():
+            os.truncate(self.log, size)
+
+    @staticmethod
+    def _restore(
+        tensors: Mapping[str, Tensor], method: TrainedMethod, optimiser: torch.optim.Optimizer, selection: Selection
+    ) -> None:
         with torch.no_grad():
             for name, tensor in weights(method).items():
                 tensor.copy_(tensors[name])
@@ -90,7 +114,6 @@ class Checkpoint:
         torch.set_rng_state(tensors["random"])
         if "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
-        return spent
 
 
 def weights(method: TrainedMethod) -> dict[str, Tensor]:

@@ -129,16 +129,3 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context of forward passes: bfloat16 where asked for, else float32 throughout."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
-
-
-SMALL_DIMENSION = 256
-"""Encoders narrower than this train faster in float32 on a processor: converting costs more than it saves."""
-
-
-def fast_precision(device: torch.device, dimension: int) -> str:
-    """`bfloat16` where the processor or GPU multiplies it natively and the encoder is wide enough, else `float32`."""
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    capabilities = torch.cpu.get_capabilities()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bfloat16" if native and dimension >= SMALL_DIMENSION else "float32"

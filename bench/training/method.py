@@ -98,20 +98,14 @@ class Method(ABC):
     def fit(self, task: Task) -> Retriever:
         """Make a retriever from the task's data within its budget."""
 
-    def inputs(self) -> dict[str, Any]:
-        """What its retriever depends on besides code, configuration, teacher and task: fingerprints of other models.
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it uses besides the teacher: known encoders, folders or ids of the hub.
 
-        Part of the training's own fingerprint. Raises `BenchError` if something cannot be had.
+        Their files are part of the training's fingerprint. `--methods all` leaves a method out whose models would have
+        to be downloaded.
         """
-        return {}
-
-    @classmethod
-    def missing(cls, config: Any) -> str | None:
-        """What it would have to download first, as "it needs ..."; None if nothing.
-
-        `--methods all` leaves it out then; asked for by name it tries.
-        """
-        return None
+        return ()
 
     @classmethod
     def load(cls, folder: Path, teacher: Encoder) -> Retriever:

@@ -1,0 +1,85 @@
+"""Facts that torch tells of this machine, remembered so that planning needs no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.cache import default_cache
+from bench.errors import BenchError
+from bench.fingerprint import digest, library_versions
+from bench.sealed import remembered
+
+VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_")
+"""Beginnings of the names of environment variables that the facts depend on."""
+ASK = """
+import json, torch
+cuda = torch.cuda.is_available()
+native = torch.cpu.get_capabilities()
+print(json.dumps({
+    "device": "cuda" if cuda else "cpu",
+    "cpu_bfloat16": bool(native.get("avx512_bf16") or native.get("amx_bf16")),
+    "gpu_bfloat16": cuda and torch.cuda.is_bf16_supported(including_emulation=False),
+    "threads": torch.get_num_threads(),
+}))
+"""
+"""The question to a fresh interpreter: this process may have set another number of threads already."""
+SMALL_DIMENSION = 256
+"""Encoders narrower than this train faster in float32 on a processor: converting costs more than it saves."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device that `auto` stands for, whether it multiplies bfloat16 natively, and torch's number of threads."""
+
+    device: Literal["cpu", "cuda"]
+    cpu_bfloat16: bool
+    gpu_bfloat16: bool
+    threads: int
+
+
+def machine() -> Machine:
+    """Return the facts about this machine; where they are not remembered, a fresh interpreter is asked."""
+    return Machine(**remembered(default_cache() / "machine" / f"{digest(_key())}.json", _ask))
+
+
+def precision(asked: str, device: str, dimension: int, facts: Machine) -> str:
+    """Return what training is autocast to, `float32` or `bfloat16`; `auto` is the faster of both for an encoder."""
+    if asked != "auto":
+        return asked
+    fast = facts.gpu_bfloat16 if device == "cuda" else facts.cpu_bfloat16 and dimension >= SMALL_DIMENSION
+    return "bfloat16" if fast else "float32"
+
+
+def _key() -> dict[str, Any]:
+    """Return all that the facts depend on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        processor = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+    except OSError:
+        processor = [platform.processor(), platform.machine()]
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    devices = sorted(path.name for pattern in ("nvidia*", "kfd") for path in Path("/dev").glob(pattern))
+    variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
+    return {
+        "question": ASK,
+        "libraries": library_versions("torch"),
+        "processor": processor,
+        "affinity": affinity,
+        "devices": devices,
+        "variables": variables,
+    }
+
+
+def _ask() -> dict[str, Any]:
+    # -P: the working folder may have modules of its own.
+    result = subprocess.run([sys.executable, "-P", "-c", ASK], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise BenchError(f"torch cannot be imported: {(result.stderr.strip() or 'no message').splitlines()[-1]}")
+    return dict(json.loads(result.stdout.splitlines()[-1]))

@@ -1,0 +1,80 @@
+"""The facts about a machine: right whatever this process has set, and asked for once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import machine as module
+from bench.errors import BenchError
+from bench.machine import Machine, machine, precision
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_facts_are_those_of_a_fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import torch; print(torch.get_num_threads())"
+    fresh = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    torch.set_num_threads(fresh + 1)
+    try:
+        found = machine()
+    finally:
+        torch.set_num_threads(1)
+    assert found.threads == fresh
+    assert found.device == ("cuda" if torch.cuda.is_available() else "cpu")
+    monkeypatch.setattr(module, "_ask", None)
+    assert machine() == found
+
+
+def test_variable_for_threads_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert machine().threads == 1
+
+
+def test_facts_that_cannot_be_kept_are_asked_for_all_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "file").write_text("in the way")
+    monkeypatch.setenv("BENCH_HOME", str(home / "file"))
+    assert machine().threads >= 1
+
+
+def test_torch_that_cannot_be_imported_is_said_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "torch.py").write_text("raise ImportError('broken')")
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    with pytest.raises(BenchError, match="torch cannot be imported: ImportError: broken"):
+        machine()
+
+
+def test_planning_imports_no_torch(home: Path) -> None:
+    code = (
+        "import sys, json; from bench.machine import machine, precision; from bench.encoders import models;"
+        "precision('auto', 'cpu', 384, machine()); models.identity_if_known('tiny', offline=True);"
+        "print(json.dumps([name for name in ('torch', 'transformers') if name in sys.modules]))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert json.loads(result.stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "dimension", "expected"),
+    [
+        ("auto", "cpu", 384, "bfloat16"),
+        ("auto", "cpu", 128, "float32"),
+        ("auto", "cuda", 128, "float32"),
+        ("float32", "cpu", 384, "float32"),
+        ("bfloat16", "cuda", 128, "bfloat16"),
+    ],
+)
+def test_precision_is_the_faster_one_unless_asked_for(asked: str, device: str, dimension: int, expected: str) -> None:
+    facts = Machine("cuda", cpu_bfloat16=True, gpu_bfloat16=False, threads=2)
+    assert precision(asked, device, dimension, facts) == expected
