@@ -16,6 +16,8 @@ class Interrupt:
     """Whether an interrupt was asked for."""
 
     requested: bool = False
+    watched: bool = False
+    """Whether somebody forgets it again in the end."""
 
     def obey(self) -> None:
         """Raise KeyboardInterrupt if one was."""
@@ -44,10 +46,11 @@ def remembered_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, on_interrupt)
+    _remembered.watched = True
     try:
         yield
     finally:
-        _remembered.requested = False
+        _remembered.requested = _remembered.watched = False
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -71,6 +74,7 @@ def deferred_interrupt() -> Iterator[Interrupt]:
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         interrupt.requested = True
+        _remembered.requested = _remembered.watched
         signal.signal(signal.SIGINT, usual)
         print("bench: finishing the step and saving; press Ctrl-C again to stop at once", file=sys.stderr)
 

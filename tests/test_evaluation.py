@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.data import TestCollection
+from bench.data import Ids, TestCollection
 from bench.data.leakage import protected
 from bench.encoders.encoder import Encoder, Side
 from bench.errors import BenchError
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
-from bench.evaluation.run import Ids
 
 BuildEncoder = Callable[..., Encoder]
 
@@ -190,9 +189,122 @@ def test_ranker_ranks_by_itself(collection: TestCollection, evaluated: Evaluate)
     assert (sum(counts), evaluation.documents_cached, [*evaluation.seconds]) == (60, False, ["search"])
 
 
-def test_score_of_a_ranker_that_is_not_a_number_is_refused(collection: TestCollection, evaluated: Evaluate) -> None:
-    with pytest.raises(BenchError, match="a score is not a number"):
-        evaluated(Fixed({"d01": 1.0, "d02": float("nan")}), collection, scoring="fixed")
+class Returning(Fixed):
+    """Returns what it was made with."""
+
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+    def rank(self, *arguments: Any) -> Any:
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (
+            {"q01": [("d01", 1.0), ("d02", float("nan"))]},
+            "a score is not a number: nan for query 'q01', document 'd02'",
+        ),
+        ({"q01": [("d01", float("inf"))]}, "a score is not a number: inf for query 'q01', document 'd01'"),
+        ({"q01": [("d01", -1e39)]}, "a score is not a number: -1e+39 for query 'q01', document 'd01'"),
+        ({"q01": [("d01", "1")]}, "rank must return (document id, score), not ('d01', '1'), for query 'q01'"),
+        ({"q01": [("d01", None)]}, "rank must return (document id, score), not ('d01', None), for query 'q01'"),
+        ({"q01": ["d01"]}, "rank must return (document id, score), not 'd01', for query 'q01'"),
+        ({"q01": [(["d01"], 1.0)]}, "rank must return (document id, score), not (['d01'], 1.0), for query 'q01'"),
+        ({"q01": [("d99", 1.0)]}, "rank returned an unknown document id for query 'q01': 'd99'"),
+        ({"q01": [("d01 \n", 1.0)]}, "rank returned an unknown document id for query 'q01': 'd01 \\n'"),
+        ({"q01": [(1, 1.0)]}, "rank returned an unknown document id for query 'q01': 1"),
+        ({"q01": [("d01", 2.0), ("d01", 1.0)]}, "rank returned document 'd01' twice for query 'q01'"),
+        ({"q99": []}, "rank returned an unknown query id: 'q99'"),
+        ({1: []}, "rank returned an unknown query id: 1"),
+        ({"q01": iter([("d01", 1.0)])}, "rank must return a sequence for query 'q01', not list_iterator"),
+        ([], "rank must return a mapping of query ids, not list"),
+        (None, "rank must return a mapping of query ids, not NoneType"),
+    ],
+)
+def test_rankings_that_do_not_fit_are_refused(
+    collection: TestCollection, evaluated: Evaluate, found: Any, line: str
+) -> None:
+    with pytest.raises(BenchError) as caught:
+        evaluated(Returning(found), collection, scoring="fixed")
+    assert str(caught.value) == line
+
+
+ARRAY = "encode_{side} must return a (texts, dimension) float32 array, not "
+
+
+@pytest.mark.parametrize("side", ["queries", "documents"])
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda vectors: vectors[1:], "encode_{side} returned {fewer} rows for {texts} texts"),
+        (lambda vectors: np.repeat(vectors, 2, axis=0), "encode_{side} returned {twice} rows for {texts} texts"),
+        (lambda vectors: vectors[0], ARRAY + "({dimension},) float32"),
+        (lambda vectors: vectors.astype(float), ARRAY + "({texts}, {dimension}) float64"),
+        (lambda vectors: vectors.tolist(), ARRAY + "list"),
+        (lambda vectors: None, ARRAY + "NoneType"),
+    ],
+)
+def test_embeddings_that_do_not_fit_are_refused(
+    teacher: Encoder,
+    collection: TestCollection,
+    evaluated: Evaluate,
+    monkeypatch: pytest.MonkeyPatch,
+    side: str,
+    change: Callable[[np.ndarray], Any],
+    line: str,
+) -> None:
+    encode = getattr(DualEncoder, f"encode_{side}")
+    monkeypatch.setattr(DualEncoder, f"encode_{side}", lambda *arguments: change(encode(*arguments)))
+    with pytest.raises(BenchError) as caught:
+        evaluated(DualEncoder(teacher, teacher))
+    texts = len(getattr(collection, side))
+    sizes = {"texts": texts, "fewer": texts - 1, "twice": 2 * texts, "dimension": teacher.dimension}
+    assert str(caught.value) == line.format(side=side, **sizes)
+
+
+def test_both_encoders_must_have_one_dimension(
+    teacher: Encoder, evaluated: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated(DualEncoder(teacher, teacher))  # its documents come from the cache afterwards
+    monkeypatch.setattr(DualEncoder, "encode_queries", lambda self, texts, on_batch: np.eye(20, 8, dtype=np.float32))
+    with pytest.raises(BenchError, match="document embeddings have 16 dimensions, query embeddings 8"):
+        evaluated(DualEncoder(teacher, teacher))
+
+
+def test_embeddings_of_changing_dimension_are_refused(
+    teacher: Encoder, evaluated: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shrinking(DualEncoder):
+        def encode_queries(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> np.ndarray:
+            return super().encode_queries(texts, on_batch)[:, : len(texts)]
+
+    monkeypatch.setattr("bench.evaluation.embeddings.SHARD", 12)
+    with pytest.raises(BenchError, match="encode_queries returned rows of different dimensions: 8, 12"):
+        evaluated(Shrinking(teacher, teacher))
+
+
+@pytest.mark.parametrize("scoring", ["mean", "maxsim"])
+@pytest.mark.parametrize(
+    ("texts", "line"),
+    [
+        (["a"], "rewrite returned 1 texts for 20 queries"),
+        ([*"abcdefghijklmnopqrs", None], "rewrite must return texts, not None"),
+        ("abcdefghijklmnopqrst", "rewrite must return a sequence of texts, not str"),
+        (None, "rewrite must return a sequence of texts, not NoneType"),
+    ],
+)
+def test_rewritten_queries_that_do_not_fit_are_refused(
+    teacher: Encoder, evaluated: Evaluate, texts: Any, line: str, scoring: str
+) -> None:
+    class Rewriting(DualEncoder):
+        def rewrite(self, queries: Sequence[str], on_batch: OnBatch | None = None) -> Any:
+            return texts
+
+    with pytest.raises(BenchError) as caught:
+        evaluated(Rewriting(teacher, teacher), scoring=scoring)
+    assert str(caught.value) == line
 
 
 class Neither(Retriever):

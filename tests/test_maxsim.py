@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data import TestCollection
+from bench.data import Ids, TestCollection
 from bench.encoders.encoder import Encoder, Side
 from bench.errors import BenchError
 from bench.evaluation.maxsim import maxsim
 from bench.evaluation.retrieval import best
 from bench.evaluation.retriever import DualEncoder
-from bench.evaluation.run import Ids
 
 BuildEncoder = Callable[..., Encoder]
 PROMPTS = {"query": "who saw: ", "document": "the old boat: "}

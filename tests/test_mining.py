@@ -15,7 +15,7 @@ import pytest
 
 from bench.commands.leaderboard import print_leaderboard
 from bench.commands.run import run
-from bench.data import Pair, TestCollection, formats
+from bench.data import Ids, Pair, TestCollection, formats
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.loading import load_test
@@ -23,7 +23,7 @@ from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.measures import DEFAULT, MINING
 from bench.evaluation.mining import NEIGHBOURS, linearised, mine, score, threshold
-from bench.evaluation.run import Ids, Run, read_run
+from bench.evaluation.run import Run, read_run
 from bench.request import Leaderboards, Request
 
 SWH = Pair("swh", "eng")

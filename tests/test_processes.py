@@ -78,7 +78,7 @@ def test_a_mistake_brings_its_traceback() -> None:
 
 
 def test_a_killed_process_is_told_in_one_line() -> None:
-    with pytest.raises(CellFailed, match=r"a process was killed.*--jobs 1"):
+    with pytest.raises(CellFailed, match=r"process was killed by signal 9.*--jobs 1"):
         in_processes(die, [0, 1], 2)
 
 

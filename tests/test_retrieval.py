@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.data import Ids
 from bench.errors import BenchError
 from bench.evaluation.measures import score
 from bench.evaluation.retrieval import count_unnormalised, search
-from bench.evaluation.run import Ids, read_run, strictly_decreasing, write_run
+from bench.evaluation.run import read_run, strictly_decreasing, write_run
 
 
 def unit_vectors(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:
@@ -82,7 +83,7 @@ def test_embedding_that_is_no_number_is_refused(side: str, value: float) -> None
     vectors = {"query": unit_vectors(rng, 2, 4), "document": unit_vectors(rng, 3, 4)}
     vectors[side][1, 2] = value
     with pytest.raises(BenchError, match=f"a {side} embedding is not a number"):
-        search(vectors["query"], [vectors["document"]], ids(2, 3))
+        search(vectors["query"], [vectors["document"]], ids(2, 3), depth=3)
 
 
 SCORE = st.floats(-1, 1, width=32)

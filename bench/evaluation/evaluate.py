@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bench.data import TestCollection
+from bench.data import Ids, TestCollection
 from bench.errors import BenchError
-from bench.evaluation.embeddings import Shards, shards_folder
+from bench.evaluation.embeddings import Encode, Shards, shards_folder
 from bench.evaluation.maxsim import maxsim
 from bench.evaluation.measures import RUN_DEPTH
 from bench.evaluation.mining import mine
 from bench.evaluation.retrieval import best, count_unnormalised, search
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
-from bench.evaluation.run import Ids, Run, strictly_decreasing
+from bench.evaluation.run import Run, strictly_decreasing
+
+LARGEST = float(np.finfo(np.float32).max)
+"""The largest absolute value of a score; runs hold float32."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def evaluate(
     documents by an encoder that does not train to the folder `cache`, where every later cell finds them; the others to
     `scratch`, where the same cell finds them if it dies and is run again. Embeddings of tokens are not kept.
 
-    Raises `BenchError` if an embedding or a score is not a number.
+    Raises `BenchError` if an embedding or a score is not a number, and for whatever else does not fit the collection:
+    numbers of texts, dimensions, ids.
     """
     queries = test.queries
     if oracle:
@@ -70,6 +73,8 @@ def evaluate(
     started = time.perf_counter()
     rewritten = retriever.rewrite(queries, lambda count: on_texts(0))
     seconds = time.perf_counter() - started
+    if rewritten is not queries:
+        _check_texts(rewritten, len(queries))
     evaluation = _search(retriever, test, rewritten, scoring, cache, scratch, depth, on_texts)
     if rewritten is queries:
         return evaluation
@@ -95,9 +100,9 @@ def _search(
     encoder = retriever.document_encoder
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
     folder = shards_folder(cache if frozen else scratch, encoder, "document", test.documents)
-    documents = Shards(retriever.encode_documents, test.documents, folder, on_texts)
+    documents = Shards(_checked(retriever.encode_documents, "encode_documents"), test.documents, folder, on_texts)
     folder = shards_folder(scratch, retriever.query_encoder, "query", queries)
-    asked = Shards(retriever.encode_queries, queries, folder, on_texts)
+    asked = Shards(_checked(retriever.encode_queries, "encode_queries"), queries, folder, on_texts)
     started = time.perf_counter()
     vectors, ids = np.concatenate(list(asked)), Ids(test.query_ids, test.document_ids)
     unnormalised = count_unnormalised(vectors)
@@ -105,6 +110,10 @@ def _search(
     def counted() -> Iterator[np.ndarray]:
         nonlocal unnormalised
         for block in documents:
+            if block.shape[1] != vectors.shape[1]:
+                raise BenchError(
+                    f"document embeddings have {block.shape[1]} dimensions, query embeddings {vectors.shape[1]}"
+                )
             unnormalised += count_unnormalised(block)
             yield block
             del block  # before the next is made
@@ -124,7 +133,62 @@ def _mebibytes(size: int) -> float:
 def _rank(retriever: Ranker, test: TestCollection, queries: Sequence[str], depth: int, on_texts: OnBatch) -> Evaluation:
     started = time.perf_counter()
     found = retriever.rank(queries, test.documents, Ids(test.query_ids, test.document_ids), depth, on_texts)
-    if not all(math.isfinite(score) for ranking in found.values() for _, score in ranking):
-        raise BenchError("a score is not a number")
+    _check_rankings(found, test)
     run = {query: strictly_decreasing(found[query])[:depth] for query in test.query_ids if query in found}
     return Evaluation(run, {"search": time.perf_counter() - started}, documents_cached=False)
+
+
+def _check_rankings(found: Mapping[str, Sequence[tuple[str, float]]], test: TestCollection) -> None:
+    """Raise `BenchError` unless these are rankings of the collection's documents for its queries."""
+    if not isinstance(found, Mapping):
+        raise BenchError(f"rank must return a mapping of query ids, not {type(found).__name__}")
+    queries, documents = set(test.query_ids), set(test.document_ids)
+    for query, ranking in found.items():
+        if query not in queries:
+            raise BenchError(f"rank returned an unknown query id: {query!r}")
+        if not isinstance(ranking, Sequence):
+            raise BenchError(f"rank must return a sequence for query {query!r}, not {type(ranking).__name__}")
+        seen = set()
+        for item in ranking:
+            try:
+                document, score = item
+                known, number = document in documents, abs(score) <= LARGEST
+            except (TypeError, ValueError) as error:
+                raise BenchError(f"rank must return (document id, score), not {item!r}, for query {query!r}") from error
+            if not known:
+                raise BenchError(f"rank returned an unknown document id for query {query!r}: {document!r}")
+            if document in seen:
+                raise BenchError(f"rank returned document {document!r} twice for query {query!r}")
+            if not number:
+                raise BenchError(f"a score is not a number: {score!r} for query {query!r}, document {document!r}")
+            seen.add(document)
+
+
+def _check_texts(texts: Sequence[str], count: int) -> None:
+    """Raise `BenchError` unless these are `count` texts."""
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise BenchError(f"rewrite must return a sequence of texts, not {type(texts).__name__}")
+    if len(texts) != count:
+        raise BenchError(f"rewrite returned {len(texts)} texts for {count} queries")
+    for text in texts:
+        if not isinstance(text, str):
+            raise BenchError(f"rewrite must return texts, not {text!r}")
+
+
+def _checked(encode: Encode, name: str) -> Encode:
+    """Wrap an encoding function: raise `BenchError` unless it returns one row per text, of the same dimension."""
+    dimensions: set[int] = set()
+
+    def encode_checked(texts: Sequence[str], on_texts: OnBatch) -> np.ndarray:
+        vectors = encode(texts, on_texts)
+        if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.ndim != 2:
+            found = f"{vectors.shape} {vectors.dtype}" if hasattr(vectors, "dtype") else type(vectors).__name__
+            raise BenchError(f"{name} must return a (texts, dimension) float32 array, not {found}")
+        if len(vectors) != len(texts):
+            raise BenchError(f"{name} returned {len(vectors)} rows for {len(texts)} texts")
+        dimensions.add(vectors.shape[1])
+        if len(dimensions) > 1:
+            raise BenchError(f"{name} returned rows of different dimensions: {', '.join(map(str, sorted(dimensions)))}")
+        return vectors
+
+    return encode_checked

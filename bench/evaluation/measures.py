@@ -10,6 +10,8 @@ from bench.errors import BenchError, unknown
 if TYPE_CHECKING:
     from bench.evaluation.run import Run
 
+LIBRARIES = ("ir-measures", "pytrec-eval-terrier", "numpy")
+"""The distributions that compute measures."""
 RUN_DEPTH = 100
 """Documents per query that a stored run keeps; measures that look deeper are computed before it is cut."""
 EVALUATION_DEPTH = 1000

@@ -18,9 +18,9 @@ from statistics import fmean
 
 import numpy as np
 
-from bench.data import TestCollection
+from bench.data import Ids, TestCollection
 from bench.evaluation.retrieval import search
-from bench.evaluation.run import Ids, Run
+from bench.evaluation.run import Run
 
 NEIGHBOURS = 4
 """The k of the margin, theirs."""

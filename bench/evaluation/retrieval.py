@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 import faiss
 import numpy as np
 
+from bench.data import Ids
 from bench.errors import BenchError
-from bench.evaluation.measures import RUN_DEPTH
-from bench.evaluation.run import Ids, Run, strictly_decreasing
+from bench.evaluation.run import Run, strictly_decreasing
 
 MARGIN = 20
 """Documents fetched beyond the depth: which of nearly equal scores FAISS keeps at its cut is a matter of rounding."""
@@ -20,7 +20,7 @@ Found = Iterable[tuple[np.ndarray, np.ndarray]]
 """For each query rows of documents and their scores, among them the largest ones of a block, ties and all."""
 
 
-def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, depth: int = RUN_DEPTH) -> Run:
+def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, depth: int) -> Run:
     """The `depth` documents with the largest inner product for each query, by exhaustive search.
 
     `query_vectors` (n_queries, dim) and the `blocks` of document vectors, (any number, dim) each and together in the

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from bench.data import Ids
 from bench.encoders.encoder import Encoder, Side, read_encoder, read_json, write_json
 from bench.errors import BenchError
-from bench.evaluation.run import Ids
 
 OnBatch = Callable[[int], None]
 """Called with the number of texts that were just encoded or read."""

@@ -6,7 +6,6 @@ import gzip
 import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
@@ -17,12 +16,6 @@ from bench.errors import BenchError
 
 Run = Mapping[str, Sequence[tuple[str, float]]]
 """Query id -> (document id, score), best first; scores within a query strictly decrease."""
-
-
-@dataclass(frozen=True)
-class Ids:
-    queries: Sequence[str]
-    documents: Sequence[str]
 
 
 def strictly_decreasing(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:

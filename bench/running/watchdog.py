@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from bench.errors import CellFailed
+from bench import processes
 
 REPEAT = 60.0
 """Seconds after which work that swallowed even a `BaseException` is told again."""
 
 
-class _GivenUp(BaseException):
+class GivenUp(BaseException):
     """Ends the work; no `except Exception` in it stops this."""
 
 
@@ -23,16 +23,18 @@ def watchdog(patience: float) -> Iterator[Callable[[], None]]:
     """Raise `CellFailed` within the block when its work did not call the function it is given for `patience` seconds.
 
     It interrupts Python code and system calls, but no library routine that never returns to Python. Outside the main
-    thread, and on systems without SIGALRM, there is no limit.
+    thread, and on systems without SIGALRM, there is no limit. In a `Worker` each call is also a sign of life to the
+    process that waits for it, which kills what cannot be interrupted.
     """
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield lambda: None
+        yield processes.alive
         return
 
     def give_up(number: int, frame: FrameType | None) -> None:
-        raise _GivenUp
+        raise GivenUp
 
     def alive() -> None:
+        processes.alive()
         signal.setitimer(signal.ITIMER_REAL, patience, REPEAT)
 
     usual = signal.signal(signal.SIGALRM, give_up)
@@ -42,8 +44,7 @@ def watchdog(patience: float) -> Iterator[Callable[[], None]]:
             yield alive
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    except _GivenUp as error:
-        longer = f"--patience {2 * patience:g}s would wait longer"
-        raise CellFailed(f"no sign of life for {patience:g} s, so it was given up; {longer}") from error
+    except GivenUp as error:
+        raise processes.silence(patience) from error
     finally:
         signal.signal(signal.SIGALRM, usual)

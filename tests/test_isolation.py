@@ -1,0 +1,397 @@
+"""A worker: whatever a function does to its process, the caller gets a value or one clear line and can go on."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import BenchError, CellFailed
+from bench.interrupt import deferred_interrupt
+from bench.processes import Worker, alive
+from bench.running.watchdog import watchdog
+
+FAR = 60.0
+"""Seconds: longer than any of these tests may take."""
+PATIENCE = 0.4
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """One worker for all tests, each of which may kill its process."""
+    with Worker(PATIENCE) as worker:
+        yield worker
+
+
+@pytest.fixture(autouse=True)
+def works_again(worker: Worker) -> Iterator[None]:
+    yield
+    assert worker.run(divmod, 7, 2) == (3, 1)
+
+
+def answer() -> tuple[int, str, list[str], list[str], str]:
+    return os.getpid(), str(Path.cwd()), sys.path, sys.argv, sys.stdin.read()
+
+
+def test_a_worker_has_what_its_caller_has_but_no_input(worker: Worker) -> None:
+    process, *rest = worker.run(answer)
+    assert rest == [str(Path.cwd()), [*map(str, sys.path)], sys.argv, ""]
+    assert process != os.getpid()
+
+
+def test_calls_share_a_process(worker: Worker) -> None:
+    assert worker.run(os.getpid) == worker.run(os.getpid)
+
+
+def test_an_exception_comes_with_its_traceback_and_leaves_the_process(worker: Worker) -> None:
+    process = worker.run(os.getpid)
+    with pytest.raises(ZeroDivisionError) as caught:
+        worker.run(divmod, 1, 0)
+    assert "in _respond" in caught.value.__notes__[0]
+    with pytest.raises(FileNotFoundError):
+        worker.run(os.stat, "/nowhere")
+    assert worker.run(os.getpid) == process
+
+
+def test_an_error_for_the_user_stays_one(worker: Worker) -> None:
+    with pytest.raises(BenchError) as caught:
+        worker.run(throw, BenchError("a line"))
+    assert str(caught.value) == "a line"
+
+
+def throw(error: BaseException) -> None:
+    raise error
+
+
+class Own(BaseException):
+    """An exception that `except Exception` lets pass."""
+
+
+def interrupt_itself() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(FAR)
+
+
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def terminate_itself() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "line"),
+    [
+        (os._exit, (0,), "its process ended with exit code 0"),
+        (os._exit, (3,), "its process ended with exit code 3"),
+        (kill_itself, (), r"its process was killed by signal 9 \(Killed\); perhaps memory ran out: .*batch_size.*"),
+        (terminate_itself, (), r"its process was killed by signal 15 \(Terminated\)"),
+        (sys.exit, (0,), "it ended with SystemExit: 0"),
+        (sys.exit, (), "it ended with SystemExit"),
+        (interrupt_itself, (), "it ended with KeyboardInterrupt"),
+        (throw, (KeyboardInterrupt(),), "it ended with KeyboardInterrupt"),
+        (throw, (GeneratorExit(),), "it ended with GeneratorExit"),
+        (throw, (Own("of its own"),), "it ended with Own: of its own"),
+        (os.closerange, (3, 100), "its process ended with exit code 0"),
+    ],
+)
+def test_an_end_is_told_in_one_line(
+    worker: Worker, function: Callable[..., None], arguments: tuple[Any, ...], line: str
+) -> None:
+    with pytest.raises(CellFailed) as caught:
+        worker.run(function, *arguments)
+    assert re.fullmatch(line, str(caught.value))
+
+
+def hang_in_c() -> None:
+    """Hang where no signal handler of Python runs and no other thread does, for the interpreter's lock is held."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGINT, signal.SIGTERM})
+    ctypes.PyDLL(None).sleep(int(FAR))
+
+
+def replace_the_alarm() -> None:
+    with watchdog(PATIENCE):
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        time.sleep(FAR)
+
+
+@pytest.mark.parametrize("hang", [time.sleep, hang_in_c, replace_the_alarm])
+def test_silence_is_given_up(worker: Worker, hang: Callable[..., None]) -> None:
+    with pytest.raises(CellFailed, match=r"^no sign of life for 0\.4 s, .*--patience 0\.8s would wait longer$"):
+        worker.run(hang, *[FAR] * (hang is time.sleep))
+
+
+def sleep_watched() -> None:
+    with watchdog(PATIENCE):
+        time.sleep(FAR)
+
+
+def test_what_can_be_interrupted_is_given_up_in_its_process(worker: Worker) -> None:
+    process = worker.run(os.getpid)
+    with pytest.raises(CellFailed, match=r"^no sign of life for 0\.4 s"):
+        worker.run(sleep_watched)
+    assert worker.run(os.getpid) == process
+
+
+def work_long(watched: bool) -> str:
+    with watchdog(PATIENCE) as sign:
+        for _ in range(16):
+            (sign if watched else alive)()
+            time.sleep(0.1)
+            signal.setitimer(signal.ITIMER_REAL, 0)  # only the caller's limit is tested here
+    return "done"
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_signs_of_life_are_waited_for(worker: Worker, watched: bool) -> None:
+    assert worker.run(work_long, watched) == "done"
+
+
+def test_a_sign_of_life_outside_a_worker_does_nothing() -> None:
+    alive()
+
+
+def fork() -> int:
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+    return os.getpid()
+
+
+def fork_raising() -> int:
+    child = os.fork()
+    if not child:
+        raise ValueError("in the child")
+    return os.waitpid(child, 0)[1]
+
+
+def test_a_fork_that_returns_or_raises_does_not_go_on(worker: Worker) -> None:
+    process = worker.run(os.getpid)
+    assert worker.run(fork) == process
+    assert worker.run(fork_raising) != 0
+    assert worker.run(os.getpid) == process
+
+
+def leave_a_child(path: Path, end: bool) -> None:
+    """Leave a fork that holds all pipes open, and end or return."""
+    child = os.fork()
+    if not child:
+        time.sleep(FAR)
+    path.write_text(str(child))
+    if end:
+        os._exit(4)
+
+
+def gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and stat.read_text().split()[2] == "Z"
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + FAR / 4
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.mark.parametrize("end", [True, False])
+def test_what_it_started_ends_with_the_worker(tmp_path: Path, end: bool) -> None:
+    path = tmp_path / "child"
+    with Worker() as worker:
+        if end:
+            with pytest.raises(CellFailed, match="ended with exit code 4"):
+                worker.run(leave_a_child, path, end)
+        else:
+            worker.run(leave_a_child, path, end)
+            assert not gone(int(path.read_text()))
+    assert wait_until(lambda: gone(int(path.read_text())))
+
+
+class Unreadable:
+    """A value that cannot be read again."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return sys.exit, (5,)
+
+
+class Particular(Exception):
+    """An exception that pickle writes and cannot read."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+def throw_particular() -> None:
+    raise Particular("a", "b")
+
+
+def throw_a_lock() -> None:
+    raise RuntimeError("locked", threading.Lock())
+
+
+def test_results_and_errors_that_do_not_travel(worker: Worker) -> None:
+    with pytest.raises(TypeError, match=r"cannot pickle '_thread\.lock' object"):
+        worker.run(threading.Lock)
+    with pytest.raises(CellFailed, match="its result cannot be read: SystemExit: 5"):
+        worker.run(Unreadable)
+    with pytest.raises(CellFailed) as caught:
+        worker.run(throw_particular)
+    assert str(caught.value) == "Particular: ab"
+    assert "in throw_particular" in caught.value.__notes__[0]
+    with pytest.raises(CellFailed, match="RuntimeError"):
+        worker.run(throw_a_lock)
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        worker.run(lambda: None)
+
+
+def test_large_values_travel(worker: Worker) -> None:
+    data = bytes(10_000_000)
+    assert worker.run(bytes.__add__, data, b"x") == data + b"x"
+
+
+def noisy() -> None:
+    print("out")
+    os.write(2, b"err\n")
+
+
+def test_output_is_the_callers(capfd: pytest.CaptureFixture[str]) -> None:
+    with Worker() as worker:
+        worker.run(noisy)
+    assert capfd.readouterr() == ("out\n", "err\n")
+
+
+def count_interrupts(folder: Path) -> None:
+    """Handle Ctrl-C as a training does: finish the step at the first, and save."""
+    with deferred_interrupt() as interrupt:
+        (folder / "ready").write_text(f"{os.getpid()} {os.getppid()}")
+        deadline = time.monotonic() + FAR
+        while not interrupt.requested and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)  # a second signal would end this
+        (folder / "saved").touch()
+    interrupt.obey()
+
+
+def never_ready(folder: Path) -> None:
+    with deferred_interrupt():
+        (folder / "ready").write_text(f"{os.getpid()} {os.getppid()}")
+        time.sleep(FAR)
+
+
+def swallow(folder: Path) -> None:
+    """Ignore every Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    (folder / "ready").write_text(f"{os.getpid()} {os.getppid()}")
+    time.sleep(FAR)
+
+
+SCRIPT = """
+import signal, sys
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+import bench.processes, test_isolation
+bench.processes.LAST = 0.5
+folder = Path({folder!r})
+with (folder / "runs").open("a") as file:
+    file.write("run\\n")
+try:
+    with bench.processes.Worker() as worker:
+        worker.run(getattr(test_isolation, {function!r}), folder)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+"""A user's script without `if __name__ == "__main__"`."""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Start a script, as the leader of a process group, and wait until its function runs."""
+    started = []
+
+    def start(function: str) -> subprocess.Popen[str]:
+        path = tmp_path / "script.py"
+        path.write_text(SCRIPT.format(folder=str(tmp_path), function=function))
+        paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        environment = {**os.environ, "PYTHONPATH": paths}
+        command = [sys.executable, str(path)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0, env=environment)
+        started.append(process)
+        assert wait_until((tmp_path / "ready").exists)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("to", [os.kill, os.killpg])
+def test_ctrl_c_reaches_a_worker_once_and_is_waited_for(
+    script: Callable[[str], subprocess.Popen[str]], tmp_path: Path, to: Callable[[int, int], None]
+) -> None:
+    process = script("count_interrupts")
+    to(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=FAR)
+    assert (process.returncode, errors.count("\n")) == (130, 1), errors
+    assert "press Ctrl-C again" in errors
+    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "runs").read_text() == "run\n"
+
+
+@pytest.mark.parametrize("function", ["never_ready", "swallow", "hang"])
+def test_a_second_ctrl_c_ends_it(script: Callable[[str], subprocess.Popen[str]], tmp_path: Path, function: str) -> None:
+    process = script(function)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+    process.communicate(timeout=FAR / 4)
+    assert process.returncode == 130
+    assert not (tmp_path / "saved").exists()
+    assert wait_until(lambda: gone(int((tmp_path / "ready").read_text().split()[0])))
+
+
+def hang(folder: Path) -> None:
+    (folder / "ready").write_text(f"{os.getpid()} {os.getppid()}")
+    hang_in_c()
+
+
+def test_a_worker_ends_with_its_caller(script: Callable[[str], subprocess.Popen[str]], tmp_path: Path) -> None:
+    process = script("never_ready")
+    worker, caller = map(int, (tmp_path / "ready").read_text().split())
+    assert caller == process.pid
+    process.kill()
+    assert wait_until(lambda: gone(worker))
+
+
+def test_a_worker_in_a_worker_ends_with_it(tmp_path: Path) -> None:
+    with Worker(PATIENCE) as outer, pytest.raises(CellFailed, match="no sign of life"):
+        outer.run(nest, tmp_path)
+    inner, _ = map(int, (tmp_path / "ready").read_text().split())
+    assert wait_until(lambda: gone(inner))
+
+
+def nest(folder: Path) -> None:
+    with Worker() as inner:
+        inner.run(never_ready, folder)
+
+
+def test_another_thread_can_stop_a_call(worker: Worker) -> None:
+    with Worker() as own, pytest.raises(CellFailed, match="stopped"):
+        threading.Timer(0.3, own.stop).start()
+        own.run(time.sleep, FAR)
