@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 
 from bench.errors import BenchError, nearest, unknown
 from bench.offline import forbid_network
+from bench.values import toml_value
 
 Model = TypeVar("Model", bound=BaseModel)
 PREFIX = "BENCH_"
@@ -119,14 +120,6 @@ def read_file(path: Path) -> dict[str, Any]:
         raise BenchError(f"{path}: not UTF-8 (byte {error.start})") from error
     except tomllib.TOMLDecodeError as error:
         raise BenchError(f"{path}: not TOML: {error}") from error
-
-
-def toml_value(text: str) -> Any:
-    """`text` as a value of TOML (a number, true, a list), else as it is."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def complaint(error: ValidationError, model: type[BaseModel]) -> str:

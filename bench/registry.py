@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, describe, unknown
-from bench.options import toml_value
+from bench.spec import parse_methods
 
 if TYPE_CHECKING:
     from bench.training.method import Method
@@ -103,32 +102,9 @@ class Broken:
         return f"method '{self.name}' of the package {self.package}: {self.reason}"
 
 
-@dataclass(frozen=True)
-class Spec:
-    """A method as it is asked for: its name, and the settings that it has only there."""
-
-    name: str
-    settings: tuple[tuple[str, Any], ...] = ()
-
-
-def parse_spec(text: str) -> tuple[Spec, ...]:
-    """The method, or the methods that are combined, of `optical`, `optical:epsilon=0.1:special_tokens=true`,
-    `path/to/file.py:Class:key=value` or any of these with a `+` between them.
-    """
-    specs = []
-    for part in re.split(r"\+(?=[A-Za-z_./~])", text):
-        words = part.split(":")
-        settings = []
-        while len(words) > 1 and "=" in words[-1]:
-            key, _, value = words.pop().partition("=")
-            settings.append((key.strip(), toml_value(value.strip())))
-        specs.append(Spec(":".join(words), tuple(reversed(settings))))
-    return tuple(specs)
-
-
 def row_name(text: str) -> str:
     """The name of what a text asks for, without its settings."""
-    return "+".join(find_method(spec.name).name for spec in parse_spec(text))
+    return "+".join(find_method(spec.name).name for spec in parse_methods(text))
 
 
 def methods() -> dict[str, MethodEntry]:
@@ -246,6 +222,9 @@ def _import(module: str) -> Any:
     name = f"bench_method_{Path(module).stem}"
     spec = importlib.util.spec_from_file_location(name, module)
     assert spec is not None and spec.loader is not None
+    folder = str(Path(module).parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # last, so that what lies beside the file hides nothing
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[name] = loaded
     spec.loader.exec_module(loaded)

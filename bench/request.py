@@ -2,100 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from bench import registry
 from bench.data import Pair
 from bench.data.cards import Card, get_card
-from bench.data.languages import parse_pair
+from bench.data.dimensions import Dimension, Level
 from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
 from bench.evaluation import measures
 from bench.processes import cores
+from bench.spec import BudgetText, parse_methods
 from bench.training.budget import Budget
+from bench.values import Names, Pairs, Seconds, Seeds, items, parser
 
 SCORINGS = ("mean", "maxsim")
 STUDENTS = ("pair", "joint")
 
 
-def parser(parse: Callable[[Any], Any]) -> BeforeValidator:
-    """A pydantic validator from a function that raises `BenchError`."""
-
-    def validate(value: Any) -> Any:
-        try:
-            return parse(value)
-        except BenchError as error:
-            raise ValueError(str(error)) from None
-
-    return BeforeValidator(validate)
-
-
-def _items(value: Any) -> tuple[Any, ...]:
-    """`a,b c`, or a list of such, as a, b, c, each once; what is no text stays as it is."""
-    values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
-    parts = (item.replace(",", " ").split() if isinstance(item, str) else [item] for item in values)
-    return tuple(dict.fromkeys(item for part in parts for item in part))
-
-
-def _pairs(value: Any) -> tuple[Pair, ...]:
-    return tuple(dict.fromkeys(pair if isinstance(pair, Pair) else parse_pair(str(pair)) for pair in _items(value)))
-
-
-def _seeds(value: Any) -> tuple[int, ...]:
-    values = [str(item) for item in _items(value)]
-    if not values or not all(re.fullmatch(r"\d+", item) for item in values):
-        raise BenchError(f"seeds '{' '.join(values)}' do not parse; write whole numbers from 0 on, such as 0,1,2")
-    return tuple(dict.fromkeys(map(int, values)))
-
-
-def _sizes(value: Any) -> tuple[int | str, ...]:
-    values = [str(item) for item in _items(value)]
-    if not values or not all(re.fullmatch(r"all|[1-9]\d*", item) for item in values):
-        raise BenchError(f"bitext size '{' '.join(values)}' does not parse; write numbers of pairs, as 1000,5000,all")
-    return tuple(dict.fromkeys(item if item == "all" else int(item) for item in values))
-
-
-def _shares(value: Any) -> tuple[float, ...]:
-    values = _items(value)
-    try:
-        shares = tuple(float(item) for item in values)
-    except (TypeError, ValueError):
-        shares = ()
-    if not shares or not all(0 <= share <= 1 for share in shares):
-        given = " ".join(map(str, values))
-        raise BenchError(f"bitext noise '{given}' does not parse; write shares from 0 to 1, such as 0,0.1,0.5")
-    return tuple(dict.fromkeys(shares))
-
-
 def _measures(value: Any) -> tuple[str, ...]:
-    return tuple(measures.parse_measures(_items(value)))
+    return tuple(measures.parse_measures(items(value)))
 
 
-def _budget(value: Any) -> Budget:
-    return value if isinstance(value, Budget) else Budget.parse(str(value))
-
-
-def _seconds(value: Any) -> float:
-    """`90s`, `30min` or `2h` as seconds; a bare number means seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|)", str(value).strip())
-    if match is None or float(match[1]) == 0:
-        raise BenchError(f"'{value}' is no length of time; write 90s, 30min or 2h")
-    return float(match[1]) * {"s": 1, "": 1, "min": 60, "h": 3600}[match[2]]
-
-
-Names = Annotated[tuple[str, ...], parser(_items)]
-Pairs = Annotated[tuple[Pair, ...], parser(_pairs), PlainSerializer(lambda pairs: [str(pair) for pair in pairs])]
-Seeds = Annotated[tuple[int, ...], parser(_seeds)]
-Sizes = Annotated[tuple[int | Literal["all"], ...], parser(_sizes)]
-Shares = Annotated[tuple[float, ...], parser(_shares)]
 Measures = Annotated[tuple[str, ...], parser(_measures)]
-BudgetText = Annotated[Budget, parser(_budget), PlainSerializer(str)]
-Seconds = Annotated[float, parser(_seconds)]
 
 
 class _Options(BaseModel):
@@ -239,7 +172,20 @@ class Speed(Places):
     threads: int | None = Field(None, gt=0, description="processor threads (default: torch's choice)")
 
 
-class Request(Ranked, Places):
+def _level_option(about: Dimension) -> Any:
+    def parse(value: Any) -> tuple[Any, ...]:
+        return about.parse([str(item) for item in items(value)])
+
+    return Annotated[tuple[Any, ...], parser(parse)], Field((about.usual,), description=about.help)
+
+
+LevelOptions: Any = create_model(
+    "LevelOptions", __base__=_Options, **{name: _level_option(about) for name, about in Level.dimensions().items()}
+)
+"""An option for each dimension of the training data."""
+
+
+class Request(Ranked, Places, LevelOptions):
     """A comparison: one field per option, its value parsed."""
 
     methods: Names = Field(
@@ -254,10 +200,6 @@ class Request(Ranked, Places):
         ("pair",), description="pair: one student for each language pair; joint: one for all of them together"
     )
     train: Names = Field((), description="collections to train on (default: the pair's standard mix)")
-    bitext_size: Sizes = Field(
-        ("all",), description="one training per number of pairs, each a random sample of the bitext"
-    )
-    bitext_noise: Shares = Field((0.0,), description="one training per share of pairs that are misaligned")
     leakage: Literal["remove", "keep"] = Field(
         "remove",
         description="training rows that repeat what a test judges by; to keep them, which spoils every score, measures "
@@ -294,6 +236,11 @@ class Request(Ranked, Places):
     quiet: bool = Field(False, description="print the leaderboard and errors only")
     recipe: dict[str, Any] = Field({}, description="settings of the training loop, the same for all methods")
     method: dict[str, dict[str, Any]] = Field({}, description="settings of methods, by their names")
+
+    @property
+    def levels(self) -> list[Level]:
+        """The combinations of the dimensions of the training data."""
+        return Level.combinations({name: getattr(self, name) for name in Level.dimensions()})
 
 
 class Suite(_Options):
@@ -374,7 +321,7 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
 
 def check_methods(methods: Iterable[str], settings: Iterable[str]) -> None:
     """Raise `BenchError` for the first method that nobody knows, asked for or given settings."""
-    asked = {registry.find_method(spec.name).name for text in methods for spec in registry.parse_spec(text)}
+    asked = {registry.find_method(spec.name).name for text in methods for spec in parse_methods(text)}
     for name in settings:
         if name not in asked and name not in registry.known():
             raise unknown("method", name, {*asked, *registry.known()})

@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
 from bench.fingerprint import digest
-from bench.results.store import Entry, Store
+from bench.results.state import note
+from bench.results.store import LOG, Record, Store
+from bench.sealed import FILES, read_manifest, seal
+from bench.spec import MethodSpec, RunSpec
+from bench.values import toml_value
+
+
+def spec(
+    method: str = "optical",
+    config: str = "",
+    uses: str = "bitext",
+    pair: str = "qaa-eng",
+    train: str = "conlang",
+    students: str = "",
+    seed: int | str | None = 0,
+    budget: str | None = "10steps",
+    dataset: str = "conlang",
+    encoder: str = "tiny",
+    scoring: str = "mean",
+    leakage: str = "remove",
+    **level: Any,
+) -> RunSpec:
+    """A spec from the texts of its columns."""
+    settings = [(key, toml_value(value)) for key, _, value in (word.partition("=") for word in config.split())]
+    names = tuple(name for name, _ in settings)
+    return RunSpec.parse(
+        {
+            "methods": [
+                MethodSpec(
+                    tuple(settings), names, name=method, shown=names, uses=tuple(uses.split(" + ")) if uses else ()
+                )
+            ],
+            "dataset": dataset,
+            "pair": pair,
+            "encoder": encoder,
+            "scoring": scoring,
+            "pairs": [pair] if students != "joint" else [pair, "qaz-eng"],
+            "train": tuple(filter(None, train.split("+"))),
+            "leakage": leakage,
+            "level": {name: value for name, value in level.items() if value != ""},
+            "budget": budget or None,
+            "seed": None if seed == "" else seed,
+        }
+    )
 
 
 def add(
@@ -16,38 +62,56 @@ def add(
     *,
     finished: str = "2026-01-01T00:00:00",
     diagnostics: Mapping[str, float] = MappingProxyType({"probe_accuracy": 0.75}),
+    code: str = "",
+    current: bool = True,
+    inputs: Mapping[str, str] = MappingProxyType({}),
+    manifest: Mapping[str, Any] = MappingProxyType({}),
+    training: Mapping[str, Any] = MappingProxyType({}),
+    losses: int = 0,
     **changes: Any,
-) -> Entry:
-    """A finished cell and its finished training."""
-    identity = {
-        "method": "optical",
-        "config": "",
-        "uses": "bitext",
-        "pair": "qaa-eng",
-        "train": "conlang",
-        "encoder": "tiny",
-        "budget": "10steps",
-        "seed": "0",
-        "dataset": "conlang",
-        "scoring": "mean",
-        **{key: value for key, value in changes.items() if key != "code"},
-    }
-    fingerprint = digest([identity, changes])
-    training = store.training("training", fingerprint)
-    training.begin()
+) -> Record:
+    """A finished cell and its finished training, with a log of so many losses; `code` is that of its method."""
+    about = spec(**changes)
+    inputs = {f"code {about.method}": code, **inputs}
+    fingerprint = digest([about.key, inputs])
+    entry = store.training("training", digest([about.training.key, inputs]))
+    lines = [json.dumps({"step": step, "loss": 1 / step}) for step in range(1, losses + 1)]
+    (entry.begin() / LOG).write_text("\n".join(lines))
     cost = {"seconds": 12.5, "trained_steps": 10, "peak_memory_mib": None}
-    training.finish({**identity, "cost": cost, "diagnostics": dict(diagnostics)})
+    trained = {
+        "fingerprint": entry.fingerprint,
+        "inputs": inputs,
+        "cost": cost,
+        "diagnostics": dict(diagnostics),
+        "provenance": {"finished": finished},
+        **training,
+    }
+    folder = entry.finish({"kind": "training", "spec": about.training.dump(), **trained}).folder
     entry = store.cell("cell", fingerprint)
     entry.begin()
-    entry.finish(
+    if scores:
+        entry.write_scores(scores)
+    record = entry.finish(
         {
-            **identity,
+            "kind": "cell",
+            "spec": about.dump(),
             "fingerprint": fingerprint,
-            "training": training.folder.name,
+            "inputs": {},
+            "training": folder.name,
+            "trained": trained,
             "cost": {"search_seconds": 0.5},
             "documents_cached": False,
+            "scores": {name: fmean(values.values()) for name, values in scores.items()},
             "provenance": {"finished": finished},
+            **manifest,
         }
     )
-    entry.write_scores(scores)
-    return entry
+    if current:
+        note(store.root, inputs=inputs, cells={record.question: fingerprint})
+    return record
+
+
+def reseal(folder: Path, **changes: Any) -> None:
+    """Change a manifest as if it had been written so; its files are those that are there."""
+    manifest = {key: value for key, value in read_manifest(folder).items() if key != FILES}
+    seal(folder, {**manifest, **changes})

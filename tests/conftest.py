@@ -31,9 +31,10 @@ settings.load_profile("bench")
 
 
 @pytest.fixture(autouse=True)
-def _network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--offline` forbids the network for good; a test that asks for it shall not forbid it to the next."""
+def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--offline` forbids the network for good, and a call sets the number of threads; the next test has neither."""
     monkeypatch.setattr(offline, "_forbidden", 0)
+    torch.set_num_threads(1)
 
 
 PAIR = Pair("qaa", "eng")

@@ -44,6 +44,7 @@ class Bench:
             "measures": measures.DEFAULT,
             "device": "cpu",
             "precision": "float32",
+            "threads": 1,
             "results": results,
             "offline": True,
         }
@@ -51,15 +52,11 @@ class Bench:
 
     def execute(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> Outcome:
         """What `run` does, but for the tables, with its outcome."""
-        request, resolver, display = (
-            self.request(results, methods, **changes),
-            Resolver(offline=True),
-            Display(quiet=True),
-        )
-        plan = make_plan(request, self.cards, resolver)
-        store = Store(results).open()
-        materials = Materials(plan.encoder, request.device, request.precision, self.cards, resolver, display)
-        outcome = Executor(materials, request, store, display).run(plan)
+        request, resolver = self.request(results, methods, **changes), Resolver(offline=True)
+        plan, store = make_plan(request, self.cards, resolver), Store(results).open()
+        how = (request.device, request.precision, self.cards, resolver, Display(quiet=True))
+        materials = Materials(plan.encoder, *how, threads=1)
+        outcome = Executor(materials, request, store, materials.display).run(plan)
         leaderboard(store).write()
         return outcome
 

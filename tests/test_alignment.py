@@ -84,8 +84,8 @@ def test_table_of_a_methods_alignment_before_and_after_training(
     methods = ("optical:solver=exact", "optical:solver=greedy")
     recipe = {"batch_size": 8, "learning_rate": 0.01}
     request = Request(methods=methods, budget=Budget(10, "steps"), encoder=str(encoder_folder), recipe=recipe)
-    resolver = Resolver(offline=True)
-    materials = Materials(str(encoder_folder), "cpu", "float32", small_conlang, resolver, Display(quiet=True))
+    resolver, how = Resolver(offline=True), (str(encoder_folder), "cpu", "float32")
+    materials = Materials(*how, small_conlang, resolver, Display(quiet=True), threads=1)
     exact, greedy, chance = alignment_rows(make_plan(request, small_conlang, resolver), materials)
     assert [row[:2] for row in (exact, greedy, chance)] == [
         ["qaa-eng", "optical solver=exact"],
@@ -100,8 +100,8 @@ def test_table_of_a_methods_alignment_before_and_after_training(
 
 def test_method_that_aligns_nothing_is_refused(small_conlang: dict[str, Card], encoder_folder: Path) -> None:
     request = Request(methods=("distillation",), encoder=str(encoder_folder))
-    resolver = Resolver(offline=True)
-    materials = Materials(str(encoder_folder), "cpu", "float32", small_conlang, resolver, Display(quiet=True))
+    resolver, how = Resolver(offline=True), (str(encoder_folder), "cpu", "float32")
+    materials = Materials(*how, small_conlang, resolver, Display(quiet=True), threads=1)
     with pytest.raises(BenchError, match="method 'distillation' aligns no words"):
         list(alignment_rows(make_plan(request, small_conlang, resolver), materials))
 

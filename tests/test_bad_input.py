@@ -110,7 +110,6 @@ FATAL: dict[str, tuple[Break, str]] = {
     "card that is no TOML": (card("test", "[[data]]", "[[data"), "mini-test.toml: not TOML"),
     "wrong language code": (card("test", "swh-eng", "xx-eng"), "unknown language 'xx'"),
     "missing file": (drop("test.eng"), "mini-test: test.eng is missing; looked for"),
-    "other bytes": (file("test.eng", b"something else", card=False), "is not the file of the card: sha256"),
     "empty": (file("test.eng", b""), "test.eng is empty"),
     "not UTF-8": (file("test.eng", b"one\ntwo\n\xff\nfour\n"), "test.eng: line 3: not UTF-8"),
     "truncated": (file("test.eng", b"one\ntwo"), "has 4 lines, but"),
@@ -138,9 +137,18 @@ def test_input_without_which_nothing_can_run(world: World, capsys: pytest.Captur
     assert message in captured.err
 
 
+def test_a_test_file_with_other_bytes_fails_every_cell(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the card's file contains may be known from before, so that the bytes are looked at by each cell."""
+    assert world.run() == 0
+    shutil.rmtree(world.results)
+    world.write("test.eng", b"something else", card=False)
+    assert world.run() == 2
+    assert "is not the file of the card: sha256" in capsys.readouterr().err
+    assert not list(world.results.glob("cells/*/manifest.json"))
+
+
 TRAINING: dict[str, tuple[Break, str]] = {
     "missing": (drop("bitext.swh"), "bitext.swh is missing; looked for"),
-    "other bytes": (file("bitext.swh", b"something else", card=False), "is not the file of the card: sha256"),
     "empty": (file("bitext.swh", b"\n"), "bitext.swh is empty"),
     "not UTF-8": (file("bitext.swh", b"one\n\xff\n"), "bitext.swh: line 2: not UTF-8"),
     "unequal": (file("bitext.swh", b"one\ntwo\n"), "has 2 lines, but"),

@@ -79,7 +79,7 @@ def test_less_bias_ranks_higher(tmp_path: Path) -> None:
     store = Store(tmp_path).open()
     for method, ranks in (("fair", 2.0), ("biased", 500.0), ("middling", 90.0)):
         add(store, {"MaxR@1000": {f"q{i}": ranks + i for i in range(30)}}, method=method)
-    found, compared = standings(gather(store.cells()), "MaxR@1000", "biased")
+    found, compared = standings(gather(store.contents().cells), "MaxR@1000", "biased")
     assert {system.name: standing.rank for system, standing in found.items()} == {"fair": 1, "middling": 2, "biased": 3}
     assert {(each.a.name, each.b.name) for each in compared} == {
         ("fair", "middling"),
@@ -94,10 +94,10 @@ def test_less_bias_ranks_higher(tmp_path: Path) -> None:
 
 def test_gap_is_between_pairs_with_much_and_with_little_bitext(tmp_path: Path) -> None:
     store = Store(tmp_path).open()
-    for pair, value in (("a-eng", 0.5), ("b-eng", 0.25), ("c-eng", 0.125)):
+    for pair, value in (("qaa-eng", 0.5), ("qab-eng", 0.25), ("qac-eng", 0.125)):
         add(store, {"RR@10": {"q": value}}, pair=pair)
-    add(store, {"RR@10": {"q": 0.5}}, pair="a-eng", method="once")
-    (row,) = gap_frame(gather(store.cells()), {"b-eng": 900, "c-eng": 10}).to_dict("records")
+    add(store, {"RR@10": {"q": 0.5}}, pair="qaa-eng", method="once")
+    (row,) = gap_frame(gather(store.contents().cells), {"qab-eng": 900, "qac-eng": 10}).to_dict("records")
     assert (row["method"], row["pairs"], row["mean"]) == ("optical", 3, 0.291667)
     assert (row["much"], row["little"], row["gap"]) == (0.25, 0.3125, -0.0625)
-    assert (row["worst_pair"], row["worst"], row["best_pair"], row["best"]) == ("c-eng", 0.125, "a-eng", 0.5)
+    assert (row["worst_pair"], row["worst"], row["best_pair"], row["best"]) == ("qac-eng", 0.125, "qaa-eng", 0.5)

@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.data import Pair
 from bench.errors import BenchError
 from bench.request import Request
-from bench.running.rows import make_rows
+from bench.running.rows import make_method, make_rows
+from bench.spec import RunSpec
 from bench.training.budget import Spent
 from bench.training.checkpoint import Checkpoint
 from bench.training.combination import Combination
@@ -128,15 +130,17 @@ def row(text: str, **settings: Any) -> Any:
 def test_the_first_part_decides_who_encodes_documents() -> None:
     for text, documents in (("optical+adversarial", "teacher"), ("adversarial+optical", "student")):
         found = row(text)
-        assert [part.config.documents for part in found.parts] == [documents, documents]
-        assert (found.name, found.config) == (text, "")  # that the second follows is nothing unusual
+        assert [dict(method.settings)["documents"] for method in found.methods] == [documents, documents]
+        assert [method.changed for method in found.methods] == [(), ()]  # that the second follows is nothing unusual
+        assert found.name == text
 
 
 def test_settings_of_a_combination_belong_to_its_parts() -> None:
     found = row("optical:epsilon=0.5+distillation:weight=3", method={"optical": {"tolerance": 0.01}})
-    assert found.config == "optical.epsilon=0.5 optical.tolerance=0.01 distillation.weight=3.0"
-    assert found.uses == ("bitext",)
-    method = found.make()
+    spec = RunSpec(methods=found.methods, encoder="tiny", pairs=(Pair("qaa", "eng"),))
+    assert spec.columns["config"] == "optical.epsilon=0.5 optical.tolerance=0.01 distillation.weight=3.0"
+    assert spec.columns["uses"] == "bitext"
+    method = make_method(found.methods)
     assert isinstance(method, Combination)
     assert {name: type(part) for name, part in method.parts.items()} == {
         "optical": Optical,

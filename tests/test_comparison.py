@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cells import spec
 from scipy.stats import ttest_rel
 
 from bench.report.comparison import base_of, compare, standings
-from bench.results.systems import IDENTITY, System
+from bench.results.systems import System
 from bench.statistics.significance import holm, student_test
 
 QUERIES = tuple(f"q{i}" for i in range(40))
@@ -19,8 +20,7 @@ QUERIES = tuple(f"q{i}" for i in range(40))
 def system(
     method: str, scores: np.ndarray, seeds: Sequence[str] = ("0",), queries: Sequence[str] = QUERIES, **names: str
 ) -> System:
-    identity = {**dict.fromkeys(IDENTITY, ""), "method": method, **names}
-    return System(identity, tuple(seeds), tuple(queries), {"RR@10": np.atleast_2d(scores)})
+    return System(spec(method, seed=None, **names), tuple(seeds), tuple(queries), {"RR@10": np.atleast_2d(scores)})
 
 
 def random(seed: int, *shape: int) -> np.ndarray:
@@ -90,7 +90,7 @@ def test_systems_that_are_not_told_apart_share_a_rank() -> None:
     worse = system("worse", scores / 2)
     worst = system("worst", scores / 8)
     found, everything = standings([worst, same, best, worse], "RR@10", "worse")
-    assert {each.identity["method"]: standing.rank for each, standing in found.items()} == {
+    assert {each.spec.method: standing.rank for each, standing in found.items()} == {
         "best": 1,
         "same": 1,
         "worse": 3,

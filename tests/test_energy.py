@@ -122,7 +122,7 @@ def test_of_a_resumed_training_the_energy_is_not_known(
         with pytest.raises(KeyboardInterrupt):
             bench.execute(tmp_path, ["distillation"], energy=True)
     outcome = bench.execute(tmp_path, ["distillation"], energy=True)
-    (cell,) = (entry for entry in outcome.cells if entry.manifest["method"] == "distillation")
+    (cell,) = (cell for cell in outcome.cells if cell.spec.method == "distillation")
     cost = cell.manifest["trained"]["cost"]
     assert (cost["energy_wh"], cost["energy_by"]) == (None, "not measured: the training was resumed")
 

@@ -27,9 +27,10 @@ from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_run
 from bench.gate.compute import training_values
-from bench.results.store import FAILURE, Entry, Store
+from bench.results.store import FAILURE, Record, Store
 from bench.running.execute import Outcome
 from bench.running.plan import make_plan
+from bench.sealed import read_manifest
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 
@@ -257,9 +258,8 @@ def test_each_resource_level_is_a_training_of_whatever_has_data(bench: Bench, tm
         *((method, *level) for method in ("distillation", "untrained") for level in LEVELS),
         *((method, "", "") for method in ("zero-shot", "oracle")),
     }
-    trainings = {entry.folder.name: entry.manifest for entry in Store(tmp_path).trainings()}
-    data = {(row["bitext_size"], row["bitext_noise"], row["inputs"].get("data")) for row in trainings.values()}
-    assert len(data) == 5  # the same for all methods at a level, and none
+    trainings = {entry.folder.name: entry.manifest for entry in Store(tmp_path).finished("trainings")}
+    assert len({str(row["spec"]["level"]) for row in trainings.values()}) == 4
     (small,) = (
         row for name, row in trainings.items() if name.startswith("distillation") and ".50pairs.noise0.5." in name
     )
@@ -283,11 +283,11 @@ def test_one_student_of_two_languages_is_trained_once_and_serves_both(
     assert cells == {(method, kind, pair) for method, kinds in students.items() for kind in kinds for pair in both}
     (manifest,) = (
         entry.manifest
-        for entry in Store(tmp_path).trainings()
-        if entry.manifest["pair"] == "qaa-eng + qab-eng" and entry.manifest["method"] == "optical+adversarial"
+        for entry in Store(tmp_path).finished("trainings")
+        if entry.spec.columns["pair"] == "qaa-eng + qab-eng" and entry.spec.method == "optical+adversarial"
     )
     assert set(manifest["data_report"]["bitext"]) == {"conlang", "conlang qab-eng"}
-    assert [part["name"] for part in manifest["inputs"]["methods"]] == ["optical", "adversarial"]
+    assert [part["name"] for part in manifest["spec"]["methods"]] == ["optical", "adversarial"]
     assert "adversarial.probe_accuracy" in manifest["diagnostics"]
 
 
@@ -343,13 +343,12 @@ def test_finished_cell_is_evaluated_again_for_a_deep_measure_alone(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def contents() -> dict[Path, bytes]:
-        kept = [*tmp_path.glob("cells/*/run.trec.gz"), *tmp_path.glob("cells/*/manifest.json")]
-        return {path: path.read_bytes() for path in kept}
+        return {path: path.read_bytes() for path in tmp_path.glob("cells/*/run.trec.gz")}
 
     bench.execute(tmp_path, ["distillation"], measures=("Success@1", "P@5"))
     before, scores = contents(), rows(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("bench.running.execute.evaluate", lambda *arguments, **more: 1 / 0)
+        patch.setattr("bench.running.work.evaluate", lambda *arguments, **more: 1 / 0)
         outcome = bench.execute(tmp_path, ["distillation"], measures=("AP@1000",))
         assert (outcome.failed, outcome.cells) == (4, [])
     assert (contents(), rows(tmp_path)) == (before, scores)
@@ -363,7 +362,7 @@ def test_finished_cell_is_evaluated_again_for_a_deep_measure_alone(
     bench.execute(tmp_path / "fresh", ["distillation"], measures=("AP@1000",))
     assert [row for row in rows(tmp_path) if row["measure"] == "AP@1000"] == rows(tmp_path / "fresh")
 
-    monkeypatch.setattr("bench.running.execute.evaluate", lambda *arguments, **more: pytest.fail("searches"))
+    monkeypatch.setattr("bench.running.work.evaluate", lambda *arguments, **more: pytest.fail("searches"))
     outcome = bench.execute(tmp_path, ["distillation"], measures=("AP@1000", "R@1"))
     assert (outcome.computed, outcome.reused) == (0, 4)
 
@@ -462,7 +461,7 @@ def test_method_without_embeddings_is_evaluated_by_its_own_scoring(bench: Bench,
     (training,) = (results / "trainings").glob("Lexical.*")
     method = registry.find_method(methods[0]).load()
     retriever = method.load(training / "retriever", read_encoder(bench.encoder, "small"))
-    values = training_values(Entry(training), retriever)
+    values = training_values(Record(training, read_manifest(training)), retriever)
     assert {name for _, name in values} == {"teacher.drift", "teacher.trainable"}  # and no word alignment
 
 
@@ -482,7 +481,7 @@ def test_one_student_is_scored_both_ways(bench: Bench, tmp_path: Path) -> None:
 
 def test_translated_queries_are_kept_with_the_run(bench: Bench, tmp_path: Path) -> None:
     outcome = bench.execute(tmp_path, ["methods/translate_test.py:TranslateTest"])
-    cell = next(entry for entry in outcome.cells if entry.manifest["method"] == "TranslateTest")
+    cell = next(entry for entry in outcome.cells if entry.spec.method == "TranslateTest")
     with (cell.folder / "rewritten.tsv").open(encoding="utf-8") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     test = load_test(bench.cards["conlang"], Pair("qaa", "eng"), Resolver(offline=True))
@@ -502,12 +501,12 @@ def test_off_the_shelf_is_zero_shot_of_its_encoder(
     method = f"methods/off_the_shelf.py:OffTheShelf:encoder={folder}"
 
     def scores(outcome: Outcome, name: str) -> Any:
-        return next(entry.read_scores() for entry in outcome.cells if entry.manifest["method"] == name)
+        return next(entry.scores for entry in outcome.cells if entry.spec.method == name)
 
     first = bench.execute(tmp_path / "one", [method])
     other = replace(bench, encoder=folder).execute(tmp_path / "two", ["zero-shot"])
     assert scores(first, "OffTheShelf") == scores(other, "zero-shot") != scores(first, "zero-shot")
-    assert {entry.manifest["config"] for entry in first.cells} == {"", f"encoder={folder}"}
+    assert {entry.spec.columns["config"] for entry in first.cells} == {"", f"encoder={folder}"}
 
     assert bench.execute(tmp_path / "one", [method]).computed == 0
     build_encoder(seed=6).save(folder)
@@ -549,10 +548,10 @@ def test_what_another_process_works_on_is_left_to_it_and_waited_for(
         with lock:
             outcome = pool.submit(bench.execute, tmp_path)
             patience = time.monotonic() + 60
-            while len(list(store.trainings())) < len(names) - 1 and not outcome.done():
+            while len(list(store.finished("trainings"))) < len(names) - 1 and not outcome.done():
                 assert time.monotonic() < patience
                 time.sleep(0.05)
-            assert taken not in {entry.folder.name for entry in store.trainings()}
+            assert taken not in {entry.folder.name for entry in store.finished("trainings")}
             assert not outcome.done()
         assert outcome.result().failed == 0
     assert (tmp_path / "leaderboard.csv").read_bytes() == (finished[0] / "leaderboard.csv").read_bytes()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -153,3 +155,27 @@ def test_what_is_none_of_mtebs_is_refused(
     (tmp_path / "e5.json").write_text(text)
     assert main(["import", str(tmp_path / "e5.json"), *given, "--method", "e5", "--pairs", "mar-eng"]) == 2
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("moment", ["write_run", "seal", "note"])
+def test_a_killed_import_leaves_the_old_cell(
+    given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The file changed, and the import of its new content dies at some moment."""
+    run, options = tmp_path / "cards/run.txt", [*given, "--method", "bm25", "--pairs", "swh-eng", "--measures", "RR@10"]
+    store = Store(tmp_path / "results")
+    assert main(["import", str(run), *options]) == 0
+    (before,) = store.contents().cells
+    run.write_text("q1 Q0 d2 1 3.5 x\n")
+    with monkeypatch.context() as patch:
+        module = "bench.results.store" if moment == "seal" else "bench.results.external"
+        patch.setattr(f"{module}.{moment}", lambda *_, **__: os._exit(9))
+        process = multiprocessing.get_context("fork").Process(target=main, args=(["import", str(run), *options],))
+        process.start()
+        process.join()
+    assert process.exitcode == 9
+    assert [(cell.folder, cell.scores) for cell in store.contents().cells] == [(before.folder, before.scores)]
+    assert main(["import", str(run), *options]) == 0
+    (after,) = store.contents().cells
+    assert after.scores == {"RR@10": {"q1": 0.0, "q2": 0.0}}
+    assert wide(tmp_path).loc["bm25", "RR@10"] == 0

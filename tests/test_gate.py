@@ -26,6 +26,7 @@ from bench.gate.compare import COLUMNS, Change, compare
 from bench.gate.compute import Found, Work, compute, compute_seeds, log_figures
 from bench.progress import Display
 from bench.request import Check, Computing, Suite
+from bench.spec import parse_methods
 from bench.training.budget import Budget
 
 BASELINE = Path(__file__).parents[1] / "results" / "baselines" / "embedded.json"
@@ -110,7 +111,7 @@ def test_log_figures_are_means_over_the_last_quarter(tmp_path: Path) -> None:
 
 
 def work(cards: dict[str, Card], folder: Path) -> Work:
-    return Work(cards, Resolver(offline=True), folder, Display(quiet=True))
+    return Work(cards, Resolver(offline=True, derived=folder / "cache"), folder, Display(quiet=True))
 
 
 @pytest.fixture(scope="module")
@@ -170,13 +171,13 @@ def test_teacher_that_is_not_frozen_is_found(
 def test_corpus_that_lost_a_document_is_found(
     small: Baseline, small_conlang: dict[str, Card], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.running.plan import load_test as load
+    from bench.data.sources import load_test as load
 
     def loses_one(*arguments: object) -> object:
         test = load(*arguments)
         return dataclasses.replace(test, documents=test.documents[:-1], document_ids=test.document_ids[:-1])
 
-    monkeypatch.setattr("bench.running.plan.load_test", loses_one)
+    monkeypatch.setattr("bench.data.sources.load_test", loses_one)
     changes = moved(small, small_conlang, tmp_path)
     assert {change.key[1] for change in changes} >= {"coverage.documents"}
 
@@ -194,7 +195,7 @@ def shift_judgments(patch: pytest.MonkeyPatch) -> None:
 
 def shift_documents(patch: pytest.MonkeyPatch) -> None:
     """Each judgment is that of the document before it in the corpus."""
-    from bench.running.plan import load_test
+    from bench.data.sources import load_test
 
     def shifted(*arguments: Any) -> Any:
         test = load_test(*arguments)
@@ -202,7 +203,7 @@ def shift_documents(patch: pytest.MonkeyPatch) -> None:
         qrels = {query: {following[key]: grade for key, grade in row.items()} for query, row in test.qrels.items()}
         return dataclasses.replace(test, qrels=qrels)
 
-    patch.setattr("bench.running.plan.load_test", shifted)
+    patch.setattr("bench.data.sources.load_test", shifted)
 
 
 def leave_lengths(patch: pytest.MonkeyPatch) -> None:
@@ -272,7 +273,7 @@ def test_committed_baseline_covers_every_method_of_the_project() -> None:
     """But for off-the-shelf, which needs a download; its code is that of the reference rows."""
     own = {entry.base for entry in registry.methods().values() if entry.module.startswith("methods.")}
     kept = Baseline.read(BASELINE)
-    specs = [spec for text in kept.suite.methods for spec in registry.parse_spec(text)]
+    specs = [spec for text in kept.suite.methods for spec in parse_methods(text)]
     assert {registry.find_method(spec.name).base for spec in specs} == own - {"off-the-shelf"}
     assert {"static-negatives", "optical+dynamic-negatives"} <= {registry.row_name(text) for text in kept.suite.methods}
     assert len(kept.suite.seeds) >= 5

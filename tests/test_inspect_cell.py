@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +12,7 @@ from small_bench import Bench
 from bench.cli import main
 from bench.errors import BenchError
 from bench.inspection.cell import describe_cell, render
-from bench.results.store import Entry, find_cell
+from bench.results.store import Record, Store, find_cell
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +23,11 @@ def results(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cell(results: Path) -> Entry:
-    return Entry(next(results.glob("cells/optical.*")))
+def cell(results: Path) -> Record:
+    return find_cell(str(next(results.glob("cells/optical.*"))), results)
 
 
-def test_cell_is_found_by_folder_manifest_name_and_fingerprint(results: Path, cell: Entry) -> None:
+def test_cell_is_found_by_folder_manifest_name_and_fingerprint(results: Path, cell: Record) -> None:
     fingerprint = cell.manifest["fingerprint"]
     for text in (
         str(cell.folder),
@@ -41,7 +40,7 @@ def test_cell_is_found_by_folder_manifest_name_and_fingerprint(results: Path, ce
         assert find_cell(text, results).folder == cell.folder
 
 
-def test_what_names_no_cell_is_told(results: Path, cell: Entry, tmp_path: Path) -> None:
+def test_what_names_no_cell_is_told(results: Path, cell: Record, tmp_path: Path) -> None:
     training = next(results.glob("trainings/optical.*"))
     for text, complaint in (
         (cell.folder.name[:-4], f"did you mean {cell.folder.name}"),
@@ -55,15 +54,18 @@ def test_what_names_no_cell_is_told(results: Path, cell: Entry, tmp_path: Path) 
         find_cell("xyz", tmp_path)
 
 
-def test_several_fingerprints_that_begin_alike_are_told_apart(results: Path, tmp_path: Path) -> None:
+def test_several_fingerprints_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
+    store = Store(tmp_path).open()
     for last in "ab":
-        shutil.copytree(next(results.glob("cells/optical.*")), tmp_path / "cells" / f"x.y-0123{last}0000000")
+        fingerprint = f"0123{last}".ljust(64, "0")
+        store.cell("x.y", fingerprint).begin()
+        store.cell("x.y", fingerprint).finish({"kind": "cell", "fingerprint": fingerprint})
     with pytest.raises(BenchError, match="begin with '0123': x"):
         find_cell("0123", tmp_path)
     assert find_cell("0123b", tmp_path).folder.name == "x.y-0123b0000000"
 
 
-def test_the_manifest_is_laid_out(results: Path, cell: Entry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_manifest_is_laid_out(results: Path, cell: Record, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "cell", cell.manifest["fingerprint"][:12], "--results", str(results)]) == 0
     out = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in out.splitlines()]
@@ -72,21 +74,21 @@ def test_the_manifest_is_laid_out(results: Path, cell: Entry, capsys: pytest.Cap
     assert "bitext noise 0.5" in lines
     assert any(line.startswith(f"bitext conlang {bitext['kept']:,} rows of {bitext['read']:,} read") for line in lines)
     assert "leakage KEPT: rows that repeat a test were trained on" in lines
-    scores = {name: f"{sum(values.values()) / 20:.4f}" for name, values in cell.read_scores().items()}
+    scores = {name: f"{sum(values.values()) / 20:.4f}" for name, values in cell.scores.items()}
     assert {f"{name} {value}" for name, value in scores.items()} <= set(lines)
     for section in ("asked", "scores", "data", "cost", "diagnostics", "provenance"):
         assert section in lines
     assert f"fingerprint {cell.manifest['fingerprint']}" in lines
 
 
-def test_raw_manifest_is_printed_as_it_is(results: Path, cell: Entry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_raw_manifest_is_printed_as_it_is(results: Path, cell: Record, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "cell", str(cell.folder), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == cell.manifest
+    assert capsys.readouterr().out == (cell.folder / "manifest.json").read_text()
 
 
-def test_copied_manifest_says_all(cell: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copied_manifest_says_all(cell: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(cell.folder / "manifest.json", tmp_path)
     monkeypatch.chdir(tmp_path)
     assert main(["inspect", "cell", "manifest.json"]) == 0
-    here, there = (render(describe_cell(entry)) for entry in (cell, Entry(tmp_path)))
+    here, there = (render(describe_cell(each)) for each in (cell, find_cell(str(tmp_path), tmp_path)))
     assert here[:-1] == there[:-1]  # the last line is the folder

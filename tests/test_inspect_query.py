@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cells import reseal
 from small_bench import Bench
 
 from bench.cli import main
@@ -21,7 +22,8 @@ from bench.inspection.pictures import shaded, write_heat_maps
 from bench.inspection.plans import WordPlan, Words, split_words, word_plan
 from bench.results.external import import_run
 from bench.results.store import Store
-from bench.running.rows import make_row
+from bench.running.rows import load_retriever, make_method, make_row
+from bench.sealed import read_manifest
 from bench.training.method import Task
 
 QUERY = "q03"
@@ -42,7 +44,7 @@ def test(bench: Bench) -> TestCollection:
 @pytest.fixture
 def inspect(bench: Bench, results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """The command with the small collection's card."""
-    monkeypatch.setattr("bench.running.specification.load_cards", lambda folder: bench.cards)
+    monkeypatch.setattr("bench.running.places.load_cards", lambda folder: bench.cards)
     return lambda *arguments, folder=results: main(["inspect", "query", *arguments, "--results", str(folder)])
 
 
@@ -119,8 +121,8 @@ def test_query_of_several_collections_must_be_told_apart(
     bench: Bench, results: Path, inspect: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(results, tmp_path / "both")
-    manifest = next((tmp_path / "both" / "cells").glob("oracle.*")) / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"pair": "qaa-eng"', '"pair": "qab-eng"'))
+    folder = next((tmp_path / "both" / "cells").glob("oracle.*"))
+    reseal(folder, spec={**read_manifest(folder)["spec"], "pair": "qab-eng"})
     assert inspect(QUERY, folder=tmp_path / "both") == 2
     assert f"query '{QUERY}' is in conlang qaa-eng, conlang qab-eng; say which" in capsys.readouterr().err
     assert inspect(QUERY, "--pair", "qaa-eng", "--methods", "zero-shot", folder=tmp_path / "both") == 0
@@ -129,7 +131,7 @@ def test_query_of_several_collections_must_be_told_apart(
 def test_without_the_collection_ids_are_shown(
     results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.running.specification.load_cards", lambda folder: {})
+    monkeypatch.setattr("bench.running.places.load_cards", lambda folder: {})
     assert main(["inspect", "query", QUERY, "--results", str(results), "--methods", "optical"]) == 0
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
@@ -144,7 +146,7 @@ def test_plan_of_a_saved_student_is_that_of_the_fitted_method(
 ) -> None:
     task = make_task(steps=3)
     row = make_row(f"optical:{settings}", {})
-    method = row.make()
+    method = make_method(row.methods)
     method.fit(task).save(tmp_path / "retriever", task.teacher)
     words = Words(data.bitext.query_side[7].split(), data.bitext.document_side[7].split())
     asked: list[str] = []
@@ -153,8 +155,8 @@ def test_plan_of_a_saved_student_is_that_of_the_fitted_method(
         asked.append("data")
         return data
 
-    saved = row.load(tmp_path / "retriever", task.teacher)
-    plan = word_plan(row.parts[0], saved, task.teacher, task.recipe, words, read_data)
+    saved = load_retriever(row.methods, tmp_path / "retriever", task.teacher)
+    plan = word_plan(row.methods[0], saved, task.teacher, task.recipe, words, read_data)
     np.testing.assert_allclose(plan, method.align(words.document, words.query), atol=1e-6)
     assert plan.sum() == pytest.approx(1, abs=1e-3)
     assert asked == (["data"] if settings == "marginals=idf" else [])
@@ -223,7 +225,7 @@ def test_plan_needs_the_student(
 ) -> None:
     shutil.copytree(results / "cells", tmp_path / "cells")
     assert inspect(QUERY, "--methods", "optical", folder=tmp_path) == 0
-    assert "its student is not at hand" in capsys.readouterr().err
+    assert "its student is not there" in capsys.readouterr().err
 
 
 def test_an_imported_run_is_one_among_others_and_cannot_be_made_again(
@@ -236,8 +238,7 @@ def test_an_imported_run_is_one_among_others_and_cannot_be_made_again(
 ) -> None:
     shutil.copytree(results, tmp_path / "results")
     (oracle,) = results.glob("cells/oracle.*/run.trec.gz")
-    names = {"method": "elsewhere", "encoder": str(bench.encoder)}
-    cell = import_run(Store(tmp_path / "results"), oracle, names, test, ["RR@10"])
+    cell = import_run(Store(tmp_path / "results"), oracle, "elsewhere", str(bench.encoder), test, ["RR@10"])
     assert inspect(QUERY, "--measure", "RR@10", folder=tmp_path / "results") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     (here,), (there,) = ([row[1:] for row in rows if row[:1] == [name] and row[1:]] for name in ("oracle", "elsewhere"))

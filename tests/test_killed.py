@@ -28,14 +28,15 @@ from bench.commands.run import run
 from bench.data.cards import Card
 from bench.encoders.encoder import Encoder
 from bench.evaluation.retrieval import search
+from bench.sealed import read_sealed
 from bench.training import loop
 from bench.training.budget import Budget
 
 PROCESSES = multiprocessing.get_context("forkserver")  # children of a process that has imported everything once
 PROCESSES.set_forkserver_preload(
-    ["bench.running.execute", "bench.report.leaderboard", "transformers.models.bert.modeling_bert", "methods.optical"]
+    ["bench.running.work", "bench.report.leaderboard", "transformers.models.bert.modeling_bert", "methods.optical"]
 )
-VOLATILE = {"manifest.json", "cost.csv", "leaderboard.md", "log.jsonl", "said.txt"}
+VOLATILE = {"manifest.json", "state.json", "cost.csv", "leaderboard.md", "log.jsonl", "said.txt"}
 """Files that tell times."""
 
 
@@ -85,7 +86,6 @@ def _run(bench: Bench, place: Place, methods: tuple[str, ...], changes: dict[str
         patch.setattr("bench.training.checkpoint.Checkpoint.due", True)
         patch.setattr("bench.evaluation.embeddings.SHARD", 128)
         # Slow, and the same in all of these runs.
-        patch.setattr("bench.running.materials.code_digest", str)
         patch.setattr("bench.results.provenance.package_commit", dict)
         # Over too soon for a kill to fall into it, unless it takes some time more.
         patch.setattr("bench.training.loop.optimise", slowed(loop.optimise, 0.03))
@@ -155,7 +155,7 @@ def check_nothing_is_half(place: Place, whole: Whole) -> None:
         if name in whole.files:
             assert data == whole.files[name], name
         elif path.name == "checkpoint.safetensors":
-            assert safetensors.torch.load(data)
+            assert safetensors.torch.load(read_sealed(path))
         else:
             assert np.load(BytesIO(data)).dtype == np.float32, name
     for folder in place.entries():

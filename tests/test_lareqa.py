@@ -216,7 +216,7 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
     )
     check(request, world.cards)
     plan = make_plan(request, world.cards, world.resolver)
-    assert {(training.row.name, str(training.pairs[0])): len(cells) for training, cells in plan.cells.items()} == {
+    assert {(training.row.name, str(training.spec.pairs[0])): len(cells) for training, cells in plan.cells.items()} == {
         ("zero-shot", "deu-eng"): 3,
         ("untrained", "deu-eng"): 3,
         ("oracle", "deu-eng"): 1,
@@ -243,13 +243,13 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
     (configuration,) = (tmp_path / "results" / "configurations").iterdir()
     assert tomllib.loads(configuration.read_text())["measures"] == [*DEFAULT, "AP@1000"]
     (training,) = (tmp_path / "results" / "trainings").glob("distillation.*")
-    assert json.loads((training / "manifest.json").read_text())["pair"] == "deu-eng"
+    assert json.loads((training / "manifest.json").read_text())["spec"]["pairs"] == ["deu-eng"]
     cells = list((tmp_path / "results" / "cells").glob("distillation.*.small.seed0.pool.mean-*"))
     assert len(cells) == 3
     for cell in cells:
         manifest = json.loads((cell / "manifest.json").read_text())
         assert manifest["training"] == training.name
-        assert cell.name.startswith(f"distillation.{manifest['pair']}.")
+        assert cell.name.startswith(f"distillation.{manifest['spec']['pair']}.")
 
 
 def test_a_measure_that_a_card_misspells_is_refused_with_its_name(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from bench.report.leaderboard import COMPARISONS, LONG, Leaderboard, cost_frame,
 from bench.report.tables import markdown
 from bench.request import Leaderboards
 from bench.results.store import Store
-from bench.results.systems import IDENTITY, current
 from bench.statistics.intervals import query_bootstrap
 
 
@@ -86,24 +86,24 @@ def test_interval_is_that_of_the_normal_approximation_for_many_queries() -> None
     assert (low, high) == pytest.approx((mean - error, mean + error), abs=error / 5)
 
 
-def test_newest_of_cells_that_answer_the_same_question_counts(store: Store) -> None:
-    add(store, {"RR@10": {"q": 0.1}}, finished="2026-01-01T10:00:00", code="a")
-    newest = add(store, {"RR@10": {"q": 0.2}}, finished="2026-01-03T10:00:00", code="b")
-    add(store, {"RR@10": {"q": 0.3}}, finished="2026-01-02T10:00:00", code="c")
-    other = add(store, {"RR@10": {"q": 0.4}}, seed="1")
-    assert {entry.folder for entry in current(store.cells())} == {newest.folder, other.folder}
-
-
-@pytest.mark.parametrize("column", [*IDENTITY, "seed"])
-def test_cells_that_differ_in_what_was_asked_both_count(store: Store, column: str) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"method": "psq"}, {"config": "epsilon=0.5"}, {"dataset": "ntrex"}, {"pair": "qab-eng"}),
+        *({"encoder": "tiny-1"},),
+        *({"scoring": "maxsim"}, {"students": "joint"}, {"train": "bible"}, {"bitext_size": 10}, {"bitext_noise": 0.5}),
+        *({"budget": "20steps"}, {"seed": 1}, {"leakage": "keep"}),
+    ],
+)
+def test_cells_that_differ_in_what_was_asked_both_count(store: Store, changes: dict[str, object]) -> None:
     add(store, {"RR@10": {"q": 0.1}})
-    add(store, {"RR@10": {"q": 0.2}}, **{column: "another"})
-    assert len(current(store.cells())) == 2
+    add(store, {"RR@10": {"q": 0.2}}, **changes)
+    assert len(store.contents().cells) == 2
 
 
 def test_cost_is_kept_apart_from_scores(store: Store) -> None:
     entry = add(store, {"RR@10": {"q": 0.1}})
-    cost = cost_frame(store, [entry]).iloc[0]
+    cost = cost_frame([entry]).iloc[0]
     assert (cost["training_seconds"], cost["trained_steps"], cost["evaluation_search_seconds"]) == (12.5, 10, 0.5)
     assert cost["diagnostics"] == "probe_accuracy=0.750"
     files = {path.name: path.read_text() for path in leaderboard(store).write()}
@@ -187,7 +187,7 @@ def test_favoured_languages_of_a_pool_are_said_below_its_table(store: Store) -> 
             {"RR@10": {"q": 0.5}},
             pair="spa-mul",
             seed=seed,
-            languages={language: {"pool": 0.5, "top": share} for language, share in shares.items()},
+            manifest={"languages": {language: {"pool": 0.5, "top": share} for language, share in shares.items()}},
         )
         for seed, shares in tops.items()
     ]
@@ -260,7 +260,7 @@ def test_leaderboard_needs_the_cells_alone(store: Store) -> None:
         if file.is_file():
             file.unlink()
     assert len(leaderboard(store).write()) == 6
-    assert cost_frame(store, [entry]).iloc[0]["evaluation_search_seconds"] == 0.5
+    assert cost_frame([entry]).iloc[0]["evaluation_search_seconds"] == 0.5
 
 
 def test_measure_that_no_cell_was_scored_by_is_an_error(store: Store) -> None:
@@ -348,3 +348,20 @@ def test_columns_are_those_that_the_documentation_has(store: Store) -> None:
         assert set(frame.columns) == set(known) - ({"measure"} if file == "leaderboard-wide.csv" else set())
         for name, column in frame.items():
             assert column.isna().all() or column.dtype.kind == KINDS[known[str(name)]], (file, name)
+
+
+def test_a_folder_that_cannot_be_written_is_printed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(store, {"RR@10": {"q1": 0.5}})
+    before = sorted(store.root.rglob("*"))
+
+    def refuse(path: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("bench.report.leaderboard.atomic_write", refuse)
+    assert print_leaderboard(Leaderboards(results=store.root)) == 0
+    said = capsys.readouterr()
+    assert " optical " in said.out
+    assert said.err == f"not written: Read-only file system: {store.root / 'leaderboard.csv'}\n"
+    assert sorted(store.root.rglob("*")) == before

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.encoders.encoder import Encoder, read_encoder
-from bench.encoders.models import KNOWN
+from bench.encoders.models import KNOWN, fingerprint_of
 from bench.errors import BenchError
 from bench.evaluation.retriever import DualEncoder
 from bench.training.method import Task
@@ -73,19 +73,16 @@ def test_only_its_name_is_kept_and_another_version_is_refused(
     loaded = OffTheShelf.load(tmp_path / "it", task.teacher)
     assert isinstance(retriever, DualEncoder) and isinstance(loaded, DualEncoder)
     np.testing.assert_array_equal(loaded.encode_queries(TEXTS), retriever.encode_queries(TEXTS))
-    before = method.inputs()
+    before = [fingerprint_of(model, offline=True) for model in method.models]
     build_encoder(seed=1).save(folder)
-    assert method.inputs() != before
+    assert [fingerprint_of(model, offline=True) for model in method.models] != before
     with pytest.raises(BenchError, match="another version of the encoder"):
         OffTheShelf.load(tmp_path / "it", task.teacher)
 
 
-def test_encoder_that_is_not_at_hand_is_missing_and_refused_in_one_line(encoder_folder: Path) -> None:
-    absent = OffTheShelfConfig(encoder="no/where")
-    assert OffTheShelf.missing(absent) == "it needs the encoder no/where, which is not at hand"
-    assert OffTheShelf.missing(OffTheShelfConfig(encoder=str(encoder_folder))) is None
-    with pytest.raises(BenchError, match="cannot be loaded from the hub") as error:
-        OffTheShelf(absent).inputs()
+@pytest.mark.parametrize(("name", "message"), [("no/where", "cannot be loaded from the hub"), ("nowhere", "neither a")])
+def test_encoder_that_cannot_be_had_is_refused_in_one_line(name: str, message: str) -> None:
+    (model,) = OffTheShelf(OffTheShelfConfig(encoder=name)).models
+    with pytest.raises(BenchError, match=message) as error:
+        fingerprint_of(model, offline=True)
     assert "\n" not in str(error.value)
-    with pytest.raises(BenchError, match="unknown encoder 'nowhere'"):
-        OffTheShelf(OffTheShelfConfig(encoder="nowhere")).inputs()

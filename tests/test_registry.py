@@ -10,8 +10,9 @@ import pytest
 from bench import registry
 from bench.cli import main
 from bench.errors import BenchError
-from bench.registry import MethodEntry, Spec, find_method, parse_spec
+from bench.registry import MethodEntry, find_method
 from bench.running.rows import expand
+from bench.spec import NamedMethod, parse_methods
 from bench.training.method import Method
 
 PLUGIN = '''"""A file with a method, which fails when it is imported without need."""
@@ -140,17 +141,17 @@ def test_module_without_the_class_describes_as_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "specs"),
     [
-        ("optical", [Spec("optical")]),
-        ("optical:epsilon=1e+2:solver=exact", [Spec("optical", (("epsilon", 100.0), ("solver", "exact")))]),
-        ("optical:a=2+x:y=1", [Spec("optical", (("a", 2),)), Spec("x", (("y", 1),))]),
+        ("optical", [NamedMethod("optical")]),
+        ("optical:epsilon=1e+2:solver=exact", [NamedMethod("optical", (("epsilon", 100.0), ("solver", "exact")))]),
+        ("optical:a=2+x:y=1", [NamedMethod("optical", (("a", 2),)), NamedMethod("x", (("y", 1),))]),
         (
             "one+my/file.py:Class:a=true+./b.py:C",
-            [Spec("one"), Spec("my/file.py:Class", (("a", True),)), Spec("./b.py:C")],
+            [NamedMethod("one"), NamedMethod("my/file.py:Class", (("a", True),)), NamedMethod("./b.py:C")],
         ),
     ],
 )
-def test_a_text_asks_for_methods_with_settings(text: str, specs: list[Spec]) -> None:
-    assert parse_spec(text) == tuple(specs)
+def test_a_text_asks_for_methods_with_settings(text: str, specs: list[NamedMethod]) -> None:
+    assert parse_methods(text) == tuple(specs)
 
 
 def test_a_variant_is_its_method_configured(plugin: Path) -> None:
@@ -287,18 +288,16 @@ def test_class_that_its_module_only_imports_is_described_without_importing_it(in
 
 def test_all_leaves_out_what_needs_a_download(install: Install) -> None:
     hook = """
-    @classmethod
-    def missing(cls, config):
-        return "it needs the moon"
+    models = ("the/moon",)
 """
     install("far", "far:Mine", PLUGIN.replace("\n\nclass NoMethod", f"{hook}\n\nclass NoMethod"))
     methods, notes = expand(["all"], {})
     assert "far" not in methods
-    assert "skipped: far: it needs the moon; asked for by name it is tried" in notes
+    assert "skipped: far: it needs the/moon, which is not on this machine; named, it is tried" in notes
     install(
         "lost",
         "lost:Mine",
-        PLUGIN.replace("\n\nclass NoMethod", f"{hook.replace('return', 'raise')}\n\nclass NoMethod"),
+        PLUGIN.replace("\n\nclass NoMethod", "\n    models = 1\n\n\nclass NoMethod"),
     )
     methods, notes = expand(["all"], {})
     assert "optical" in methods

@@ -11,58 +11,39 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import cells
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cli import main
-from bench.fingerprint import digest
 from bench.report import report as reporting
 from bench.report.curves import read_losses, thinned
 from bench.report.data import COSTS, UNIT, report_data
 from bench.report.html import FILES, SCRIPTS, block, page
 from bench.report.leaderboard import Leaderboard, comparison_frame, leaderboard
 from bench.report.report import NO_PLOTS, write_report
-from bench.results.store import Entry, Store
+from bench.results.store import Record, Store
+from bench.sealed import read_manifest
 
 EVIL = "<img src=x onerror=alert(1)>"
 BREAKOUT = "</script><script>alert(1)</script><!--<script>{{data}}"
 MEASURES = ("nDCG@10", "RR@10")
 
 
-def add(store: Store, scores: Mapping[str, Mapping[str, float]], losses: int = 0, **changes: Any) -> Entry:
+def add(store: Store, scores: Mapping[str, Mapping[str, float]], losses: int = 0, **changes: Any) -> Record:
     """A finished cell and its finished training, with a log of so many losses."""
-    identity = {
-        **{"method": "optical", "config": "", "uses": "bitext", "pair": "qaa-eng", "train": "conlang"},
-        **{"encoder": "tiny", "budget": "10steps", "seed": "0", "dataset": "conlang", "scoring": "mean"},
-        **changes,
-    }
-    fingerprint = digest([identity])
     provenance = {"finished": "2026-01-02T03:04:05", "commit": "c0ffee", "command": f"bench run --methods {EVIL}"}
-    training = store.training("training", fingerprint)
-    folder = training.begin()
-    lines = [json.dumps({"step": step, "loss": 1 / step}) for step in range(1, losses + 1)]
-    (folder / "log.jsonl").write_text("\n".join(lines))
-    cost = {"seconds": 12.5 + len(identity["method"]), "trained_steps": 10, "parameters": 1_000_000}
-    facts = {"fingerprint": fingerprint, "provenance": provenance, "data_report": {"bitext": {"conlang": {"kept": 9}}}}
-    training.finish({**identity, **facts, "cost": cost, "diagnostics": {"probe_accuracy": 0.75}})
-    entry = store.cell("cell", fingerprint)
-    entry.begin()
-    facts = {"fingerprint": fingerprint, "training": training.folder.name, "provenance": provenance}
-    entry.finish({**identity, **facts, "cost": {"search_seconds": 0.5}, "documents_cached": False})
-    entry.write_scores(scores)
-    return entry
+    cost = {"seconds": 12.5 + len(changes.get("method", "optical")), "trained_steps": 10, "parameters": 1_000_000}
+    training = {"cost": cost, "provenance": provenance, "data_report": {"bitext": {"conlang": {"kept": 9}}}}
+    return cells.add(store, scores, losses=losses, training=training, manifest={"provenance": provenance}, **changes)
 
 
 def add_external(store: Store, pair: str, measure: str, mean: float) -> None:
     """A cell that was made elsewhere, of which a mean is known and no score of any query."""
-    entry = store.cell("external", digest([pair, measure]))
-    entry.begin()
-    identity = {"method": "elsewhere", "uses": "external", "dataset": "conlang", "pair": pair, "encoder": "tiny"}
-    facts = {"fingerprint": "f" * 64, "training": None, "cost": {}, "documents_cached": False}
-    origin = {"seed": "", "scoring": "mean", "reported": {measure: mean}, "provenance": {"finished": "2026-01-01"}}
-    entry.finish({**identity, **facts, **origin})
+    about = {"training": None, "trained": {}, "reported": {measure: mean}, "external": {"file": "x", "sha256": "y"}}
+    cells.add(store, {}, method="elsewhere", uses="external", pair=pair, train="", seed="", budget="", manifest=about)
 
 
 def scores(seed: int, centre: float, queries: int = 40) -> dict[str, dict[str, float]]:
@@ -81,7 +62,7 @@ def store(tmp_path: Path) -> Store:
         add(store, scores(i, 0.6 - i / 5), losses=500, pair=pair)
         add(store, scores(i + 2, 0.55 - i / 5), losses=500, pair=pair, seed="1")
         add(store, scores(i + 4, 0.3), losses=7, pair=pair, method="adversarial", uses="relevance + unpaired text")
-        add(store, scores(i + 6, 0.4), pair=pair, method=EVIL, config=BREAKOUT)
+        add(store, scores(i + 6, 0.4), pair=pair, method=EVIL, config=f"x={BREAKOUT}")
         add(store, scores(i + 8, 0.1), pair=pair, method="zero-shot", uses="", train="", seed="", budget="")
     return store
 
@@ -230,7 +211,7 @@ def test_manifests_are_whole_but_for_what_names_the_system(found: Leaderboard) -
         key: {name: pool[place] for name, place in value.items()} if isinstance(value, dict) else pool[value]
         for key, value in facts["training"].items()
     }
-    manifest = Entry(found.store.root / "trainings" / system.entries[0].manifest["training"]).manifest
+    manifest = read_manifest(found.store.root / "trainings" / system.cells[0].manifest["training"])
     assert said == {key: manifest[key] for key in said}
     assert {"fingerprint", "provenance", "data_report", "cost"} <= set(said)
 
@@ -265,25 +246,14 @@ def test_a_log_that_was_cut_off_has_the_losses_before(tmp_path: Path) -> None:
     assert read_losses(tmp_path / "none") == []
 
 
-def test_deleted_trainings_leave_everything_but_curves_and_their_manifests(store: Store) -> None:
+def test_deleted_trainings_leave_everything_but_curves(store: Store) -> None:
     for file in (store.root / "trainings").rglob("*"):
         if file.is_file():
             file.unlink()
     data = report_data(leaderboard(store))
     assert data["curves"] == []
-    assert all("training" not in facts for manifests in data["manifests"] for facts in manifests)
+    assert all("training" in facts for manifests in data["manifests"] for facts in manifests)
     assert block(data)
-
-
-def test_what_a_cell_keeps_of_its_training_outlives_that(store: Store) -> None:
-    entry = add(store, scores(0, 0.5), method="psq")
-    manifest = json.loads((entry.folder / "manifest.json").read_text())
-    (entry.folder / "manifest.json").write_text(json.dumps({**manifest, "trained": {"vocabulary": 3000}}))
-    data = report_data(leaderboard(store))
-    (number,) = [i for i, system in enumerate(data["systems"]) if system["method"] == "psq"]
-    (facts,) = data["manifests"][number]
-    assert "trained" not in facts["cell"]
-    assert {name: data["pool"][place] for name, place in facts["training"].items()} == {"vocabulary": 3000}
 
 
 class Tags(HTMLParser):

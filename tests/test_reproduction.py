@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cells import reseal
 from small_bench import Bench
 
 from bench.cli import main
+from bench.code import code_modules
 from bench.data import Pair
 from bench.data.cards import Card
-from bench.fingerprint import code_digest
+from bench.sealed import read_manifest
 from bench.training.budget import Budget
 
 PLUGIN = '''
@@ -39,7 +40,7 @@ def reproduce(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> Callable[..., in
     """The command with the small collection's cards, or others."""
 
     def run(path: Path, *arguments: str, cards: dict[str, Card] = bench.cards) -> int:
-        monkeypatch.setattr("bench.running.specification.load_cards", lambda folder: cards)
+        monkeypatch.setattr("bench.running.places.load_cards", lambda folder: cards)
         return main(["reproduce", str(path), "--quiet", *arguments])
 
     return run
@@ -108,11 +109,12 @@ def test_method_of_a_file(
     copy = alone(tmp_path / "results", "Mine", tmp_path / "copy")
     assert reproduce(copy) == 0
     plugin.write_text(PLUGIN + OTHER)
-    code_digest.cache_clear()
+    code_modules.cache_clear()
+    code_modules.cache_clear()  # another process would read it anew
     assert reproduce(copy) == 3
     out = capsys.readouterr().out
     assert "NOT the same numbers; the run has other documents" in out
-    assert "differs: methods Mine code: " in out
+    assert "differs: code Mine mine.py: " in out
     plugin.unlink()
     assert reproduce(copy) == 2
     assert "there is no file" in capsys.readouterr().err
@@ -123,22 +125,23 @@ def test_what_differs_is_named_with_its_number(
 ) -> None:
     bench.execute(tmp_path / "results", ["distillation"])
     (cell,) = (tmp_path / "results").glob("cells/distillation.*")
-    manifest = json.loads((cell / "manifest.json").read_text())
+    manifest = read_manifest(cell)
     manifest["scores"]["RR@10"] += 0.125
     manifest["provenance"]["libraries"]["numpy"] = "1.0"
-    manifest["trained"]["inputs"]["libraries"]["torch"] = "1.0"
+    manifest["trained"]["inputs"]["library torch"] = "1.0"
+    manifest["inputs"].pop("library torch")
     copy = tmp_path / "copy"
-    copy.mkdir()
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    shutil.copytree(cell, copy)
     run = gzip.decompress((cell / "run.trec.gz").read_bytes()).replace(b" 1 ", b" 9 ", 1)
     (copy / "run.trec.gz").write_bytes(gzip.compress(run))
+    reseal(copy, **{key: manifest[key] for key in ("scores", "provenance", "trained", "inputs")})
     assert reproduce(copy) == 3
     out = capsys.readouterr().out
     (row,) = (line.split() for line in out.splitlines() if line.split()[:1] == ["RR@10"])
     assert row[3] == "-0.12"
     assert float(row[1]) - float(row[2]) == pytest.approx(0.125, abs=1e-6)
     assert "NOT the same numbers; the run is the same" in out
-    assert "differs: libraries torch: 1.0 -> " in out
+    assert "differs: library torch: 1.0 -> " in out
     assert "differs: evaluated on libraries numpy: 1.0 -> " in out
 
 
@@ -147,19 +150,16 @@ def test_what_cannot_be_computed_again_is_told(
 ) -> None:
     bench.execute(tmp_path / "results", ["distillation"])
     copy = alone(tmp_path / "results", "distillation", tmp_path / "copy")
-    manifest = json.loads((copy / "manifest.json").read_text())
+    spec, places = (read_manifest(copy)[name] for name in ("spec", "places"))
 
-    def told(**changes: Any) -> str:
-        changed = {**manifest, "asked": {**manifest["asked"], **changes}}
-        (copy / "manifest.json").write_text(json.dumps(changed))
+    def told(places: dict[str, Any] = places, **changes: Any) -> str:
+        reseal(copy, spec={**spec, **changes}, places=places)
         assert reproduce(copy) == 2
         (line,) = capsys.readouterr().err.splitlines()[-1:]
         return line
 
-    config = manifest["asked"]["methods"][0]["config"]
-    assert "unknown method 'distilation'" in told(methods=[{"name": "distilation", "config": config}])
-    assert "unknown key 'old'" in told(methods=[{"name": "distillation", "config": {**config, "old": 1}}])
-    assert "unknown collection 'gone'" in told(dataset="gone")
+    (method,) = spec["methods"]
+    assert "unknown method 'distilation'" in told(methods=[{**method, "name": "distilation"}])
+    assert "unknown key 'old'" in told(methods=[{**method, "settings": {**method["settings"], "old": 1}}])
+    assert "unknown collection 'gone'" in told({**places, "dataset": "gone"})
     assert "cannot be had" in told(train=["gone"])
-    del manifest["trained"]
-    assert "before manifests held all that is needed" in told()

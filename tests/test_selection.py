@@ -14,7 +14,8 @@ from bench.commands.run import run
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.data.cards import Card
 from bench.data.heldout import hold_out
-from bench.data.leakage import find_leaks, normalise
+from bench.data.leakage import find_leaks
+from bench.data.normalise import normalise
 from bench.errors import BenchError
 from bench.request import Request
 from bench.training.budget import Budget
@@ -160,14 +161,14 @@ def test_every_method_of_a_call_is_chosen_by_the_same_judgments(
     )
     assert run(request, small_conlang) == 0
     manifests = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("trainings/*seed0*/manifest.json"))]
-    trained = [manifest for manifest in manifests if manifest["budget"]]
-    assert [manifest["method"] for manifest in trained] == ["distillation", "optical"]
+    trained = [manifest for manifest in manifests if manifest["spec"]["budget"]]
+    assert [manifest["spec"]["methods"][0]["name"] for manifest in trained] == ["distillation", "optical"]
     assert len({json.dumps(manifest["data_report"]["held_out"]) for manifest in manifests}) == 1
     assert trained[0]["data_report"]["held_out"]["validation"] == 20  # a tenth of the collection's 200 questions
     for manifest in trained:
-        assert manifest["config"] == "recipe.selection=english"
-        assert list(map(int, manifest["selection"]["losses"])) == list(range(2, 21, 2))
-        assert manifest["selection"]["step"] in range(2, 21, 2)
+        assert manifest["spec"]["recipe"]["changed"] == ["selection"]
+        assert list(map(int, manifest["outcome"]["selection"]["losses"])) == list(range(2, 21, 2))
+        assert manifest["outcome"]["selection"]["step"] in range(2, 21, 2)
         assert manifest["cost"]["trained_validation_seconds"] > 0
 
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from cells import add, spec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.results.store import FAILURE, MANIFEST, Entry, Store
+from bench.results.store import FAILURE, SCORES, Entry, Record, Store, find_cell
+from bench.sealed import MANIFEST, Damaged, sha256_of
 
 FINGERPRINT = "0123456789abcdef" * 4
 
@@ -19,15 +22,15 @@ def store(tmp_path: Path) -> Store:
 
 def test_entry_is_finished_once_its_manifest_is_there(store: Store) -> None:
     entry = store.cell("optical.qaa-eng", FINGERPRINT)
-    assert not entry.finished
+    assert entry.read() is None
     entry.begin()
-    assert not entry.finished
-    assert list(store.cells()) == []
-    entry.finish({"kind": "cell", "name": "Kiswahili è"})
-    assert entry.finished
-    assert entry.manifest == {"kind": "cell", "name": "Kiswahili è"}
-    assert list(store.cells()) == [entry]
-    assert list(store.trainings()) == []
+    assert entry.read() is None
+    assert list(store.finished()) == []
+    record = entry.finish({"kind": "cell", "fingerprint": FINGERPRINT, "name": "Kiswahili è"})
+    assert entry.read() == record
+    assert record.manifest == {"kind": "cell", "fingerprint": FINGERPRINT, "name": "Kiswahili è", "files": {}}
+    assert list(store.finished()) == [record]
+    assert list(store.finished("trainings")) == []
 
 
 def test_folder_has_the_label_and_the_start_of_the_fingerprint(store: Store) -> None:
@@ -39,32 +42,39 @@ def test_what_an_unfinished_attempt_left_is_dropped(store: Store) -> None:
     entry = store.training("x", FINGERPRINT)
     (entry.begin() / "half.txt").write_text("half")
     entry.fail("Traceback ...")
-    assert not entry.finished
     assert (entry.folder / FAILURE).read_text() == "Traceback ..."
+    assert entry.failed
     assert list(entry.begin().iterdir()) == []
+
+
+def test_a_file_in_the_place_of_a_folder_is_dropped(store: Store) -> None:
+    entry = store.training("x", FINGERPRINT)
+    entry.folder.parent.mkdir()
+    entry.folder.write_text("")
+    assert entry.begin().is_dir()
 
 
 def test_failure_is_kept_where_nothing_was_begun(store: Store) -> None:
     entry = store.cell("x", FINGERPRINT)
     entry.fail("Traceback ...")
     assert (entry.folder / FAILURE).is_file()
-    assert list(store.cells()) == []
+    assert list(store.finished()) == []
 
 
-def test_entries_come_in_the_order_of_their_names(store: Store) -> None:
+def test_cells_come_in_the_order_of_their_names(store: Store) -> None:
     for label in ("b", "a", "c"):
-        entry = store.cell(label, FINGERPRINT)
-        entry.begin()
-        entry.finish({})
+        store.cell(label, FINGERPRINT).begin()
+        store.cell(label, FINGERPRINT).finish({"kind": "cell", "fingerprint": FINGERPRINT})
     (store.root / "cells" / "a file").write_text("")
-    assert [entry.folder.name[0] for entry in store.cells()] == ["a", "b", "c"]
+    assert [each.folder.name[0] for each in store.finished() if isinstance(each, Record)] == ["a", "b", "c"]
 
 
-def test_manifest_that_is_no_json_is_named(store: Store) -> None:
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"sha256": "0"}', "\xff"])
+def test_manifest_that_is_none_is_named(store: Store, content: str) -> None:
     entry = store.cell("x", FINGERPRINT)
-    (entry.begin() / MANIFEST).write_text("{")
-    with pytest.raises(BenchError, match="is no JSON; delete the folder"):
-        _ = entry.manifest
+    (entry.begin() / MANIFEST).write_bytes(content.encode("latin-1"))
+    with pytest.raises(Damaged, match=r"manifest\.json is damaged"):
+        entry.read()
 
 
 @given(
@@ -79,17 +89,135 @@ def test_scores_read_back_are_exactly_those_written(
 ) -> None:
     entry = Entry(tmp_path_factory.mktemp("entry"))
     entry.write_scores(scores)
-    assert entry.read_scores() == scores
-    before = (entry.folder / "scores.csv.gz").read_bytes()
+    before = sha256_of(entry.folder / SCORES)
     entry.write_scores(scores)
-    assert (entry.folder / "scores.csv.gz").read_bytes() == before
+    assert sha256_of(entry.folder / SCORES) == before
+    assert entry.finish({}).scores == scores
 
 
-def test_entry_that_was_never_scored_has_no_scores(tmp_path: Path) -> None:
-    assert Entry(tmp_path).read_scores() == {}
+def test_added_measures_join_the_others_and_rewrite_nothing(store: Store) -> None:
+    record = add(store, {"RR@10": {"q": 0.5}}, manifest={"scores": {"RR@10": 0.5}})
+    before = (record.folder / SCORES).read_bytes()
+    more = Entry(record.folder).add_scores(record, {"P@5": {"q": 0.2}})
+    assert more.scores == {"RR@10": {"q": 0.5}, "P@5": {"q": 0.2}}
+    assert more.manifest["scores"] == {"RR@10": 0.5, "P@5": 0.2}
+    assert (record.folder / SCORES).read_bytes() == before
+    assert [each.scores for each in store.contents().cells] == [more.scores]
+
+
+def test_measures_that_were_half_added_are_not_there(store: Store) -> None:
+    record = add(store, {"RR@10": {"q": 0.5}})
+    Entry(record.folder).write_scores({"P@5": {"q": 0.9}}, f"2.{SCORES}")  # killed before the manifest
+    assert [set(each.scores) for each in store.contents().cells] == [{"RR@10"}]
+
+
+def test_a_cell_that_was_never_scored_has_no_scores(tmp_path: Path) -> None:
+    assert Entry(tmp_path).finish({}).scores == {}
 
 
 def test_results_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match="choose another with --results"):
         Store(tmp_path / "file" / "results").open()
+
+
+def test_a_cell_of_another_name_in_its_place_is_damaged(store: Store) -> None:
+    one, other = add(store, {"RR@10": {"q": 0.1}}), add(store, {"RR@10": {"q": 0.9}}, method="distillation")
+    for name in (MANIFEST, SCORES):
+        (one.folder / name).write_bytes((other.folder / name).read_bytes())
+    contents = store.contents()
+    assert [cell.spec.method for cell in contents.cells] == ["distillation"]
+    assert len(contents.notes) == 1
+    assert "has the manifest of another result" in contents.notes[0]
+
+
+def test_a_damaged_cell_is_left_out_with_a_line_and_takes_no_other_along(store: Store) -> None:
+    bad, good = add(store, {"RR@10": {"q": 0.1}}), add(store, {"RR@10": {"q": 0.9}}, method="distillation")
+    (bad.folder / SCORES).unlink()
+    (bad.folder / SCORES).mkdir()
+    contents = store.contents()
+    assert contents.cells == [good]
+    assert contents.notes == [
+        f"left out: {bad.folder / SCORES} cannot be read: Is a directory; bench run computes it again"
+    ]
+    with pytest.raises(Damaged):
+        find_cell(str(bad.folder), store.root)
+
+
+def test_only_the_latest_state_is_shown_whatever_the_clock_says(store: Store) -> None:
+    old = add(store, {"RR@10": {"q": 0.1}}, code="a", finished="2027-01-01")
+    new = add(store, {"RR@10": {"q": 0.2}}, code="b", finished="2026-01-01")
+    other = add(store, {"RR@10": {"q": 0.3}}, method="distillation", code="a")
+    contents = store.contents()
+    assert {cell.folder for cell in contents.cells} == {new.folder, other.folder}
+    assert contents.notes == ["left out: 1 cell with another code optical"]
+    assert old.folder.is_dir()
+    add(store, {"RR@10": {"q": 0.1}}, code="a")  # back to the state before
+    assert {cell.folder for cell in store.contents().cells} == {old.folder, other.folder}
+
+
+@given(st.lists(st.tuples(st.sampled_from(["optical", "distillation", "psq"]), st.sampled_from("abc")), min_size=1))
+def test_what_is_shown_is_what_a_fresh_folder_would_show(
+    tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[str, str]]
+) -> None:
+    """Each call finds the judgments in some state, and one method is evaluated by them."""
+    value = {"a": 0.1, "b": 0.2, "c": 0.3}
+    used = Store(tmp_path_factory.mktemp("used")).open()
+    for method, state in calls:
+        add(used, {"RR@10": {"q": value[state]}}, method=method, inputs={"test collection beir qaa-eng": state})
+    last = calls[-1][1]
+    shown = {cell.spec.method: cell.scores["RR@10"]["q"] for cell in used.contents().cells}
+    assert shown == {method: value[last] for method, state in calls if state == last}
+
+
+def test_without_its_state_a_folder_shows_only_what_is_beyond_doubt(store: Store) -> None:
+    add(store, {"RR@10": {"q": 0.1}}, code="a")
+    add(store, {"RR@10": {"q": 0.2}}, code="b")
+    sure = add(store, {"RR@10": {"q": 0.3}}, method="distillation")
+    (store.root / "state.json").unlink()
+    contents = store.contents()
+    assert contents.cells == [sure]
+    assert contents.notes == ["left out: 2 cells with one of several code optical, none known to be current"]
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "truncated", "directory"])
+def test_a_damaged_state_is_none(store: Store, damage: str) -> None:
+    sure = add(store, {"RR@10": {"q": 0.3}})
+    path = store.root / "state.json"
+    whole = path.read_bytes()
+    path.unlink()
+    if damage == "directory":
+        path.mkdir()
+    else:
+        path.write_bytes(whole[:-10] if damage == "truncated" else damage.encode())
+    assert store.contents().cells == [sure]
+    again = add(store, {"RR@10": {"q": 0.4}}, code="b")  # writes it anew
+    assert path.is_file()
+    assert store.contents().cells == [again]
+
+
+def test_manifest_keeps_what_was_asked_in_one_record(store: Store) -> None:
+    record = add(store, {"RR@10": {"q": 0.3}}, config="epsilon=0.5", bitext_size=1000, seed=3)
+    told = json.loads((record.folder / MANIFEST).read_text())["spec"]
+    assert told == spec(config="epsilon=0.5", bitext_size=1000, seed=3).dump()
+    assert record.spec == spec(config="epsilon=0.5", bitext_size=1000, seed=3)
+
+
+@given(st.data())
+def test_no_number_is_shown_from_a_file_with_another_byte(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Any byte of any stored file: what is shown is what was written, or the cell is left out with one line."""
+    store = Store(tmp_path_factory.mktemp("results")).open()
+    truth = {"optical": {"RR@10": {"q1": 0.25, "q2": 0.5}}, "psq": {"RR@10": {"q1": 1.0, "q2": 0.0}}}
+    for method, scores in truth.items():
+        add(store, scores, method=method)
+    path = data.draw(st.sampled_from(sorted(each for each in store.root.rglob("*") if each.is_file())))
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1)) if content else 0
+    content[place : place + 1] = data.draw(st.binary(max_size=3))
+    path.write_bytes(content)
+    contents = store.contents()
+    for cell in contents.cells:
+        assert cell.scores == truth[cell.spec.method]
+    assert len(contents.cells) + len(contents.notes) == 2

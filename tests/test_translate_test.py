@@ -22,6 +22,7 @@ from transformers import (
 
 from bench.data import Pair, TestCollection, TrainingData
 from bench.encoders.encoder import Encoder
+from bench.encoders.models import fingerprint_of
 from bench.errors import BenchError
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.retriever import DualEncoder
@@ -262,7 +263,7 @@ def test_pretrained_translator_trains_on_nothing_and_is_only_named(
     assert TranslateTest().depends_on == ("data", "budget", "seed")
     task = make_task()
     retriever = method.fit(task)
-    before = method.inputs()
+    before = fingerprint_of(*method.models, offline=True)
     retriever.save(tmp_path / "it", task.teacher)
     assert not list((tmp_path / "it").rglob("*.safetensors"))
     loaded = TranslateTest.load(tmp_path / "it", task.teacher)
@@ -271,7 +272,7 @@ def test_pretrained_translator_trains_on_nothing_and_is_only_named(
     assert loaded.rewrite(queries) == retriever.rewrite(queries)
 
     write_model(folder, t5, task.teacher.tokenizer)
-    assert method.inputs() != before
+    assert fingerprint_of(*method.models, offline=True) != before
     with pytest.raises(BenchError, match="another version of the translator"):
         TranslateTest.load(tmp_path / "it", task.teacher)
 
@@ -321,5 +322,5 @@ def test_bad_model_is_refused_in_one_line(folder: Path, harm: Callable[[Path], A
 @pytest.mark.parametrize(("name", "message"), [("nowhere", "neither a folder nor an id"), ("no/where", "from the hub")])
 def test_model_that_is_nowhere_is_refused_in_one_line(name: str, message: str) -> None:
     with pytest.raises(BenchError, match=message) as error:
-        TranslateTest(TranslateTestConfig(translator=name)).inputs()
+        fingerprint_of(*TranslateTest(TranslateTestConfig(translator=name)).models, offline=True)
     assert "\n" not in str(error.value)

@@ -16,10 +16,10 @@ from typing import Any
 
 from bench import conlang
 from bench.authoring.trial import Trial
+from bench.cache import default_cache
 from bench.data import Pair, TestCollection
 from bench.data.cards import Card
-from bench.data.files import Resolver, default_cache, sha256_of
-from bench.data.levels import Level
+from bench.data.files import Resolver
 from bench.encoders.models import default_recipe
 from bench.encoders.tiny import one_thread
 from bench.evaluation.evaluate import evaluate
@@ -29,8 +29,9 @@ from bench.options import read_config
 from bench.progress import Display
 from bench.request import Validation
 from bench.running.materials import Materials
-from bench.running.plan import Training
-from bench.running.rows import Row, make_row
+from bench.running.rows import Row, make_method, make_row, with_recipe
+from bench.sealed import sha256_of
+from bench.spec import RunSpec
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 from bench.training.recipe import Recipe
@@ -71,7 +72,7 @@ class Subject:
 
     @cached_property
     def materials(self) -> Materials:
-        return Materials(ENCODER, "cpu", "float32", {CARD.name: CARD}, Resolver(offline=True), self.display)
+        return Materials(ENCODER, "cpu", "float32", {CARD.name: CARD}, Resolver(offline=True), self.display, threads=1)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -110,24 +111,22 @@ class Subject:
         die_at: int | None = None,
     ) -> Trial:
         """Train once, watched."""
-        training = Training(
-            row=self.row,
+        spec = RunSpec(
+            methods=self.row.methods,
             pairs=(PAIR,),
             train=(CARD.name,) if self.depends_on("data") else (),
-            keep_leaks=False,
-            level=Level(),
             encoder=ENCODER,
-            recipe=self.recipe,
+            recipe=with_recipe(self.recipe.model_dump(), self.recipe.model_dump()),
             budget=budget or Budget(self.asked.steps, "steps"),
             seed=seed,
         )
-        task = self.materials.task(training)
+        task = self.materials.task(spec)
         trial = Trial(task.teacher, [self.mirror.resolve(), *collections()], die_at)
         make_student = task.make_student
         task.make_student = lambda: trial.watched(make_student())
         task.on_step, task.on_resume, task.checkpoint = trial.on_step, trial.on_resume, checkpoint
         with environment("BENCH_MIRROR", str(self.mirror)), trial.watching():
-            trial.retriever = self.row.make().fit(task)
+            trial.retriever = make_method(self.row.methods).fit(task)
         trial.spent = task.outcome.get("spent")
         return trial
 

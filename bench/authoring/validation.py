@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from bench import conlang
+from bench import conlang, registry
 from bench.authoring.subject import OPTIONS, PAIR, Subject, other_process, write_test
 from bench.authoring.trial import Died
 from bench.encoders.tiny import one_thread
@@ -22,7 +22,8 @@ from bench.evaluation.run import Run
 from bench.inspection.pages import meaning
 from bench.progress import Display
 from bench.request import Validation
-from bench.running.execute import compare_teacher
+from bench.running.rows import load_retriever, method_class, settings_of
+from bench.running.work import compare_teacher
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 
@@ -79,24 +80,24 @@ def _finding(check: Callable[[Subject], str], subject: Subject) -> Finding:
 
 def described(subject: Subject) -> str:
     """It says what it is, where it is from and what it trains on."""
-    for part in subject.row.parts:
-        method, name = part.method, part.entry.name
+    for spec in subject.row.methods:
+        method, name = method_class(spec), spec.name
         if not (method.__doc__ or "").strip():
             raise Fault(f"{name} has no docstring, whose first line bench ls methods shows")
         if not method.source:
             raise Fault(f"{name} has no source, which says where it comes from")
-        uses = part.make().uses
-        may_be_silent = part.entry.reference or "data" not in method.depends_on
+        uses = method(settings_of(spec)).uses
+        may_be_silent = registry.find_method(spec.place or name).reference or "data" not in method.depends_on
         if not may_be_silent and not (uses and isinstance(uses, tuple)):
             raise Fault(f"{name} does not say what it uses, as in uses = ('bitext',)")
-    return "; ".join(inspect.cleandoc(part.method.__doc__ or "").split("\n")[0] for part in subject.row.parts)
+    return "; ".join(inspect.cleandoc(method_class(each).__doc__ or "").split("\n")[0] for each in subject.row.methods)
 
 
 def configured(subject: Subject) -> str:
     """Every setting has a docstring, and no other is accepted."""
     settings = 0
-    for part in subject.row.parts:
-        config, name = part.method.Config, part.entry.name
+    for spec in subject.row.methods:
+        config, name = method_class(spec).Config, spec.name
         if silent := [key for key in config.model_fields if not meaning(config, key)]:
             raise Fault(f"{name} has settings without a docstring below them: {', '.join(silent)}")
         settings += len(config.model_fields)
@@ -242,4 +243,4 @@ def _fitted(subject: Subject) -> dict[str, str]:
 
 
 def _found(subject: Subject) -> dict[str, Run]:
-    return subject.runs(subject.row.load(subject.folder / "first", subject.materials.teacher))
+    return subject.runs(load_retriever(subject.row.methods, subject.folder / "first", subject.materials.teacher))

@@ -34,15 +34,17 @@ def import_results(path: Path, options: Import) -> int:
     card = get_card(options.dataset, cards)
     store = Store(options.results).open()
     encoder = options.encoder or external.only_encoder(store, card.name)
-    names = {"method": options.method, "encoder": encoder}
     if path.suffix == ".json":
-        entries = external.import_mteb(store, path, names, card.name, options.pairs)
+        entries = external.import_mteb(store, path, options.method, encoder, card.name, options.pairs)
     else:
         if len(options.pairs) != 1:
             raise BenchError("a run is of one language pair; name it with --pairs")
         test = load_test(card, options.pairs[0], Resolver(options.mirror, offline=options.offline), cards)
-        entries = [external.import_run(store, path, names, test, options.measures)]
-    for entry in entries:
-        print(f"{options.method} on {card.name} {entry.manifest['pair']}: {entry.folder}")
-    leaderboard(store).write()
+        entries = [external.import_run(store, path, options.method, encoder, test, options.measures)]
+    for cell in entries:
+        print(f"{options.method} on {card.name} {cell.spec.pair}: {cell.folder}")
+    found = leaderboard(store)
+    found.write()
+    for note in found.notes:
+        print(note)
     return 0

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import argparse
 
+from bench.errors import BenchError
 from bench.options import add_options, read_options
+from bench.progress import Display
 from bench.request import Reports
 from bench.results.store import Store
 
@@ -26,6 +28,10 @@ def report(options: Reports) -> int:
     from bench.report.report import write_report
 
     found = leaderboard(Store(options.results), options.baseline)
+    for note in found.notes:
+        Display().warn(note)
+    if not found.cells:
+        raise BenchError(f"no cell of {options.results} can be shown; bench run computes what is missing")
     written, notes = write_report(found, list(map(canonical, options.measures)), options.output or options.results)
     print(f"written: {', '.join(map(str, written))}")
     for note in notes:

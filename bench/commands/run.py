@@ -11,7 +11,10 @@ from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
 from bench.data.folders import with_folders
 from bench.libraries import prepare_libraries
+from bench.machine import machine
+from bench.offline import no_network
 from bench.options import add_options, check_environment, read_options
+from bench.processes import Worker
 from bench.progress import Display
 from bench.request import Request, check
 from bench.results.store import Store
@@ -46,30 +49,35 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
 
         check_energy()
     resolver = Resolver(request.mirror, offline=request.offline, display=display)
-    display.say("loading ...")
-    prepare_libraries(offline=request.offline, threads=request.threads)
+    prepare_libraries(offline=request.offline, threads=None)
     from bench.report.leaderboard import Leaderboard, leaderboard
     from bench.report.tables import print_tables
-    from bench.running.execute import Executor
+    from bench.running.execute import LEAST_PATIENCE, Executor
     from bench.running.materials import Materials
     from bench.running.plan import make_plan
     from bench.running.rows import expand
 
-    methods, notes = expand(request.methods, request.method)
-    for note in notes:
-        display.warn(note)
-    request = request.model_copy(update={"methods": methods})
-    plan = make_plan(request, cards, resolver)
-    store = Store(request.results).open()
-    for note in plan.notes:
-        display.say(note)
-    materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display)
-    outcome = Executor(materials, request, store, display).run(plan)
+    threads = request.threads or machine().threads
+    with Worker(max(request.patience, LEAST_PATIENCE)) as worker:
+        methods, notes = expand(request.methods, request.method, worker.run)
+        for note in notes:
+            display.warn(note)
+        request = request.model_copy(update={"methods": methods})
+        plan = make_plan(request, cards, resolver, call=worker.run)
+        store = Store(request.results).open()
+        for note in plan.notes:
+            display.say(note)
+        materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display, threads)
+        outcome = Executor(materials, request, store, display, worker).run(plan)
     if outcome.cells:
-        shown = Leaderboard(outcome.cells, store, request.baseline)
+        everything = leaderboard(store, request.baseline)
+        shown = everything
+        if {cell.folder for cell in everything.cells} != {cell.folder for cell in outcome.cells}:
+            shown = Leaderboard(outcome.cells, store, request.baseline)
         print_tables(shown.tables(plan.measures), shown.remarks)
-        written = leaderboard(store, request.baseline).write()
-        display.say(f"written: {', '.join(map(str, written))}")
+        for note in everything.notes:
+            display.warn(note)
+        display.say(f"written: {', '.join(map(str, everything.write()))}")
     outcome_line = display.warn if outcome.failed else display.say
     if outcome.computed == 0 and not outcome.failed:
         display.say(f"nothing to compute: all {outcome.reused} cells are finished already in {store.root}")
@@ -80,20 +88,26 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
 
 
 def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
-    """Print the cells that would run and an estimate of their cost; trains and writes nothing."""
-    prepare_libraries(offline=request.offline, threads=request.threads)
+    """Print the cells that would run and an estimate of their cost; trains, reads and writes nothing."""
     from bench.running.estimate import estimate_cells
+    from bench.running.execute import LEAST_PATIENCE, finder
+    from bench.running.materials import Materials
     from bench.running.plan import make_plan
     from bench.running.rows import expand
 
-    methods, notes = expand(request.methods, request.method)
-    request = request.model_copy(update={"methods": methods})
-    plan = make_plan(request, cards, Resolver(request.mirror, offline=request.offline, display=Display()))
-    rows, total = estimate_cells(plan, Store(request.results))
+    display, store = Display(), Store(request.results)
+    resolver = Resolver(request.mirror, offline=True, display=display)
+    threads = request.threads or machine().threads
+    with no_network(), Worker(max(request.patience, LEAST_PATIENCE)) as worker:
+        methods, notes = expand(request.methods, request.method, worker.run)
+        request = request.model_copy(update={"methods": methods})
+        plan = make_plan(request, cards, resolver, call=worker.run, read=False)
+        materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display, threads)
+        rows, total = estimate_cells(plan, store, finder(materials, store, plan))
     columns = ["training", "budget", "trains on", "collection", "queries", "documents", "about"]
     print_table(columns, rows, right=("queries", "documents", "about"))
     for note in [*notes, *plan.notes]:
         print(note)
     cells = sum(len(cells) for cells in plan.cells.values())
-    print(f"{len(plan.cells)} retrievers, {cells} cells, {total}")
+    print(f"{len(plan.cells)} retrievers, {cells} cells: {total}")
     return 0

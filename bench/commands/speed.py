@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from bench.data.cards import load_cards
 from bench.errors import unknown
 from bench.libraries import prepare_libraries
+from bench.machine import machine
 from bench.options import add_options, read_options
 from bench.progress import Display
 from bench.request import Speed
@@ -27,7 +28,7 @@ def main(options: argparse.Namespace) -> int:
     known = {point.name: point for point in entry_points(group=GROUP)}
     if options.name not in known:
         raise unknown("measurement", options.name, known)
-    prepare_libraries(offline=given.offline, threads=given.threads)
+    prepare_libraries(offline=given.offline, threads=given.threads or machine().threads)
     from bench.running.speed import tasks
 
     for title, columns, rows in known[options.name].load()(tasks(given, load_cards(given.cards), Display())):

@@ -12,7 +12,6 @@ from pathlib import Path
 from statistics import mean
 
 from bench import conlang
-from bench.data import Pair
 from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
 from bench.errors import CellFailed, Interrupted
@@ -23,10 +22,12 @@ from bench.libraries import prepare_libraries
 from bench.processes import in_processes
 from bench.progress import Display
 from bench.request import Computing, Request, Suite, check
-from bench.results.store import LOG, Entry, Store
+from bench.results.store import LOG, RETRIEVER, Record, Store, training_of
 from bench.running.execute import Executor
 from bench.running.materials import Materials
 from bench.running.plan import Plan, make_plan
+from bench.running.rows import load_retriever
+from bench.spec import RunSpec
 
 LAST = 0.25
 """The share of a training's steps whose log its figures are the means of."""
@@ -85,9 +86,10 @@ def working(computing: Computing, name: str) -> Iterator[Work]:
     """Where the gate computes: the folder to keep, or one that is gone when the block ends."""
     display = Display(quiet=computing.quiet)
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as scratch:
-        resolver = Resolver(computing.mirror, offline=True)
+        folder = computing.keep or Path(scratch)
+        resolver = Resolver(computing.mirror, offline=True, derived=folder / "cache")
         try:
-            yield Work(load_cards(computing.cards), resolver, computing.keep or Path(scratch), display)
+            yield Work(load_cards(computing.cards), resolver, folder, display)
         except KeyboardInterrupt:
             if computing.keep is not None:
                 raise
@@ -114,20 +116,23 @@ def compute(suite: Suite, seed: int, work: Work) -> Found:
     plan = work.plan(suite, seed)
     request = work.request(suite, seed)
     store = Store(work.folder).open()
-    materials = Materials(plan.encoder, request.device, request.precision, work.cards, work.resolver, work.display)
+    materials = Materials(
+        plan.encoder, request.device, request.precision, work.cards, work.resolver, work.display, threads=1
+    )
     outcome = Executor(materials, request, store, work.display, cache=work.folder / "cache").run(plan)
     if outcome.failed:
         raise CellFailed(f"{outcome.failed} cells of seed {seed} failed; --keep FOLDER keeps their tracebacks")
-    trainings = {store.root / "trainings" / entry.manifest["training"] for entry in outcome.cells}
-    rows = {row.name: row for row in plan.rows}
     values: dict[Key, float] = {}
     scores: dict[Key, Mapping[str, float]] = {}
-    for entry in outcome.cells:
-        of_queries = entry.read_scores()
-        scores |= {(cell_name(entry.manifest), measure): queries for measure, queries in of_queries.items()}
-        values |= cell_values(entry)
-    for training in map(Entry, sorted(trainings)):
-        retriever = rows[training.manifest["method"]].load(training.folder / "retriever", materials.teacher)
+    trainings: dict[str, Record] = {}
+    for cell in outcome.cells:
+        scores |= {(cell_name(cell.spec), measure): queries for measure, queries in cell.scores.items()}
+        values |= cell_values(cell)
+        if training := training_of(cell):
+            trainings[training.folder.name] = training
+    for _, training in sorted(trainings.items()):
+        training.verify()
+        retriever = load_retriever(training.spec.methods, training.folder / RETRIEVER, materials.teacher)
         values |= training_values(training, retriever)
     return Found(values, scores)
 
@@ -136,22 +141,22 @@ def planned(plan: Plan) -> dict[Key, float | None]:
     """What is known of a suite before it is computed: its measures, and how many queries each cell has."""
     known: dict[Key, float | None] = {}
     for cell in (cell for cells in plan.cells.values() for cell in cells):
-        name = cell_name(cell.identity)
+        name = cell_name(cell.spec)
         known |= {(name, measure): None for measure in cell.measures}
-        known[name, QUERIES] = float(len(cell.test.queries))
+        known[name, QUERIES] = float(cell.test.summary.queries)
     return known
 
 
-def cell_name(identity: Mapping[str, str]) -> str:
-    """What a cell is called in a baseline, by its identity or its manifest."""
-    return " ".join(filter(None, (identity["method"], identity["config"], identity["dataset"], identity["pair"])))
+def cell_name(spec: RunSpec) -> str:
+    """What a cell is called in a baseline."""
+    return f"{spec.name} {spec.dataset} {spec.pair}"
 
 
-def cell_values(entry: Entry) -> dict[Key, float]:
+def cell_values(cell: Record) -> dict[Key, float]:
     """The measures and the coverage of a cell."""
-    manifest, scores = entry.manifest, entry.read_scores()
-    name = cell_name(manifest)
-    run = read_run(entry.folder / "run.trec.gz")
+    manifest, scores = cell.manifest, cell.scores
+    name = cell_name(cell.spec)
+    run = read_run(cell.run)
     coverage = {
         "queries": manifest["queries"],
         "documents": manifest["documents"],
@@ -167,14 +172,14 @@ def cell_values(entry: Entry) -> dict[Key, float]:
     }
 
 
-def training_values(entry: Entry, retriever: Retriever) -> dict[Key, float]:
+def training_values(training: Record, retriever: Retriever) -> dict[Key, float]:
     """The diagnostics of a training, the end of its log, its word alignment, and what it did to its teacher."""
-    manifest = entry.manifest
-    name = " ".join(filter(None, (manifest["method"], manifest["config"], "training", manifest["pair"])))
+    manifest, (pair, *_) = training.manifest, training.spec.pairs
+    name = f"{training.spec.name} training {training.spec.columns['pair']}"
     values = {f"diagnostics.{key}": float(value) for key, value in manifest["diagnostics"].items()}
     values |= {f"teacher.{key}": float(value) for key, value in manifest["teacher"].items()}
-    values |= {f"log.{key}": value for key, value in log_figures(entry.folder / LOG).items()}
-    language = Pair(*manifest["pair"].split("-")).query
+    values |= {f"log.{key}": value for key, value in log_figures(training.folder / LOG).items()}
+    language = pair.query
     if language in conlang.LANGUAGES and isinstance(retriever, DualEncoder):
         rows = conlang.aligned_bitext(language)[:ALIGNED_ROWS]
         values["alignment.f1"] = alignment_f1(retriever.document_encoder, retriever.query_encoder, rows)

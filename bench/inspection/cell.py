@@ -10,16 +10,13 @@ from typing import Any
 from bench.data.leakage import KINDS
 from bench.errors import BenchError
 from bench.results.ir_metadata import to_yaml
-from bench.results.store import MANIFEST, Entry, find_cell, mean_scores, training_manifest
+from bench.results.store import Record, find_cell
+from bench.sealed import MANIFEST
+from bench.spec import RunSpec
 from bench.tables import TEXT_WIDTH
 
 Section = tuple[str, list[tuple[str, str]]]
 """A title, and names with what there is to say of them."""
-
-IDENTITY = ("method", "config", "dataset", "pair", "encoder", "scoring")
-TRAINED_FOR = ("uses", "train", "students", "bitext_size", "bitext_noise", "budget", "seed")
-EMPTY = {"config": "", "students": "one for each pair", "bitext_size": "all", "bitext_noise": "none"}
-"""What an empty column says, where it says something."""
 
 
 def inspect_cell(text: str, results: Path, form: str = "") -> int:
@@ -30,7 +27,7 @@ def inspect_cell(text: str, results: Path, form: str = "") -> int:
     if form == "json":
         print((cell.folder / MANIFEST).read_text(encoding="utf-8"), end="")
     elif form == "ir_metadata":
-        if "external" in cell.manifest:
+        if cell.external:
             raise BenchError(f"{cell.folder.name} was imported, and how it was made is not known here")
         print(to_yaml(cell.manifest), end="")
     else:
@@ -38,16 +35,16 @@ def inspect_cell(text: str, results: Path, form: str = "") -> int:
     return 0
 
 
-def describe_cell(cell: Entry) -> list[Section]:
+def describe_cell(cell: Record) -> list[Section]:
     """All that a cell's manifest says, and its training's."""
-    manifest, training = cell.manifest, training_manifest(cell)
+    manifest, training = cell.manifest, cell.trained
     return [
-        ("asked", _asked(manifest)),
-        ("scores", _scores(cell, manifest)),
-        ("data", _data(manifest, training)),
+        ("asked", _asked(cell.spec)),
+        ("scores", _scores(cell)),
+        ("data", _data(cell)),
         ("cost", [*_training_cost(training.get("cost", {})), *_prefixed("evaluation", manifest["cost"])]),
         ("diagnostics", [*_items(training.get("diagnostics")), *_prefixed("teacher", training.get("teacher"))]),
-        ("provenance", _provenance(cell, manifest, training)),
+        ("provenance", _provenance(cell)),
     ]
 
 
@@ -72,31 +69,25 @@ def render(sections: Iterable[Section]) -> list[str]:
     return lines[:-1]
 
 
-def _asked(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rows = [
-        (name.replace("_", " "), str(manifest.get(name) or EMPTY.get(name, "")))
-        for name in (*IDENTITY, *(TRAINED_FOR if manifest.get("train") else ()))
-    ]
-    asked = manifest.get("asked", {})
-    rows += [
-        (f"settings of {Path(method['name']).name}", _flat(method["config"])) for method in asked.get("methods", ())
-    ]
-    if manifest.get("train") and "recipe" in asked:
-        rows.append(("recipe", _flat(asked["recipe"])))
+def _asked(spec: RunSpec) -> list[tuple[str, str]]:
+    rows = [(name.replace("_", " "), value) for name, value in spec.columns.items() if value]
+    rows += [(f"settings of {method.name}", " ".join(method.told(dict(method.settings)))) for method in spec.methods]
+    rows.append(("recipe", " ".join(spec.recipe.told(dict(spec.recipe.settings)))))
     return [(name, value) for name, value in rows if value]
 
 
-def _scores(cell: Entry, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rows = [(name, f"{value:.4f}") for name, value in mean_scores(cell).items()]
+def _scores(cell: Record) -> list[tuple[str, str]]:
+    manifest = cell.manifest
+    rows = [(name, f"{value:.4f}") for name, value in cell.means.items()]
     rows += [(f"{name} (reported)", f"{value:.4f}") for name, value in manifest.get("reported", {}).items()]
     counts = {name.replace("_", " "): manifest.get(name) for name in ("queries", "queries_left_out", "documents")}
     rows += [(name, f"{count:,}") for name, count in counts.items() if count]
     return [*rows, *(("threshold", f"{manifest[key]:.4f}") for key in ("threshold",) if key in manifest)]
 
 
-def _data(manifest: Mapping[str, Any], training: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _data(cell: Record) -> list[tuple[str, str]]:
     """What was trained on, and what was removed of it and why; nothing for what trains on nothing."""
-    report = training.get("data_report", {})
+    report = cell.trained.get("data_report", {})
     rows = []
     for role in ("bitext", "relevance"):
         for source, counts in report.get(role, {}).items():
@@ -115,14 +106,15 @@ def _data(manifest: Mapping[str, Any], training: Mapping[str, Any]) -> list[tupl
         else:
             clean.append(test)
     if report.get("leakage"):
-        keep = "leakage=keep" in manifest["config"]
-        rows.append(("leakage", "KEPT: rows that repeat a test were trained on" if keep else "such rows were removed"))
+        told = "KEPT: rows that repeat a test were trained on"
+        rows.append(("leakage", told if cell.spec.leakage == "keep" else "such rows were removed"))
     rows += [("no leakage of", ", ".join(clean))] if clean else []
     rows += [(f"NOT CHECKED {test}", reason) for test, reason in report.get("not_checked", {}).items()]
     return rows
 
 
-def _provenance(cell: Entry, manifest: Mapping[str, Any], training: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _provenance(cell: Record) -> list[tuple[str, str]]:
+    manifest, training = cell.manifest, cell.trained
     made = manifest["provenance"]
     if external := manifest.get("external"):
         return [
@@ -141,7 +133,7 @@ def _provenance(cell: Entry, manifest: Mapping[str, Any], training: Mapping[str,
         ("evaluated", made["finished"]),
         ("command", made["command"]),
         ("fingerprint", manifest["fingerprint"]),
-        ("training", f"{manifest['training']}" + ("" if training else " (not at hand)")),
+        ("training", f"{manifest['training']}"),
         ("folder", str(cell.folder)),
     ]
 
@@ -163,7 +155,3 @@ def _items(values: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         for name, value in (values or {}).items()
         if value is not None
     ]
-
-
-def _flat(values: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in values.items() if value is not None)

@@ -13,7 +13,8 @@ import numpy as np
 from bench.data import Bitext, Pair, TrainingData
 from bench.encoders.encoder import Encoder
 from bench.evaluation.retriever import DualEncoder
-from bench.running.rows import Part, Row
+from bench.running.rows import make_method, method_class
+from bench.spec import MethodSpec
 from bench.training.budget import Budget
 from bench.training.method import Task, TrainedMethod
 from bench.training.recipe import Recipe
@@ -50,13 +51,19 @@ def split_words(text: str) -> list[str]:
     return words
 
 
-def aligning_parts(row: Row) -> list[Part]:
-    """The methods of a row that align words."""
-    return [part for part in row.parts if issubclass(part.method, TrainedMethod) and part.method.aligners]
+def aligning(methods: Sequence[MethodSpec]) -> list[MethodSpec]:
+    """Return the methods that align words."""
+    classes = ((spec, method_class(spec)) for spec in methods)
+    return [spec for spec, kind in classes if issubclass(kind, TrainedMethod) and kind.aligners]
 
 
 def word_plan(
-    part: Part, retriever: DualEncoder, teacher: Encoder, recipe: Recipe, words: Words, data: Callable[[], TrainingData]
+    part: MethodSpec,
+    retriever: DualEncoder,
+    teacher: Encoder,
+    recipe: Recipe,
+    words: Words,
+    data: Callable[[], TrainingData],
 ) -> np.ndarray:
     """What the loss of `part` moves between a document's and a query's words, with a saved student: (document words,
     query words).
@@ -74,9 +81,9 @@ def word_plan(
 
 
 def _align(
-    part: Part, retriever: DualEncoder, teacher: Encoder, recipe: Recipe, words: Words, data: TrainingData
+    part: MethodSpec, retriever: DualEncoder, teacher: Encoder, recipe: Recipe, words: Words, data: TrainingData
 ) -> np.ndarray:
-    method: Any = part.make()
+    method: Any = make_method([part])
     student = retriever.query_encoder
     method.prepare(Task(data, teacher, lambda: student, Budget(1, "steps"), recipe, seed=0), student)
     return np.asarray(method.align(words.document, words.query))

@@ -6,19 +6,18 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.data import TestCollection
-from bench.data.cards import get_card, load_cards
 from bench.data.files import Resolver
 from bench.data.languages import parse_pair
-from bench.data.loading import load_test
 from bench.errors import BenchError, nearest, unknown
 from bench.evaluation.run import read_run
+from bench.inputs import of_test
 from bench.progress import Display
 from bench.request import InspectQuery
-from bench.results.store import Entry, Store, training_manifest
-from bench.results.systems import current, identity
+from bench.results.store import RETRIEVER, REWRITTEN, Record, Store, training_of
+from bench.spec import COLUMNS
 from bench.tables import TEXT_WIDTH, print_table
 
 if TYPE_CHECKING:
@@ -28,9 +27,8 @@ if TYPE_CHECKING:
     from bench.encoders.encoder import Encoder
     from bench.inspection.plans import Words
 
-LABEL = ("students", "train", "bitext_size", "bitext_noise", "encoder", "budget", "scoring", "seed")
-"""What tells rows of one method apart besides its settings; said where it does."""
-RUN = "run.trec.gz"
+LABEL = [column.name for column in COLUMNS if column.name not in ("method", "config", "uses", "dataset", "pair")]
+"""The columns that tell rows of one method apart besides its settings."""
 EXCERPT = 70
 """Characters of a document in a table."""
 NAMED = 5
@@ -42,7 +40,7 @@ class Ranking:
     """What one cell found for the query: documents and scores, best first, and the query's value of each measure."""
 
     label: str
-    cell: Entry
+    cell: Record
     found: Sequence[tuple[str, float]]
     scores: Mapping[str, float]
 
@@ -75,16 +73,16 @@ def inspect_query(query: str, options: InspectQuery) -> int:
         check_output(options.output)
     cells = choose(query, options)
     shown = rankings(query, cells, options.measure)
-    # Of what was imported, a manifest does not say what the collection was.
-    manifest = next((each for cell in cells if "inputs" in (each := cell.manifest)), cells[0].manifest)
-    print(f"{manifest['dataset']} {manifest['pair']}, query {query}")
+    # Of what was imported, a manifest does not say where the collection was.
+    first = next((cell for cell in cells if not cell.external), cells[0])
+    print(f"{first.spec.dataset} {first.spec.pair}, query {query}")
     try:
-        test = collection(manifest, options)
+        test = collection(first, options)
     except BenchError as error:
         display.warn(f"its texts cannot be shown: {error}")
         texts = None
     else:
-        if "inputs" in manifest and test.digest != manifest["inputs"]["test"]:
+        if of_test(test.name, test.pair, test.digest).items() - first.inputs.items():
             display.warn("the collection is no longer the one that was evaluated: its texts may be others")
         top = [key for ranking in shown for key, _ in ranking.found[: options.limit]]
         texts = read_texts(test, query, [*top, *([options.document] if options.document else [])])
@@ -97,24 +95,27 @@ def inspect_query(query: str, options: InspectQuery) -> int:
     return 0
 
 
-def choose(query: str, options: InspectQuery) -> list[Entry]:
+def choose(query: str, options: InspectQuery) -> list[Record]:
     """The cells that have ranked the query, all of one collection and pair. Raises `BenchError` if there are none, or
     of several collections.
     """
-    entries = [entry for entry in current(Store(options.results).cells()) if (entry.folder / RUN).is_file()]
+    contents = Store(options.results).contents()
+    for note in contents.notes:
+        Display().warn(note)
+    entries = [cell for cell in contents.cells if cell.run.is_file()]
     if not entries:
         raise BenchError(f"{options.results} holds no run; name a results folder with --results")
     pair = None if options.pair is None else str(parse_pair(options.pair))
     wanted = (("dataset", [options.dataset] if options.dataset else ()), ("pair", [pair] if pair else ()))
     for column, names in (*wanted, ("method", options.methods)):
-        known = {str(entry.manifest[column]) for entry in entries}
+        known = {entry.spec.columns[column] for entry in entries}
         for name in names:
             if name not in known:
                 raise unknown(f"{column} in {options.results}", name, known)
-        entries = [entry for entry in entries if not names or entry.manifest[column] in names]
-    collections: dict[tuple[str, str], list[Entry]] = {}
+        entries = [entry for entry in entries if not names or entry.spec.columns[column] in names]
+    collections: dict[tuple[str, str], list[Record]] = {}
     for entry in entries:
-        collections.setdefault((entry.manifest["dataset"], entry.manifest["pair"]), []).append(entry)
+        collections.setdefault((entry.spec.dataset, str(entry.spec.pair)), []).append(entry)
     ids = {key: _query_ids(members[0]) for key, members in collections.items()}
     having = [key for key, found in ids.items() if query in found]
     if len(having) == 1:
@@ -129,16 +130,16 @@ def choose(query: str, options: InspectQuery) -> list[Entry]:
     raise BenchError(f"no query is called '{query}' in {options.results}{hint}")
 
 
-def rankings(query: str, cells: Sequence[Entry], measure: str | None) -> list[Ranking]:
+def rankings(query: str, cells: Sequence[Record], measure: str | None) -> list[Ranking]:
     """What each cell found, the best by a measure first; by the first measure that they have if none is named."""
-    columns = [identity(cell.manifest) for cell in cells]
+    columns = [cell.spec.columns for cell in cells]
     found = []
     for cell, column in zip(cells, columns, strict=True):
         others = [other for other in columns if other["method"] == column["method"]]
         telling = [name for name in LABEL if len({other[name] for other in others}) > 1]
         words = [column["method"], column["config"], *(f"{name}={column[name]}" for name in telling if column[name])]
-        scores = {name: values[query] for name, values in cell.read_scores().items() if query in values}
-        run = read_run(cell.folder / RUN)
+        scores = {name: values[query] for name, values in cell.scores.items() if query in values}
+        run = read_run(cell.run)
         found.append(Ranking(" ".join(filter(None, words)), cell, run.get(query, ()), scores))
     names = list(dict.fromkeys(name for ranking in found for name in ranking.scores))
     if measure is not None:
@@ -149,15 +150,12 @@ def rankings(query: str, cells: Sequence[Entry], measure: str | None) -> list[Ra
     return sorted(found, key=lambda ranking: -ranking.scores.get(names[0], 0.0))
 
 
-def collection(manifest: Mapping[str, Any], options: InspectQuery) -> TestCollection:
+def collection(cell: Record, options: InspectQuery) -> TestCollection:
     """The collection of a cell, from where the options or its manifest say. Raises `BenchError` if it is not there."""
-    from bench.running.specification import asked_cards, asked_mirror
+    from bench.running.places import cards_of, mirror_of, test_of
 
-    asked = manifest.get("asked")
-    cards = asked_cards(asked, options.cards) if asked else load_cards(options.cards)
-    resolver = Resolver(options.mirror or asked_mirror(asked), offline=True)
-    name = asked["dataset"] if asked else manifest["dataset"]
-    return load_test(get_card(name, cards), parse_pair(manifest["pair"]), resolver, cards)
+    resolver = Resolver(options.mirror or mirror_of(cell), offline=True)
+    return test_of(cell, cards_of(cell, options.cards), resolver).load()
 
 
 def read_texts(test: TestCollection, query: str, documents: Iterable[str]) -> Texts:
@@ -249,33 +247,30 @@ def show_plans(
             display.warn("the font of the picture lacks some of the letters; an SVG is shown with the reader's fonts")
 
 
-def plans(cell: Entry, query: str, document: str, options: InspectQuery) -> Iterator[tuple[str, Words, np.ndarray]]:
+def plans(cell: Record, query: str, document: str, options: InspectQuery) -> Iterator[tuple[str, Words, np.ndarray]]:
     """The name, the words and the plan of each method of a cell that aligns words. Raises `BenchError` if its student,
     its teacher or the method is not at hand.
     """
     from bench.evaluation.retriever import DualEncoder
-    from bench.inspection.plans import Words, aligning_parts, split_words, word_plan
-    from bench.running.specification import asked_row
-    from bench.training.recipe import Recipe
+    from bench.inspection.plans import Words, aligning, split_words, word_plan
+    from bench.running.materials import recipe_of
+    from bench.running.rows import load_retriever
 
-    manifest, training = cell.manifest, training_manifest(cell)
-    asked = manifest.get("asked")
-    methods = asked["methods"] if asked else training.get("inputs", {}).get("methods", [])
-    row = asked_row(methods) if methods else None
-    if row is None or not (parts := aligning_parts(row)):
+    spec = cell.spec
+    if cell.external or not (parts := aligning(spec.methods)):
         return
-    folder = cell.folder.parents[1] / "trainings" / manifest["training"] / "retriever"
-    if not folder.is_dir():
-        raise BenchError(f"its student is not at hand: there is no {folder}")
-    teacher = _teacher(asked["encoder"] if asked else manifest["encoder"])
-    retriever = row.load(folder, teacher)
+    training = training_of(cell)
+    if training is None:
+        raise BenchError(f"its student is not there: {cell.manifest['training']}")
+    training.verify(RETRIEVER)
+    teacher = _teacher(spec.encoder)
+    retriever = load_retriever(spec.methods, training.folder / RETRIEVER, teacher)
     words = Words(split_words(query), split_words(document))
     if not (isinstance(retriever, DualEncoder) and words.query and words.document):
         return
-    recipe = Recipe.model_validate(training["inputs"]["recipe"])
     for part in parts:
-        mass = word_plan(part, retriever, teacher, recipe, words, lambda: _training_data(asked, options))
-        yield part.entry.name, words, mass
+        mass = word_plan(part, retriever, teacher, recipe_of(spec), words, lambda: _training_data(cell, options))
+        yield part.name, words, mass
 
 
 @cache
@@ -287,26 +282,23 @@ def _teacher(name: str) -> Encoder:
     return load_teacher(name, torch.device("cpu"), offline=True)
 
 
-def _training_data(asked: Mapping[str, Any] | None, options: InspectQuery) -> TrainingData:
+def _training_data(cell: Record, options: InspectQuery) -> TrainingData:
     from bench.running.materials import Materials
-    from bench.running.specification import asked_cards, asked_mirror, asked_training
+    from bench.running.places import cards_of, mirror_of
 
-    if asked is None:
-        raise BenchError("its method weighs words by the bitext, and its manifest is too old to say which that was")
-    training = asked_training(asked)
-    resolver = Resolver(options.mirror or asked_mirror(asked), offline=True)
-    cards = asked_cards(asked, options.cards)
-    return Materials(training.encoder, "cpu", "float32", cards, resolver, Display(quiet=True)).data(training)
+    resolver = Resolver(options.mirror or mirror_of(cell), offline=True)
+    cards, display = cards_of(cell, options.cards), Display(quiet=True)
+    return Materials(cell.spec.encoder, "cpu", "float32", cards, resolver, display, threads=1).data(cell.spec)
 
 
-def _query_ids(cell: Entry) -> list[str]:
+def _query_ids(cell: Record) -> list[str]:
     """Of the queries that a cell is scored on."""
-    return list(next(iter(cell.read_scores().values()), {}))
+    return list(next(iter(cell.scores.values()), {}))
 
 
-def _rewritten(cell: Entry, query: str) -> str | None:
+def _rewritten(cell: Record, query: str) -> str | None:
     """What a method that translates queries made of this one."""
-    path = cell.folder / "rewritten.tsv"
+    path = cell.folder / REWRITTEN
     if not path.is_file():
         return None
     with path.open(encoding="utf-8", newline="") as file:

@@ -14,7 +14,8 @@ from itertools import combinations
 import numpy as np
 
 from bench.evaluation.measures import lower_is_better
-from bench.results.systems import IDENTITY, System
+from bench.results.systems import System
+from bench.spec import SYSTEM
 from bench.statistics.intervals import BOOTSTRAP, STUDENT, Interval, intervals, query_bootstrap, student_interval
 from bench.statistics.significance import (
     ALPHA,
@@ -201,8 +202,13 @@ def ranks_of(systems: Sequence[System], everything: Sequence[Comparison]) -> dic
 
 
 def base_of(system: System, systems: Sequence[System], baseline: str) -> System | None:
-    """Of the systems that are called as the baseline the one most like `system`; None if there is none but itself."""
-    called = [other for other in systems if other.name == baseline]
-    if not called or system in called:
+    """Return the system called as the baseline that is most like `system`; None if there is none but itself."""
+    return most_like(system, [other for other in systems if other.name == baseline])
+
+
+def most_like(system: System, others: Sequence[System]) -> System | None:
+    """Return the one of several systems with which `system` shares most columns; None if it is one of them."""
+    if not others or system in others:
         return None
-    return max(called, key=lambda other: sum(other.identity[name] == system.identity[name] for name in IDENTITY))
+    own = system.spec.columns
+    return max(others, key=lambda other: sum(other.spec.columns[name] == own[name] for name in SYSTEM))

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.results.store import LOG
+from bench.results.store import LOG, Record
+from bench.sealed import Damaged
 
 POINTS = 200
 """Points of a curve at most."""
@@ -18,19 +19,21 @@ POINTS = 200
 class Curve:
     """The loss of one training; each point is the mean over the steps since the one before."""
 
-    training: str
-    """The name of its folder."""
     steps: tuple[int, ...]
     losses: tuple[float, ...]
 
 
-def read_curve(root: Path, training: str) -> Curve | None:
-    """The curve of a training of the results folder `root`; None if it was deleted or logged no loss."""
-    points = read_losses(root / "trainings" / training / LOG)
+def read_curve(training: Record) -> Curve | None:
+    """Return the curve of a training; None if its log is damaged or has no loss."""
+    try:
+        training.verify(LOG)
+    except Damaged:
+        return None
+    points = read_losses(training.folder / LOG)
     if not points:
         return None
     steps, losses = zip(*thinned(points), strict=True)
-    return Curve(training, steps, losses)
+    return Curve(steps, losses)
 
 
 def read_losses(path: Path) -> list[tuple[int, float]]:

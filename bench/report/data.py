@@ -21,8 +21,9 @@ from bench.report.curves import read_curve
 from bench.report.labels import Label, labels
 from bench.report.leaderboard import Leaderboard
 from bench.report.tables import title
-from bench.results.store import training_manifest
-from bench.results.systems import IDENTITY, System
+from bench.results.store import Record, training_of
+from bench.results.systems import System
+from bench.spec import SYSTEM
 from bench.statistics.intervals import DECIMALS
 from bench.statistics.significance import ALPHA
 
@@ -53,7 +54,7 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
     systems = [system for _, members in boards for system in members]
     number = {system: i for i, system in enumerate(systems)}
     names = labels(found.boards)
-    costs, references = _costs(found.cost, found.diagnostics), set(registry.references())
+    costs, references = _costs(found.cost), set(registry.references())
     asked = [list(dict.fromkeys(query for system in members for query in system.queries)) for _, members in boards]
     where = {system: i for i, (_, members) in enumerate(boards) for system in members}
     scores, left_out = _scores(systems, [asked[where[system]] for system in systems], shown, scores_limit)
@@ -61,8 +62,9 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
     return {
         "baseline": found.baseline,
         "alpha": ALPHA,
-        "finished": max(entry.manifest["provenance"]["finished"] for entry in found.entries),
-        "cells": len(found.entries),
+        "finished": max((cell.manifest["provenance"]["finished"] for cell in found.cells), default=""),
+        "cells": len(found.cells),
+        "notes": list(found.notes),
         "measures": shown,
         "lower": [measure for measure in shown if lower_is_better(measure)],
         "boards": [_board(key, members, asked[i]) for i, (key, members) in enumerate(boards)],
@@ -71,13 +73,14 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
                 "board": where[system],
                 "method": names[system].method,
                 "details": list(names[system].details),
-                "reference": system.identity["method"] in references,
-                **{name: system.identity[name] for name in ("uses", "train", "budget")},
+                "reference": system.spec.method in references,
+                **{name: system.spec.columns[name] for name in ("uses", "train", "budget")},
                 "seeds": [seed for seed in system.seeds if seed],
                 "standings": {
                     measure: _standing(found, system, measure) for measure in shown if measure in system.measures
                 },
-                **costs[tuple(system.identity[name] for name in IDENTITY)],
+                **costs[tuple(system.spec.columns[name] for name in SYSTEM)],
+                "diagnostics": found.diagnostics[system].split(),
             }
             for system in systems
         ],
@@ -88,7 +91,7 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
         "unit": UNIT,
         "scores": scores,
         "left_out": left_out,
-        "curves": _curves(found.store.root, systems),
+        "curves": _curves(systems),
         "manifests": [_manifests(system, pool) for system in systems],
         "pool": pool.values,
     }
@@ -136,19 +139,16 @@ def _pair(pair: Comparison, number: Mapping[System, int]) -> list[Any]:
     ]
 
 
-def _costs(frame: pd.DataFrame, diagnostics: Mapping[tuple[str, ...], str]) -> dict[tuple[str, ...], dict[str, Any]]:
-    """By identity, averaged over seeds: what trainings cost, and diagnostics. What trains on nothing has no cost."""
+def _costs(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Return the cost of trainings by a system's columns, averaged over seeds; what trains on nothing has none."""
     numbers = pd.DataFrame(
         {name: pd.to_numeric(frame[column]) if column in frame else np.nan for name, column in COSTS.items()},
         index=frame.index,
     )
     numbers[frame["train"] == ""] = np.nan
-    means = pd.concat([frame[IDENTITY], numbers], axis=1).groupby(IDENTITY, dropna=False)[list(COSTS)].mean()
+    means = pd.concat([frame[SYSTEM], numbers], axis=1).groupby(SYSTEM, dropna=False)[list(COSTS)].mean()
     return {
-        key: {
-            "cost": {name: _rounded(row[name], 3) for name in COSTS},
-            "diagnostics": diagnostics[key].split(),
-        }
+        key: {"cost": {name: _rounded(row[name], 3) for name in COSTS}}
         for key, row in zip(means.index, means.to_dict("records"), strict=True)
     }
 
@@ -220,14 +220,16 @@ def _score_row(system: System, queries: Sequence[str], measure: str) -> list[int
     return [found.get(query) for query in queries]
 
 
-def _curves(root: Path, systems: Sequence[System]) -> list[dict[str, Any]]:
+def _curves(systems: Sequence[System]) -> list[dict[str, Any]]:
     """A curve per training: the systems that it belongs to, its seed, steps and losses."""
     trainings: dict[str, dict[str, Any]] = {}
+    records: dict[str, Record | None] = {}
     for i, system in enumerate(systems):
-        for seed, entry in zip(system.seeds, system.entries, strict=True):
-            if training := entry.manifest["training"]:
-                trainings.setdefault(training, {"systems": [], "seed": seed})["systems"].append(i)
-    found = ((row, read_curve(root, training)) for training, row in trainings.items())
+        for seed, cell in zip(system.seeds, system.cells, strict=True):
+            if name := cell.manifest["training"]:
+                trainings.setdefault(name, {"systems": [], "seed": seed})["systems"].append(i)
+                records.setdefault(name, training_of(cell))
+    found = ((row, read_curve(record)) for name, row in trainings.items() if (record := records[name]))
     return [
         {**row, "steps": list(curve.steps), "losses": [float(f"{loss:.5g}") for loss in curve.losses]}
         for row, curve in found
@@ -257,17 +259,17 @@ class Pool:
             if isinstance(value, Mapping) and value
             else self.place(value)
             for key, value in manifest.items()
-            if key not in (*IDENTITY, "kind", "seed")
+            if key not in ("kind", "spec", "files")
         }
 
 
 def _manifests(system: System, pool: Pool) -> list[dict[str, Any]]:
     """Per seed the manifest of its cell and, as far as it is known, of its training."""
     found = []
-    for seed, entry in zip(system.seeds, system.entries, strict=True):
-        cell = {key: value for key, value in entry.manifest.items() if key != "trained"}
+    for seed, record in zip(system.seeds, system.cells, strict=True):
+        cell = {key: value for key, value in record.manifest.items() if key != "trained"}
         facts = {"seed": seed, "cell": pool.pooled(cell)}
-        training = training_manifest(entry)
+        training = record.trained
         found.append({**facts, "training": pool.pooled(training)} if training else facts)
     return found
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from statistics import fmean
 
-from bench.results.store import Entry, Store
-from bench.results.systems import IDENTITY, identity
+from bench.results.systems import System
 
 
 def told(diagnostics: Mapping[str, float]) -> str:
@@ -20,17 +19,10 @@ def figure(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
-def over_seeds(store: Store, entries: Iterable[Entry]) -> dict[tuple[str, ...], str]:
-    """By a system's identity, what is told of its trainings: means over those of its seeds that say something."""
-    trainings = {entry.folder.name: entry.manifest for entry in store.trainings()}
-    found: dict[tuple[str, ...], dict[str, list[float]]] = {}
-    for entry in entries:
-        manifest = entry.manifest
-        names = identity(manifest)
-        values = found.setdefault(tuple(names[column] for column in IDENTITY), defaultdict(list))
-        for name, value in trainings.get(manifest["training"], {}).get("diagnostics", {}).items():
+def over_seeds(system: System) -> str:
+    """Return the diagnostics of a system's trainings as text: means over its seeds that have them."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for cell in system.cells:
+        for name, value in cell.trained.get("diagnostics", {}).items():
             values[name].append(value)
-    return {
-        key: told({name: each[0] if len(each) == 1 else fmean(each) for name, each in values.items()})
-        for key, values in found.items()
-    }
+    return told({name: each[0] if len(each) == 1 else fmean(each) for name, each in values.items()})

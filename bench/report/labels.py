@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from bench.results.systems import System
-
-APART: dict[str, Callable[[Mapping[str, str]], str]] = {
-    "uses": lambda names: f"trains on {names['uses'] or 'nothing'}",
-    "scoring": lambda names: f"scoring {names['scoring'] or 'default'}",
-    "students": lambda names: f"{names['students'] or 'separate'} students",
-    "train": lambda names: f"train {names['train'] or 'default'}",
-    "bitext_size": lambda names: f"bitext {level(names)}",
-    "bitext_noise": lambda names: f"bitext {level(names)}",
-    "budget": lambda names: f"budget {names['budget'] or 'default'}",
-}
-"""Columns that can tell two systems of a name apart, and what is said of a system by them."""
+from bench.results.systems import Boards, System
+from bench.spec import COLUMNS
 
 
 @dataclass(frozen=True, order=True)
@@ -37,30 +27,21 @@ class Label:
         return " · ".join([self.method, *self.details])
 
 
-def labels(boards: Mapping[tuple[str, ...], Sequence[System]]) -> dict[System, Label]:
-    """The label of each system; no two of a board share one."""
+def labels(boards: Boards) -> dict[System, Label]:
+    """Return the label of each system; no two of a board share one."""
     differ: dict[str, set[str]] = {}
     for systems in boards.values():
         for name, namesakes in _by_name(systems).items():
+            told = (column.name for column in COLUMNS if column.apart)
             differ.setdefault(name, set()).update(
-                column for column in APART if len({system.identity[column] for system in namesakes}) > 1
+                column for column in told if len({system.spec.columns[column] for system in namesakes}) > 1
             )
-    return {
-        system: _label(system, [column for column in APART if column in differ[system.name]])
-        for systems in boards.values()
-        for system in systems
-    }
+    return {system: _label(system, differ[system.name]) for systems in boards.values() for system in systems}
 
 
-def _label(system: System, columns: Iterable[str]) -> Label:
-    names = system.identity
-    return Label(names["method"], names["config"], tuple(dict.fromkeys(APART[column](names) for column in columns)))
-
-
-def level(names: Mapping[str, str]) -> str:
-    """How much of the bitext a system trains on, and what share of that is misaligned."""
-    size = f"{int(names['bitext_size']):,}" if names["bitext_size"] else "all"
-    return f"{size}, {100 * float(names['bitext_noise']):g} % misaligned" if names["bitext_noise"] else size
+def _label(system: System, columns: Collection[str]) -> Label:
+    told = (column.apart(system.spec) for column in COLUMNS if column.apart and column.name in columns)
+    return Label(system.spec.method, system.spec.columns["config"], tuple(dict.fromkeys(told)))
 
 
 def _by_name(systems: Sequence[System]) -> dict[str, list[System]]:

@@ -10,26 +10,26 @@ import numpy as np
 import pandas as pd
 
 from bench.evaluation.measures import lower_is_better
-from bench.results.store import Entry
-from bench.results.systems import IDENTITY, System, identity
+from bench.results.store import Record
+from bench.results.systems import System
+from bench.spec import SYSTEM
 from bench.statistics.intervals import DECIMALS
 
-SHARES = [*IDENTITY, "seed", "language", "pool", "top", "ratio"]
-ACROSS = [column for column in IDENTITY if column not in ("pair", "train")]
+SHARES = [*SYSTEM, "seed", "language", "pool", "top", "ratio"]
+ACROSS = [column for column in SYSTEM if column not in ("pair", "train")]
 """What a system is on all pairs together."""
 GAPS = [*ACROSS, "measure", "pairs", "mean", "much", "little", "gap", "worst_pair", "worst", "best_pair", "best"]
 
 
-def share_frame(entries: Iterable[Entry]) -> pd.DataFrame:
+def share_frame(cells: Iterable[Record]) -> pd.DataFrame:
     """A row per cell with a pool of several languages and language: its share of the pool and of the first ten
     documents of all queries, and the ratio of both, 1 without bias.
     """
     rows = []
-    for entry in entries:
-        manifest = entry.manifest
-        for language, shares in manifest.get("languages", {}).items():
+    for cell in cells:
+        for language, shares in cell.manifest.get("languages", {}).items():
             ratio = round(shares["top"] / shares["pool"], DECIMALS)
-            rows.append({**identity(manifest), "language": language, **shares, "ratio": ratio})
+            rows.append({**cell.spec.columns, "language": language, **shares, "ratio": ratio})
     return pd.DataFrame(rows, columns=SHARES).sort_values(SHARES[:-3], kind="stable")
 
 
@@ -38,9 +38,9 @@ def favours(shares: pd.DataFrame) -> dict[tuple[str, ...], str]:
     `eng 3.1x, tha 0.2x`.
     """
     found: dict[tuple[str, ...], list[str]] = {}
-    ratios = shares.groupby([*IDENTITY, "language"], dropna=False)["ratio"].mean().reset_index()
+    ratios = shares.groupby([*SYSTEM, "language"], dropna=False)["ratio"].mean().reset_index()
     for row in ratios.sort_values("ratio", ascending=False, kind="stable").to_dict("records"):
-        key = tuple(row[column] for column in IDENTITY)
+        key = tuple(row[column] for column in SYSTEM)
         found.setdefault(key, []).append(f"{row['language']} {row['ratio']:.1f}x")
     return {key: ", ".join(texts) for key, texts in found.items()}
 
@@ -54,11 +54,13 @@ def gap_frame(systems: Sequence[System], bitext: Mapping[str, int]) -> pd.DataFr
     """
     groups: dict[tuple[str, ...], list[System]] = {}
     for system in systems:
-        groups.setdefault(tuple(system.identity[column] for column in ACROSS), []).append(system)
+        groups.setdefault(tuple(system.spec.columns[column] for column in ACROSS), []).append(system)
     rows = []
     for key, members in groups.items():
         for measure in dict.fromkeys(name for system in members for name in system.scores):
-            by_pair = {system.identity["pair"]: system.mean(measure) for system in members if measure in system.scores}
+            by_pair = {
+                system.spec.columns["pair"]: system.mean(measure) for system in members if measure in system.scores
+            }
             if len(by_pair) < 2:
                 continue
             ordered = sorted(by_pair, key=lambda pair: (-bitext.get(pair, 0), pair))
@@ -89,11 +91,10 @@ def gap_frame(systems: Sequence[System], bitext: Mapping[str, int]) -> pd.DataFr
     return pd.DataFrame(rows, columns=GAPS).sort_values(["dataset", "measure", *ACROSS], kind="stable")
 
 
-def bitext_of(trainings: Iterable[Entry]) -> dict[str, int]:
-    """The most sentence pairs that any training of each language pair had."""
+def bitext_of(cells: Iterable[Record]) -> dict[str, int]:
+    """Return the most sentence pairs that any training for one language pair had."""
     found: dict[str, int] = {}
-    for entry in trainings:
-        manifest = entry.manifest
-        pair, rows = str(manifest.get("pair", "")), manifest["cost"].get("bitext_pairs") or 0
+    for cell in cells:
+        pair, rows = " + ".join(map(str, cell.spec.pairs)), cell.trained.get("cost", {}).get("bitext_pairs") or 0
         found[pair] = max(found.get(pair, 0), int(rows))
     return found

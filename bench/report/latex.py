@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from bench.report.comparison import Standing, best_first
 from bench.report.labels import Label, labels
 from bench.report.tables import Standings, figure, title
-from bench.results.systems import System
+from bench.results.systems import Boards, System
 from bench.statistics.significance import ALPHA
 
 PREAMBLE = r"""% Tables for \input; they need the package booktabs.
@@ -15,9 +15,7 @@ PREAMBLE = r"""% Tables for \input; they need the package booktabs.
 BETTER, WORSE = r"$^{\uparrow}$", r"$^{\downarrow}$"
 
 
-def latex_document(
-    boards: Mapping[tuple[str, ...], Sequence[System]], standings: Standings, measures: Sequence[str], baseline: str
-) -> str:
+def latex_document(boards: Boards, standings: Standings, measures: Sequence[str], baseline: str) -> str:
     """LaTeX tables, one per collection, pair and encoder, with the best of each measure in bold and marks at what is
     significantly better or worse than the baseline.
     """

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.atomic import atomic_write
@@ -24,23 +25,21 @@ from bench.report.comparison import Comparison, Standing, standings
 from bench.report.languages import bitext_of, gap_frame, share_frame
 from bench.report.latex import latex_document
 from bench.report.tables import markdown, remarks, tables
-from bench.results.store import Entry, Store
-from bench.results.systems import BOARD, IDENTITY, System, boards, current, gather, identity
+from bench.results.store import Record, Store
+from bench.results.systems import Boards, System, boards, gather
+from bench.spec import BOARD, COLUMNS, SYSTEM, RunSpec
 from bench.statistics.intervals import DECIMALS, query_bootstrap
 
 BASELINE = "zero-shot"
 """What significance is tested against unless another method is named."""
-ORDER = (
-    *("dataset", "pair", "encoder", "measure", "method", "config", "scoring"),
-    *("bitext_size", "bitext_noise", "budget", "students", "train", "seed"),
-)
-NUMBERS = ("bitext_size", "bitext_noise", "seed")
-"""Columns of texts that are sorted as numbers; an empty one (all of the bitext, none of it misaligned) comes last."""
-LONG = [*IDENTITY, "seed", "measure", "value", "low", "high", "queries", "cell"]
+FIRST = ("dataset", "pair", "encoder", "measure", "method")
+"""The columns that rows are sorted by first; all others follow in their order."""
+NUMBERS = {column.name for column in COLUMNS if column.number}
+LONG = [*SYSTEM, "seed", "measure", "value", "low", "high", "queries", "cell"]
 PER_MEASURE = ("", " sd", " low", " high", " rank", " p")
 """What `leaderboard-wide.csv` has of each measure, appended to its name."""
-COMPARED = ["method", "config", "scoring", "students", "train", "bitext_size", "bitext_noise", "budget"]
-"""What tells two systems of a board apart, apart from what they look at."""
+COMPARED = [name for name in SYSTEM if name not in (*BOARD, "uses")]
+"""The columns that tell two systems of a board apart."""
 COMPARISONS = [
     *BOARD,
     *(f"{column}_{side}" for side in "ab" for column in COMPARED),
@@ -51,18 +50,20 @@ COMPARISONS = [
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything that is said of some cells, worked out once."""
+    """Everything that is said of some cells, computed once."""
 
-    entries: Sequence[Entry]
+    cells: Sequence[Record]
     store: Store
     baseline: str = BASELINE
+    notes: Sequence[str] = ()
+    """A line for each reason why cells of the folder are not among these."""
 
     @cached_property
     def systems(self) -> list[System]:
-        return gather(self.entries)
+        return gather(self.cells)
 
     @cached_property
-    def boards(self) -> dict[tuple[str, ...], list[System]]:
+    def boards(self) -> Boards:
         """By collection, pair and encoder."""
         return boards(self.systems)
 
@@ -99,7 +100,7 @@ class Leaderboard:
         return _sorted(pd.DataFrame([self._wide_row(system) for system in self.systems]))
 
     def _wide_row(self, system: System) -> dict[str, Any]:
-        row: dict[str, Any] = {**system.identity, "seeds": len(system.seeds), "queries": len(system.queries)}
+        row: dict[str, Any] = {**_named(system.spec), "seeds": len(system.seeds), "queries": len(system.queries)}
         found = {measure: self.standings[system, measure] for measure in system.scores}
         row["interval"] = next(iter(found.values())).mean.kind if found else ""
         row["baseline"] = self.baseline
@@ -116,22 +117,22 @@ class Leaderboard:
 
     @cached_property
     def cost(self) -> pd.DataFrame:
-        return cost_frame(self.store, self.entries)
+        return cost_frame(self.cells)
 
     @cached_property
-    def diagnostics(self) -> dict[tuple[str, ...], str]:
-        """By a system's identity, what its trainings found out about their students, averaged over seeds."""
-        return diagnostics.over_seeds(self.store, self.entries)
+    def diagnostics(self) -> dict[System, str]:
+        """The diagnostics of each system's trainings, averaged over seeds."""
+        return {system: diagnostics.over_seeds(system) for system in self.systems}
 
     @cached_property
     def shares(self) -> pd.DataFrame:
         """Of pools in several languages, what each gives to the top ranks; see `bench.report.languages`."""
-        return share_frame(self.entries)
+        return share_frame(self.cells)
 
     @cached_property
     def gaps(self) -> pd.DataFrame:
         """Pairs with much against pairs with little bitext; see `bench.report.languages`."""
-        return gap_frame(self.systems, bitext_of(self.store.trainings()))
+        return gap_frame(self.systems, bitext_of(self.cells))
 
     def tables(self, measures: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
         """The tables to read, by their titles. Raises `BenchError` if no cell was scored by any of the measures."""
@@ -150,7 +151,7 @@ class Leaderboard:
         """Write the files of the results folder, or to another one; returns their paths."""
         folder = folder or self.store.root
         frames = {
-            "leaderboard.csv": long_frame(self.entries),
+            "leaderboard.csv": long_frame(self.cells),
             "leaderboard-wide.csv": self.wide,
             "comparisons.csv": comparison_frame(self.comparisons),
             "cost.csv": self.cost,
@@ -174,33 +175,30 @@ class Leaderboard:
 
 
 def leaderboard(store: Store, baseline: str = BASELINE) -> Leaderboard:
-    """The leaderboard of a results folder. Raises `BenchError` if that holds no finished cell."""
-    entries = current(store.cells())
-    if not entries:
-        raise BenchError(f"{store.root} holds no finished cell; fill it with bench run --results {store.root}")
-    return Leaderboard(entries, store, baseline)
+    """Return the leaderboard of a results folder. Raises `BenchError` if that holds no finished cell."""
+    contents = store.contents()
+    return Leaderboard(contents.cells, store, baseline, contents.notes)
 
 
-def long_frame(entries: Iterable[Entry]) -> pd.DataFrame:
-    """One row per cell and measure: the mean over queries with its 95 % bootstrap interval over queries."""
-    cells = [(entry.manifest, measure, values) for entry in entries for measure, values in entry.read_scores().items()]
-    found = query_bootstrap([pd.Series(values).to_numpy(dtype=float) for _, _, values in cells])
-    rows = [
-        {
-            **identity(manifest),
-            "measure": measure,
-            **dict(zip(("value", "low", "high"), limits, strict=True)),
-            "queries": len(values),
-            "cell": manifest["fingerprint"][:12],
-        }
-        for (manifest, measure, values), limits in zip(cells, found, strict=True)
-    ]
-    rows += [
-        {**identity(manifest), "measure": measure, "value": value, "queries": 0, "cell": manifest["fingerprint"][:12]}
-        for entry in entries
-        for manifest in [entry.manifest]
-        for measure, value in manifest.get("reported", {}).items()
-    ]
+def _named(spec: RunSpec) -> dict[str, str]:
+    """The columns of a system."""
+    return {name: spec.columns[name] for name in SYSTEM}
+
+
+def long_frame(cells: Iterable[Record]) -> pd.DataFrame:
+    """Return one row per cell and measure: the mean over queries with its 95 % bootstrap interval over queries."""
+    rows: list[dict[str, Any]] = []
+    values = []
+    for cell in cells:
+        about = {**cell.spec.columns, "cell": cell.fingerprint[:12]}
+        for measure, scores in cell.scores.items():
+            rows.append({**about, "measure": measure, "queries": len(scores)})
+            values.append(np.array(list(scores.values()), dtype=float))
+        for measure, value in cell.manifest.get("reported", {}).items():
+            rows.append({**about, "measure": measure, "queries": 0, "value": value})
+    scored = (row for row in rows if "value" not in row)
+    for row, limits in zip(list(scored), query_bootstrap(values), strict=True):
+        row |= dict(zip(("value", "low", "high"), limits, strict=True))
     return _sorted(pd.DataFrame(rows, columns=LONG))
 
 
@@ -208,9 +206,9 @@ def comparison_frame(comparisons: Iterable[Comparison]) -> pd.DataFrame:
     """One row per pair of systems and measure."""
     rows = [
         {
-            **{column: found.a.identity[column] for column in BOARD},
-            **{f"{column}_a": found.a.identity[column] for column in COMPARED},
-            **{f"{column}_b": found.b.identity[column] for column in COMPARED},
+            **{column: found.a.spec.columns[column] for column in BOARD},
+            **{f"{column}_a": found.a.spec.columns[column] for column in COMPARED},
+            **{f"{column}_b": found.b.spec.columns[column] for column in COMPARED},
             "measure": found.measure,
             "mean_a": round(found.mean_a, DECIMALS),
             "mean_b": round(found.mean_b, DECIMALS),
@@ -232,29 +230,27 @@ def comparison_frame(comparisons: Iterable[Comparison]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COMPARISONS).sort_values(order, kind="stable")
 
 
-def cost_frame(store: Store, entries: Iterable[Entry]) -> pd.DataFrame:
-    """What each cell's retriever cost to train and the cell to evaluate: seconds, steps, tokens, memory in MiB."""
-    trainings = {entry.folder.name: entry.manifest for entry in store.trainings()}
+def cost_frame(cells: Iterable[Record]) -> pd.DataFrame:
+    """Return what each cell's retriever cost to train and the cell to evaluate: seconds, steps, tokens, MiB."""
     rows = []
-    for entry in entries:
-        manifest = entry.manifest
-        unknown = {"seconds": None, "cpu_seconds": None}
-        training = trainings.get(manifest["training"], {"cost": {}, "diagnostics": {}})
+    for cell in cells:
+        training = {"seconds": None, "cpu_seconds": None, **cell.trained.get("cost", {})}
         rows.append(
             {
-                **identity(manifest),
-                **{f"training_{name}": value for name, value in (unknown | training["cost"]).items()},
-                **{f"evaluation_{name}": value for name, value in manifest["cost"].items()},
-                "documents_cached": manifest["documents_cached"],
-                "diagnostics": diagnostics.told(training["diagnostics"]),
+                **cell.spec.columns,
+                **{f"training_{name}": value for name, value in training.items()},
+                **{f"evaluation_{name}": value for name, value in cell.manifest["cost"].items()},
+                "documents_cached": cell.manifest["documents_cached"],
+                "diagnostics": diagnostics.told(cell.trained.get("diagnostics", {})),
             }
         )
-    return pd.DataFrame(rows).rename(columns=lambda name: name.replace("training_trained_", "trained_"))
+    return _sorted(pd.DataFrame(rows)).rename(columns=lambda name: name.replace("training_trained_", "trained_"))
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
+    order = dict.fromkeys([*FIRST, *(column.name for column in COLUMNS)])
     return frame.sort_values(
-        [column for column in ORDER if column in frame.columns],
+        [column for column in order if column in frame.columns],
         kind="stable",
         key=lambda column: pd.to_numeric(column) if column.name in NUMBERS else column,
     )

@@ -9,9 +9,10 @@ import pandas as pd
 
 from bench.evaluation.bias import TOP
 from bench.report.comparison import Standing, best_first
-from bench.report.labels import labels, level
+from bench.report.labels import labels
 from bench.report.languages import favours
-from bench.results.systems import IDENTITY, System
+from bench.results.systems import Boards, System
+from bench.spec import SYSTEM
 from bench.tables import print_table
 
 Standings = Mapping[tuple[System, str], Standing]
@@ -22,7 +23,7 @@ USUAL = {"scoring": {"mean"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s"
 
 
 def tables(
-    boards: Mapping[tuple[str, ...], Sequence[System]],
+    boards: Boards,
     standings: Standings,
     measures: Sequence[str],
     cost: pd.DataFrame,
@@ -31,7 +32,7 @@ def tables(
     """A table of texts per collection, pair and encoder, best first; the first measure has rank group, interval and
     significance. A table has the measures that any of its rows was scored by, and a collection without any has none.
     """
-    grouped = cost.groupby(IDENTITY, dropna=False)
+    grouped = cost.groupby(SYSTEM, dropna=False)
     spent = {"training s": grouped["training_seconds"].mean(), "CPU s": grouped["training_cpu_seconds"].mean()}
     result = {}
     for board, systems in boards.items():
@@ -41,8 +42,8 @@ def tables(
         against = f"p, {baseline}"
         lines = []
         for system in best_first(systems, shown[0]):
-            names, (first, *others) = system.identity, shown
-            key = tuple(names[column] for column in IDENTITY)
+            names, (first, *others) = system.spec.columns, shown
+            key = tuple(names[column] for column in SYSTEM)
             standing = standings.get((system, first))
             lines.append(
                 {
@@ -51,7 +52,7 @@ def tables(
                     "students": names["students"] or "-",
                     "scoring": names["scoring"],
                     "trains on": names["uses"] or "-",
-                    "bitext": level(names) if names["train"] else "-",
+                    "bitext": str(system.spec.level) if system.spec.train else "-",
                     "budget": names["budget"] or "-",
                     f"{first} [95 %]": with_interval(system, first, standing),
                     against: p_value(standing),
@@ -70,22 +71,24 @@ def tables(
     return result
 
 
-def remarks(
-    boards: Mapping[tuple[str, ...], Sequence[System]], diagnostics: Mapping[tuple[str, ...], str], shares: pd.DataFrame
-) -> dict[str, list[str]]:
-    """By the titles of the tables what trainings found out about their students, and which languages of a pool
-    systems favour: a line for each system that there is something to say of.
+def remarks(boards: Boards, diagnostics: Mapping[System, str], shares: pd.DataFrame) -> dict[str, list[str]]:
+    """Return by the titles of the tables the diagnostics of trainings, and the languages of a pool that systems favour:
+    a line for each system that has any.
     """
-    favoured = {key: f"first {TOP} documents against the pool: {text}" for key, text in favours(shares).items()}
+    by_columns = favours(shares)
     names = labels(boards)
     result = {}
     for board, systems in boards.items():
-        ordered = [(system, tuple(system.identity[column] for column in IDENTITY)) for system in systems]
+        favoured = {
+            system: f"first {TOP} documents against the pool: {text}"
+            for system in systems
+            if (text := by_columns.get(tuple(system.spec.columns[column] for column in SYSTEM)))
+        }
         result[title(board, systems)] = [
             f"{' · '.join([system.name, *names[system].apart])}: {text}"
-            for said in (diagnostics, favoured)
-            for system, key in sorted(ordered, key=lambda pair: names[pair[0]])
-            if (text := said.get(key))
+            for found in (diagnostics, favoured)
+            for system in sorted(systems, key=lambda each: names[each])
+            if (text := found.get(system))
         ]
     return result
 

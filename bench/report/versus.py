@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from bench.atomic import atomic_write
+from bench.data.dimensions import Level
 from bench.data.formats.judgments import read_qrels
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_foreign_run
-from bench.report.comparison import Comparison, base_of
-from bench.report.labels import level
+from bench.progress import Display
+from bench.report.comparison import Comparison, most_like
 from bench.results.store import Store
-from bench.results.systems import IDENTITY, System, boards, current, gather
+from bench.results.systems import System, boards, gather
+from bench.spec import MethodSpec, RunSpec, select
 
 COLUMNS = [
     *("collection", "measure", "A", "B", "difference [95 %]", "effect"),
@@ -50,45 +52,41 @@ def _of_run(path: Path, qrels: Path, names: Sequence[str]) -> System:
     if not judged.keys() & run.keys():
         raise BenchError(f"{path} has none of the queries that {qrels} judges")
     scores = measures.score(run, judged, names)
-    identity = {**dict.fromkeys(IDENTITY, ""), "method": str(path), "dataset": qrels.name}
-    return System(identity, ("",), tuple(judged), {name: np.array([list(of.values())]) for name, of in scores.items()})
+    spec = RunSpec(methods=(MethodSpec(name=str(path)),), dataset=qrels.name, encoder="")
+    return System(spec, ("",), tuple(judged), {name: np.array([list(of.values())]) for name, of in scores.items()})
 
 
 def _of_folders(one: Path, other: Path) -> list[tuple[System, System]]:
     """The systems that both folders have."""
-    in_one, in_other = (
-        {tuple(system.identity.values()): system for system in gather(current(Store(folder).cells()))}
-        for folder in (one, other)
-    )
+    in_one, in_other = ({system.spec: system for system in _current(folder)} for folder in (one, other))
     pairs = [(system, in_other[key]) for key, system in in_one.items() if key in in_other]
     if not pairs:
         raise BenchError(f"{one} and {other} have no cell that asks the same question")
     return pairs
 
 
+def _current(results: Path) -> list[System]:
+    """Return the systems of a folder's current state, and print why cells are left out."""
+    contents = Store(results).contents()
+    for note in contents.notes:
+        Display().warn(note)
+    return gather(contents.cells)
+
+
 def _of_methods(a: str, b: str, results: Path) -> list[tuple[System, System]]:
-    """Each row called A with the row called B of its board that is most like it."""
-    systems = gather(current(Store(results).cells()))
-    if not systems:
-        raise BenchError(f"{results} holds no finished cell; name a folder that does with --results")
-    known = dict.fromkeys(system.name for system in systems)
-    for name in (a, b):
-        if spelled(name) not in known:
-            raise unknown(f"file, results folder or method in {results}:", name, known)
+    """Return each row called A with the row called B of its board that is most like it."""
+    systems = _current(results)
+    specs = [system.spec for system in systems]
+    ours, theirs = (set(select(text, specs, f"file, results folder or method in {results}:")) for text in (a, b))
     pairs = [
         (system, rival)
         for board in boards(systems).values()
         for system in board
-        if system.name == spelled(a) and (rival := base_of(system, board, spelled(b)))
+        if system.spec in ours and (rival := most_like(system, [other for other in board if other.spec in theirs]))
     ]
     if not pairs:
         raise BenchError(f"'{a}' and '{b}' have no collection in common in {results}")
     return pairs
-
-
-def spelled(name: str) -> str:
-    """The name of a row as leaderboards write it: `optical epsilon=0.1` for `optical:epsilon=0.1`."""
-    return name.replace(":", " ")
 
 
 def row(found: Comparison) -> list[str]:
@@ -116,14 +114,15 @@ def p_value(p: float | None) -> str:
 
 def collection(found: Comparison) -> str:
     """What both systems were asked, and what they have in common."""
-    names = found.a.identity
-    told = [names["dataset"], names["pair"], Path(names["encoder"]).name, names["budget"], names["students"]]
+    spec = found.a.spec
+    names = spec.columns
+    told = [names["dataset"], names["pair"], Path(spec.encoder).name, names["budget"], names["students"]]
     if found.a.name == found.b.name:
         told.insert(0, found.a.name)
-    if names["scoring"] not in ("", "mean"):
-        told.append(names["scoring"])
-    if names["bitext_size"] or names["bitext_noise"]:
-        told.append(f"bitext {level(names)}")
+    if spec.scoring != "mean":
+        told.append(spec.scoring)
+    if spec.level != Level():
+        told.append(f"bitext {spec.level}")
     return " ".join(filter(None, told))
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from bench.atomic import atomic_folder
 from bench.data import Pair, TestCollection
 from bench.data.languages import parse_pair
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_foreign_run, write_run
 from bench.fingerprint import digest
-from bench.results.store import Entry, Store
-from bench.results.systems import IDENTITY
+from bench.inputs import of_code, of_libraries, of_test
+from bench.results.state import note
+from bench.results.store import RUN, Entry, Record, Store
+from bench.sealed import Damaged, sha256_of
+from bench.spec import MethodSpec, RunSpec
 
 EXTERNAL = "external"
 """What stands in the column of the data that a row trains on."""
@@ -31,12 +35,14 @@ MTEB = {
 """Names of MTEB's scores, each followed by a cutoff, and ir-measures' names of the same."""
 
 
-def import_run(store: Store, path: Path, names: Mapping[str, str], test: TestCollection, asked: Sequence[str]) -> Entry:
+def import_run(
+    store: Store, path: Path, method: str, encoder: str, test: TestCollection, names: Sequence[str]
+) -> Record:
     """Score a TREC run by the judgments of a collection and keep it as a cell.
 
     Raises `BenchError` if it is no run, or one of another collection.
     """
-    run = read_foreign_run(path, measures.depth(asked))
+    run = read_foreign_run(path, measures.depth(names))
     if unknown := sorted(run.keys() - set(test.query_ids)):
         raise BenchError(
             f"{path}: the query '{unknown[0]}' is not in {test.name} {test.pair}; is it another collection's?"
@@ -45,31 +51,39 @@ def import_run(store: Store, path: Path, names: Mapping[str, str], test: TestCol
     for query, ranking in run.items():
         if lost := next((document for document, _ in ranking if document not in documents), None):
             raise BenchError(f"{path}: the document '{lost}' of query '{query}' is not in {test.name} {test.pair}")
-    entry, manifest = _begin(store, path, {**names, "dataset": test.name, "pair": str(test.pair)})
-    entry.write_scores(measures.score(run, test.qrels, asked))
+    scores = measures.score(run, test.qrels, names)
     kept = {query: ranking[: measures.RUN_DEPTH] for query, ranking in run.items()}
-    write_run(entry.folder / "run.trec.gz", kept, tag=re.sub(r"\s", "-", names["method"]))
-    entry.finish({**manifest, "queries": len(test.queries), "documents": len(test.documents)})
-    return entry
+
+    def write(entry: Entry) -> None:
+        entry.write_scores(scores)
+        write_run(entry.folder / RUN, kept, tag=re.sub(r"\s", "-", method))
+
+    used = {**of_test(test.name, test.pair, test.digest), **of_code(["bench.evaluation.measures"])}
+    used |= of_libraries(*measures.LIBRARIES)
+    about = {
+        "queries": len(test.queries),
+        "documents": len(test.documents),
+        "scores": {name: fmean(values.values()) for name, values in scores.items()},
+    }
+    return _keep(store, path, _spec(method, encoder, test.name, test.pair), used, about, write)
 
 
-def import_mteb(store: Store, path: Path, names: Mapping[str, str], dataset: str, pairs: Sequence[Pair]) -> list[Entry]:
+def import_mteb(
+    store: Store, path: Path, method: str, encoder: str, dataset: str, pairs: Sequence[Pair]
+) -> list[Record]:
     """Keep the means of MTEB's results of one task as cells, one per language pair; without pairs all that it has.
 
     Such cells have no score of any query, and so no interval and no significance. Raises `BenchError` if the file is
     none of MTEB's or has nothing of the kind.
     """
-    entries = []
-    for pair, reported in mteb_scores(path):
-        if pairs and pair not in pairs:
-            continue
-        entry, manifest = _begin(store, path, {**names, "dataset": dataset, "pair": str(pair)})
-        entry.finish({**manifest, "reported": reported})
-        entries.append(entry)
-    if not entries:
+    found = [(pair, reported) for pair, reported in mteb_scores(path) if not pairs or pair in pairs]
+    if not found:
         wanted = " for " + ", ".join(map(str, pairs)) if pairs else ""
         raise BenchError(f"{path} has no score of a language pair{wanted}")
-    return entries
+    return [
+        _keep(store, path, _spec(method, encoder, dataset, pair), {}, {"reported": reported}, lambda entry: None)
+        for pair, reported in found
+    ]
 
 
 def mteb_scores(path: Path) -> Iterator[tuple[Pair, dict[str, float]]]:
@@ -107,34 +121,59 @@ def _reported(row: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def _begin(store: Store, path: Path, names: Mapping[str, str]) -> tuple[Entry, dict[str, Any]]:
-    """A cell that is not finished yet, and its manifest. One of the same file and names is made anew."""
-    identity = {**dict.fromkeys(IDENTITY, ""), "scoring": "mean", "uses": EXTERNAL, "seed": "", **names}
-    source = {"file": path.name, "sha256": sha256(path.read_bytes()).hexdigest()}
-    fingerprint = digest([identity, source])
-    label = ".".join([re.sub(r"[^\w.=+-]", "-", names["method"]), identity["pair"], identity["dataset"], EXTERNAL])
-    entry = store.cell(label, fingerprint)
-    entry.discard()
-    entry.begin()
-    return entry, {
-        "kind": "cell",
-        **identity,
-        "fingerprint": fingerprint,
-        "external": source,
-        "training": None,
-        "cost": {},
-        "documents_cached": False,
-        "provenance": {"finished": datetime.now(UTC).isoformat(timespec="microseconds")},
-    }
+def _spec(method: str, encoder: str, dataset: str, pair: Pair) -> RunSpec:
+    named = MethodSpec(name=method, uses=(EXTERNAL,))
+    return RunSpec(methods=(named,), dataset=dataset, pair=pair, encoder=encoder, scoring="mean")
+
+
+def _keep(
+    store: Store,
+    path: Path,
+    spec: RunSpec,
+    used: Mapping[str, str],
+    about: Mapping[str, Any],
+    write: Callable[[Entry], None],
+) -> Record:
+    """Return the cell of a file; it appears whole, and takes the place of an older one of the same name after that."""
+    source = {"file": path.name, "sha256": sha256_of(path)}
+    fingerprint = digest([spec.key, source, used, about])
+    place = store.cell(re.sub(r"[^\w.=+-]", "-", f"{spec.label}.{EXTERNAL}"), fingerprint)
+    try:
+        record = place.read()
+    except Damaged:
+        record = None
+    if record is None:
+        place.discard()
+        with atomic_folder(place.folder) as partial:
+            entry = Entry(partial)
+            write(entry)
+            entry.finish(
+                {
+                    "kind": "cell",
+                    "spec": spec.dump(),
+                    "fingerprint": fingerprint,
+                    "inputs": dict(used),
+                    "external": source,
+                    "training": None,
+                    "cost": {},
+                    "documents_cached": False,
+                    "provenance": {"finished": datetime.now(UTC).isoformat(timespec="microseconds")},
+                    **about,
+                }
+            )
+        record = place.read()
+        assert record is not None
+    note(store.root, inputs=used, cells={record.question: fingerprint})
+    return record
 
 
 def only_encoder(store: Store, dataset: str) -> str:
-    """The encoder of all cells of a collection, for what is imported to stand beside them.
+    """Return the encoder of all cells of a collection, for what is imported to stand beside them.
 
     Raises `BenchError` if they have several; without cells it is nobody's.
     """
-    manifests = (entry.manifest for entry in store.cells())
-    encoders = sorted({manifest["encoder"] for manifest in manifests if manifest["dataset"] == dataset})
+    cells = (cell for cell in store.finished() if isinstance(cell, Record))
+    encoders = sorted({cell.spec.encoder for cell in cells if cell.spec.dataset == dataset})
     if len(encoders) > 1:
         raise BenchError(f"{store.root} has {dataset} by {', '.join(encoders)}; say which to join with --encoder")
     return encoders[0] if encoders else ""

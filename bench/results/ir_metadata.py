@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 
 from bench.atomic import atomic_write
+from bench.inputs import TEST
+from bench.spec import RunSpec
 
 FILE = "ir_metadata.yml"
 SCHEMA = 0.1
@@ -27,12 +29,12 @@ GITHUB = re.compile(r"(?P<repository>[^/@ ]+/[^/@ ]+)@(?P<commit>[0-9a-f]{40})")
 
 def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata of a cell's run, from its manifest alone."""
-    made = manifest["provenance"]
+    made, spec = manifest["provenance"], RunSpec.parse(manifest["spec"])
     return _without_empty(
         {
             "schema-version": SCHEMA,
             "run-version": 1.0,
-            "tag": manifest["method"],
+            "tag": spec.method,
             "platform": {
                 "hardware": {
                     "cpu": {
@@ -52,16 +54,16 @@ def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
             "research goal": {
                 "evaluation": {
                     "reported measures": list(manifest.get("scores", ())),
-                    "baseline": [name for name in BASELINES if name != manifest["method"]],
+                    "baseline": [name for name in BASELINES if name != spec.method],
                 }
             },
             "implementation": {
                 "executable": {"cmd": made["command"]},
                 "source": {"lang": ["python"], "version": f"clir-bench {made['bench']}", "commit": made.get("commit")},
             },
-            "method": _method(manifest),
+            "method": _method(spec),
             "actor": {"role": "experimenter"},
-            "data": _data(manifest),
+            "data": _data(manifest, spec),
         }
     )
 
@@ -78,35 +80,37 @@ def write_ir_metadata(folder: Path, manifest: Mapping[str, Any]) -> None:
         file.write(to_yaml(manifest))
 
 
-def _method(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    asked = manifest.get("asked", {})
+def _method(spec: RunSpec) -> dict[str, Any]:
+    told = spec.dump()
     return {
         "automatic": True,
         "score ties": "by document id",
-        "indexing": {"encoder": manifest["encoder"], "scoring": manifest["scoring"]},
+        "indexing": {"encoder": spec.encoder, "scoring": spec.scoring},
         "retrieval": [
-            {"name": manifest["method"], "method": method["name"], "params": method["config"]}
-            for method in asked.get("methods", ())
+            {"name": spec.method, "method": method.name, "params": dict(method.settings)} for method in spec.methods
         ],
         "training": {
-            name: asked.get(name)
-            for name in ("pairs", "budget", "seed", "bitext_size", "bitext_noise", "leakage", "recipe")
-            if manifest["train"]
-        },
+            **{name: told[name] for name in ("pairs", "budget", "seed", "leakage")},
+            **told["level"],
+            "recipe": dict(spec.recipe.settings),
+        }
+        if spec.train
+        else {},
     }
 
 
-def _data(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _data(manifest: Mapping[str, Any], spec: RunSpec) -> dict[str, Any]:
     sources = manifest.get("sources", {})
     report = manifest.get("trained", {}).get("data_report", {})
+    name, pair = spec.dataset, spec.pair
     return {
         "test collection": {
-            "name": manifest["dataset"],
-            "languages": manifest["pair"],
-            "source": _url(sources.get(manifest["dataset"])),
+            "name": name,
+            "languages": str(pair),
+            "source": _url(sources.get(name)),
             "queries": manifest["queries"],
             "documents": manifest["documents"],
-            "sha256": manifest["inputs"]["test"],
+            "sha256": next(value for key, value in manifest["inputs"].items() if key.startswith(TEST)),
         },
         "training data": [
             {"name": name, "source": _url(sources.get(name.split()[0])), "role": role, "rows": counts["kept"]}

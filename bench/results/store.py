@@ -1,23 +1,23 @@
-"""The results folder: one folder per training and per cell, each finished once its manifest is there.
+"""The results folder: a folder per training and per cell, each finished once its manifest is there.
 
     <results>/trainings/<label>-<fingerprint>/   manifest.json  log.jsonl  retriever/
     <results>/cells/<label>-<fingerprint>/       manifest.json  run.trec.gz  scores.csv.gz  ir_metadata.yml
                                                  rewritten.tsv, where queries were translated
+    <results>/state.json                         see `bench.results.state`
 
-Everything shown to a user is derived from these folders.
+A manifest has the sha256 of every file beside it (`bench.sealed`). Everything shown to a user is derived from finished
+cells that are verified when they are read; one that is damaged is left out, and computed again by `bench run`.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
-import json
 import os
-import shutil
-import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -26,104 +26,209 @@ from filelock import FileLock
 
 from bench.atomic import atomic_gzip, atomic_write, open_gzip, sweep
 from bench.errors import BenchError, nearest
+from bench.results.state import State, question
+from bench.sealed import FILES, MANIFEST, Damaged, read_manifest, remove, seal, verify
+from bench.spec import RunSpec
 
-MANIFEST = "manifest.json"
 FAILURE = "failure.txt"
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
+RUN = "run.trec.gz"
+SCORES = "scores.csv.gz"
+REWRITTEN = "rewritten.tsv"
+RETRIEVER = "retriever"
 EMBEDDINGS = "embeddings"
 """The folder of embeddings that a cell keeps until it is finished."""
 RESUMABLE = (CHECKPOINT, LOG, EMBEDDINGS)
+NOT_KEPT = (CHECKPOINT, EMBEDDINGS, FAILURE)
 DIGITS = 12
 """Of a fingerprint, in the name of a folder."""
+
+Scores = Mapping[str, Mapping[str, float]]
+"""Measure -> query id -> value."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished training or cell: what is in its manifest, which was verified."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """What it is a result of."""
+        return RunSpec.parse(self.manifest["spec"])
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of all that can change it."""
+        return str(self.manifest["fingerprint"])
+
+    @cached_property
+    def question(self) -> str:
+        """What it answers; results that differ only in how they were computed answer the same."""
+        return question(self.spec.fingerprint, self.inputs)
+
+    @property
+    def external(self) -> bool:
+        """Whether it was made elsewhere and imported."""
+        return "external" in self.manifest
+
+    @property
+    def trained(self) -> Mapping[str, Any]:
+        """The manifest of the training that a cell evaluates; empty for what was imported."""
+        return self.manifest.get("trained") or {}
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """The inputs that it was made from, by their names: those of its training, too."""
+        return {**self.trained.get("inputs", {}), **self.manifest["inputs"]}
+
+    @cached_property
+    def scores(self) -> Scores:
+        """The scores of each query; none of a cell whose means alone are known. Raises `Damaged`."""
+        found: dict[str, dict[str, float]] = {}
+        for name in self.score_files:
+            self.verify(name)
+            with open_gzip(self.folder / name) as file:
+                for row in csv.DictReader(file):
+                    found.setdefault(row["measure"], {})[row["query"]] = float(row["value"])
+        return found
+
+    @property
+    def score_files(self) -> list[str]:
+        """The files with scores: one, and another for each time that measures were added."""
+        return sorted(
+            (name for name in self.manifest[FILES] if name.endswith(SCORES)), key=lambda name: (len(name), name)
+        )
+
+    @property
+    def run(self) -> Path:
+        """Where its run is, if it has one."""
+        return self.folder / RUN
+
+    @property
+    def measures(self) -> set[str]:
+        """The measures that each query is scored by."""
+        return set(self.means) if self.score_files else set()
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean of each measure over queries."""
+        return dict(self.manifest.get("scores", {}))
+
+    def verify(self, below: str = "") -> None:
+        """Raise `Damaged` for a file of it, of those whose path begins with `below`, that is not as it was."""
+        verify(self.folder, self.manifest, below)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The folder of one training or cell."""
+    """The folder of one training or cell, finished or not."""
 
     folder: Path
+    fingerprint: str = ""
+    """What its manifest must have; empty for whatever it has."""
 
-    @property
-    def finished(self) -> bool:
-        return (self.folder / MANIFEST).is_file()
+    def read(self, *, alone: bool = False) -> Record | None:
+        """Return the finished training or cell; None where there is none. Raises `Damaged`.
 
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """Raises `BenchError` if it is damaged."""
+        All files of a cell are verified, those that are there if its manifest may be `alone`; of a training the
+        manifest only, because its weights are large.
+        """
+        if not os.path.lexists(self.folder / MANIFEST):
+            return None
+        record = Record(self.folder, read_manifest(self.folder))
+        if self.fingerprint and record.fingerprint != self.fingerprint:
+            raise Damaged(f"{self.folder / MANIFEST} is that of another result")
+        if record.manifest.get("kind") == "cell":
+            verify(self.folder, record.manifest, missing_ok=alone)
+        return record
+
+    def unscored(self) -> Record | None:
+        """Return a cell of which nothing but the scores is damaged, without them, and delete them; else None."""
         try:
-            return dict(json.loads((self.folder / MANIFEST).read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise BenchError(f"{self.folder / MANIFEST} is no JSON; delete the folder to compute it again") from error
+            manifest = read_manifest(self.folder)
+            kept = {name: value for name, value in manifest[FILES].items() if not name.endswith(SCORES)}
+            record = Record(self.folder, {**manifest, FILES: kept})
+            record.verify()
+        except Damaged:
+            return None
+        for path in self.folder.glob(f"*{SCORES}"):
+            remove(path)
+        return record if record.fingerprint == self.fingerprint else None
 
     @property
     def failed(self) -> bool:
         """Whether the last attempt failed."""
-        return not self.finished and (self.folder / FAILURE).is_file()
+        return not (self.folder / MANIFEST).is_file() and self.failure
+
+    @property
+    def failure(self) -> bool:
+        """Whether the last attempt left a traceback."""
+        return (self.folder / FAILURE).is_file()
 
     def begin(self) -> Path:
-        """A folder to work in; of what an unfinished attempt left there only what it can be resumed from is kept."""
+        """Return a folder to work in; of an unfinished attempt only what it can be resumed from is kept."""
+        if not self.folder.is_dir():
+            remove(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._remove(path for path in self.folder.iterdir() if path.name not in RESUMABLE)
+        for path in self.folder.iterdir():
+            if path.name not in RESUMABLE:
+                remove(path)
         return self.folder
 
     def discard(self) -> None:
-        """Forget the entry; should this be cut short, it is at least no longer finished."""
-        (self.folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the entry; should this be cut short, it is at least no longer finished."""
+        remove(self.folder)
 
     def tidy(self) -> None:
-        """Remove what only an unfinished entry needs, and temporary files; only its lock's holder may."""
-        self._remove([self.folder / CHECKPOINT, self.folder / EMBEDDINGS, *self.folder.glob(".*.tmp")])
+        """Delete what only an unfinished entry needs, and temporary files; only its lock's holder may."""
+        for path in [*(self.folder / name for name in NOT_KEPT), *self.folder.glob(".*.tmp")]:
+            remove(path)
 
-    @staticmethod
-    def _remove(paths: Iterable[Path]) -> None:
-        for path in paths:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-
-    def finish(self, manifest: Mapping[str, Any]) -> None:
+    def finish(self, manifest: Mapping[str, Any]) -> Record:
         """Write the manifest, last of all: from now on the entry is finished."""
-        with atomic_write(self.folder / MANIFEST) as file:
-            json.dump(manifest, file, indent=2, ensure_ascii=False, default=str)
-            file.write("\n")
+        own = {key: value for key, value in manifest.items() if key not in (FILES, "sha256")}
+        seal(self.folder, own, leave_out=NOT_KEPT)
         self.tidy()
+        return Record(self.folder, read_manifest(self.folder))
 
     def fail(self, traceback: str) -> bool:
-        """Keep the traceback of an attempt that failed; False if it cannot be written: it is lost, and nothing else."""
+        """Keep the traceback of an attempt that failed; return False if it cannot be written."""
         with suppress(OSError), atomic_write(self.folder / FAILURE) as file:
             file.write(traceback)
             return True
         return False
 
-    def write_scores(self, scores: Mapping[str, Mapping[str, float]]) -> None:
-        """Keep per-query scores: measure -> query id -> value."""
-        with atomic_gzip(self.folder / "scores.csv.gz") as file:
+    def add_scores(self, record: Record, scores: Scores) -> Record:
+        """Return the finished cell with more measures; nothing of it is rewritten but the manifest, last of all."""
+        number = len(record.score_files) + 1
+        self.write_scores(scores, SCORES if number == 1 else f"{number}.{SCORES}")
+        means = {name: fmean(values.values()) for name, values in scores.items()}
+        return self.finish({**record.manifest, "scores": {**record.manifest.get("scores", {}), **means}})
+
+    def write_scores(self, scores: Scores, name: str = SCORES) -> None:
+        """Write the scores of each query; `finish` must follow."""
+        with atomic_gzip(self.folder / name) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["measure", "query", "value"])
             for measure, values in scores.items():
                 writer.writerows([measure, query, repr(value)] for query, value in values.items())
 
     def write_rewritten(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        """Keep what was encoded in place of queries: id, query, and what it became."""
-        with atomic_write(self.folder / "rewritten.tsv") as file:
+        """Write what was encoded in place of queries: id, query, and what it became."""
+        with atomic_write(self.folder / REWRITTEN) as file:
             csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
 
-    def read_scores(self) -> dict[str, dict[str, float]]:
-        """What `write_scores` kept; empty if the run was never scored. Raises `BenchError` if it is damaged."""
-        path = self.folder / "scores.csv.gz"
-        scores: dict[str, dict[str, float]] = {}
-        if not path.is_file():
-            return scores
-        try:
-            with open_gzip(path) as file:
-                for row in csv.DictReader(file):
-                    scores.setdefault(row["measure"], {})[row["query"]] = float(row["value"])
-        except (gzip.BadGzipFile, zlib.error, EOFError, KeyError, ValueError, TypeError) as error:
-            raise BenchError(f"{path} is damaged; delete it, and the next call with its cell makes it again") from error
-        return scores
+
+@dataclass(frozen=True)
+class Contents:
+    """The cells of the current state of a results folder, and a line for each reason why others are left out."""
+
+    cells: list[Record] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -146,62 +251,89 @@ class Store:
         return self
 
     def lock(self, entry: Entry) -> FileLock:
-        """The lock of a training and its cells: whoever holds it computes them. It dies with its process."""
+        """Return the lock of a training and its cells: its holder computes them. It dies with its process."""
+        (self.root / "locks").mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / "locks" / f"{entry.folder.name}.lock")
 
     def training(self, label: str, fingerprint: str) -> Entry:
-        return Entry(self.root / "trainings" / f"{label}-{fingerprint[:DIGITS]}")
+        return Entry(self.root / "trainings" / f"{label}-{fingerprint[:DIGITS]}", fingerprint)
 
     def cell(self, label: str, fingerprint: str) -> Entry:
-        return Entry(self.root / "cells" / f"{label}-{fingerprint[:DIGITS]}")
+        return Entry(self.root / "cells" / f"{label}-{fingerprint[:DIGITS]}", fingerprint)
 
-    def trainings(self) -> Iterator[Entry]:
-        return self._finished("trainings")
+    def finished(self, kind: str = "cells") -> Iterator[Record | Damaged]:
+        """Iterate over the finished cells, or the `trainings`, in the order of their names, whatever their state."""
+        for folder in sorted((self.root / kind).glob("*")):
+            if not folder.name.startswith("."):
+                with suppress(NotADirectoryError):
+                    try:
+                        record = Entry(folder).read()
+                        if record and not folder.name.endswith(record.fingerprint[:DIGITS]):
+                            raise Damaged(f"{folder} has the manifest of another result")
+                    except Damaged as error:
+                        yield error
+                    else:
+                        if record:
+                            yield record
 
-    def cells(self) -> Iterator[Entry]:
-        return self._finished("cells")
+    def contents(self) -> Contents:
+        """Return the cells of the current state. Raises `BenchError` if no cell at all is finished."""
+        found = list(self.finished())
+        cells = [each for each in found if isinstance(each, Record)]
+        damaged = [each for each in found if isinstance(each, Damaged)]
+        if not found:
+            raise BenchError(f"{self.root} holds no finished cell; fill it with bench run --results {self.root}")
+        state = State.read(self.root).with_consensus(cell.inputs for cell in cells)
+        count = Counter(cell.question for cell in cells)
+        kept, reasons = [], Counter[str]()
+        for cell in cells:
+            latest = state.cells.get(cell.question, cell.fingerprint if count[cell.question] == 1 else "")
+            if (name := state.outdated(cell.inputs)) is not None:
+                known = name in state.inputs
+                reasons[f"another {name}" if known else f"one of several {name}, none known to be current"] += 1
+            elif latest != cell.fingerprint:
+                reasons["a later namesake" if latest else "a namesake, neither known to be the latest"] += 1
+            else:
+                kept.append(cell)
+        notes = [f"left out: {error}; bench run computes it again" for error in damaged]
+        for reason, number in reasons.items():
+            notes.append(f"left out: {number} {'cell' if number == 1 else 'cells'} with {reason}")
+        return Contents(kept, notes)
 
-    def _finished(self, kind: str) -> Iterator[Entry]:
-        entries = (Entry(folder) for folder in sorted((self.root / kind).glob("*")) if folder.is_dir())
-        return (entry for entry in entries if entry.finished)
 
-
-def find_cell(text: str, results: Path) -> Entry:
-    """The finished cell that a text names: a folder or the manifest in it, wherever that is, the name of a folder in
-    the results folder, or the beginning of a fingerprint there. Raises `BenchError` if it names none, or several.
+def find_cell(text: str, results: Path) -> Record:
+    """Return the finished cell that a text names: a folder or the manifest in it, wherever that is, the name of a
+    folder in the results folder, or the beginning of a fingerprint there. Raises `BenchError` if it names none, or
+    several, and `Damaged` if it is damaged.
     """
     path = Path(text).expanduser().absolute()
-    entry = Entry(path.parent if path.name == MANIFEST else path)
-    if not entry.finished:
-        cells = {entry.folder.name: entry for entry in Store(results).cells()}
+    record = Entry(path.parent if path.name == MANIFEST else path).read(alone=True) if text else None
+    if record is None:
+        cells = {each.folder.name: each for each in Store(results).finished() if isinstance(each, Record)}
         if not cells:
             raise BenchError(f"{results} holds no finished cell; name a results folder with --results")
         found = [name for name in cells if text and name.rpartition("-")[2].startswith(text[:DIGITS])]
         if text in cells:
             found = [text]
         elif len(text) > DIGITS:
-            found = [name for name in found if cells[name].manifest["fingerprint"].startswith(text)]
+            found = [name for name in found if cells[name].fingerprint.startswith(text)]
         if not found:
             near = f"; did you mean {' or '.join(near)}?" if (near := nearest(text, cells)) else ""
             raise BenchError(f"no cell in {results} is called '{text}', nor does a fingerprint begin so{near}")
         if len(found) > 1:
             raise BenchError(f"the fingerprints of {len(found)} cells begin with '{text}': {', '.join(found)}")
-        entry = cells[found[0]]
-    if entry.manifest.get("kind") != "cell":
-        raise BenchError(f"{entry.folder} is no cell; cells are in the folder cells of a results folder")
-    return entry
+        record = cells[found[0]]
+    if record.manifest.get("kind") != "cell":
+        raise BenchError(f"{record.folder} is no cell; cells are in the folder cells of a results folder")
+    return record
 
 
-def training_manifest(cell: Entry) -> dict[str, Any]:
-    """The manifest of the training that a cell evaluates: what the cell's own keeps of it, else that of the training's
-    folder; empty where there is neither.
+def training_of(cell: Record) -> Record | None:
+    """Return the training that a cell evaluates, from the folder `trainings` beside that of the cell; None if it is not
+    there or damaged.
     """
-    manifest = cell.manifest
-    training = Entry(cell.folder.parents[1] / "trainings" / str(manifest.get("training")))
-    return dict(manifest.get("trained") or (training.manifest if training.finished else {}))
-
-
-def mean_scores(cell: Entry) -> dict[str, float]:
-    """Measure -> mean over queries: of the scores beside the manifest, else those in it."""
-    scores = cell.read_scores()
-    return {name: fmean(each.values()) for name, each in scores.items()} or cell.manifest.get("scores", {})
+    if not cell.manifest.get("training"):
+        return None
+    with suppress(Damaged):
+        return Entry(cell.folder.parents[1] / "trainings" / cell.manifest["training"]).read()
+    return None

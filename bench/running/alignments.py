@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from bench import conlang, registry
 from bench.data import Pair
@@ -10,6 +11,8 @@ from bench.errors import BenchError
 from bench.evaluation.alignment import Row, alignment_f1, chance_f1, mutual_f1
 from bench.running.materials import Materials
 from bench.running.plan import Plan
+from bench.running.rows import make_method
+from bench.spec import Configured
 from bench.training.method import TrainedMethod
 from bench.training.seeds import numpy_generator
 
@@ -37,10 +40,10 @@ def alignment_rows(plan: Plan, materials: Materials) -> Iterator[list[str]]:
     for training in plan.cells:
         if not training.row.asked:
             continue
-        (pair,) = training.pairs
+        (pair,) = training.spec.pairs
         rows = conlang.aligned_bitext(pair.query)[:ROWS]
         pairs[pair] = rows
-        method, task = training.row.make(), materials.task(training)
+        method, task = make_method(training.spec.methods), materials.task(training.spec)
         if not (isinstance(method, TrainedMethod) and method.aligners):
             raise BenchError(f"method '{training.row.name}' aligns no words")
         student = task.make_student().eval()
@@ -49,7 +52,6 @@ def alignment_rows(plan: Plan, materials: Materials) -> Iterator[list[str]]:
         method.fit(task)
         trained = mutual_f1(method.align, rows), alignment_f1(task.teacher, method.student, rows)
         values = [value for both in zip(untrained, trained, strict=True) for value in both]
-        name = " ".join(filter(None, (training.row.name, training.row.config)))
-        yield [str(pair), name, *(f"{value:.3f}" for value in values)]
+        yield [str(pair), replace(training.spec, recipe=Configured()).name, *(f"{value:.3f}" for value in values)]
     for pair, aligned in pairs.items():
         yield [str(pair), "chance", f"{chance_f1(aligned, numpy_generator(0, 'chance')):.3f}", "", "", ""]

@@ -14,27 +14,24 @@ from bench.results.store import Store
 from bench.running.plan import Plan
 
 OF_THE_CALL = {"overwrite", "quiet", "patience", "energy"}
-"""Options that say how a call goes about its work, and nothing about what comes out."""
+"""Options about how a call does its work, which change no result."""
 
 
 def effective_configuration(request: Request, plan: Plan) -> dict[str, Any]:
-    """What `bench run --config` needs to ask for the same again, even if a default should change."""
+    """Return what `bench run --config` needs to ask for the same again, even if a default should change."""
     values = request.model_dump(mode="json", exclude_none=True, exclude=OF_THE_CALL)
+    settings = {name: values for row in plan.rows for name, values in row.settings.items() if values}
     return {
         **values,
         "encoder": plan.encoder,
         "measures": [name for name in plan.measures if name not in MINING and name not in BIAS],
         "recipe": plan.recipe.model_dump(mode="json", exclude_none=True),
-        "method": {
-            part.entry.name: settings
-            for part in sorted((part for row in plan.rows for part in row.parts), key=lambda part: part.entry.name)
-            if (settings := part.shared.model_dump(mode="json", exclude_none=True))
-        },
+        "method": {name: dict(settings[name]) for name in sorted(settings)},
     }
 
 
 def keep_configuration(store: Store, request: Request, plan: Plan) -> str:
-    """Write it to the results folder, under a name made from its content; returns the path in that folder."""
+    """Write it to the results folder, under a name made from its content; return the path in that folder."""
     text = tomli_w.dumps(effective_configuration(request, plan))
     name = f"configurations/{digest_bytes(text.encode())[:12]}.toml"
     if not (store.root / name).is_file():

@@ -1,50 +1,43 @@
-"""Running a plan: train what is not yet trained, evaluate what is not yet evaluated, keep everything."""
+"""Running a plan: what is finished is found, what is missing is made, and everything is kept.
+
+Nothing heavy is imported here, so that a call with nothing to do is over at once: `bench.running.work` trains and
+evaluates. The methods of plugins do so in a process of their own.
+"""
 
 from __future__ import annotations
 
-import time
-import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 from filelock import Timeout
 
-from bench.atomic import open_gzip
-from bench.data import TestCollection
-from bench.data.files import default_cache
-from bench.encoders.encoder import Encoder
+from bench.cache import default_cache
 from bench.errors import BenchError, describe
-from bench.evaluation import bias, measures, mining
-from bench.evaluation.evaluate import evaluate
-from bench.evaluation.retriever import DualEncoder, Retriever
-from bench.evaluation.run import Run, read_run, write_run
-from bench.fingerprint import digest, digest_texts
+from bench.evaluation import measures
 from bench.interrupt import obey_interrupt
+from bench.processes import Worker
 from bench.progress import Display
 from bench.request import Request
-from bench.results.ir_metadata import write_ir_metadata
-from bench.results.provenance import PeakMemory, provenance
-from bench.results.store import CHECKPOINT, EMBEDDINGS, FAILURE, LOG, Entry, Store
+from bench.results.state import note
+from bench.results.store import Entry, Record, Store
 from bench.running.configuration import keep_configuration
-from bench.running.energy import Meter
-from bench.running.materials import Materials, cell_inputs
-from bench.running.observer import Observer
+from bench.running.job import Done, Job, Workplace, make_job, perform, record_failure
+from bench.running.materials import Materials
 from bench.running.plan import Cell, Plan, Training
-from bench.running.specification import specification
-from bench.running.watchdog import watchdog
-from bench.training.checkpoint import Checkpoint
-from bench.training.method import Task
+from bench.sealed import Damaged
+
+LEAST_PATIENCE = 60.0
+"""Seconds of silence at least before a plugin's process is killed: it imports the libraries first."""
 
 
 @dataclass
 class Outcome:
-    """What a call did: the entries of its cells, and how many were computed, found finished, or failed."""
+    """What a call did: its finished cells, and how many were computed, found finished, or failed."""
 
-    cells: list[Entry] = field(default_factory=list)
+    cells: list[Record] = field(default_factory=list)
     trained: int = 0
     computed: int = 0
     reused: int = 0
@@ -66,6 +59,8 @@ class Executor:
     request: Request
     store: Store
     display: Display
+    worker: Worker | None = None
+    """A process for plugins; without one their methods run in this process."""
     cache: Path = field(default_factory=default_cache)
 
     def run(self, plan: Plan) -> Outcome:
@@ -74,8 +69,9 @@ class Executor:
         Raises `BenchError` only for what would stop them all.
         """
         outcome = Outcome()
-        self.configuration = keep_configuration(self.store, self.request, plan)
-        _ = self.materials.teacher  # without it there is nothing to do, so let its absence stop everything
+        configuration = keep_configuration(self.store, self.request, plan)
+        self.place = Workplace(self.materials, self.request, self.store, self.cache, configuration)
+        _ = self.materials.identity  # without a teacher there is nothing to do, so let its absence stop everything
         numbers = {training: number for number, training in enumerate(plan.cells, start=1)}
         left = deque(plan.cells.items())
         passed_over = 0
@@ -87,6 +83,7 @@ class Executor:
                 # What another process is working on comes last; when nothing else is left, wait for it.
                 self._run_training(training, cells, outcome, patient=passed_over > len(left))
                 passed_over = 0
+                left.extend(self._spoilt(training, outcome, plan))
             except Timeout:
                 left.append((training, cells))
                 passed_over += 1
@@ -98,254 +95,134 @@ class Executor:
     def _run_training(self, training: Training, cells: list[Cell], outcome: Outcome, *, patient: bool) -> None:
         """Finish a training and its cells. Raises `Timeout` if another process is at it, unless `patient`."""
         try:
-            inputs = self.materials.training_inputs(training)
+            job = make_job(self.materials, self.store, training, cells, self.counter)
         except BenchError as error:
             self.display.warn(f"{self.counter} FAILED {training.label}: {error}")
             outcome.failed += len(cells)
             outcome.bad_input = True
             return
-        fingerprint = digest(inputs)
-        entry = self.store.training(training.label, fingerprint)
-        entries = {cell: self.store.cell(cell.label, digest(cell_inputs(cell, fingerprint))) for cell in cells}
+        note(self.store.root, inputs=job.all_inputs)
         if patient:
             self.display.say(f"{self.counter} {training.label}: waiting for another process to finish it")
-        with self.store.lock(entry).acquire(timeout=-1 if patient else 0):
-            self._finish(training, inputs, entry, entries, outcome)
+        with self.store.lock(job.entry).acquire(timeout=-1 if patient else 0):
+            self._finish(job, outcome)
 
-    def _finish(
-        self, training: Training, inputs: dict[str, Any], entry: Entry, entries: dict[Cell, Entry], outcome: Outcome
-    ) -> None:
-        cells = list(entries)
+    def _spoilt(self, training: Training, outcome: Outcome, plan: Plan) -> list[tuple[Training, list[Cell]]]:
+        """Return what is to be done again because a plugin deleted or changed what was finished; it has failed then."""
+        if training.row.own:
+            return []
+        lost = {record.spec for record in outcome.cells if not _is_whole(record)}
+        if not lost:
+            return []
+        self.display.warn(
+            f"{self.counter} FAILED {training.label}: it deleted or changed {len(lost)} finished cells of this call; "
+            "they are computed again"
+        )
+        own = {cell.spec for cell in plan.cells[training]}
+        outcome.failed += sum(record.spec in own for record in outcome.cells) or 1
+        for record in outcome.cells:
+            if record.spec in own:
+                Entry(record.folder).discard()
+        outcome.cells = [record for record in outcome.cells if record.spec not in lost | own]
+        keep_configuration(self.store, self.request, plan)
+        again = {each: [cell for cell in cells if cell.spec in lost - own] for each, cells in plan.cells.items()}
+        return [(each, cells) for each, cells in again.items() if cells]
+
+    def _finish(self, job: Job, outcome: Outcome) -> None:
         if self.request.overwrite == "always":
-            for old in (*entries.values(), entry):
+            for old in (*job.cells.values(), job.entry):
                 old.discard()
-        for found in (*entries.values(), entry):
-            if found.finished:
-                found.tidy()  # what a process left that was killed right after it finished
-        missing = [cell for cell in cells if not entries[cell].finished or _lacks_depth(cell, entries[cell])]
+        for entry in (*job.cells.values(), job.entry):
+            with suppress(Damaged):
+                if entry.read():
+                    entry.tidy()  # what a process left that was killed right after it finished
+        found = {cell: self._find(entry) for cell, entry in job.cells.items()}
+        missing = [cell for cell, record in found.items() if record is None or _lacks_depth(cell, record)]
         if self.request.overwrite == "never":
-            given_up = missing if entry.failed else [cell for cell in missing if entries[cell].failed]
+            given_up = [cell for cell in missing if job.entry.failed or job.cells[cell].failed]
             for cell in given_up:
                 self.display.warn(f"{self.counter} FAILED before: {cell.label}; --overwrite failed tries it again")
             outcome.failed += len(given_up)
-            cells, missing = ([cell for cell in group if cell not in given_up] for group in (cells, missing))
-        retriever: Retriever | None = None
-        if missing and not entry.finished:
-            try:
-                retriever = self._train(training, entry, inputs)
-                outcome.trained += training.budget is not None
-            except Exception as error:
-                self._failed(training.label, entry, error)
-                outcome.failed += len(missing)
-                cells, missing = [cell for cell in cells if cell not in missing], []
-        for cell in cells:
-            obey_interrupt()
-            try:
-                if cell in missing:
-                    retriever = retriever or training.row.load(entry.folder / "retriever", self.materials.teacher)
-                    self._evaluate(cell, retriever, entries[cell], entry)
-                else:
-                    _score(cell, entries[cell])
-            except Exception as error:
-                self._failed(cell.label, entries[cell], error)
+            found = {cell: record for cell, record in found.items() if cell not in given_up}
+            missing = [cell for cell in missing if cell not in given_up]
+        if missing:
+            done = self._perform(job, missing)
+            outcome.trained += done.trained
+            outcome.bad_input |= done.bad_input
+            for line in done.failures:
+                self.display.warn(line)
+        for cell, before in found.items():
+            record = self._find(job.cells[cell]) if cell in missing else before
+            if record is None or (cell in missing and job.cells[cell].failure):
                 outcome.failed += 1
-            else:
-                outcome.computed += cell in missing
-                outcome.reused += cell not in missing
-                outcome.cells.append(entries[cell])
+                continue
+            try:
+                record = self._score(cell, job.cells[cell], record)
+            except Exception as error:
+                self.display.warn(record_failure(job, cell.label, job.cells[cell], error))
+                outcome.failed += 1
+                continue
+            outcome.computed += cell in missing
+            outcome.reused += cell not in missing
+            outcome.cells.append(record)
+        note(self.store.root, cells={cell.question: cell.fingerprint for cell in outcome.cells})
 
-    def _failed(self, label: str, entry: Entry, error: Exception) -> None:
-        """One line on the screen; the traceback of the error being handled goes to the entry's folder."""
-        where = f" ({entry.folder / FAILURE})" if entry.fail(traceback.format_exc()) else ""
-        self.display.warn(f"{self.counter} FAILED {label}: {describe(error)}{where}")
+    def _perform(self, job: Job, missing: Sequence[Cell]) -> Done:
+        """Train and evaluate, a plugin in its own process."""
+        if job.training.row.own or self.worker is None:
+            return perform(self.place, job, missing)
+        try:
+            return self.worker.run(perform, self.place, job, missing)
+        except Exception as error:
+            return Done(failures=(record_failure(job, job.training.label, job.entry, error),))
 
-    def _train(self, training: Training, entry: Entry, inputs: dict[str, Any]) -> Retriever:
-        folder, label = entry.begin(), f"{self.counter} {training.label}"
-        # Data and student are made before the clock starts: all methods share them, and the first must not pay for it.
-        task = self.materials.task(training)
-        observer = Observer(label, folder / LOG, task.budget, self.request.patience, self.display)
-        task.on_step, task.on_resume = observer.on_step, observer.on_resume
-        task.checkpoint = Checkpoint(folder / CHECKPOINT)
-        memory, meter = PeakMemory(self.materials.device.type), Meter(self.request.energy)
-        with observer.watching(), meter:
-            _watch(task, meter)
-            retriever = training.row.make().fit(task)
-            seconds, cpu_seconds = observer.seconds, observer.cpu_seconds
-        retriever.save(folder / "retriever", self.materials.teacher)
-        spent = asdict(task.outcome["spent"]) if "spent" in task.outcome else {}
-        diagnostics = task.outcome.get("diagnostics", {})
-        reported = {key: value for key, value in task.outcome.items() if key not in ("spent", "diagnostics")}
-        encoder = retriever.query_encoder if isinstance(retriever, DualEncoder) else None
-        entry.finish(
-            {
-                "kind": "training",
-                **training.identity,
-                "fingerprint": digest(inputs),
-                "inputs": inputs,
-                "data_report": task.data.report,
-                "vocabulary": encoder and len(encoder.tokenizer),
-                "cost": {
-                    "seconds": round(seconds, 2),
-                    "cpu_seconds": round(cpu_seconds, 2),
-                    "bitext_pairs": len(task.data.bitext),
-                    **{f"trained_{name}": value for name, value in spent.items()},
-                    "peak_memory_mib": memory.mebibytes(),
-                    **meter.cost,
-                    "parameters": encoder and sum(parameter.numel() for parameter in encoder.parameters()),
-                },
-                "diagnostics": diagnostics,
-                **reported,
-                "teacher": compare_teacher(task.teacher, self.materials.teacher),
-                "configuration": self.configuration,
-                "provenance": provenance(),
-            }
-        )
-        if spent:
-            figures = "".join(f", {name} {value:.3f}" for name, value in diagnostics.items())
-            self.display.say(f"{label}: trained {spent['steps']:,} steps in {seconds:.0f} s{figures}")
-        return retriever
+    def _find(self, entry: Entry) -> Record | None:
+        """Return a finished cell; None where there is none. Of one that is damaged, with a line, what is left: all but
+        its scores, or nothing.
+        """
+        try:
+            return entry.read()
+        except Damaged as error:
+            self.display.warn(f"{self.counter} {error}; it is computed again")
+            return entry.unscored()
 
-    def _evaluate(self, cell: Cell, retriever: Retriever, entry: Entry, training: Entry) -> None:
-        """Make a cell's run and score it; a finished cell, which lacks only scores that look deeper, keeps its run."""
-        folder, test = entry.folder if entry.finished else entry.begin(), cell.test
-        total = len(test.queries) + len(test.documents)
-        memory, cpu_started = PeakMemory(self.materials.device.type), time.process_time()
-        meter = Meter(self.request.energy)
-        with (
-            self.display.stage(f"{self.counter} {cell.label}: encoding", total, "texts") as stage,
-            watchdog(self.request.patience) as alive,
-            meter,
-        ):
-            done = 0
+    def _score(self, cell: Cell, entry: Entry, record: Record) -> Record:
+        """Add the measures that a cell lacks; its stored run is deep enough for these."""
+        from bench.evaluation.run import read_run
+        from bench.evaluation.scoring import score
 
-            def on_texts(count: int) -> None:
-                nonlocal done
-                alive()
-                obey_interrupt()
-                meter.tick()
-                done += count
-                stage.update(done)
-
-            evaluation = evaluate(
-                retriever,
-                test,
-                scoring=cell.scoring,
-                oracle=cell.training.row.oracle,
-                cache=self.cache / EMBEDDINGS,
-                scratch=folder / EMBEDDINGS,
-                depth=measures.depth(cell.measures),
-                on_texts=on_texts,
-            )
-        scores = {**_values(evaluation.run, test, cell.measures), **_scores(entry)}
-        entry.write_scores(scores)
-        if entry.finished:
-            entry.tidy()
-            return
-        if evaluation.rewritten:
-            entry.write_rewritten(zip(test.query_ids, test.queries, evaluation.rewritten, strict=True))
-        run = {query: ranking[: measures.RUN_DEPTH] for query, ranking in evaluation.run.items()}
-        write_run(folder / "run.trec.gz", run, tag=cell.training.row.name)
-        trained = training.manifest
-        inputs = cell_inputs(cell, trained["fingerprint"])
-        manifest = {
-            "kind": "cell",
-            **cell.identity,
-            "fingerprint": digest(inputs),
-            "inputs": inputs,
-            "asked": specification(cell, self.request, self.materials.cards),
-            "training": training.folder.name,
-            "trained": {key: value for key, value in trained.items() if key not in {"kind", *cell.identity}},
-            "queries": len(test.queries),
-            "queries_left_out": test.left_out,
-            "documents": len(test.documents),
-            "cost": {
-                **{f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
-                "cpu_seconds": round(time.process_time() - cpu_started, 3),
-                "peak_memory_mib": memory.mebibytes(),
-                "index_mib": evaluation.index_mib,
-                **meter.cost,
-            },
-            "documents_cached": evaluation.documents_cached,
-            "unnormalised": evaluation.unnormalised,
-            "scores": {name: fmean(values.values()) for name, values in scores.items()},
-            "run": _run_digest(folder),
-            **({"threshold": mining.threshold(evaluation.run, test)} if test.mining else {}),
-            **({"languages": bias.language_shares(run, test)} if test.document_languages else {}),
-            "sources": self._sources(cell, trained["data_report"]),
-            "configuration": self.configuration,
-            "provenance": provenance(),
-        }
-        write_ir_metadata(folder, manifest)
-        entry.finish(manifest)
-
-    def _sources(self, cell: Cell, report: Mapping[str, Any]) -> dict[str, str]:
-        """Where the collections of a cell are from: a repository at a commit, a folder, or nowhere but a generator."""
-        trained = [name.split()[0] for role in ("bitext", "relevance") for name in report.get(role, {})]
-        cards = {card.name: card for card in self.materials.cards.values()}
-        return {
-            name: cards[name].source or cards[name].folder or "generated"
-            for name in dict.fromkeys([cell.test.name, *trained])
-        }
+        missing = [name for name in cell.measures if name not in record.measures]
+        if not missing:
+            return record
+        return entry.add_scores(record, score(read_run(record.run), cell.test.load(), missing))
 
 
-def _watch(task: Task, meter: Meter) -> None:
-    """Have the meter read now and then; of a training that is resumed it knows only the rest."""
-    on_step, on_resume = task.on_step, task.on_resume
-
-    def step(record: dict[str, Any]) -> None:
-        on_step(record)
-        meter.tick()
-
-    def resume(steps: int) -> None:
-        on_resume(steps)
-        if steps:
-            meter.spoil("the training was resumed")
-
-    task.on_step, task.on_resume = step, resume
-
-
-def _scores(entry: Entry) -> dict[str, dict[str, float]]:
-    """What a cell has been scored by; nothing if that is damaged, so that all of it is computed again."""
+def _is_whole(record: Record) -> bool:
     try:
-        return entry.read_scores()
-    except BenchError:
-        return {}
+        return Entry(record.folder, record.fingerprint).read() is not None
+    except Damaged:
+        return False
 
 
-def _run_digest(folder: Path) -> str:
-    """The hash of a run's lines, whatever packed them."""
-    with open_gzip(folder / "run.trec.gz") as file:
-        return digest_texts(file)
-
-
-def _lacks_depth(cell: Cell, entry: Entry) -> bool:
-    """Whether a finished cell lacks scores that its stored run is not deep enough for."""
-    return not set(filter(measures.is_deep, cell.measures)) <= _scores(entry).keys()
-
-
-def _score(cell: Cell, entry: Entry) -> None:
-    """Add the measures that a cell lacks; the stored run is deep enough for these."""
-    scores = _scores(entry)
-    missing = [name for name in cell.measures if name not in scores]
-    if missing:
-        run = read_run(entry.folder / "run.trec.gz")
-        entry.write_scores({**scores, **_values(run, cell.test, missing)})
-
-
-def _values(run: Run, test: TestCollection, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    if test.mining:
-        return mining.score(run, test)
-    judged = [name for name in names if name not in measures.BIAS]
-    found = measures.score(run, test.qrels, judged) if judged else {}
-    return {**found, **(bias.score(run, test) if len(judged) < len(names) else {})}
-
-
-def compare_teacher(after: Encoder, before: Encoder) -> dict[str, float]:
-    """What a training did to its copy of the teacher: `drift`, the largest change of a weight, and `trainable`, how
-    many of its parameters ask for a gradient. A frozen teacher has 0 and 0.
+def finder(materials: Materials, store: Store, plan: Plan) -> Callable[[Cell], bool]:
+    """Return a function that tells whether a cell of the plan is finished, as far as that shows without reading texts,
+    making a teacher, or opening a socket.
     """
-    pairs = zip(after.parameters(), before.parameters(), strict=True)
-    return {
-        "drift": max(float((one.detach() - other.detach()).abs().max()) for one, other in pairs),
-        "trainable": float(sum(parameter.numel() for parameter in after.parameters() if parameter.requires_grad)),
-    }
+    jobs: dict[Cell, Entry] = {}
+    for training, cells in plan.cells.items():
+        with suppress(BenchError):
+            if materials.are_known(training, cells):
+                jobs |= make_job(materials, store, training, cells).cells
+
+    def finished(cell: Cell) -> bool:
+        with suppress(Damaged):
+            record = jobs[cell].read() if cell in jobs else None
+            return record is not None and not _lacks_depth(cell, record)
+        return False
+
+    return finished
+
+
+def _lacks_depth(cell: Cell, record: Record) -> bool:
+    """Return whether a finished cell lacks scores that its stored run is not deep enough for."""
+    return not set(filter(measures.is_deep, cell.measures)) <= record.measures

@@ -1,42 +1,53 @@
-"""What trainings are made from: device, teacher, data and student, each made once and shared by all methods."""
+"""What trainings and evaluations are made from: machine, teacher, data and student, each made once and shared.
+
+What they depend on is known without any of them (`training_inputs`, `cell_inputs`); the heavy libraries are imported
+where something is made.
+"""
 
 from __future__ import annotations
 
-import operator
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from bench.data import Bitext, TrainingData
+from bench import registry
+from bench.cache import default_cache
+from bench.data import TrainingData
 from bench.data.cards import Card
+from bench.data.dimensions import Level
 from bench.data.files import Resolver
-from bench.data.heldout import hold_out
-from bench.data.levels import Level, misalign, sample
-from bench.data.mixing import training_data
-from bench.encoders.encoder import Encoder
-from bench.encoders.models import load_teacher
-from bench.encoders.vocabulary import make_student
+from bench.data.sources import LazyTrainingData
+from bench.encoders.models import Identity, fingerprint_of, identity_if_known, load_teacher
 from bench.errors import BenchError
-from bench.evaluation.measures import RUN_DEPTH
-from bench.fingerprint import code_digest, digest_texts, library_versions
+from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
+from bench.fingerprint import digest
+from bench.inputs import of_code, of_data, of_encoder, of_libraries, of_plugin, of_test
+from bench.machine import Machine, machine, precision
+from bench.offline import forbid_network
 from bench.progress import Display
 from bench.running.plan import Cell, Training
+from bench.spec import RunSpec
 from bench.training.budget import Budget
-from bench.training.loop import fast_precision
-from bench.training.method import Task
-from bench.training.seeds import numpy_generator
+from bench.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.encoders.encoder import Encoder
+    from bench.training.method import Task
 
 TRAINING_LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "faiss-cpu", "numpy", "scipy", "scikit-learn")
-CELL_LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu", "ir-measures", "pytrec-eval-terrier", "numpy")
+CELL_LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu", *LIBRARIES)
+CELL_CODE = ("bench.evaluation.evaluate", "bench.evaluation.scoring")
+TOKENS = "tokens"
+"""The folder of tokenised texts in the cache."""
 
 
 @dataclass
 class Materials:
-    """Teacher, data and students of one call; of data and students only the last asked for are kept."""
+    """Teacher, data and students of one call; of students only the last one is kept."""
 
     encoder: str
     device_name: str
@@ -44,159 +55,187 @@ class Materials:
     cards: Mapping[str, Card]
     resolver: Resolver
     display: Display
-    _data: dict[Any, TrainingData] = field(default_factory=dict)
+    threads: int
+    """Processor threads that the call computes with; the caller sets the libraries to it."""
+    _data: dict[Any, LazyTrainingData] = field(default_factory=dict)
     _students: dict[Any, Encoder] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what they are made from; another process makes its own, once."""
+        how = (
+            self.encoder,
+            self.device_name,
+            self.precision_name,
+            self.cards,
+            self.resolver,
+            self.display,
+            self.threads,
+        )
+        return _made_once, how
+
+    @property
+    def cache(self) -> Path:
+        """Where what is made from texts is kept."""
+        return self.resolver.derived or default_cache()
+
     @cached_property
-    def device(self) -> torch.device:
-        """Raises `BenchError` for a GPU that is not there."""
+    def machine(self) -> Machine:
+        return machine()
+
+    @cached_property
+    def device_type(self) -> str:
+        """`cpu` or `cuda`. Raises `BenchError` for a GPU that is not there."""
         if self.device_name == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self.device_name == "cuda" and not torch.cuda.is_available():
+            return self.machine.device
+        if self.device_name == "cuda" and self.machine.device != "cuda":
             raise BenchError("--device cuda: torch sees no GPU here; use --device cpu")
-        return torch.device(self.device_name)
+        return self.device_name
+
+    @property
+    def device(self) -> torch.device:
+        import torch
+
+        return torch.device(self.device_type)
 
     @cached_property
     def precision(self) -> str:
         """What training is autocast to: `float32` or `bfloat16`."""
-        return (
-            fast_precision(self.device, self.teacher.dimension)
-            if self.precision_name == "auto"
-            else self.precision_name
-        )
+        return precision(self.precision_name, self.device_type, self.identity.dimension, self.machine)
 
     @cached_property
     def teacher(self) -> Encoder:
         """The frozen encoder. Raises `BenchError` if it cannot be had."""
         with self.display.stage(f"loading {self.encoder}", 1, "of its training") as stage:
-            return load_teacher(
+            encoder = load_teacher(
                 self.encoder,
                 self.device,
                 offline=self.resolver.offline,
                 on_step=lambda record: stage.update(record["share"], f"loss {record['loss']:.3f}"),
+                on_damage=self.display.warn,
             )
+        encoder.token_cache = self.cache / TOKENS
+        return encoder
 
     @cached_property
-    def teacher_fingerprint(self) -> str:
-        return self.teacher.fingerprint()
+    def identity(self) -> Identity:
+        """The fingerprint and the dimension of the teacher. Raises `BenchError` if it cannot be had."""
+        known = identity_if_known(self.encoder, offline=self.resolver.offline)
+        return known or Identity(self.teacher.fingerprint(), self.teacher.dimension)
 
-    def data(self, training: Training) -> TrainingData:
-        """What a training may look at. Raises `BenchError` for data that are missing or malformed."""
-        if not training.train:
-            return TrainingData.none(training.pairs)
-        seed = training.seed or 0
-        validated = training.recipe.selection != "last"
-        key = (training.train, training.pairs, training.keep_leaks, validated and seed)
+    def lazy_data(self, spec: RunSpec) -> LazyTrainingData:
+        """Return the training data of a spec before they are held out from, or sampled."""
+        key = (spec.train, spec.pairs, spec.leakage)
         if key not in self._data:
-            self._data.clear()
-            data = training_data(
-                training.train, training.pairs, self.resolver, self.cards, keep_leaks=training.keep_leaks
-            )
-            self._data[key] = hold_out(data, numpy_generator(seed, "validation")) if validated else data
-        return at_level(self._data[key], training.level, seed)
+            keep = spec.leakage == "keep"
+            self._data[key] = LazyTrainingData(spec.train, spec.pairs, self.resolver, self.cards, keep)
+        return self._data[key]
 
-    def student(self, training: Training) -> Encoder:
-        """The student that every method of this pair, level, recipe and seed trains a copy of."""
-        if not training.train:
+    def data(self, spec: RunSpec) -> TrainingData:
+        """Return what a training may look at. Raises `BenchError` for data that are missing or malformed."""
+        from bench.data.heldout import hold_out
+        from bench.data.levels import apply_level
+        from bench.training.seeds import numpy_generator
+
+        if not spec.train:
+            return TrainingData.none(spec.pairs)
+        data, seed = self.lazy_data(spec).load(), spec.seed or 0
+        if recipe_of(spec).selection != "last":
+            data = hold_out(data, numpy_generator(seed, "validation"))
+        return apply_level(data, spec.level, seed)
+
+    def student(self, spec: RunSpec, data: TrainingData) -> Encoder:
+        """Return the student that every method of this data, recipe and seed trains a copy of."""
+        from bench.encoders.vocabulary import make_student
+
+        if not spec.train:
             return self.teacher
-        key = (
-            training.train,
-            training.pairs,
-            training.keep_leaks,
-            training.level,
-            training.recipe,
-            training.seed,
-        )
+        key = (spec.train, spec.pairs, spec.leakage, spec.level, spec.recipe, spec.seed)
         if key not in self._students:
             self._students.clear()
-            texts = self.data(training).texts
-            self._students[key] = make_student(self.teacher, texts, training.recipe, training.seed or 0)
+            made = make_student(self.teacher, data.texts, recipe_of(spec), spec.seed or 0, cache=self.cache)
+            self._students[key] = made
         return self._students[key]
 
-    def task(self, training: Training) -> Task:
-        """What the method of a training is given, with a teacher of its own, so that training it harms nobody else."""
+    def task(self, spec: RunSpec) -> Task:
+        """Return what the method of a training is given, with a teacher of its own, so that training it harms none."""
+        from bench.training.method import Task
+
+        data = self.data(spec)
         return Task(
-            data=self.data(training),
+            data=data,
             teacher=self.teacher.copy(),
-            make_student=self.student(training).copy,
-            budget=training.budget or Budget(1, "steps"),  # a method that says it spends none is given next to none
-            recipe=training.recipe,
-            seed=training.seed or 0,
+            make_student=self.student(spec, data).copy,
+            budget=spec.budget or Budget(1, "steps"),  # a method that spends none is given next to none
+            recipe=recipe_of(spec),
+            seed=spec.seed or 0,
             precision=self.precision,
         )
 
-    def training_inputs(self, training: Training) -> dict[str, Any]:
-        """Everything that can change the retriever; its digest is the training's fingerprint."""
-        inputs: dict[str, Any] = {
-            "methods": [
-                {
-                    "name": part.entry.name,
-                    "config": part.config.model_dump(),
-                    "code": code_digest(part.entry.module),
-                    "inputs": part.make().inputs(),
-                }
-                for part in training.row.parts
-            ],
-            "teacher": self.teacher_fingerprint,
-            "libraries": library_versions(*TRAINING_LIBRARIES),
-            "device": self.device.type,
-        }
-        if len(training.row.parts) > 1:
-            inputs["combination"] = code_digest("bench.training.combination")
-        if training.train:
-            inputs["data"] = digest_data(self.data(training))
-            inputs["vocabulary"] = code_digest("bench.encoders.vocabulary")
-            inputs["recipe"] = training.recipe.model_dump()
-        if training.keep_leaks:
-            inputs["leakage"] = "keep"  # even if there is none, so that no clean row is found marked, or the reverse
-        if training.budget is not None:
-            inputs["budget"] = str(training.budget)
-            inputs["precision"] = self.precision
-        if training.seed is not None:
-            inputs["seed"] = training.seed
-        return inputs
-
-
-def at_level(data: TrainingData, level: Level, seed: int) -> TrainingData:
-    """The data with less or worse bitext of each pair, the same rows for every method that trains with this seed.
-
-    The report gains `level`: the number of pairs `kept` of each source, and how many pairs are `misaligned`.
-    """
-    if level == Level():
-        return data
-    parts = [data.bitext.between(pair) for pair in data.pairs]
-    if level.size is not None:
-        parts = [sample(part, level.size, numpy_generator(seed, "bitext size")) for part in parts]
-    aligned = Bitext.join(parts)
-    if level.noise:
-        parts = [misalign(part, level.noise, numpy_generator(seed, "bitext noise")) for part in parts]
-    bitext = Bitext.join(parts)
-    misaligned = sum(map(operator.ne, aligned.document_side, bitext.document_side))
-    return replace(
-        data,
-        bitext=bitext,
-        report={**data.report, "level": {"kept": Counter(bitext.sources), "misaligned": misaligned}},
-    )
-
-
-def cell_inputs(cell: Cell, training_fingerprint: str) -> dict[str, Any]:
-    """Everything that can change the run; its digest is the cell's fingerprint."""
-    return {
-        "training": training_fingerprint,
-        "test": cell.test.digest,
-        "scoring": cell.scoring,
-        "depth": RUN_DEPTH,
-        "code": {module: code_digest(module) for module in ("bench.evaluation.evaluate", "bench.evaluation.measures")},
-        "libraries": library_versions(*CELL_LIBRARIES),
-    }
-
-
-def digest_data(data: TrainingData) -> str:
-    """The hash of the texts that are trained on or chosen by, and of their languages."""
-    return digest_texts(
-        *(
-            map(str, column)
-            for rows in (data.bitext, data.relevance, data.validation)
-            for column in (*rows.columns[:2], rows.pairs)
+    def are_known(self, training: Training, cells: Sequence[Cell]) -> bool:
+        """Return whether all that these depend on is known without reading a text or making a teacher."""
+        spec = training.spec
+        return (
+            identity_if_known(spec.encoder, offline=True) is not None
+            and all(cell.test.summary_if_known for cell in cells)
+            and (not spec.train or self.lazy_data(spec).summary_if_known is not None)
         )
-    )
+
+    def training_inputs(self, training: Training) -> dict[str, str]:
+        """Return everything that can change the retriever besides its spec, by name."""
+        spec, row = training.spec, training.row
+        inputs = of_encoder(spec.encoder, self.identity.fingerprint)
+        if spec.train:
+            inputs |= of_data(spec.train, spec.pairs, spec.leakage, self.lazy_data(spec).summary.digest)
+            inputs |= of_code(["bench.encoders.vocabulary"])
+            if spec.level != Level():
+                inputs |= of_code(["bench.data.levels"])
+            if recipe_of(spec).selection != "last":
+                inputs |= of_code(["bench.data.heldout"])
+        for method, module in zip(row.methods, row.modules, strict=True):
+            inputs |= of_code([module], method.name)
+            if registry.find_method(method.place or method.name).package != registry.OWN:
+                inputs |= of_plugin(module)
+        if len(row.methods) > 1:
+            inputs |= of_code(["bench.training.combination"])
+        for model in row.models:
+            inputs[f"model {model}"] = fingerprint_of(model, offline=self.resolver.offline)
+        inputs |= of_libraries(*TRAINING_LIBRARIES)
+        how = {"device": self.device_type, "threads": str(self.threads)}
+        if spec.budget is not None:
+            how["precision"] = self.precision
+        return inputs | how
+
+    def cell_inputs(self, cell: Cell) -> dict[str, str]:
+        """Return everything that can change the run and its scores besides spec and retriever, by name."""
+        inputs = of_test(cell.test.name, cell.test.pair, cell.test.summary.digest)
+        inputs |= of_code(CELL_CODE) | of_libraries(*CELL_LIBRARIES)
+        return inputs | {"depth": str(RUN_DEPTH), "device": self.device_type, "threads": str(self.threads)}
+
+
+_made: dict[Any, Materials] = {}
+
+
+def _made_once(*how: Any) -> Materials:
+    """Return the materials of this process for a call, so that each of its jobs finds teacher and student made."""
+    encoder, device, precision, _, resolver, _, threads = how
+    key = (encoder, device, precision, resolver.mirror, resolver.offline, threads)
+    if key not in _made:
+        _made[key] = Materials(*how)
+        if resolver.offline:
+            forbid_network()
+    return _made[key]
+
+
+def recipe_of(spec: RunSpec) -> Recipe:
+    """Return the recipe of a training; the defaults for what does not train."""
+    return Recipe.model_validate(dict(spec.recipe.settings))
+
+
+def training_fingerprint(spec: RunSpec, inputs: Mapping[str, str]) -> str:
+    """Return the hash of all that can change a retriever."""
+    return digest({"spec": spec.training.key, "inputs": dict(inputs)})
+
+
+def cell_fingerprint(spec: RunSpec, training: str, inputs: Mapping[str, str]) -> str:
+    """Return the hash of all that can change a cell; `training` is the fingerprint of its training."""
+    return digest({"spec": spec.key, "training": training, "inputs": dict(inputs)})

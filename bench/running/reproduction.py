@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from bench.errors import BenchError, CellFailed
 from bench.evaluation.run import read_run
 from bench.progress import Display
 from bench.request import Reproduce, Request
-from bench.results.store import Entry, Store, find_cell, mean_scores, training_manifest
+from bench.results.store import Record, Store, find_cell
 from bench.running.execute import Executor
 from bench.running.materials import Materials
-from bench.running.specification import asked_cards, asked_mirror, asked_plan
+from bench.running.places import cards_of, mirror_of, plan_of
 from bench.tables import print_table
 
 COLUMNS = ["measure", "then", "now", "difference"]
@@ -33,8 +33,7 @@ class Reproduction:
 
     then: Mapping[str, float]
     now: Mapping[str, float]
-    same_run: bool | None
-    """None where the manifest does not say what the run was."""
+    same_run: bool
     changed_queries: int | None
     """How many queries have other documents, or in another order; None where the run of then is not at hand."""
     causes: list[str]
@@ -50,8 +49,6 @@ class Reproduction:
         """What there is to say in words."""
         if self.same_run:
             run = "the run is the same, to the last byte"
-        elif self.same_run is None:
-            run = "what the run was the manifest does not say"
         elif self.changed_queries == 0:
             run = "the run has the same documents in the same order, and other scores"
         else:
@@ -76,55 +73,43 @@ class Reproduction:
 
 
 def reproduce_cell(text: str, options: Reproduce) -> int:
-    """Compute a cell once more and print what is the same; returns the exit code: 0 if all of it is, else 3.
+    """Compute a cell once more and print what is the same; return the exit code: 0 if all of it is, else 3.
 
     Raises `BenchError` as `find_cell` and `reproduce`.
     """
     from bench.libraries import prepare_libraries
 
     cell, display = find_cell(text, options.results), Display(quiet=options.quiet)
-    asked = check_asked(cell)
-    prepare_libraries(offline=options.offline, threads=training_manifest(cell)["provenance"]["threads"])
-    cards = asked_cards(asked, options.cards)
-    resolver = Resolver(options.mirror or asked_mirror(asked), offline=options.offline, display=display)
+    if cell.external:
+        raise BenchError(f"{cell.folder.name} was imported, and how it was made is not known here")
+    prepare_libraries(offline=options.offline, threads=int(cell.inputs["threads"]))
+    cards = cards_of(cell, options.cards)
+    resolver = Resolver(options.mirror or mirror_of(cell), offline=options.offline, display=display)
     with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as scratch:
-        found = reproduce(cell, cards, resolver, options.keep or Path(scratch), display)
+        folder = options.keep or Path(scratch)
+        found = reproduce(cell, cards, replace(resolver, derived=folder / "cache"), folder, display)
     print_table(COLUMNS, found.rows, right=COLUMNS[1:])
     print("\n".join(found.findings))
     return 0 if found.same else 3
 
 
-def check_asked(cell: Entry) -> dict[str, Any]:
-    """What a manifest says was asked. Raises `BenchError` if it is too old to say all of it."""
-    manifest = cell.manifest
-    if "external" in manifest:
-        raise BenchError(f"{cell.folder.name} was imported, and how it was made is not known here")
-    if not ("asked" in manifest and "trained" in manifest):
-        raise BenchError(
-            f"{cell.folder} is of before manifests held all that is needed; compute it again by its command: "
-            f"{manifest['provenance']['command']}"
-        )
-    return dict(manifest["asked"])
-
-
 def reproduce(
-    cell: Entry, cards: Mapping[str, Card], resolver: Resolver, folder: Path, display: Display
+    cell: Record, cards: Mapping[str, Card], resolver: Resolver, folder: Path, display: Display
 ) -> Reproduction:
     """Train and evaluate once more in `folder`, where nothing of before is found, not even embeddings.
 
     Raises `BenchError` if the method, the encoder or the data cannot be had, and `CellFailed` if it fails.
     """
-    asked, manifest, training = check_asked(cell), cell.manifest, training_manifest(cell)
-    then = mean_scores(cell)
-    inputs = training["inputs"]
-    plan = asked_plan({**asked, "measures": list(then)}, cards, resolver)
-    materials = Materials(plan.encoder, inputs["device"], inputs.get("precision", "float32"), cards, resolver, display)
+    spec, inputs = cell.spec, cell.inputs
+    plan = plan_of(cell, tuple(cell.means), cards, resolver)
+    how = inputs["device"], inputs.get("precision", "float32")
+    materials = Materials(spec.encoder, *how, cards, resolver, display, int(inputs["threads"]))
     request = Request(
-        methods=tuple(method["name"] for method in asked["methods"]),
-        budget=asked["budget"] or "1steps",
+        methods=(spec.method,),
+        budget=spec.budget or "1steps",
         results=folder,
-        cards=asked["cards"],
         mirror=resolver.mirror,
+        leakage=spec.leakage,
     )
     outcome = Executor(materials, request, Store(folder).open(), display, cache=folder / "cache").run(plan)
     if outcome.bad_input:
@@ -132,36 +117,26 @@ def reproduce(
     if not outcome.cells:
         raise CellFailed("it failed this time; --keep FOLDER keeps the traceback")
     again = outcome.cells[0]
-    path = cell.folder / "run.trec.gz"
     return Reproduction(
-        then=then,
-        now=mean_scores(again),
-        same_run=again.manifest["run"] == manifest["run"] if "run" in manifest else None,
-        changed_queries=_changed(path, again.folder / path.name) if path.is_file() else None,
-        causes=list(differences(manifest, again.manifest)),
+        then=cell.means,
+        now=again.means,
+        same_run=again.manifest["run"] == cell.manifest["run"],
+        changed_queries=_changed(cell.run, again.run) if cell.run.is_file() else None,
+        causes=list(differences(cell, again)),
     )
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each thing that is not the same in what two manifests say a training and a cell depend on, and in
-    where they were made.
-    """
+def differences(then: Record, now: Record) -> Iterator[str]:
+    """Iterate over a line for each input of two cells, and each fact about their making, that is not the same."""
     for what, one, other in (
-        ("", then["trained"]["inputs"], now["trained"]["inputs"]),
-        ("evaluation", then["inputs"], now["inputs"]),
-        ("trained on", then["trained"]["provenance"], now["trained"]["provenance"]),
-        ("evaluated on", then["provenance"], now["provenance"]),
+        ("", then.inputs, now.inputs),
+        ("trained on", then.trained["provenance"], now.trained["provenance"]),
+        ("evaluated on", then.manifest["provenance"], now.manifest["provenance"]),
     ):
         before, after = dict(_flat(one)), dict(_flat(other))
         for name in dict.fromkeys([*before, *after]):
-            known = name in before and name in after  # a manifest of before lacks what was not recorded then
-            if (
-                known
-                and before[name] != after[name]
-                and name not in UNTOLD
-                and (what, name) != ("evaluation", "training")
-            ):
-                yield f"{what} {name}: {_short(before[name])} -> {_short(after[name])}".strip()
+            if before.get(name) != after.get(name) and name not in UNTOLD:
+                yield f"{what} {name}: {_short(before.get(name))} -> {_short(after.get(name))}".strip()
 
 
 def _changed(then: Path, now: Path) -> int:

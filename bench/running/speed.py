@@ -10,6 +10,7 @@ from bench.data.mixing import default_mix, training_data
 from bench.encoders.models import default_recipe
 from bench.encoders.vocabulary import make_student
 from bench.errors import BenchError
+from bench.machine import machine
 from bench.progress import Display
 from bench.request import Speed
 from bench.running.materials import Materials
@@ -20,7 +21,7 @@ def tasks(options: Speed, cards: Mapping[str, Card], display: Display) -> Iterat
     """A task per encoder and pair; what cannot be had is left out with a line."""
     resolver = Resolver(options.mirror, offline=options.offline, display=display)
     for encoder in options.encoders:
-        materials = Materials(encoder, "auto", "auto", cards, resolver, display)
+        materials = Materials(encoder, "auto", "auto", cards, resolver, display, options.threads or machine().threads)
         recipe = default_recipe(encoder)
         for pair in options.pairs:
             try:

@@ -10,6 +10,7 @@ import argparse
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
 from bench.libraries import prepare_libraries
+from bench.machine import machine
 from bench.offline import forbid_network
 from bench.options import add_options, read_options
 from bench.progress import Display
@@ -28,7 +29,8 @@ def main(options: argparse.Namespace) -> int:
 
 def inspect_alignment(options: InspectAlignment) -> int:
     """Train what aligns words on an embedded language and print how well it does before and after."""
-    prepare_libraries(offline=True, threads=options.threads)
+    threads = options.threads or machine().threads
+    prepare_libraries(offline=True, threads=threads)
     from bench.running.alignments import COLUMNS, aligners, alignment_rows
     from bench.running.materials import Materials
     from bench.running.plan import make_plan
@@ -36,7 +38,7 @@ def inspect_alignment(options: InspectAlignment) -> int:
     cards, display = load_cards(), Display()
     asked = options.model_dump() | {"methods": options.methods or aligners(), "encoder": "tiny"}
     request, resolver = Request.model_validate(asked), Resolver(offline=True)
-    materials = Materials("tiny", "cpu", "float32", cards, resolver, display)
+    materials = Materials("tiny", "cpu", "float32", cards, resolver, display, threads)
     rows = []
     for row in alignment_rows(make_plan(request, cards, resolver), materials):
         display.say("  ".join(row))

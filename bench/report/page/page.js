@@ -55,7 +55,8 @@ function masthead() {
   byId("heading").append(`${plural(data.overview.length, "system")} on ${plural(data.boards.length, "board")}`);
   byId("lede").append(
     `${names("dataset")}: ${names("pair")}, with the encoder ${names("encoder")}. ` +
-      `${plural(data.cells, "cell")}, the newest of ${newest}. Significance is against ${data.baseline}.`,
+      `${plural(data.cells, "cell")}, the newest of ${newest}. Significance is against ${data.baseline}.` +
+      data.notes.map((note) => ` ${note[0].toUpperCase()}${note.slice(1)}.`).join(""),
   );
 }
 

@@ -1,0 +1,270 @@
+"""The identity of a run: the one record of what was trained, on what, and what it was evaluated on.
+
+Plans, manifests, tables, comparisons, the gate and the report share it. A new dimension of an experiment is a field
+here with its column; one that is about the training data is a field of `bench.data.dimensions.Level`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import PlainSerializer, TypeAdapter
+
+from bench.data.dimensions import Level
+from bench.errors import unknown
+from bench.fingerprint import digest
+from bench.training.budget import Budget
+from bench.values import Pairs, PairText, Settings, parser, spelled, toml_value
+
+BudgetText = Annotated[
+    Budget, parser(lambda value: value if isinstance(value, Budget) else Budget.parse(str(value))), PlainSerializer(str)
+]
+
+
+@dataclass(frozen=True)
+class Configured:
+    """Settings, all of them with their values, and which of them are no defaults."""
+
+    settings: Settings = ()
+    changed: tuple[str, ...] = field(default=(), compare=False)
+
+    def told(self, names: Iterable[str], prefix: str = "") -> list[str]:
+        """Return some settings as `key=value`."""
+        values = dict(self.settings)
+        return [f"{prefix}{name}={spelled(values[name])}" for name in names]
+
+    def matches(self, asked: Mapping[str, Any]) -> bool:
+        """Return whether these are the settings asked for, all others having their defaults."""
+        values = dict(self.settings)
+        known = asked.keys() <= values.keys() and set(self.changed) <= asked.keys()
+        return known and all(_equal(values[key], value) for key, value in asked.items())
+
+
+@dataclass(frozen=True)
+class MethodSpec(Configured):
+    """A method with all of its settings."""
+
+    name: str = field(kw_only=True)
+    shown: tuple[str, ...] = field(default=(), compare=False)
+    """The settings that tables show: those that are no defaults, and those that always are shown."""
+    uses: tuple[str, ...] = field(default=(), compare=False)
+    """The training data that it looks at."""
+    place: str = field(default="", compare=False)
+    """`path/to/file.py:Class` for a method of a file, which only that file can load again."""
+
+
+@dataclass(frozen=True)
+class NamedMethod:
+    """A method as a user names it, and the settings that are given with its name."""
+
+    name: str
+    settings: tuple[tuple[str, Any], ...] = ()
+
+
+def parse_methods(text: str) -> tuple[NamedMethod, ...]:
+    """Return the method, or the methods that are combined, of `optical`, `optical:epsilon=0.1:special_tokens=true`,
+    `path/to/file.py:Class:key=value` or any of these with a `+` between them.
+    """
+    found = []
+    for part in re.split(r"\+(?=[A-Za-z_./~])", text):
+        words = part.split(":")
+        settings = []
+        while len(words) > 1 and "=" in words[-1]:
+            key, _, value = words.pop().partition("=")
+            settings.append((key.strip(), toml_value(value.strip())))
+        found.append(NamedMethod(":".join(words), tuple(reversed(settings))))
+    return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """A training and its evaluation on one collection. Without a dataset it is the training alone, without a seed the
+    system that several trainings are runs of. Fields on which a method does not depend are None or empty.
+    """
+
+    methods: tuple[MethodSpec, ...]
+    """One, or several that train one student together."""
+    dataset: str = ""
+    pair: PairText | None = None
+    """Of the test; it may be another than that of the training."""
+    encoder: str
+    """A known name, an id of the hub, or the absolute path of a folder."""
+    scoring: str = ""
+    pairs: Pairs = ()
+    """What the student is trained for: one pair, or several together."""
+    train: tuple[str, ...] = ()
+    """Collections and mixes."""
+    recipe: Configured = field(default_factory=Configured)
+    leakage: Literal["remove", "keep"] = "remove"
+    level: Level = field(default_factory=Level)
+    budget: BudgetText | None = None
+    seed: int | None = None
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any]) -> RunSpec:
+        """Read what `dump` returned. Raises pydantic's `ValidationError`."""
+        return _ADAPTER.validate_python(value)
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as a JSON value."""
+        return dict(_ADAPTER.dump_python(self, mode="json"))
+
+    @cached_property
+    def key(self) -> dict[str, Any]:
+        """What it is equal by, as a JSON value."""
+        incidental = {name.name for name in fields(MethodSpec) if not name.compare}
+        value = self.dump()
+        value["methods"] = [{k: v for k, v in each.items() if k not in incidental} for each in value["methods"]]
+        value["recipe"] = value["recipe"]["settings"]
+        return value
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The hash of `key`."""
+        return digest(self.key)
+
+    @property
+    def training(self) -> RunSpec:
+        """The training that is evaluated."""
+        return replace(self, dataset="", pair=None, scoring="")
+
+    @property
+    def system(self) -> RunSpec:
+        """All but the seed."""
+        return replace(self, seed=None)
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """The texts that name it in a table; empty where a column does not apply."""
+        return {column.name: column.text(self) for column in COLUMNS}
+
+    @property
+    def board(self) -> tuple[str, ...]:
+        """What runs have in common that may be compared."""
+        return tuple(self.columns[name] for name in BOARD)
+
+    @property
+    def method(self) -> str:
+        """The name of the method, or of those combined."""
+        return "+".join(method.name for method in self.methods)
+
+    @property
+    def name(self) -> str:
+        """The method and its settings."""
+        return f"{self.method} {self.columns['config']}".strip()
+
+    @property
+    def label(self) -> str:
+        """The name of a folder."""
+        several = f"{len(self.pairs)}languages-{self.pairs[0].document}" if len(self.pairs) > 1 else ""
+        pair = str(self.pair or several or self.pairs[0])
+        joint = "joint" if len(self.pairs) > 1 else ""
+        seed = "" if self.seed is None else f"seed{self.seed}"
+        who, where = (self.method, pair, Path(self.encoder).name), (self.dataset, self.scoring)
+        return ".".join(filter(None, (*who, joint, self.level.folder(), seed, *where)))
+
+    def matches(self, text: str) -> bool:
+        """Return whether `text` names it: as a leaderboard does, or as on the command line; settings may come in any
+        order, and those that are given may be defaults.
+        """
+        if text == self.name:
+            return True
+        first, *others = text.split() or [""]
+        named = parse_methods(first)
+        if [each.name for each in named] != [method.name for method in self.methods]:
+            return False
+        asked = {each.name: dict(one.settings) for each, one in zip(self.methods, named, strict=True)}
+        recipe: dict[str, Any] = {}
+        leakage = "remove"
+        for word in others:
+            key, equals, value = word.partition("=")
+            owner, dot, inner = key.rpartition(".")
+            if not equals:
+                return False
+            if key == "leakage":
+                leakage = value
+            elif owner == "recipe":
+                recipe[inner] = toml_value(value)
+            else:
+                asked.setdefault(owner if dot else self.methods[0].name, {})[inner] = toml_value(value)
+        matching = (method.matches(asked[method.name]) for method in self.methods)
+        known = len(asked) == len(self.methods)
+        return known and all(matching) and self.recipe.matches(recipe) and leakage == self.leakage
+
+
+_ADAPTER: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of every table that lists runs: its name, its text, and how it tells two runs of a name apart."""
+
+    name: str
+    text: Callable[[RunSpec], str]
+    apart: Callable[[RunSpec], str] | None = None
+    """Tells a run from a namesake that differs in the column; None where namesakes never do."""
+    number: bool = False
+    """Whether its texts are sorted as numbers; empty ones come last."""
+
+
+def _config(spec: RunSpec) -> str:
+    parts = []
+    for method in spec.methods:
+        parts += method.told(method.shown, f"{method.name}." if len(spec.methods) > 1 else "")
+    parts += spec.recipe.told(spec.recipe.changed, "recipe.")
+    return " ".join([*parts, *(["leakage=keep"] if spec.leakage == "keep" else [])])
+
+
+def _uses(spec: RunSpec) -> str:
+    return " + ".join(dict.fromkeys(use for method in spec.methods for use in method.uses))
+
+
+def _students(spec: RunSpec) -> str:
+    return "joint" if len(spec.pairs) > 1 else ""
+
+
+def _level_column(name: str) -> Column:
+    return Column(name, lambda spec: spec.level.text(name), lambda spec: f"bitext {spec.level}", number=True)
+
+
+COLUMNS = (
+    Column("method", lambda spec: spec.method),
+    Column("config", _config),
+    Column("uses", _uses, lambda spec: f"trains on {_uses(spec) or 'nothing'}"),
+    Column("dataset", lambda spec: spec.dataset),
+    Column("pair", lambda spec: str(spec.pair or " + ".join(map(str, spec.pairs)))),
+    Column("encoder", lambda spec: spec.encoder),
+    Column("scoring", lambda spec: spec.scoring, lambda spec: f"scoring {spec.scoring or 'default'}"),
+    Column("students", _students, lambda spec: f"{_students(spec) or 'separate'} students"),
+    Column("train", lambda spec: " + ".join(spec.train), lambda spec: f"train {' + '.join(spec.train) or 'default'}"),
+    *map(_level_column, Level.dimensions()),
+    Column("budget", lambda spec: str(spec.budget or ""), lambda spec: f"budget {spec.budget or 'default'}"),
+    Column("seed", lambda spec: "" if spec.seed is None else str(spec.seed), number=True),
+)
+SYSTEM = [column.name for column in COLUMNS if column.name != "seed"]
+"""The columns that name a system: all but the seed."""
+BOARD = ("dataset", "pair", "encoder")
+"""The columns that runs have in common which may be compared."""
+
+
+def select(text: str, specs: Sequence[RunSpec], where: str) -> list[RunSpec]:
+    """Return the specs that a text names. Raises `BenchError`, with suggestions, if it names none."""
+    exact = [spec for spec in specs if spec.name == text]
+    if found := exact or [spec for spec in specs if spec.matches(text)]:
+        return found
+    raise unknown(where, text, dict.fromkeys(spec.name for spec in specs))
+
+
+def _equal(value: Any, asked: Any) -> bool:
+    """Return whether a setting has the value asked for, however that is spelled (`.5`, `0.50`, `true`)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return spelled(value) == spelled(asked).lower() if isinstance(value, bool) else spelled(value) == spelled(asked)
+    try:
+        return float(asked) == value
+    except (TypeError, ValueError):
+        return False
