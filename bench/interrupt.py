@@ -17,7 +17,7 @@ class Interrupt:
 
     requested: bool = False
     watched: bool = False
-    """Whether somebody forgets it again in the end."""
+    """True within `remembered_interrupt`, which resets `requested` at its end."""
 
     def obey(self) -> None:
         """Raise KeyboardInterrupt if one was."""

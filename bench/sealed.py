@@ -101,12 +101,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+        checksum = value.pop(CHECKSUM, None) if isinstance(value, dict) else None
+        found = digest(value)
     except OSError as error:
         raise Damaged(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise Damaged(f"{path} is damaged: it is no JSON") from error
-    checksum = value.pop(CHECKSUM, None) if isinstance(value, dict) else None
-    if checksum is None or checksum != digest(value):
+    if checksum != found:
         raise Damaged(f"{path} is damaged, or an earlier version of this program wrote it")
     return dict(value)
 

@@ -116,7 +116,7 @@ class RunSpec:
 
     @cached_property
     def key(self) -> dict[str, Any]:
-        """What it is equal by, as a JSON value."""
+        """The JSON value that decides equality: all but how it is shown and where its files are."""
         incidental = {name.name for name in fields(MethodSpec) if not name.compare}
         value = self.dump()
         value["methods"] = [{k: v for k, v in each.items() if k not in incidental} for each in value["methods"]]

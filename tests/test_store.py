@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cells import add, spec
+from cells import add, reseal, spec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,7 +69,7 @@ def test_cells_come_in_the_order_of_their_names(store: Store) -> None:
     assert [each.folder.name[0] for each in store.finished() if isinstance(each, Record)] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"sha256": "0"}', "\xff"])
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"sha256": "0"}', "\xff", '{"x": "\\ud800"}'])
 def test_manifest_that_is_none_is_named(store: Store, content: str) -> None:
     entry = store.cell("x", FINGERPRINT)
     (entry.begin() / MANIFEST).write_bytes(content.encode("latin-1"))
@@ -201,6 +201,15 @@ def test_manifest_keeps_what_was_asked_in_one_record(store: Store) -> None:
     told = json.loads((record.folder / MANIFEST).read_text())["spec"]
     assert told == spec(config="epsilon=0.5", bitext_size=1000, seed=3).dump()
     assert record.spec == spec(config="epsilon=0.5", bitext_size=1000, seed=3)
+
+
+def test_a_cell_of_another_version_is_left_out(store: Store) -> None:
+    good, old = add(store, {"RR@10": {"q": 0.1}}), add(store, {"RR@10": {"q": 0.2}}, method="psq")
+    reseal(old.folder, spec={**old.manifest["spec"], "budget": "some"})
+    contents = store.contents()
+    assert contents.cells == [good]
+    assert len(contents.notes) == 1
+    assert "is of another version of this program" in contents.notes[0]
 
 
 @given(st.data())

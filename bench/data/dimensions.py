@@ -17,12 +17,12 @@ from bench.errors import BenchError
 
 @dataclass(frozen=True)
 class Dimension:
-    """How a field of `Level` is asked for and told."""
+    """The option, the column and the phrases of a field of `Level`."""
 
     parse: Callable[[Sequence[str]], tuple[Any, ...]]
     """Reads the values of the option. Raises `BenchError`."""
     help: str
-    """Of the option."""
+    """The help text of the option."""
     usual: Any
     """The option's default; it stands for the field's."""
     phrase: Callable[[Any], str]
@@ -54,7 +54,7 @@ def _dimension(default: Any, **about: Any) -> Any:
 
 @dataclass(frozen=True)
 class Level:
-    """How much bitext a training sees of each pair, and how good it is."""
+    """The amount and the quality of the bitext that a training sees of each pair."""
 
     bitext_size: int | None = _dimension(
         None,

@@ -175,7 +175,7 @@ def sources_of(
 
 
 def caps_of(names: Sequence[str], cards: Mapping[str, Card]) -> dict[str, int]:
-    """Return the caps of the mixes among the names, but for collections that another of the names has more of."""
+    """Return the caps of the mixes among the names, less those of collections that another name has more of."""
     limits: dict[str, float] = {}
     for name in names:
         mix = get_card(name, cards).mix

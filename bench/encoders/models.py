@@ -102,7 +102,7 @@ def check_encoder(name: str) -> None:
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells an encoder from all others, and its dimension."""
+    """The fingerprint of an encoder, which no other encoder has, and its dimension."""
 
     fingerprint: str
     dimension: int
@@ -167,7 +167,8 @@ def load_teacher(
 ) -> Encoder:
     """Return the frozen encoder of that name on `device`. Raises `BenchError` if it cannot be had.
 
-    `on_step` follows the training of a tiny encoder; `on_damage` is told if a kept one is damaged, and trained again.
+    `on_step` follows the training of a tiny encoder. `on_damage` is called with a line if a stored one is damaged, and
+    trained again.
     """
     check_encoder(name)
     if tiny := TINY.fullmatch(name):

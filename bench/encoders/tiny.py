@@ -68,7 +68,8 @@ def tiny_encoder(
 ) -> Encoder:
     """Return the trained tiny encoder, made once and kept in a folder.
 
-    One that is damaged is trained again; `on_damage` is told. Where the folder cannot be written, it is not kept.
+    One that is damaged is trained again, after a call of `on_damage` with a line. Where it cannot be written, it is not
+    kept.
     """
 
     def make(partial: Path) -> dict[str, Any]:

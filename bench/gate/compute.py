@@ -148,7 +148,7 @@ def planned(plan: Plan) -> dict[Key, float | None]:
 
 
 def cell_name(spec: RunSpec) -> str:
-    """What a cell is called in a baseline."""
+    """Return the name of a cell in a baseline."""
     return f"{spec.name} {spec.dataset} {spec.pair}"
 
 

@@ -56,7 +56,7 @@ class State:
 
 
 def question(spec: str, inputs: Mapping[str, str]) -> str:
-    """Return what a result answers, by the fingerprint of its spec and its inputs: all but how it was computed."""
+    """Return the hash of a spec and of its inputs, less those about how a result is computed."""
     return digest([spec, shared(inputs)])
 
 

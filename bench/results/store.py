@@ -57,7 +57,7 @@ class Record:
 
     @cached_property
     def spec(self) -> RunSpec:
-        """What it is a result of."""
+        """The identity of the run."""
         return RunSpec.parse(self.manifest["spec"])
 
     @property
@@ -67,12 +67,12 @@ class Record:
 
     @cached_property
     def question(self) -> str:
-        """What it answers; results that differ only in how they were computed answer the same."""
+        """The hash of spec and inputs; equal for results that differ only in how they were computed."""
         return question(self.spec.fingerprint, self.inputs)
 
     @property
     def external(self) -> bool:
-        """Whether it was made elsewhere and imported."""
+        """True for a cell that was made elsewhere and imported."""
         return "external" in self.manifest
 
     @property
@@ -142,6 +142,10 @@ class Entry:
         record = Record(self.folder, read_manifest(self.folder))
         if self.fingerprint and record.fingerprint != self.fingerprint:
             raise Damaged(f"{self.folder / MANIFEST} is that of another result")
+        try:
+            _ = record.spec if "spec" in record.manifest else None
+        except ValueError as error:
+            raise Damaged(f"{self.folder / MANIFEST} is of another version of this program") from error
         if record.manifest.get("kind") == "cell":
             verify(self.folder, record.manifest, missing_ok=alone)
         return record

@@ -24,7 +24,7 @@ from bench.request import Request
 from bench.results.state import note
 from bench.results.store import Entry, Record, Store
 from bench.running.configuration import keep_configuration
-from bench.running.job import Done, Job, Workplace, make_job, perform, record_failure
+from bench.running.job import Done, Job, Workplace, load_test, make_job, perform, record_failure
 from bench.running.materials import Materials
 from bench.running.plan import Cell, Plan, Training
 from bench.sealed import Damaged
@@ -157,7 +157,7 @@ class Executor:
                 outcome.failed += 1
                 continue
             try:
-                record = self._score(cell, job.cells[cell], record)
+                record = self._score(job, cell, record)
             except Exception as error:
                 self.display.warn(record_failure(job, cell.label, job.cells[cell], error))
                 outcome.failed += 1
@@ -186,7 +186,7 @@ class Executor:
             self.display.warn(f"{self.counter} {error}; it is computed again")
             return entry.unscored()
 
-    def _score(self, cell: Cell, entry: Entry, record: Record) -> Record:
+    def _score(self, job: Job, cell: Cell, record: Record) -> Record:
         """Add the measures that a cell lacks; its stored run is deep enough for these."""
         from bench.evaluation.run import read_run
         from bench.evaluation.scoring import score
@@ -194,7 +194,7 @@ class Executor:
         missing = [name for name in cell.measures if name not in record.measures]
         if not missing:
             return record
-        return entry.add_scores(record, score(read_run(record.run), cell.test.load(), missing))
+        return job.cells[cell].add_scores(record, score(read_run(record.run), load_test(job, cell), missing))
 
 
 def _is_whole(record: Record) -> bool:

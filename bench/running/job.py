@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.errors import describe
+from bench.data import TestCollection
+from bench.errors import BenchError, describe
+from bench.inputs import of_test
 from bench.interrupt import remembered_interrupt
 from bench.progress import Display
 from bench.request import Request
@@ -62,6 +64,14 @@ def make_job(materials: Materials, store: Store, training: Training, cells: Sequ
     own = {cell: materials.cell_inputs(cell) for cell in cells}
     entries = {cell: store.cell(cell.label, cell_fingerprint(cell.spec, fingerprint, own[cell])) for cell in cells}
     return Job(training, inputs, store.training(training.label, fingerprint), entries, own, counter)
+
+
+def load_test(job: Job, cell: Cell) -> TestCollection:
+    """Return the test collection of a cell. Raises `BenchError` if it is no longer that of the cell's fingerprint."""
+    test = cell.test.load()
+    if of_test(test.name, test.pair, test.digest).items() - job.cell_inputs[cell].items():
+        raise BenchError(f"{test.name} {test.pair} has changed since the call began; run it again")
+    return test
 
 
 class Done(NamedTuple):

@@ -22,13 +22,12 @@ from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import write_run
 from bench.evaluation.scoring import score
 from bench.fingerprint import digest_texts
-from bench.inputs import of_test
 from bench.interrupt import obey_interrupt
 from bench.results.ir_metadata import write_ir_metadata
 from bench.results.provenance import PeakMemory, provenance
 from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, Entry, Record
 from bench.running.energy import Meter
-from bench.running.job import Done, Job, Workplace, record_failure
+from bench.running.job import Done, Job, Workplace, load_test, record_failure
 from bench.running.observer import Observer
 from bench.running.places import places
 from bench.running.plan import Cell
@@ -62,9 +61,7 @@ def do(place: Workplace, job: Job, missing: Sequence[Cell]) -> Done:
     for cell in missing:
         obey_interrupt()
         try:
-            test = cell.test.load()
-            if of_test(test.name, test.pair, test.digest).items() - job.cell_inputs[cell].items():
-                raise BenchError(f"{test.name} {test.pair} has changed since the call began; run it again")
+            test = load_test(job, cell)
         except BenchError as error:
             failures.append(record_failure(job, cell.label, job.cells[cell], error))
             bad_input = True
