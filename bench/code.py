@@ -105,7 +105,7 @@ class _Closure:
         self.module = module
         self.sources: dict[str, Source] = {}
         self.origins: dict[str, dict[str, list[Use]]] = {}
-        """For each module: where the names that it imports through a re-export come from."""
+        """The origins of the names that each module imports through a re-export, by module."""
         self.libraries: set[str] = set()
         """The top-level modules of installed distributions that are imported."""
         self.distributions = _distributions_of(module) if plugin else set()

@@ -96,7 +96,7 @@ class RunSpec:
     """A known name, an id of the hub, or the absolute path of a folder."""
     scoring: str = ""
     pairs: Pairs = ()
-    """What the student is trained for: one pair, or several together."""
+    """The pairs that the student is trained for."""
     train: tuple[str, ...] = ()
     """Collections and mixes."""
     recipe: Configured = field(default_factory=Configured)
@@ -135,7 +135,7 @@ class RunSpec:
 
     @property
     def system(self) -> RunSpec:
-        """All but the seed."""
+        """The run without its seed."""
         return replace(self, seed=None)
 
     @cached_property
@@ -145,7 +145,7 @@ class RunSpec:
 
     @property
     def board(self) -> tuple[str, ...]:
-        """What runs have in common that may be compared."""
+        """The values that two runs must share to be compared."""
         return tuple(self.columns[name] for name in BOARD)
 
     @property
@@ -209,7 +209,7 @@ class Column:
     apart: Callable[[RunSpec], str] | None = None
     """Tells a run from a namesake that differs in the column; None where namesakes never do."""
     number: bool = False
-    """Whether its texts are sorted as numbers; empty ones come last."""
+    """True if its texts are sorted as numbers; empty ones come last."""
 
 
 def _config(spec: RunSpec) -> str:

@@ -42,7 +42,7 @@ class Resolver:
     offline: bool = False
     display: Display | None = field(default=None, repr=False, compare=False)
     derived: Path | None = None
-    """Where what is made from the files is kept; None means `cache`."""
+    """The folder of data that are derived from the files; None means `cache`."""
     _verified: set[Path] = field(default_factory=set, repr=False, compare=False)
     _announced: set[str] = field(default_factory=set, repr=False, compare=False)
     """The names of the cards whose licence the user was told."""

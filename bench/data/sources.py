@@ -1,8 +1,8 @@
 """Test collections and training data that are read only when somebody needs their texts.
 
-What is known without the texts is a *summary*, which the cache keeps under a *key*: the digest of all that the content
-depends on, which is the code that reads it, what the cards say, and the sha256 of every file. Training data are kept
-there as well, so that they are read, tidied and searched for leakage once.
+A *summary* holds the facts that a plan needs: digest and counts. The cache stores it under a *key*. The key is a digest
+of the code that reads the data, the entries of the cards, and the sha256 of every file. The cache stores training data
+as well. They are therefore read, tidied and searched for leakage only once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from bench.sealed import Damaged, read_sealed, remove, sha256_of, write_sealed
 _Rows = TypeVar("_Rows", bound=Rows)
 
 MISSING = "missing"
-"""Stands for the digest of what has a file that is not on this machine."""
+"""The digest of an entry whose file is not on this machine."""
 COLLECTIONS, TRAINING = "collections", "training"
 """The folders of the cache."""
 LAYOUT = 1
@@ -74,7 +74,7 @@ def training_key(
 
 @dataclass(eq=False)
 class LazyTestCollection:
-    """The test collection of a card and a pair, of which a summary is known before it is read."""
+    """The test collection of a card and a pair. Its summary can be known before it is read."""
 
     card: Card
     pair: Pair
@@ -118,7 +118,7 @@ class LazyTestCollection:
         test = load_test(self.card, self.pair, self.resolver, self.cards)
         self._summary, value = test.summary, asdict(test.summary)
         key = self.key
-        # A file that changed meanwhile was perhaps read before it did.
+        # A file that changed meanwhile was perhaps read before the change.
         if key is not None and before in (None, key) and _recall(self._path(key)) != value:
             _keep(self._path(key), value)
         return test
@@ -129,7 +129,7 @@ class LazyTestCollection:
 
 @dataclass(eq=False)
 class LazyTrainingData:
-    """The training data of collections and pairs, of which a summary is known before they are read."""
+    """The training data of collections and pairs. Their summary can be known before they are read."""
 
     names: tuple[str, ...]
     pairs: tuple[Pair, ...]
@@ -167,7 +167,7 @@ class LazyTrainingData:
         if data is None:
             data = training_data(self.names, self.pairs, self.resolver, self.cards, keep_leaks=self.keep_leaks)
             after = self._inputs()
-            # What was missing may have been downloaded meanwhile. What changed was perhaps read before it did.
+            # A missing file may have been downloaded meanwhile. A changed file was perhaps read before the change.
             if all(value in (MISSING, after[name]) for name, value in inputs.items()):
                 _keep(self._path(after, "json.gz"), _packed(data))
                 inputs = after

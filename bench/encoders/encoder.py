@@ -72,7 +72,7 @@ class Encoder(nn.Module):
         self.prompts: dict[Side, str] = {"query": "", "document": "", **(prompts or {})}
         self.tokens_seen = 0
         self.token_cache: Path | None = None
-        """Where the token ids of many texts are kept, if anywhere; no part of what the encoder computes."""
+        """The folder that caches token ids; None for no cache. It changes no result."""
 
     @property
     def device(self) -> torch.device:

@@ -105,7 +105,7 @@ class Record:
 
     @property
     def run(self) -> Path:
-        """Where its run is, if it has one."""
+        """The path of its run, which may not exist."""
         return self.folder / RUN
 
     @property
@@ -129,7 +129,7 @@ class Entry:
 
     folder: Path
     fingerprint: str = ""
-    """What its manifest must have; empty for whatever it has."""
+    """The fingerprint that its manifest must have; empty if any will do."""
 
     def read(self, *, alone: bool = False) -> Record | None:
         """Return the finished training or cell; None where there is none. Raises `Damaged`.
@@ -151,7 +151,7 @@ class Entry:
         return record
 
     def unscored(self) -> Record | None:
-        """Return a cell of which nothing but the scores is damaged, without them, and delete them; else None."""
+        """Delete the scores of a cell if only they are damaged, and return the cell without them; else None."""
         try:
             manifest = read_manifest(self.folder)
             kept = {name: value for name, value in manifest[FILES].items() if not name.endswith(SCORES)}
@@ -165,16 +165,16 @@ class Entry:
 
     @property
     def failed(self) -> bool:
-        """Whether the last attempt failed."""
+        """True if the last attempt failed."""
         return not (self.folder / MANIFEST).is_file() and self.failure
 
     @property
     def failure(self) -> bool:
-        """Whether the last attempt left a traceback."""
+        """True if the last attempt left a traceback."""
         return (self.folder / FAILURE).is_file()
 
     def begin(self) -> Path:
-        """Return a folder to work in; of an unfinished attempt only what it can be resumed from is kept."""
+        """Return a folder to work in. An unfinished attempt keeps only the files that it can resume from."""
         if not self.folder.is_dir():
             remove(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)

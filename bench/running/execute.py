@@ -35,7 +35,7 @@ LEAST_PATIENCE = 60.0
 
 @dataclass
 class Outcome:
-    """What a call did: its finished cells, and how many were computed, found finished, or failed."""
+    """The outcome of a call: its finished cells, and the counts of those computed, reused and failed."""
 
     cells: list[Record] = field(default_factory=list)
     trained: int = 0
@@ -43,7 +43,7 @@ class Outcome:
     reused: int = 0
     failed: int = 0
     bad_input: bool = False
-    """Whether something failed because of its input: training data that are missing or malformed."""
+    """True if something failed because its input is missing or malformed."""
 
     @property
     def exit_code(self) -> int:

@@ -25,7 +25,7 @@ class Job:
 
     training: Training
     inputs: Mapping[str, str]
-    """What the training depends on besides its spec."""
+    """Digests of the training's inputs, by name; its spec is not among them."""
     entry: Entry
     cells: Mapping[Cell, Entry]
     cell_inputs: Mapping[Cell, Mapping[str, str]]
@@ -34,7 +34,7 @@ class Job:
 
     @property
     def all_inputs(self) -> dict[str, str]:
-        """What the training or any of its cells depends on."""
+        """The inputs of the training and of its cells."""
         found = dict(self.inputs)
         for inputs in self.cell_inputs.values():
             found |= inputs
@@ -43,7 +43,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Workplace:
-    """What every job of a call is done with."""
+    """The objects that all jobs of a call share."""
 
     materials: Materials
     request: Request
@@ -75,18 +75,18 @@ def load_test(job: Job, cell: Cell) -> TestCollection:
 
 
 class Done(NamedTuple):
-    """What was done of a job."""
+    """The outcome of a job."""
 
     trained: bool = False
-    """Whether steps were trained."""
+    """True if steps were trained."""
     bad_input: bool = False
-    """Whether it failed because data were missing or malformed."""
+    """True if it failed because data were missing or malformed."""
     failures: tuple[str, ...] = ()
     """A line for each training or cell that failed."""
 
 
 def perform(place: Workplace, job: Job, missing: Sequence[Cell]) -> Done:
-    """Do what is missing of a job. Failures are recorded, and raise nothing."""
+    """Compute the missing parts of a job. Failures are recorded, and raise nothing."""
     # Here, because they import all that computes.
     from bench.libraries import prepare_libraries
     from bench.running.work import do

@@ -1,7 +1,7 @@
-"""What trainings and evaluations are made from: machine, teacher, data and student, each made once and shared.
+"""The machine, teacher, data and students of a call, each made once and shared by its trainings and cells.
 
-What they depend on is known without any of them (`training_inputs`, `cell_inputs`); the heavy libraries are imported
-where something is made.
+`training_inputs` and `cell_inputs` need none of them to be loaded. Heavy libraries are imported only in the functions
+that load or make something.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Materials:
 
     @property
     def cache(self) -> Path:
-        """Where what is made from texts is kept."""
+        """The folder of files that are derived from texts."""
         return self.resolver.derived or default_cache()
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Where a cell's files were: all that is needed besides its spec to plan it again, wherever its manifest may be."""
+"""The places of a cell's files. With its spec they are enough to plan the cell again."""
 
 from __future__ import annotations
 

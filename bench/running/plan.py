@@ -61,7 +61,7 @@ class Plan:
 
     @property
     def measures(self) -> list[str]:
-        """All measures of the cells."""
+        """The measures of all cells."""
         return list(dict.fromkeys(name for cells in self.cells.values() for cell in cells for name in cell.measures))
 
     def add(self, training: Training, test: LazyTestCollection, known: TestSummary | None, request: Request) -> None:

@@ -45,18 +45,18 @@ class Row:
 
     methods: tuple[MethodSpec, ...]
     modules: tuple[str, ...] = field(compare=False)
-    """Where the methods' code is."""
+    """The modules of the methods."""
     depends_on: frozenset[str] = field(compare=False)
     scorings: tuple[str, ...] = field(compare=False)
     oracle: bool = field(compare=False)
     models: tuple[str, ...] = field(compare=False)
     """Models that are used besides the teacher."""
     own: bool = field(compare=False)
-    """Whether all of it is this project's code."""
+    """True if every method belongs to this project; false with a plugin."""
     settings: Mapping[str, Mapping[str, Any]] = field(compare=False)
-    """By method its settings but for those that this row alone has."""
+    """The settings of each method, by its name. Settings that only this row has are left out."""
     asked: bool = field(default=True, compare=False)
-    """Whether a user asked for it; reference rows join unasked."""
+    """True if a user asked for it; reference rows join unasked."""
 
     @property
     def name(self) -> str:
