@@ -6,164 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from plugins import FAILS, ODD
 from test_failures import REFERENCES, Bench, bench, whole  # noqa: F401
 
 from bench.running import execute
 
-PLUGIN = '''
-import os
-import shutil
-import signal
-import sys
-import time
-
-from bench.api import DualEncoder, Method, Ranker
-from methods.references import ZeroShot
-
-
-class Good(Method):
-    """Does as it should, after the others."""
-
-    def fit(self, task):
-        return ZeroShot().fit(task)
-
-
-class Leaves(Good):
-    def fit(self, task):
-        sys.exit(0)
-
-
-class Vanishes(Good):
-    def fit(self, task):
-        os._exit(0)
-
-
-class IsKilled(Good):
-    def fit(self, task):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Custom(BaseException):
-    pass
-
-
-class Raises(Good):
-    def fit(self, task):
-        raise Custom("on purpose")
-
-
-class PretendsCtrlC(Good):
-    def fit(self, task):
-        raise KeyboardInterrupt
-
-
-class TellsNoNumber(Good):
-    def fit(self, task):
-        task.outcome["diagnostics"] = {"a": {1, 2}}
-        return super().fit(task)
-
-
-class TellsNoMapping(Good):
-    def fit(self, task):
-        task.outcome["diagnostics"] = "fine"
-        return super().fit(task)
-
-
-class KeepsTheUnkeepable(Good):
-    def fit(self, task):
-        task.outcome[("a", 1)] = 1
-        return super().fit(task)
-
-
-class DeletesItsFolder(Good):
-    def fit(self, task):
-        shutil.rmtree(task.checkpoint.path.parent)
-        return super().fit(task)
-
-
-class Ranks(Ranker):
-    scorings = ("odd",)
-
-    def __init__(self, found):
-        self.found = found
-
-    def save(self, folder, teacher):
-        folder.mkdir()
-
-    def rank(self, queries, documents, ids, depth, on_texts):
-        return self.found(ids)
-
-
-class Invents(Method):
-    scorings = ("odd",)
-
-    def fit(self, task):
-        return Ranks(lambda ids: {ids.queries[0]: [("no such document", 1.0)]})
-
-
-class Repeats(Method):
-    scorings = ("odd",)
-
-    def fit(self, task):
-        return Ranks(lambda ids: {ids.queries[0]: [(ids.documents[0], 1.0), (ids.documents[0], 0.5)]})
-
-
-class Unwritable(Method):
-    scorings = ("odd",)
-
-    def fit(self, task):
-        return Ranks(lambda ids: {ids.queries[0]: [("two words", 1.0)], "no such query": []})
-
-
-class Overwrites(Good):
-    """Reports what has the names of the harness's own."""
-
-    def fit(self, task):
-        task.outcome |= {"fingerprint": "mine", "kind": "cell", "cost": None, "files": {}, "sha256": "0", "spec": {}}
-        return super().fit(task)
-
-
-class Forks(Good):
-    """Lets a copy of the process return as well."""
-
-    def fit(self, task):
-        os.fork()
-        time.sleep(0.2)
-        return super().fit(task)
-
-
-class DeletesEverything(Good):
-    def fit(self, task):
-        shutil.rmtree(task.checkpoint.path.parents[2])
-        return super().fit(task)
-
-
-class Hangs(Good):
-    """In a call that no signal ends."""
-
-    def fit(self, task):
-        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
-        time.sleep(600)
-'''
-FAILS = {
-    "Leaves": "it ended with SystemExit: 0",
-    "Vanishes": "its process ended with exit code 0",
-    "IsKilled": "its process was killed by signal 9",
-    "Raises": "it ended with Custom: on purpose",
-    "PretendsCtrlC": "it ended with KeyboardInterrupt",
-    "TellsNoNumber": "its diagnostic 'a' is no number but a set",
-    "TellsNoMapping": "its diagnostics are no mapping but a str",
-    "KeepsTheUnkeepable": "keys must be str",
-    "DeletesItsFolder": "it deleted the log of its training",
-    "Invents": "no such document",
-    "Repeats": "twice",
-    "Unwritable": "",
-}
-
 
 def test_a_plugin_that_fails_costs_only_itself(bench: Bench, whole: Bench, tmp_path: Path) -> None:  # noqa: F811
     path = tmp_path / "odd.py"
-    path.write_text(PLUGIN)
+    path.write_text(ODD)
     said = bench(" ".join(f"{path}:{name}" for name in (*FAILS, "Good")))
     assert said.code == 1
     for name, reason in FAILS.items():
@@ -177,7 +28,7 @@ def test_a_plugin_that_fails_costs_only_itself(bench: Bench, whole: Bench, tmp_p
 
 def test_what_a_plugin_reports_stands_apart(bench: Bench, tmp_path: Path) -> None:  # noqa: F811
     path = tmp_path / "odd.py"
-    path.write_text(PLUGIN)
+    path.write_text(ODD)
     said = bench(f"{path}:Overwrites {path}:Forks")
     print("\n".join(said.lines))
     assert said.code == 0
@@ -190,7 +41,7 @@ def test_what_a_plugin_reports_stands_apart(bench: Bench, tmp_path: Path) -> Non
 
 def test_what_a_plugin_deletes_is_computed_again(bench: Bench, whole: Bench, tmp_path: Path) -> None:  # noqa: F811
     path = tmp_path / "odd.py"
-    path.write_text(PLUGIN)
+    path.write_text(ODD)
     said = bench(f"{path}:DeletesEverything distillation")
     assert said.code == 1
     assert any("FAILED DeletesEverything" in line for line in said.lines)
@@ -200,7 +51,7 @@ def test_what_a_plugin_deletes_is_computed_again(bench: Bench, whole: Bench, tmp
 
 def test_a_module_that_ends_the_process_is_refused(bench: Bench, tmp_path: Path) -> None:  # noqa: F811
     path = tmp_path / "odd.py"
-    path.write_text(f"import os\nos._exit(0)\n{PLUGIN}")
+    path.write_text(f"import os\nos._exit(0)\n{ODD}")
     said = bench(f"{path}:Good")
     assert (said.code, said.lines) == (2, ["bench: method 'Good': its process ended with exit code 0"])
 
@@ -213,7 +64,7 @@ def test_a_plugin_that_no_signal_reaches_is_killed(
 ) -> None:
     monkeypatch.setattr(execute, "LEAST_PATIENCE", 12.0)
     path = tmp_path / "odd.py"
-    path.write_text(PLUGIN)
+    path.write_text(ODD)
     said = bench(f"{path}:Hangs {path}:Good", "--patience", "3s")
     assert said.code == 1
     assert "no sign of life" in said.line(" FAILED Hangs.")

@@ -1,88 +1,46 @@
+"""Methods by name: this project's own without an import, plugins whatever is wrong with them."""
+
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import plugins
 import pytest
+from plugins import BROKEN, SOUND, with_attribute
 
 from bench import registry
 from bench.cli import main
 from bench.errors import BenchError
-from bench.registry import MethodEntry, find_method
+from bench.registry import find_method
 from bench.running.rows import expand
 from bench.spec import NamedMethod, parse_methods
 from bench.training.method import Method
 
-PLUGIN = '''"""A file with a method, which fails when it is imported without need."""
-
-from bench.api import DualEncoder, Method, Retriever
-
-
-class Mine(Method):
-    """Keeps the encoder as it is.
-
-    More about it.
-    """
-
-    name = "mine"
-    source = "a test"
-    uses = ("bitext", "relevance")
-
-    def fit(self, task):
-        return DualEncoder(task.teacher, task.teacher)
-
-
-class NoMethod:
-    pass
-'''
-
-
-@pytest.fixture
-def plugin(tmp_path: Path) -> Path:
-    path = tmp_path / "plugin.py"
-    path.write_text(PLUGIN)
-    return path
-
-
-def test_listing_methods_imports_none_of_them() -> None:
-    code = (
-        "import sys, bench.registry as r\n"
-        "for entry in {**r.methods(), **r.references()}.values(): assert entry.describe()['description']\n"
-        "print([name for name in ('torch', 'transformers', 'ot', 'methods.optical') if name in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+OWN = [entry for entry in registry.known().values() if entry.package == registry.OWN]
 
 
 def test_installed_methods_and_references_load() -> None:
     assert {"optical", "adversarial", "distillation"} <= set(registry.methods())
     assert set(registry.references()) == {"zero-shot", "untrained", "oracle"}
-    for entry in registry.known().values():
-        method = entry.load()
-        assert issubclass(method, Method)
-        assert method.name == entry.base
+    for entry in OWN:
+        assert issubclass(entry.load(), Method)
+        assert entry.load().name == entry.base
 
 
-@pytest.mark.parametrize("name", ["optical", "adversarial", "distillation", "zero-shot", "untrained", "oracle"])
-def test_what_is_read_from_the_source_is_what_the_class_says(name: str) -> None:
-    entry = find_method(name)
+@pytest.mark.parametrize("entry", [entry for entry in OWN if not entry.is_variant], ids=lambda entry: entry.name)
+def test_facts_read_from_the_source_are_those_of_the_class(entry: registry.MethodEntry) -> None:
     method = entry.load()
-    assert entry.describe() == {
-        "description": (method.__doc__ or "").split("\n")[0],
-        "source": method.source,
-        "uses": method.uses,
-    }
+    description = (method.__doc__ or "").split("\n")[0]
+    assert entry.describe() == {"description": description, "source": method.source, "uses": method.uses}
+    assert [(each.name, dict(each.settings)) for each in entry.variants()] == list(method.variants.items())
 
 
-def test_unknown_method_is_refused_with_a_suggestion() -> None:
-    with pytest.raises(BenchError, match="unknown method 'optcal'; did you mean optical"):
-        find_method("optcal")
-
-
-def test_class_in_a_file_is_a_method(plugin: Path) -> None:
-    entry = find_method(f"{plugin}:Mine")
+def test_class_in_a_file_is_a_method(tmp_path: Path) -> None:
+    path = tmp_path / "plugin.py"
+    path.write_text(SOUND)
+    entry = find_method(f"{path}:Mine")
     assert (entry.name, entry.reference) == ("Mine", False)
     assert entry.load().uses == ("bitext", "relevance")
     assert entry.describe() == {
@@ -92,50 +50,31 @@ def test_class_in_a_file_is_a_method(plugin: Path) -> None:
     }
 
 
-def test_file_is_not_run_before_the_method_is_used(tmp_path: Path) -> None:
-    path = tmp_path / "loud.py"
-    path.write_text(f"open({str(tmp_path / 'touched')!r}, 'w').close()\n{PLUGIN}")
-    entry = find_method(f"{path}:Mine")
-    assert entry.describe()["source"] == "a test"
-    assert not (tmp_path / "touched").exists()
-    entry.load()
-    assert (tmp_path / "touched").exists()
+TRAINED = """
+
+from bench.api import MethodConfig, TrainedMethod
+
+
+class Trained(TrainedMethod):
+    Config = MethodConfig
+"""
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
-    [("gone.py:Mine", "there is no file"), ("plugin.py:Yours", "defines no class Yours")],
+    ("name", "source", "message"),
+    [
+        ("gone.py:Mine", SOUND, "there is no file"),
+        ("plugin.py:Yours", SOUND, "has no attribute 'Yours'"),
+        ("plugin.py:NoMethod", SOUND, "NoMethod is not a subclass of bench"),
+        ("plugin.py:Trained", SOUND + TRAINED, r"its Config is not a subclass of bench\.api\.TrainedConfig"),
+        ("plugin.py:Mine", f"import nothing_of_this_name\n{SOUND}", "cannot be imported: ModuleNotFoundError"),
+    ],
 )
-def test_file_or_class_that_is_not_there_is_refused(plugin: Path, name: str, message: str) -> None:
-    with pytest.raises(BenchError, match=message):
-        find_method(str(plugin.parent / name))
-
-
-def test_class_that_is_no_method_is_refused(plugin: Path) -> None:
-    with pytest.raises(BenchError, match="NoMethod is not a subclass of bench"):
-        find_method(f"{plugin}:NoMethod").load()
-
-
-def test_trained_method_needs_the_settings_that_all_of_them_have(plugin: Path) -> None:
-    trained = "from bench.api import MethodConfig, TrainedMethod\n\n\nclass Trained(TrainedMethod):\n"
-    plugin.write_text(f"{PLUGIN}\n\n{trained}    Config = MethodConfig\n")
-    with pytest.raises(BenchError, match=r"its Config is not a subclass of bench\.api\.TrainedConfig"):
-        find_method(f"{plugin}:Trained").load()
-
-
-def test_file_that_cannot_be_imported_is_an_error_of_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "broken.py"
-    path.write_text(f"import nothing_of_this_name\n{PLUGIN}")
-    with pytest.raises(BenchError, match="cannot be imported: ModuleNotFoundError") as caught:
-        find_method(f"{path}:Mine").load()
+def test_file_without_a_method_is_an_error_of_one_line(tmp_path: Path, name: str, source: str, message: str) -> None:
+    (tmp_path / "plugin.py").write_text(source)
+    with pytest.raises(BenchError, match=message) as caught:
+        find_method(str(tmp_path / name)).load()
     assert "\n" not in str(caught.value)
-
-
-def test_module_without_the_class_describes_as_nothing() -> None:
-    entry = MethodEntry("gone", "methods.optical", "Gone")
-    assert entry.describe() == {"description": "", "source": "", "uses": ()}
-    with pytest.raises(BenchError, match="cannot be imported"):
-        entry.load()
 
 
 @pytest.mark.parametrize(
@@ -150,71 +89,30 @@ def test_module_without_the_class_describes_as_nothing() -> None:
         ),
     ],
 )
-def test_a_text_asks_for_methods_with_settings(text: str, specs: list[NamedMethod]) -> None:
+def test_a_text_names_methods_with_settings(text: str, specs: list[NamedMethod]) -> None:
     assert parse_methods(text) == tuple(specs)
 
 
-def test_a_variant_is_its_method_configured(plugin: Path) -> None:
-    plugin.write_text(
-        PLUGIN + '\n\nclass Varied(Mine):\n    variants = {"often": {"times": 3}, "seldom": {"times": 1}}\n'
-    )
-    found = find_method(f"{plugin}:Varied").variants()
-    assert [(entry.name, entry.base, entry.settings) for entry in found] == [
-        ("often", "Varied", (("times", 3),)),
-        ("seldom", "Varied", (("times", 1),)),
-    ]
-    assert found[0].describe()["description"] == "Varied with times=3"
-
-
 Install = Callable[..., None]
-BROKEN = {
-    "no-module": ("gone.inner:Mine", "", "there is no module gone.inner"),
-    "no-syntax": ("syntax:Mine", "class Mine(:", "syntax does not parse"),
-    "no-class": ("classless:Mine", PLUGIN.replace("Mine", "Yours"), "classless defines no class Mine"),
-    "no-method": ("shapeless:Mine", "class Mine:\n    pass\n", "shapeless:Mine is not a subclass of bench"),
-    "no-library": (
-        "needy:Mine",
-        f"import no_such_library\n{PLUGIN}",
-        "imports no_such_library, which is not installed",
-    ),
-    "no-colon": ("colonless", PLUGIN, "its entry point is not module:Class"),
-    "no-table": ("listing:Mine", f"{PLUGIN}".replace("    uses", "    variants = [1]\n    uses", 1), "AttributeError"),
-    "optical": ("usurper:Mine", PLUGIN, "this project itself has that name"),
-    "zero-shot": ("usurper:Mine", PLUGIN, "this project itself has that name"),
-    "all": ("usurper:Mine", PLUGIN, "this project itself has that name"),
-}
-RAISES = {
-    "raises": ("raiser:Mine", f"{PLUGIN}\nraise RuntimeError('no GPU\\nhere')\n", "RuntimeError: no GPU"),
-    "exits": ("exiter:Mine", f"{PLUGIN}\nraise SystemExit(3)\n", "SystemExit: 3"),
-    "no-kin": ("stranger:Mine", "class Mine(dict):\n    pass\n", "is not a subclass of bench.api.Method"),
-    "no-config": (
-        "bare:Mine",
-        PLUGIN.replace("    uses", "    Config = dict\n    uses", 1),
-        "its Config is not a subclass",
-    ),
-}
-"""What shows only when it is imported."""
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Installs a package, which is a module and an entry point, for the time of a test."""
+    """Install a package, which is a module and an entry point, for the time of a test."""
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
+    loaded = set(sys.modules)
 
     def install(name: str, target: str, source: str, package: str = "") -> None:
-        package = package or f"package-{name}"
-        about = site / f"{package.replace('-', '_')}-1.0.dist-info"
-        about.mkdir()
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        (about / "entry_points.txt").write_text(f"[{registry.METHODS}]\n{name} = {target}\n")
-        if source:
-            (site / f"{target.partition(':')[0]}.py").write_text(source)
-        registry._catalogue.cache_clear()
+        plugins.install(site, name, target, source, package)
+        registry._known.cache_clear()
 
     yield install
-    registry._catalogue.cache_clear()
+    registry._known.cache_clear()
+    for name in set(sys.modules) - loaded:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(site)):
+            del sys.modules[name]
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -222,90 +120,76 @@ def test_broken_plugin_is_left_out_with_its_reason(
     name: str, install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target, source, reason = BROKEN[name]
-    before = dict(registry.known())
+    before, (own, usual) = registry.usable()[0], expand(["all"], {})
     install(name, target, source)
-    install("sound", "sound:Mine", PLUGIN)
-    assert set(registry.known()) == {*before, "sound"}
-    assert all(registry.known()[known] == entry for known, entry in before.items())
+    install("sound", "sound:Mine", SOUND)
+    usable, lines = registry.usable()
+    assert set(usable) == {*before, "sound"}
+    assert all(usable[known] == entry for known, entry in before.items())
     assert main(["ls", "methods"]) == 0
     out, err = capsys.readouterr()
     assert "Keeps the encoder as it is." in out
-    assert err.startswith(f"skipped: method '{name}' of the package package-{name}: ")
-    assert reason in err
-    assert err.count("\n") == 1
-    if name in before:
+    assert err == f"skipped: {lines[0]}\n"
+    assert lines[0].startswith(f"method '{name}'")
+    assert reason in lines[0]
+    methods, notes = expand(["all", "optical"], {})
+    if name == "no-table":  # its variants are not needed
         return
-    assert main(["run", "--methods", f"sound,{name}" if name != "all" else "al"]) == 2
+    assert set(methods) == {*own, "sound"}
+    (note,) = set(notes) - set(usual)
+    assert (note.startswith("skipped: "), reason in note) == (True, True)
+    if name in before or name == registry.ALL:
+        return
+    assert main(["run", "--methods", f"sound,{name}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", RAISES)
-def test_plugin_that_cannot_be_imported_is_left_out_of_all(
-    name: str, install: Install, capsys: pytest.CaptureFixture[str]
-) -> None:
-    target, source, reason = RAISES[name]
-    own, usual = expand(["all"], {})
-    install(name, target, source)
-    install("sound", "sound:Mine", PLUGIN)
-    methods, notes = expand(["all", "optical"], {})
-    assert set(methods) == {*own, "sound"}
-    (note,) = set(notes) - set(usual)
-    assert note.startswith("skipped: ")
-    assert reason in note
-    assert main(["ls", "methods"]) == 0
-    out, err = capsys.readouterr()
-    assert err == f"{note}\n"
-    assert name not in out.split()
-    assert "sound" in out.split()
-    with pytest.raises(BenchError, match=name):
-        find_method(name).load()
-
-
 def test_name_of_two_plugins_is_that_of_neither(install: Install) -> None:
-    variants = PLUGIN.replace("    uses", "    variants = {'double': {}}\n    uses", 1)
-    install("same", "first:Mine", PLUGIN, "package-a")
-    install("same", "second:Mine", PLUGIN, "package-b")
+    variants = with_attribute("variants = {'double': {}, 'single': {'times': 3}}")
+    install("same", "first:Mine", SOUND, "package-a")
+    install("same", "second:Mine", SOUND, "package-b")
     install("third", "third:Mine", variants, "package-c")
-    install("fourth", "fourth:Mine", variants, "package-d")
-    assert {"third", "fourth"} <= set(registry.methods())
-    assert not {"same", "double"} & set(registry.methods())
-    assert [(each.name, each.package) for each in registry.broken()] == [
-        *(("double", "package-c"), ("double", "package-d"), ("same", "package-a"), ("same", "package-b"))
+    install("fourth", "fourth:Mine", variants.replace("single", "other"), "package-d")
+    usable, lines = registry.usable()
+    assert {"third", "fourth", "single", "other"} <= set(usable)
+    assert not {"same", "double"} & set(usable)
+    assert [" ".join(line.split()[:6]) for line in lines] == [
+        f"method '{name}' of the package {package}:"
+        for name, package in (
+            ("double", "package-c"),
+            ("double", "package-d"),
+            ("same", "package-a"),
+            ("same", "package-b"),
+        )
     ]
-    with pytest.raises(BenchError, match="offered by package-a and package-b, so by none"):
+    single = find_method("single")
+    assert (single.base, single.settings, single.describe()["description"]) == (
+        *("third", (("times", 3),), "third with times=3"),
+    )
+    with pytest.raises(BenchError, match="offered by package-a and package-b"):
         find_method("same")
 
 
-def test_class_that_its_module_only_imports_is_described_without_importing_it(install: Install, tmp_path: Path) -> None:
+def test_class_that_its_module_only_imports_is_a_method(install: Install, tmp_path: Path) -> None:
     package = tmp_path / "site" / "wide"
     package.mkdir()
-    (package / "__init__.py").write_text("raise RuntimeError('imported')\nfrom .deep import Mine as Outer\n")
-    (package / "deep.py").write_text(PLUGIN)
+    (package / "__init__.py").write_text("from .deep import Mine as Outer\n")
+    (package / "deep.py").write_text(SOUND)
     install("wide", "wide:Outer", "")
-    assert registry.broken() == []
-    assert registry.known()["wide"].describe()["source"] == "a test"
+    assert registry.usable()[0]["wide"].describe()["source"] == "a test"
 
 
 def test_all_leaves_out_what_needs_a_download(install: Install) -> None:
-    hook = """
-    models = ("the/moon",)
-"""
-    install("far", "far:Mine", PLUGIN.replace("\n\nclass NoMethod", f"{hook}\n\nclass NoMethod"))
+    install("far", "far:Mine", with_attribute('models = ("the/moon",)'))
+    install("lost", "lost:Mine", with_attribute("models = 1"))
     methods, notes = expand(["all"], {})
     assert "far" not in methods
-    assert "skipped: far: it needs the/moon, which is not on this machine; named, it is tried" in notes
-    install(
-        "lost",
-        "lost:Mine",
-        PLUGIN.replace("\n\nclass NoMethod", "\n    models = 1\n\n\nclass NoMethod"),
-    )
-    methods, notes = expand(["all"], {})
     assert "optical" in methods
+    assert "skipped: far: it needs the/moon, which is not on this machine; named, it is tried" in notes
     assert any(note.startswith("skipped: method 'lost': TypeError: ") for note in notes)
     assert expand(["far"], {}) == (("far",), [])
 
 
 def test_own_names_are_each_the_name_of_one_thing() -> None:
-    entries = [registry._entry(point, reference=reference) for reference, point in registry._points()]
-    names = [each.name for entry in entries for each in (entry, *entry.variants())]
-    assert sorted(names) == sorted(set(names))
+    names = [each.name for entry in OWN if not entry.is_variant for each in (entry, *entry.variants())]
+    assert len(names) == len(set(names)) == len(OWN)

@@ -75,7 +75,7 @@ def expand(
         return methods, []
     from bench.encoders.models import at_hand
 
-    found, notes = [], [f"skipped: {each}" for each in registry.broken()]
+    found, notes = [], [f"skipped: {line}" for line in registry.conflicts()]
     for entry in registry.known().values():
         if entry.is_variant or entry.reference:
             continue
