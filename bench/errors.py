@@ -19,6 +19,10 @@ class BenchError(Exception):
     exit_code = 2
 
 
+class MissingFile(BenchError):
+    """A file of a collection is not on this machine and cannot be downloaded."""
+
+
 class Interrupted(BenchError):
     """Ctrl-C where nothing is kept to go on from."""
 
@@ -55,3 +59,14 @@ def describe(error: BaseException) -> str:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def root_cause(error: BaseException) -> str:
+    """Return the message of the innermost of nested network errors, in one line. The outer ones are long and vague."""
+    from http.client import HTTPException
+
+    root, inner = error, error.__cause__ or error.__context__
+    while inner is not None:
+        root = inner if isinstance(inner, (OSError, HTTPException)) else root
+        inner = inner.__cause__ or inner.__context__
+    return " ".join(str(root).split()) or type(root).__name__

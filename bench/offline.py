@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
@@ -40,6 +41,18 @@ def no_network() -> Iterator[None]:
         yield
     finally:
         _forbidden -= 1
+
+
+@contextmanager
+def local_only() -> Iterator[None]:
+    """Forbid the network within the block, and silence the warnings of libraries about files that they miss."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with no_network():
+            yield
+    finally:
+        logging.disable(before)
 
 
 @cache  # a hook stays until the process ends

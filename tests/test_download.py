@@ -1,3 +1,5 @@
+"""Downloads against a server that fails in every way, and the resolver that decides on them."""
+
 from __future__ import annotations
 
 import errno
@@ -5,114 +7,68 @@ import hashlib
 import http.server
 import os
 import random
-import signal
 import socket
+import stat
 import struct
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import urllib3.util.retry
 
-import bench.data.download
-from bench.data.download import CHUNK, LIMITS, CannotDownload, Limits, OtherBytes, download
+from bench.atomic import atomic_write
+from bench.cache import default_cache
+from bench.data import download, files
+from bench.data.cards import Card
+from bench.data.download import ATTEMPTS, ChecksumMismatch, DownloadError
+from bench.data.files import Resolver
+from bench.errors import BenchError, MissingFile
+from bench.progress import Display
+from bench.sealed import sha256_of
 
-CONTENT = random.Random(0).randbytes(100_000)
-OTHER = random.Random(1).randbytes(100_000)
+CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-QUICK = Limits(attempts=3, first_wait=1.0, longest_wait=60.0, timeout=10.0)
-
-
-class Answer:
-    """How the server answers one request: whole, from where it is asked to begin, unless told otherwise."""
-
-    def __init__(
-        self,
-        content: bytes = CONTENT,
-        *,
-        cut: int | None = None,
-        then: Callable[[Handler], None] = lambda handler: None,
-        ranges: bool = True,
-        length: bool = True,
-        content_range: str | None = None,
-    ) -> None:
-        self.content, self.cut, self.then = content, cut, then
-        self.ranges, self.length, self.content_range = ranges, length, content_range
-
-    def __call__(self, handler: Handler) -> None:
-        start = handler.first_byte if self.ranges else 0
-        if start >= len(self.content):
-            Status(416)(handler)
-            return
-        body = self.content[start:]
-        handler.send_response(206 if start else 200)
-        if self.length:
-            handler.send_header("Content-Length", str(len(body)))
-        if start:
-            usual = f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"
-            handler.send_header("Content-Range", self.content_range or usual)
-        handler.end_headers()
-        handler.send(body[: self.cut])
-        self.then(handler)
-
-
-class Status:
-    """An answer without a body."""
-
-    def __init__(self, status: int, **headers: str) -> None:
-        self.status, self.headers = status, headers
-
-    def __call__(self, handler: Handler) -> None:
-        handler.send_response(self.status)
-        for name, value in self.headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PATH = "some folder/swa.txt"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
-    @property
-    def first_byte(self) -> int:
-        return int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-
     def do_GET(self) -> None:
-        self.server.ranges.append(self.headers.get("Range"))
-        self.server.encodings.append(self.headers.get("Accept-Encoding"))
-        self.server.sent.append(0)
+        self.server.requests.append(self.path)
+        assert self.headers["Accept-Encoding"] == "identity"
         (self.server.script.pop(0) if self.server.script else self.server.otherwise)(self)
 
-    def send(self, content: bytes) -> None:
-        self.server.sent[-1] += len(content)  # before the client can have it, and ask for more
+    def answer(self, status: int, content: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content_Length": str(len(content)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
         self.wfile.write(content)
 
     def log_message(self, *arguments: object) -> None:
         pass
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Answers by `script`, then by `otherwise`; remembers of each request the range asked for and the bytes sent."""
+Answer = Callable[[Handler], None]
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script: list[Callable[[Handler], None]] = []
-        self.otherwise: Callable[[Handler], None] = Answer()
-        self.ranges: list[str | None] = []
-        self.encodings: list[str | None] = []
-        self.sent: list[int] = []
-        self.closing = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}/some%20folder/file.txt"
 
-    def handle_error(self, *arguments: object) -> None:
-        pass  # the client may have left
+def body(content: bytes = CONTENT, cut: int | None = None) -> Answer:
+    return lambda handler: handler.answer(200, content[:cut], Content_Length=str(len(content)))
+
+
+def status(code: int, **headers: str) -> Answer:
+    return lambda handler: handler.answer(code, **headers)
 
 
 def stall(handler: Handler) -> None:
+    body(cut=50_000)(handler)
     handler.server.closing.wait(10)
 
 
@@ -122,23 +78,45 @@ def reset(handler: Handler) -> None:
     handler.connection.close()
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    with Server() as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.closing.set()
-        server.shutdown()
+class Server(http.server.ThreadingHTTPServer):
+    """Answers by `script`, then by `otherwise`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script: list[Answer] = []
+        self.otherwise: Answer = body()
+        self.requests: list[str] = []
+        self.closing = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}/some%20folder/file.txt"
+
+    def handle_error(self, *arguments: object) -> None:
+        pass  # the client may have left
 
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between attempts, none of which takes any time."""
     seconds: list[float] = []
-    monkeypatch.setattr(bench.data.download, "sleep", seconds.append)
+    monkeypatch.setattr(urllib3.util.retry, "time", SimpleNamespace(sleep=seconds.append, time=time.time))
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
     return seconds
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setattr(files, "RAW", f"http://127.0.0.1:{server.server_port}")
+        yield server
+        server.closing.set()
+        server.shutdown()
+
+
+@pytest.fixture
+def closed_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        return f"http://127.0.0.1:{closed.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -146,343 +124,256 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "file.txt"
 
 
-def partial_of(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{SHA256[:12]}.part")
-
-
-def put_partial(target: Path, content: bytes) -> Path:
-    target.parent.mkdir()
-    partial_of(target).write_bytes(content)
-    return partial_of(target)
-
-
-def get(server: Server | str, target: Path, limits: Limits = QUICK, **arguments: Any) -> None:
-    """Download, and see that the target is right and alone in its folder."""
-    download(server if isinstance(server, str) else server.url, target, SHA256, limits=limits, **arguments)
+def get(server: Server, target: Path, **options: Any) -> None:
+    """Download; the target is right, and alone in its folder."""
+    download.download(server.url, target, SHA256, Display(), "mine", **options)
     assert target.read_bytes() == CONTENT
     assert list(target.parent.iterdir()) == [target]
 
 
-def refused(error: type[Exception], server: Server | str, target: Path, limits: Limits = QUICK) -> Any:
-    """Download, and see that it fails and leaves nothing under the target's name; the error."""
+def refused(error: type[Exception], url: str, target: Path, **options: Any) -> Any:
+    """Download; it fails with one line and leaves nothing."""
     with pytest.raises(error) as raised:
-        download(server if isinstance(server, str) else server.url, target, SHA256, limits=limits)
-    assert not target.exists()
-    assert {path.name for path in target.parent.iterdir()} <= {partial_of(target).name, f".{target.name}.lock"}
+        download.download(url, target, SHA256, Display(), "mine", **options)
+    assert not target.parent.exists() or not list(target.parent.iterdir())
     assert "\n" not in str(raised.value)
     return raised.value
 
 
-def test_a_file_arrives_alone_and_its_progress_is_told(server: Server, target: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    get(server, target, on_bytes=lambda done, total: told.append((done, total)))
-    assert told[0] == (0, len(CONTENT))
-    assert told[-1] == (len(CONTENT), len(CONTENT))
-    assert told == sorted(told)
-    assert server.ranges == [None]
-    assert server.encodings == ["identity"]
-
-
-def test_a_file_whose_length_the_server_does_not_tell(server: Server, target: Path) -> None:
-    server.otherwise = Answer(length=False)
-    told: list[tuple[int, int | None]] = []
-    get(server, target, on_bytes=lambda done, total: told.append((done, total)))
-    assert told[-1] == (len(CONTENT), None)
-
-
-def test_a_target_that_is_there_is_left_as_it_is(server: Server, target: Path) -> None:
-    target.parent.mkdir()
-    target.write_bytes(b"mine")
-    download(server.url, target, SHA256)
-    assert target.read_bytes() == b"mine"
-    assert server.ranges == []
-
-
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirects_are_followed(status: int, server: Server, target: Path) -> None:
-    server.script = [Status(status, Location="/elsewhere"), Answer(cut=60_000), Status(status, Location="/elsewhere")]
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [],
+        *([status(code, Location="/elsewhere")] for code in (301, 302, 307, 308)),
+        [body(cut=1)],
+        [body(cut=60_000), body(cut=len(CONTENT) - 1)],
+        [reset, reset],
+        [status(503), body(cut=60_000), reset, status(500), body(cut=0)],
+    ],
+)
+def test_file_arrives_whole_whatever_fails_before(faults: list[Answer], server: Server, target: Path) -> None:
+    server.script = list(faults)
     get(server, target)
-    assert server.ranges == [None, None, "bytes=60000-", "bytes=60000-"]
-    assert set(server.encodings) == {"identity"}
+    assert len(server.requests) == len(faults) + 1
 
 
-def test_an_endless_redirect_fails_at_once(server: Server, target: Path, waits: list[float]) -> None:
-    server.otherwise = Status(302, Location="/elsewhere")
-    assert "redirects" in str(refused(CannotDownload, server, target))
+def test_stalled_server_is_left(server: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "TIMEOUT", 0.1)
+    server.script = [stall]
+    get(server, target)
+    server.otherwise = stall
+    assert refused(DownloadError, server.url, target.with_name("other") / "file", attempts=2).temporary
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 416, 501])
+def test_refusal_fails_at_once(code: int, server: Server, target: Path, waits: list[float]) -> None:
+    server.otherwise = status(code)
+    error = refused(DownloadError, server.url, target)
+    assert f"cannot download {server.url}: the server answers {code}" in str(error)
+    assert not error.temporary
+    assert (len(server.requests), waits) == (1, [])
+
+
+def test_endless_redirect_fails_at_once(server: Server, target: Path, waits: list[float]) -> None:
+    server.otherwise = status(302, Location="/elsewhere")
+    assert "redirects" in str(refused(DownloadError, server.url, target))
     assert waits == []
 
 
-@pytest.mark.parametrize("cut", [1, CHUNK, 60_000, len(CONTENT) - 1])
-def test_a_truncated_body_is_continued_where_it_ended(cut: int, server: Server, target: Path) -> None:
-    server.script = [Answer(cut=cut)]
-    told: list[tuple[int, int | None]] = []
-    why: list[tuple[str, float]] = []
-    get(
-        server,
-        target,
-        on_bytes=lambda done, total: told.append((done, total)),
-        on_wait=lambda reason, seconds: why.append((reason, seconds)),
-    )
-    assert server.ranges == [None, f"bytes={cut}-"]
-    assert server.sent == [cut, len(CONTENT) - cut]
-    assert told == sorted(told) and {total for _, total in told} == {len(CONTENT)}
-    assert [seconds for _, seconds in why] == [1.0]
-
-
-def test_a_body_that_ends_cleanly_but_short_is_continued(server: Server, target: Path) -> None:
-    # The length of a range is that of its Content-Range, whatever Content-Length says.
-    server.script = [Answer(cut=50_000), Answer(CONTENT[:70_000], content_range=f"bytes 50000-69999/{len(CONTENT)}")]
-    get(server, target)
-    assert server.ranges == [None, "bytes=50000-", "bytes=70000-"]
-
-
-def test_a_truncated_body_of_a_server_without_ranges_is_asked_for_again(server: Server, target: Path) -> None:
-    server.script = [Answer(cut=60_000), Answer(ranges=False)]
-    get(server, target)
-    assert server.ranges == [None, "bytes=60000-"]
-    assert server.sent == [60_000, len(CONTENT)]
-
-
-def test_a_server_without_ranges_that_breaks_off_each_time_is_given_up(server: Server, target: Path) -> None:
-    server.otherwise = Answer(cut=60_000, ranges=False)
-    error = refused(CannotDownload, server, target)
-    assert error.gave_up
-    assert server.sent == [60_000] * QUICK.attempts
-
-
-def test_progress_makes_patient(server: Server, target: Path, waits: list[float]) -> None:
-    server.otherwise = Answer(cut=10_000)
-    get(server, target, QUICK._replace(attempts=2))
-    assert server.sent == [10_000] * 10
-    assert waits == [1.0] * 9
-
-
-def test_a_stalled_server_is_left(server: Server, target: Path) -> None:
-    server.script = [Answer(cut=5 * CHUNK, then=stall), stall]
-    get(server, target, QUICK._replace(timeout=0.25))
-    assert server.ranges == [None, f"bytes={5 * CHUNK}-", f"bytes={5 * CHUNK}-"]
-
-
-def test_a_server_that_stalls_for_good_is_given_up(server: Server, target: Path) -> None:
-    server.otherwise = stall
-    assert "timed out" in str(refused(CannotDownload, server, target, Limits(attempts=2, timeout=0.05)))
-
-
-def test_a_connection_that_is_reset_mid_body_is_continued(server: Server, target: Path) -> None:
-    arrived = threading.Event()
-
-    def reset_when_arrived(handler: Handler) -> None:
-        arrived.wait(10)
-        reset(handler)
-
-    def on_bytes(done: int, total: int | None) -> None:
-        if done >= CHUNK:
-            arrived.set()
-
-    server.script = [Answer(cut=60_000, then=reset_when_arrived), reset]
-    get(server, target, on_bytes=on_bytes)
-    first, second, third = server.ranges
-    assert first is None and second is not None and second == third
-    begin = int(second.removeprefix("bytes=").removesuffix("-"))
-    assert CHUNK <= begin <= 60_000
-    assert server.sent == [60_000, 0, len(CONTENT) - begin]
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 501])
-def test_a_refusal_fails_at_once(status: int, server: Server, target: Path, waits: list[float]) -> None:
-    server.otherwise = Status(status)
-    error = refused(CannotDownload, server, target)
-    assert f"cannot download {server.url}: the server answers {status}" in str(error)
-    assert not error.gave_up
-    assert (len(server.ranges), waits) == (1, [])
-
-
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_a_passing_error_is_tried_again(status: int, server: Server, target: Path, waits: list[float]) -> None:
-    server.script = [Status(status), Status(status)]
-    get(server, target)
-    assert waits == [1.0, 2.0]
-
-
-def test_waits_double_up_to_a_limit_until_the_download_gives_up(
-    server: Server, target: Path, waits: list[float]
+@pytest.mark.parametrize("code", sorted(download.TEMPORARY))
+def test_temporary_error_is_tried_again_until_the_last_attempt(
+    code: int, server: Server, target: Path, waits: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.otherwise = Status(503)
-    error = refused(CannotDownload, server, target, LIMITS._replace(attempts=6, longest_wait=10.0))
-    assert waits == [1.0, 2.0, 4.0, 8.0, 10.0]
-    assert "503" in str(error) and "6 attempts" in str(error)
-    assert error.gave_up
+    server.otherwise = status(code)
+    error = refused(DownloadError, server.url, target)
+    assert error.temporary and f"the server answers {code}" in str(error)
+    assert len(server.requests) == ATTEMPTS
+    assert waits == [2.0, 4.0, 8.0]  # the second attempt follows at once
+    assert capsys.readouterr().err.splitlines() == [f"mine: the server answers {code}; trying again"] * 4
 
 
-def test_the_server_may_ask_for_a_longer_wait_within_limits(server: Server, target: Path, waits: list[float]) -> None:
-    date = "Wed, 21 Oct 2015 07:28:00 GMT"
-    server.script = [Status(429, Retry_After=value) for value in ("7", "0", date, "86400")]
-    get(server, target, QUICK._replace(attempts=5))
+def test_server_may_request_a_wait_within_limits(server: Server, target: Path, waits: list[float]) -> None:
+    server.script = [status(429, Retry_After=value) for value in ("7", "0", "Wed, 21 Oct 2015 07:28:00 GMT", "86400")]
+    get(server, target)
     assert waits == [7.0, 2.0, 4.0, 60.0]
 
 
-def test_other_bytes_are_refused_and_not_kept(server: Server, target: Path) -> None:
-    server.otherwise = Answer(OTHER)
-    assert "sha256 differs" in str(refused(OtherBytes, server, target))
-    assert len(server.ranges) == 1
-    assert not partial_of(target).exists()
+def test_body_that_always_breaks_off_is_given_up(server: Server, target: Path) -> None:
+    server.otherwise = body(cut=60_000)
+    error = refused(DownloadError, server.url, target)
+    assert error.temporary and "the connection broke off 5 times" in str(error)
+    assert len(server.requests) == ATTEMPTS
 
 
-def test_what_an_earlier_process_left_is_continued(server: Server, target: Path) -> None:
-    put_partial(target, CONTENT[:30_000])
-    get(server, target)
-    assert server.ranges == ["bytes=30000-"]
-    assert server.sent == [len(CONTENT) - 30_000]
+def test_body_without_end_is_refused(server: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "LARGEST", 200_000)
+    assert "it has more than" in str(refused(DownloadError, server.url, target))
 
 
-def test_a_file_that_an_earlier_process_had_whole_is_not_asked_for(server: Server, target: Path) -> None:
-    put_partial(target, CONTENT)
-    get(server, target)
-    assert server.ranges == []
+def test_other_bytes_are_refused(server: Server, target: Path) -> None:
+    server.otherwise = body(b"other")
+    assert "sha256 differs" in str(refused(ChecksumMismatch, server.url, target))
+    assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("stale", [OTHER[:30_000], OTHER, OTHER + b"more"])
-def test_wrong_bytes_of_an_earlier_process_cost_one_clean_attempt(stale: bytes, server: Server, target: Path) -> None:
-    put_partial(target, stale)
-    get(server, target)
-    assert server.ranges == [f"bytes={len(stale)}-", None]  # by 416 where there is nothing after the stale bytes
-
-
-def test_one_clean_attempt_and_not_more(server: Server, target: Path) -> None:
-    put_partial(target, CONTENT[:30_000])
-    server.otherwise = Answer(OTHER)
-    server.script = [Answer(OTHER), Answer(OTHER, cut=50_000)]  # even if the clean one was continued, too
-    refused(OtherBytes, server, target)
-    assert server.ranges == ["bytes=30000-", None, "bytes=50000-"]
-    assert not partial_of(target).exists()
-
-
-@pytest.mark.parametrize("answer", [Status(416), Answer(content_range="bytes 7-9/100000"), Answer(content_range="?")])
-def test_a_server_that_cannot_continue_is_asked_for_all(
-    answer: Callable[[Handler], None], server: Server, target: Path, waits: list[float]
-) -> None:
-    put_partial(target, CONTENT[:30_000])
-    server.script = [answer]
-    get(server, target)
-    assert server.ranges == ["bytes=30000-", None]
+def test_address_that_is_none_fails_at_once(target: Path, waits: list[float]) -> None:
+    assert not refused(DownloadError, "nothing://here", target).temporary
     assert waits == []
 
 
-def test_a_range_that_nobody_asked_for_is_no_answer(server: Server, target: Path) -> None:
-    server.otherwise = Status(206)
-    refused(CannotDownload, server, target)
-    server.otherwise = Status(416)
-    refused(CannotDownload, server, target)
+def test_progress_is_shown(
+    server: Server, target: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bench.progress.PLAIN_INTERVAL", 0.0)
+    get(server, target)
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("  mine: 64/293 KiB")
 
 
-def test_a_closed_port_is_given_up_and_named(target: Path, server: Server, waits: list[float]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    error = refused(CannotDownload, f"http://127.0.0.1:{port}/file", target)
-    assert error.gave_up
-    assert waits == [1.0, 2.0]
-    assert "0x" not in str(error)  # no address of an object, which would differ from run to run
+def make_card(name: str = "mine", **fields: Any) -> Card:
+    """A card of one file, which two collections may share."""
+    data = {"role": "bitext", "format": "aligned-lines", "pairs": ["swh-eng"], "files": {"queries": PATH}}
+    about = {"name": name, "description": "d", "licence": "l", "source": f"owner/repo@{COMMIT}", "data": [data]}
+    return Card.model_validate({**about, "sha256": {PATH: SHA256}, **fields})
+
+
+CARD = make_card()
+
+
+def put(path: Path, content: bytes = CONTENT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def test_the_mirror_comes_before_the_cache(mirror: Path, cache: Path) -> None:
+    cached = put(cache / "owner/repo" / COMMIT / PATH)
+    resolver = Resolver(mirror, cache, offline=True)
+    assert resolver.path(CARD, PATH) == cached
+    mirrored = put(mirror / "owner/repo" / PATH)
+    assert resolver.path(CARD, PATH) == mirrored
+
+
+def test_offline_names_the_file_the_places_and_the_cure(mirror: Path, cache: Path, server: Server) -> None:
+    resolver = Resolver(mirror, cache, offline=True)
+    assert not resolver.available(CARD, PATH)
+    with pytest.raises(MissingFile) as error:
+        resolver.path(CARD, PATH)
+    message = str(error.value)
+    for part in (PATH, str(mirror), str(cache), "--offline", "--mirror"):
+        assert part in message
+    assert "\n" not in message
+    assert server.requests == []
+
+
+def test_a_download_lands_in_the_cache_once(cache: Path, server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    path = Resolver(None, cache).path(CARD, PATH)
+    assert path == cache / "owner/repo" / COMMIT / PATH
+    assert path.read_bytes() == CONTENT
+    assert server.requests == [f"/owner/repo/{COMMIT}/some%20folder/swa.txt"]
+    assert Resolver(None, cache, offline=True).path(CARD, PATH) == path
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_that_the_host_lacks_or_has_changed_is_refused(cache: Path, server: Server) -> None:
+    server.script = [status(404), body(b"other")]
+    with pytest.raises(MissingFile, match=r"^mine: cannot download http.* 404 .*; give a folder .* with --mirror$"):
+        Resolver(None, cache).path(CARD, PATH)
+    with pytest.raises(BenchError, match=r"sha256 differs.*--mirror$") as error:
+        Resolver(None, cache).path(CARD, PATH)
+    assert not isinstance(error.value, MissingFile)
+
+
+def test_a_host_that_is_not_there_is_tried_with_patience_only_once(
+    cache: Path, waits: list[float], closed_port: str, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.setattr(files, "RAW", closed_port)
+    resolver = Resolver(None, cache, display=Display(quiet=True))
+    for _ in range(2):  # the second file gets one attempt
+        with pytest.raises(MissingFile, match=r"^mine: cannot download http.*run again later, or .*--mirror$") as error:
+            resolver.path(CARD, PATH)
+        assert "\n" not in str(error.value) and "0x" not in str(error.value)  # no address of an object
+        assert waits == [2.0, 4.0, 8.0]
     if sys.platform == "linux":
-        assert "Connection refused" in str(error)
+        assert "Connection refused" in str(error.value)
+    assert capfd.readouterr() == ("", "")
 
 
-def test_an_address_that_is_none_fails_at_once(target: Path, waits: list[float]) -> None:
-    refused(CannotDownload, "nothing://here", target)
-    assert waits == []
+def test_a_full_disk_is_not_a_missing_file(cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*arguments: Any, **keywords: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(download, "atomic_write", fill)
+    with pytest.raises(OSError) as error:
+        Resolver(None, cache).path(CARD, PATH)
+    assert error.value.errno == errno.ENOSPC
 
 
-def test_no_sequence_of_faults_makes_a_wrong_file(server: Server, tmp_path: Path) -> None:
-    rng = random.Random(2)
-    outcomes = set()
-    for number in range(40):
-        target = tmp_path / str(number) / "file.txt"
-        server.script.clear()
-        for _ in range(rng.randrange(6)):
-            cut = Answer(cut=rng.randrange(len(CONTENT)), ranges=rng.random() < 0.7)
-            server.script.append(rng.choice((Status(503), Status(416), cut, cut)))
-        if rng.random() < 0.5:
-            put_partial(target, rng.choice([CONTENT, OTHER])[: rng.randrange(len(CONTENT))])
-        try:
-            download(server.url, target, SHA256, limits=QUICK)
-        except CannotDownload:
-            assert not target.exists()
-            outcomes.add("given up")
-        else:
-            assert target.read_bytes() == CONTENT
-            outcomes.add("whole")
-    assert outcomes == {"given up", "whole"}
-
-
-def test_two_at_once_make_one_download(server: Server, target: Path) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def slow(handler: Handler) -> None:
-        begun.set()
-        go_on.wait(10)
-        Answer()(handler)
-
-    server.script = [slow]
-    threads = [threading.Thread(target=download, args=(server.url, target, SHA256)) for _ in range(3)]
-    threads[0].start()
-    assert begun.wait(10)
-    for thread in threads[1:]:
-        thread.start()
-    time.sleep(0.02)  # until the others wait for the lock
-    go_on.set()
-    for thread in threads:
-        thread.join(10)
-    assert target.read_bytes() == CONTENT
-    assert list(target.parent.iterdir()) == [target]
-    assert len(server.ranges) == 1
-
-
-def test_a_killed_process_is_continued_by_the_next(server: Server, target: Path) -> None:
-    server.script = [Answer(cut=60_000, then=stall)]
-    code = f"import sys; from bench.data.download import *; download({server.url!r}, Path(sys.argv[1]), {SHA256!r})"
-    root = str(Path(bench.data.download.__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": root}
-    with subprocess.Popen([sys.executable, "-c", code, str(target)], env=environment) as process:
-        deadline = time.monotonic() + 30
-        while not (partial_of(target).exists() and partial_of(target).stat().st_size >= CHUNK):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-    assert not target.exists()
-    kept = partial_of(target).stat().st_size
-    get(server, target)
-    assert server.ranges == [None, f"bytes={kept}-"]
-
-
-def test_a_full_disk_is_no_network_error(
-    server: Server, target: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_licence_is_shown_once_before_the_first_download(
+    cache: Path, server: Server, capsys: pytest.CaptureFixture[str], quiet: bool
 ) -> None:
-    class Full:
-        """A file on a disk with room for two chunks."""
+    free = make_card("free", licence="CC BY\n4.0")
+    bound = make_card("bound", licence="CC BY-NC 4.0", non_commercial=True)
+    resolver = Resolver(None, cache, display=Display(quiet=quiet))
+    for card in (free, bound, free):
+        resolver.path(card, PATH).unlink()
+    with pytest.raises(MissingFile):
+        Resolver(None, cache, offline=True, display=Display()).path(free, PATH)
+    captured = capsys.readouterr()
+    lines = ["free: licence: CC BY 4.0", "bound: NON-COMMERCIAL use only; licence: CC BY-NC 4.0"]
+    assert captured.err.splitlines() == lines[quiet:]
+    assert captured.out == ""
 
-        def __init__(self, file: Any) -> None:
-            self.file = file
 
-        def __enter__(self) -> Full:
-            return self
+def test_a_file_with_other_bytes_is_refused_wherever_it_lies(mirror: Path, cache: Path) -> None:
+    wrong = put(mirror / "owner/repo" / PATH, b"something else")
+    with pytest.raises(BenchError, match="is not the file of the card") as error:
+        Resolver(mirror, cache, offline=True).path(CARD, PATH)
+    assert str(wrong) in str(error.value)
+    assert not isinstance(error.value, MissingFile)
 
-        def __exit__(self, *arguments: object) -> None:
-            self.file.close()
 
-        def write(self, content: bytes) -> int:
-            if self.file.tell() + len(content) > 2 * CHUNK:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return int(self.file.write(content))
+def test_a_mirror_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="does not exist"):
+        Resolver(mirror=tmp_path / "nowhere")
 
-    open_file = Path.open
 
-    def open_on_full_disk(path: Path, mode: str = "r", *arguments: Any, **keywords: Any) -> Any:
-        file = open_file(path, mode, *arguments, **keywords)
-        return Full(file) if mode in ("ab", "wb") else file
+def test_the_cache_is_bench_home_if_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    assert default_cache() == tmp_path
+    monkeypatch.delenv("BENCH_HOME")
+    assert default_cache().is_absolute()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", open_on_full_disk)
-        assert refused(OSError, server, target).errno == errno.ENOSPC
-    assert waits == []
-    assert partial_of(target).stat().st_size == 2 * CHUNK
-    get(server, target)
-    assert server.ranges == [None, f"bytes={2 * CHUNK}-"]
+
+def test_sha256_is_that_of_the_standard(tmp_path: Path) -> None:
+    # The digest of "abc" in FIPS 180-4.
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_of(put(tmp_path / "abc", b"abc")) == expected
+
+
+@pytest.mark.parametrize(("mode", "old", "new"), [("w", "ẹ\n", "half"), ("wb", b"\x00\n", b"half")])
+def test_an_atomic_write_appears_whole_or_not_at_all(tmp_path: Path, mode: str, old: Any, new: Any) -> None:
+    path = tmp_path / "new" / "file.txt"
+    with atomic_write(path, mode) as file:
+        file.write(old)
+        assert not path.exists()
+    with pytest.raises(RuntimeError), atomic_write(path, mode) as file:
+        file.write(new)
+        raise RuntimeError
+    assert path.read_bytes() == (old if mode == "wb" else old.encode())
+    assert list(path.parent.iterdir()) == [path]
+    if sys.platform != "win32":  # the permissions of any new file
+        assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(put(tmp_path / "plain").stat().st_mode)

@@ -70,16 +70,16 @@ class World:
             for key in entry.get("pairs", entry.get("languages", ()))
         ]
 
-    def download(self, url: str, target: Path, sha256: str, *arguments: Any, **keywords: Any) -> None:
+    def download(self, url: str, target: Path, sha256: str, *_: Any, **__: Any) -> None:
         path = unquote(url.removeprefix(f"{files.RAW}/"))
         self.asked.append(path)
         served = self.host / path
         if not served.exists():
-            raise download.CannotDownload(url, "the server answers 404 Not Found")
+            raise download.DownloadError(url, "the server answers 404 Not Found")
         if not served.read_bytes():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if hashlib.sha256(served.read_bytes()).hexdigest() != sha256:
-            raise download.OtherBytes(url)
+            raise download.ChecksumMismatch(url)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(served, target)
 

@@ -15,10 +15,10 @@ from bench.cli import main
 from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, load_cards
 from bench.data.fetch import fetch
-from bench.data.files import MissingFile, Resolver
+from bench.data.files import Resolver
 from bench.data.loading import available, load_relevance, load_test
 from bench.data.mixing import training_data
-from bench.errors import BenchError
+from bench.errors import BenchError, MissingFile
 from bench.progress import Display
 
 SWH = Pair("swh", "eng")

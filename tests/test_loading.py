@@ -9,10 +9,10 @@ import pytest
 
 from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, load_cards
-from bench.data.files import MissingFile, Resolver
+from bench.data.files import Resolver
 from bench.data.loading import available, load_bitext, load_passages, load_relevance, load_test
 from bench.data.mixing import default_mix, training_data
-from bench.errors import BenchError
+from bench.errors import BenchError, MissingFile
 
 SWH = Pair("swh", "eng")
 ENG = Pair("eng", "eng")

@@ -276,7 +276,7 @@ def test_a_download_that_failed_is_tried_again(world: World, monkeypatch: pytest
 
     def fail(url: str, target: Path, *_: Any, **__: Any) -> None:
         tried.append(target.name)
-        raise download.CannotDownload(url, "no answer")
+        raise download.DownloadError(url, "no answer")
 
     monkeypatch.setattr(download, "download", fail)
     lost = world.mirror / "owner/sentences/q"

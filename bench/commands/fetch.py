@@ -1,6 +1,4 @@
-"""Download what collections need and verify what is there. A download that was cut off goes on where it stopped; a
-file gets its name only once it is whole and its sha256 is right.
-"""
+"""Download the files of collections, and verify those that are available."""
 
 from __future__ import annotations
 

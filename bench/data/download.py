@@ -1,203 +1,112 @@
-"""Downloads that survive: what has arrived is kept, what fails for a while is tried again, what is wrong is refused."""
+"""Download of a single file, which is verified before it is written."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-from collections.abc import Callable, Mapping
+import logging
 from contextlib import suppress
 from pathlib import Path
-from time import sleep
-from typing import NamedTuple
 
-from bench.errors import BenchError
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
+from urllib3.util import Retry
 
-CHUNK = 1 << 14
-"""Bytes that are read and written at once; the most that a connection that breaks can lose."""
+from bench.atomic import atomic_write
+from bench.errors import BenchError, root_cause
+from bench.progress import Display
 
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""The HTTP statuses after which the same request may succeed a little later."""
-
-OnBytes = Callable[[int, int | None], None]
-OnWait = Callable[[str, float], None]
-
-
-class Limits(NamedTuple):
-    """How patient a download is; times in seconds."""
-
-    attempts: int = 5
-    """Attempts in a row that bring not one new byte."""
-    first_wait: float = 1.0
-    """The wait before the second attempt; it doubles with each further one."""
-    longest_wait: float = 60.0
-    """The longest wait, whatever the server asks for."""
-    timeout: float = 30.0
-    """How long the server may take to accept a connection and, again and again, to send something."""
+CHUNK = 1 << 16
+KIB = 1 << 10
+LARGEST = 100 << 20
+"""Bytes of a file. GitHub accepts no larger one."""
+ATTEMPTS = 5
+LONGEST_WAIT = 60.0
+"""Seconds between two attempts, also if the server requests more."""
+TIMEOUT = 30.0
+"""Seconds for a connection, and for each piece of the body."""
+TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""HTTP statuses after which the same request may succeed later."""
 
 
-LIMITS = Limits()
+class DownloadError(BenchError):
+    """A file cannot be downloaded; `temporary` if a later attempt may succeed."""
 
-
-class CannotDownload(BenchError):
-    """The file cannot be had; `gave_up` if it might be had later."""
-
-    def __init__(self, url: str, reason: str, *, gave_up: bool = False) -> None:
+    def __init__(self, url: str, reason: str, *, temporary: bool = False) -> None:
         super().__init__(f"cannot download {url}: {reason}")
-        self.gave_up = gave_up
+        self.temporary = temporary
 
 
-class OtherBytes(BenchError):
-    """The server has another file under this address."""
+class ChecksumMismatch(BenchError):
+    """The server has another file at this address."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(f"{url} is not the file that is meant: its sha256 differs")
+        super().__init__(f"the file at {url} has changed: its sha256 differs from that of the card")
 
 
-class _Failed(Exception):
-    """An attempt failed in a way in which the next may not; `wait` is what the server asks for, in seconds."""
+def download(url: str, target: Path, sha256: str, display: Display, label: str, *, attempts: int = ATTEMPTS) -> None:
+    """Download a file. It appears under the target's name only when it is complete and its sha256 is right.
 
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait = wait
-
-
-def download(
-    url: str,
-    target: Path,
-    sha256: str,
-    on_bytes: OnBytes = lambda done, total: None,
-    *,
-    on_wait: OnWait = lambda reason, seconds: None,
-    limits: Limits | None = None,
-) -> None:
-    """Download a file; it appears under the target's name only when it is whole and its sha256 is right.
-
-    A target that is there already, or that another process makes meanwhile, is left as it is. What has arrived
-    is kept beside the target until the file is whole, and the next attempt, in this process or a later one, asks
-    only for the rest. `on_bytes` is told the bytes that are there and the file's length, None if unknown;
-    `on_wait` why an attempt failed, and the seconds until the next. `limits` are LIMITS by default.
-
-    Raises CannotDownload if the server cannot be reached, does not answer in time or refuses, OtherBytes if
-    the whole has another sha256 (nothing is kept then), and OSError if the file cannot be written.
+    `display` shows the progress, and the reason of each failed attempt. Raises `DownloadError` if the server cannot be
+    reached, refuses, breaks off or sends more than `LARGEST` bytes, `ChecksumMismatch` for another content, and
+    `OSError` if the file cannot be written.
     """
-    from filelock import FileLock
-
-    limits = LIMITS if limits is None else limits
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{sha256[:12]}.part")
-    lock = target.with_name(f".{target.name}.lock")
-    with FileLock(lock):
-        if not target.exists():
-            if not _is_whole(partial, sha256):
-                joined = _receive(url, partial, on_bytes, on_wait, limits)
-                if joined and not _is_whole(partial, sha256):  # perhaps only because of a piece from an earlier attempt
-                    partial.unlink()
-                    _receive(url, partial, on_bytes, on_wait, limits)
-                if not _is_whole(partial, sha256):
-                    partial.unlink()
-                    raise OtherBytes(url)
-            partial.replace(target)
-    # Whoever still waits for the lock finds the target. While there is none, the lock must keep its inode.
-    with suppress(OSError):
-        lock.unlink()
-
-
-def _is_whole(partial: Path, sha256: str) -> bool:
-    """Whether all the right bytes have arrived; if so, they are on the disk."""
-    if not partial.is_file():
-        return False
-    with partial.open("rb+") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            return False
-        os.fsync(file.fileno())
-    return True
-
-
-def _receive(url: str, partial: Path, on_bytes: OnBytes, on_wait: OnWait, limits: Limits) -> bool:
-    """Make attempts until the server says that the partial file is all; whether it is of several pieces."""
-    furthest, failures = _size(partial), 0
-    while True:
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # the display reports failed attempts
+    with requests.Session() as session:
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(max_retries=_retry(display, label, attempts)))
         try:
-            return _attempt(url, partial, on_bytes, limits.timeout)
-        except _Failed as error:
-            failed = error
-        # Only what no earlier attempt had is progress: a server may begin anew and break off each time.
-        if _size(partial) > furthest:
-            furthest, failures = _size(partial), 0
-        failures += 1
-        if failures >= limits.attempts:
-            times = f"{limits.attempts} attempts" if limits.attempts > 1 else "1 attempt"
-            raise CannotDownload(url, f"{failed} ({times})", gave_up=True) from failed
-        seconds = min(max(limits.first_wait * 2 ** (failures - 1), failed.wait), limits.longest_wait)
-        on_wait(str(failed), seconds)
-        sleep(seconds)
+            content = _receive(session, url, display, label, attempts)
+        except requests.RequestException as error:
+            temporary = isinstance(error, requests.ConnectionError | requests.Timeout)
+            raise DownloadError(url, root_cause(error), temporary=temporary) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ChecksumMismatch(url)
+    with atomic_write(target, "wb") as file:
+        file.write(content)
 
 
-def _attempt(url: str, partial: Path, on_bytes: OnBytes, timeout: float) -> bool:
-    """Ask once for what is missing and append it; whether it went on from where an earlier attempt had ended."""
-    # Imported here because it takes longer than all else in this module and is rarely needed.
-    import requests
-    from urllib3.exceptions import HTTPError
+def _retry(display: Display, label: str, attempts: int) -> Retry:
+    """Return the policy for requests that fail before the body: wait 0, 2, 4, 8 ... seconds, or as requested."""
 
-    size = _size(partial)
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={size}-"} if size else {})
-    try:
-        with requests.get(url, headers=headers, timeout=timeout, stream=True) as response:
+    class Policy(Retry):
+        def parse_retry_after(self, retry_after: str) -> float:
+            return min(super().parse_retry_after(retry_after), LONGEST_WAIT)
+
+        def sleep(self, response: BaseHTTPResponse | None = None) -> None:
+            last = self.history[-1]
+            reason = root_cause(last.error) if last.error else f"the server answers {last.status}"
+            display.say(f"{label}: {reason}; trying again")
+            super().sleep(response)
+
+    return Policy(
+        total=attempts - 1,
+        backoff_factor=1,
+        backoff_max=LONGEST_WAIT,
+        status_forcelist=TEMPORARY,
+        raise_on_status=False,
+    )
+
+
+def _receive(session: requests.Session, url: str, display: Display, label: str, attempts: int) -> bytes:
+    """Return the body of a response. A body that breaks off is requested again from its beginning."""
+    for _ in range(attempts):
+        with session.get(url, headers={"Accept-Encoding": "identity"}, timeout=TIMEOUT, stream=True) as response:
             status = response.status_code
-            reason = f"the server answers {status} {response.reason or ''}".rstrip()
-            if status in PASSING:
-                raise _Failed(reason, _seconds(response.headers.get("Retry-After", "")))
-            start, total = _span(status, response.headers)
-            if size and (status == 416 or start not in (0, size)):
-                partial.unlink()  # the server cannot go on from here
-                return _attempt(url, partial, on_bytes, timeout)
-            if status not in (200, 206):
-                raise CannotDownload(url, reason)
-            if start not in (0, size):
-                raise _Failed(f"{reason} with another part of the file")
-            with partial.open("ab" if start else "wb") as file:
-                on_bytes(done := start, total)
-                # Not response.iter_content, which drops the last bytes of a body that breaks off.
-                for chunk in response.raw.stream(CHUNK, decode_content=False):
-                    file.write(chunk)
-                    on_bytes(done := done + len(chunk), total)
-    # An OSError of the disk is neither of these; it passes.
-    except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
-        raise _Failed(root_cause(error)) from error
-    except requests.RequestException as error:
-        raise CannotDownload(url, root_cause(error)) from error
-    if total is not None and done != total:
-        raise _Failed(f"the connection ended after {done:,} of {total:,} bytes")
-    return start > 0
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
-def _span(status: int, headers: Mapping[str, str]) -> tuple[int, int | None]:
-    """Where in the file the body begins (-1 if that is unclear), and the file's length if the server tells it."""
-    length = headers.get("Content-Length", "")
-    if status != 206:
-        return 0, int(length) if length.isdecimal() else None
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
-    if found is None:
-        return -1, None
-    return int(found[1]), None if found[2] == "*" else int(found[2])
-
-
-def _seconds(retry_after: str) -> float:
-    """The header's number of seconds; 0 if it has none, or a date."""
-    return float(retry_after) if retry_after.strip().isdecimal() else 0.0
-
-
-def root_cause(error: BaseException) -> str:
-    """What the innermost of nested network errors says, in one line: the outer ones are long and say less."""
-    from http.client import HTTPException
-
-    root, inner = error, error.__cause__ or error.__context__
-    while inner is not None:
-        root = inner if isinstance(inner, (OSError, HTTPException)) else root
-        inner = inner.__cause__ or inner.__context__
-    return " ".join(str(root).split()) or type(root).__name__
+            if status != 200:
+                reason = f"the server answers {status} {response.reason or ''}".rstrip()
+                raise DownloadError(url, reason, temporary=status in TEMPORARY)
+            content = bytearray()
+            size = response.raw.length_remaining or 0
+            with (
+                suppress(requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError),
+                display.stage(label, size / KIB, "KiB") as stage,
+            ):
+                for chunk in response.iter_content(CHUNK):
+                    content += chunk
+                    stage.update(len(content) / KIB)
+                    if len(content) > LARGEST:
+                        raise DownloadError(url, f"it has more than {LARGEST >> 20} MiB")
+                return bytes(content)
+        display.say(f"{label}: the connection broke off; trying again")
+    raise DownloadError(url, f"the connection broke off {attempts} times", temporary=True)

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from bench.data import READS_TEST, Bitext, Pair, Relevance, Rows, TestCollection, formats
 from bench.data.cards import IR_DATASETS, Card, Data, Role, get_card, load_cards
-from bench.data.files import MissingFile, Resolver
-from bench.data.local import local_only
-from bench.errors import BenchError
+from bench.data.files import Resolver
+from bench.errors import BenchError, MissingFile
+from bench.offline import local_only
 
 _Rows = TypeVar("_Rows", bound=Rows)
 

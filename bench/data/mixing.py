@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from bench.data import Bitext, Origin, Pair, Relevance, Rows, TrainingData, leakage
 from bench.data.cards import IR_DATASETS, Card, Role, get_card, load_cards
-from bench.data.files import MissingFile, Resolver
+from bench.data.files import Resolver
 from bench.data.loading import load_judged, read, tidy
-from bench.errors import BenchError
+from bench.errors import BenchError, MissingFile
 
 _Rows = TypeVar("_Rows", bound=Rows)
 

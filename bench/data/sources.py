@@ -30,9 +30,10 @@ from bench.data import (
     formats,
 )
 from bench.data.cards import IR_DATASETS, Card, Role, get_card
-from bench.data.files import MissingFile, Resolver
+from bench.data.files import Resolver
 from bench.data.loading import load_test, source_of
 from bench.data.mixing import caps_of, sources_of, tests_of, training_data
+from bench.errors import MissingFile
 from bench.fingerprint import code_digest, digest, library_versions
 from bench.sealed import Damaged, read_sealed, remove, sha256_of, write_sealed
 

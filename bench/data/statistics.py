@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from bench.atomic import atomic_write
 from bench.data import Pair, formats
 from bench.data.cards import IR_DATASETS, Card, Role, builtin_folder
-from bench.data.files import MissingFile, Resolver
+from bench.data.files import Resolver
 from bench.data.loading import available, load_bitext, load_passages, load_relevance, load_test, source_of
+from bench.errors import MissingFile
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

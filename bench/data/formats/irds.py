@@ -13,13 +13,10 @@ from typing import Any
 
 from bench import offline
 from bench.data import Pair, Relevance, TestCollection
-from bench.data.download import root_cause
-from bench.data.files import MissingFile
 from bench.data.formats.judged import judged_test
 from bench.data.formats.lazy import LazyTexts
 from bench.data.formats.source import Source
-from bench.data.local import local_only
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, MissingFile, root_cause, unknown
 
 OPTIONS = ("dataset", "queries", "documents", "qrels", "field", "oracles", "oracle-field", "rows")
 
@@ -66,7 +63,7 @@ def numbers(source: Source) -> tuple[int, int, int]:
 
     Raises MissingFile for a dataset of which it does not know them.
     """
-    with _reading(source), local_only():
+    with _reading(source), offline.local_only():
         grades = _dataset(source, "qrels").qrels_metadata()["fields"]["relevance"]["counts_by_value"]
         queries = _dataset(source, "queries").queries_metadata()["count"]
         documents = _dataset(source, "documents").docs_metadata()["count"]
@@ -80,7 +77,7 @@ def is_local(source: Source) -> bool:
     """
     readers = {"qrels": "qrels_iter", "queries": "queries_iter", "documents": "docs_iter", "oracles": "queries_iter"}
     try:
-        with _reading(source), local_only():
+        with _reading(source), offline.local_only():
             for part, reader in readers.items():
                 if part != "oracles" or part in source.options:
                     next(iter(getattr(_dataset(source, part), reader)()), None)
