@@ -1,12 +1,14 @@
-"""The source code that a result depends on: its modules, and the hash of what each of them computes.
+"""The source code that a result depends on: its modules, and the hash of each.
 
-Nothing is imported to find out. A module is followed to all modules that it imports, anywhere in its code, with three
-exceptions: imports for type checkers, modules in `WITHOUT_EFFECT`, and libraries, which count by their versions.
-A module that only re-exports names is transparent: an import of a name depends on the module that the name comes from.
+Modules are found and parsed, not imported. A module is followed to all modules that it imports, anywhere in its code,
+with three exceptions: imports for type checkers, modules in `WITHOUT_EFFECT`, and libraries, which count by their
+versions. A module that only re-exports names is transparent: an import of a name depends on the module of its origin.
 """
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -17,8 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path
-
-from bench.syntax import NOTHING, Source, Use, is_path, read, sha256, with_parents
+from typing import NamedTuple
 
 PROJECT = "clir-bench"
 OWN = frozenset({"bench", "methods"})
@@ -34,15 +35,12 @@ WITHOUT_EFFECT = frozenset(
         "bench.cache",  # the place of the cache
         "bench.sealed",  # stored files are verified, not changed
         "bench.code",  # the names of results, not the results
-        "bench.syntax",
         "bench.fingerprint",
         "bench.libraries",  # the setup of libraries; the number of threads is no code
         "bench.encoders.tiny",  # how an encoder is made: it counts by its fingerprint
     }
 )
 """Modules that never change a number: they are neither listed nor followed."""
-INSTALLED = frozenset({"site-packages", "dist-packages"})
-"""Names of folders of installed distributions."""
 
 
 @cache
@@ -51,147 +49,147 @@ def code_modules(module: str) -> dict[str, str]:
 
     `module` is an importable name or the path of a Python file. The label of that file is its name, the label of any
     other module is its importable name, and a data file is labelled `package/file`. Comments, docstrings and code for
-    type checkers do not change a hash. The result is kept for the process.
+    type checkers do not change a hash. The result is stored for the life of the process.
     """
     closure = _Closure(module)
-    hashes = {Path(name).name if is_path(name) else name: closure.hash_of(name) for name in closure.sources}
+    hashes = {Path(name).name if _is_path(name) else name: value for name, value in closure.hashes.items()}
     return dict(sorted((hashes | closure.data_files()).items()))
 
 
 @cache
 def plugin_libraries(module: str) -> dict[str, str]:
-    """Return the versions of the third-party distributions that a module depends on, by name.
+    """Return the versions of the third-party distributions that a plugin depends on, by name.
 
-    They are those of all imports in its `code_modules`, and those that the plugin's own distribution requires. A
-    distribution that is not installed is left out.
+    They are those of all imports in its `code_modules`, and those that the plugin's own distribution requires.
+    Distributions that are not installed are left out.
     """
     from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
 
     closure = _Closure(module)
     names = {name for root in closure.libraries for name in _distributions().get(root, ())}
     for own in closure.distributions:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            requirements = map(Requirement, importlib.metadata.requires(own) or ())
-            names |= {each.name for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""})}
+        requirements = map(Requirement, importlib.metadata.requires(own) or ())
+        names |= {each.name for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""})}
     versions = {}
     for name in names:
         with suppress(importlib.metadata.PackageNotFoundError):
-            found = importlib.metadata.distribution(name)
-            versions[found.metadata["Name"]] = found.version
-    return {name: versions[name] for name in sorted(versions) if canonicalize_name(name) != PROJECT}
+            metadata = importlib.metadata.metadata(name)
+            versions[metadata["Name"]] = metadata["Version"]
+    versions.pop(PROJECT, None)
+    return dict(sorted(versions.items()))
+
+
+class _Use(NamedTuple):
+    """A use of a module: of one `name` in it, of its public names (`*`), or of all of it (empty)."""
+
+    module: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class _Source:
+    code: str
+    """The hash of the code."""
+    uses: tuple[_Use, ...] = ()
+    exports: tuple[tuple[str, _Use], ...] | None = None
+    """The names of a module that only re-exports, each with its origin; None for a module with other code."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """The place of a module: its file, which a namespace package lacks, and the folders of its submodules."""
-
     path: Path | None
+    """None for a package without `__init__`."""
     folders: tuple[Path, ...] = ()
+    """The folders of its submodules, if it is a package."""
 
-    @property
-    def root(self) -> Path:
-        """The folder that it was found in."""
-        path = self.path or self.folders[0]
-        return path.parent.parent if self.path and self.folders else path.parent
+
+NO_CODE = _Source("", exports=())
 
 
 class _Closure:
-    """The modules that `module` depends on."""
+    """The modules and libraries that a module depends on."""
 
     def __init__(self, module: str) -> None:
         root = module.split(".")[0]
-        plugin = not is_path(module) and root not in OWN
+        plugin = not _is_path(module) and root not in OWN
         self.module = module
-        self.sources: dict[str, Source] = {}
-        self.origins: dict[str, dict[str, list[Use]]] = {}
-        """The origins of the names that each module imports through a re-export, by module."""
+        self.hashes: dict[str, str] = {}
+        """The hash of each module's code, and of the origins of the names that it imports through re-exports."""
         self.libraries: set[str] = set()
         """The top-level modules of installed distributions that are imported."""
         self.distributions = _distributions_of(module) if plugin else set()
-        """The plugin's own distributions."""
-        owned = (
-            {name for name, owners in _distributions().items() if self.distributions & set(owners)} if plugin else ()
-        )
-        self.roots = {root, *owned}
+        self.roots = {name for name, owners in _distributions().items() if self.distributions & set(owners)} | {root}
         """The top-level modules of the plugin itself, which are followed even if they are installed."""
         self._places: dict[str, _Place | None] = {}
         self._follow()
+
+    def data_files(self) -> dict[str, str]:
+        """Return the hash of each data file of the packages of all modules."""
+        places = {name: place for name in self.hashes if not _is_path(name) and (place := self._place(name))}
+        packages = {name if place.folders else name.rpartition(".")[0] for name, place in places.items()}
+        return {
+            f"{package}/{path.relative_to(folder).as_posix()}": _sha256(path.read_bytes())
+            for package in packages - WITHOUT_EFFECT - {""}
+            if (place := self._place(package))
+            for folder in place.folders
+            for path in _data_files(folder)
+        }
 
     def _follow(self) -> None:
         waiting = [self.module]
         while waiting:
             name = waiting.pop()
             source = self._source(name)
-            if name in self.sources or source is None:
+            if name in self.hashes or source is None:
                 continue
-            self.sources[name] = source
-            self.origins[name] = {}
+            origins = {}
             for use in source.uses:
                 if name.split(".")[0] in OWN and use.module.split(".")[0] not in OWN:
                     self._note_library(use.module)
                     continue
-                seen: set[Use] = set()
-                origins = list(self._origins_of(use, seen))
-                if origins and origins != [use]:
-                    self.origins[name][".".join(use)] = origins
+                seen: set[_Use] = set()
+                found = list(self._resolve(use, seen))
+                if found and found != [use]:
+                    origins[".".join(use)] = found
                 # To import a module executes its parents, too.
-                waiting += [each for other in seen for each in with_parents(other.module) if self._counts(each)]
+                used = (parent for other in seen for parent in _with_parents(other.module))
+                waiting += [each for each in used if (its := self._source(each)) and its.exports is None]
+            text = json.dumps([source.code, origins], sort_keys=True)
+            self.hashes[name] = _sha256(text.encode()) if origins else source.code
 
-    def _origins_of(self, use: Use, seen: set[Use]) -> Iterator[Use]:
-        """Yield where a use leads to, through all re-exports."""
+    def _resolve(self, use: _Use, seen: set[_Use]) -> Iterator[_Use]:
+        """Yield the uses of modules with code that a use leads to through re-exports; add all on the way to `seen`."""
         if use in seen:
             return
         seen.add(use)
-        source, submodule = self._source(use.module), Use(f"{use.module}.{use.name}")
+        source = self._source(use.module)
         if source is None:
             self._note_library(use.module)
-        elif source.exports is None:
+            return
+        if source.exports is None:
             yield use
-            if use.name and self._place(submodule.module):
-                yield from self._origins_of(submodule, seen)
-        elif use.name in ("", "*"):
-            names = source.public if use.name == "*" and source.public is not None else dict(source.exports)
-            for name in names:
-                if name != "*":
-                    yield from self._origins_of(Use(use.module, name), seen)
-            if use.name == "" or source.public is None:
-                yield from self._starred(source, seen)
-        else:
-            found = [
-                each for name, origin in source.exports if name == use.name for each in self._origins_of(origin, seen)
-            ]
-            if not found and self._place(submodule.module):
-                found = list(self._origins_of(submodule, seen))
-            yield from found or self._starred(source, seen)
-
-    def _starred(self, source: Source, seen: set[Use]) -> Iterator[Use]:
         for name, origin in source.exports or ():
-            if name == "*":
-                yield from self._origins_of(origin, seen)
-
-    def _counts(self, module: str) -> bool:
-        """Return whether a module has code that can change a number."""
-        source = self._source(module)
-        return source is not None and source.exports is None
+            if use.name in ("", "*", name) or name == "*":
+                yield from self._resolve(origin, seen)
+        submodule = f"{use.module}.{use.name}"
+        if use.name.isidentifier() and self._place(submodule):
+            yield from self._resolve(_Use(submodule), seen)
 
     def _note_library(self, module: str) -> None:
         root = module.split(".")[0]
         if root and root not in OWN | sys.stdlib_module_names:
             self.libraries.add(root)
 
-    def _source(self, module: str) -> Source | None:
-        """Return the source of a module; None if it is none that is followed."""
+    def _source(self, module: str) -> _Source | None:
+        """Return the source of a module; None for a library or a module that cannot be found."""
         if module in WITHOUT_EFFECT and module != self.module:
-            return NOTHING
+            return NO_CODE
         place = self._place(module)
-        if place is None:
-            return None
-        if place.path is None:
-            return NOTHING
-        package = "" if is_path(module) else module if place.folders else module.rpartition(".")[0]
+        if place is None or place.path is None:
+            return place and NO_CODE
+        package = "" if _is_path(module) else module if place.folders else module.rpartition(".")[0]
         stat = place.path.stat()
-        return read(place.path, package, stat.st_mtime_ns, stat.st_size)
+        return _read(place.path, package, stat.st_mtime_ns, stat.st_size)
 
     def _place(self, module: str) -> _Place | None:
         if module not in self._places:
@@ -199,7 +197,7 @@ class _Closure:
         return self._places[module]
 
     def _find(self, module: str) -> _Place | None:
-        if is_path(module):
+        if _is_path(module):
             return _Place(Path(module))
         parent, _, name = module.rpartition(".")
         if parent:
@@ -207,35 +205,13 @@ class _Closure:
             return _look(name, place.folders) if place else None
         if module in OWN:
             return _importable(module)
-        beside = _look(module, [Path(self.module).parent]) if is_path(self.module) else None
-        if beside and beside.path:
-            return beside
-        if module in sys.stdlib_module_names:
-            return None
+        beside = _look(module, [Path(self.module).parent]) if _is_path(self.module) else None
+        if (beside and beside.path) or module in sys.stdlib_module_names:
+            return beside if beside and beside.path else None
         place = _importable(module)
         if beside and (place is None or place.path is None):
             return beside  # Python prefers a module anywhere to a folder without `__init__`.
         return place if place and (module in self.roots or _is_source(module, place)) else None
-
-    def hash_of(self, module: str) -> str:
-        """Return the hash of a module's code and of where the names come from that it imports through re-exports."""
-        code, origins = self.sources[module].code, self.origins[module]
-        return sha256(json.dumps([code, origins], sort_keys=True).encode()) if origins else code
-
-    def data_files(self) -> dict[str, str]:
-        """Return the hash of each data file of the packages of all sources."""
-        packages = {
-            name if place.folders else name.rpartition(".")[0]
-            for name in self.sources
-            if not is_path(name) and (place := self._place(name))
-        }
-        return {
-            f"{package}/{path.relative_to(folder).as_posix()}": sha256(path.read_bytes())
-            for package in packages - WITHOUT_EFFECT - {""}
-            if (place := self._place(package))
-            for folder in place.folders
-            for path in _data_files(folder)
-        }
 
 
 def _look(name: str, folders: Iterable[Path]) -> _Place | None:
@@ -254,7 +230,7 @@ def _look(name: str, folders: Iterable[Path]) -> _Place | None:
 
 
 def _importable(root: str) -> _Place | None:
-    """Return the place of a top-level module; imports nothing."""
+    """Return the place of a top-level module."""
     try:
         spec = importlib.util.find_spec(root)
     except (ImportError, ValueError):
@@ -267,18 +243,19 @@ def _importable(root: str) -> _Place | None:
 
 def _is_source(root: str, place: _Place) -> bool:
     """Return whether a top-level module belongs to no installed distribution; an editable one is source."""
-    installed = place.root.name in INSTALLED or any(place.root.glob("*.dist-info"))
+    folder = place.folders[0].parent if place.folders else place.path.parent if place.path else Path()
+    installed = folder.name in ("site-packages", "dist-packages") or any(folder.glob("*.dist-info"))
     return not installed or root not in _distributions()
 
 
 @cache
 def _distributions() -> Mapping[str, list[str]]:
-    """Return the names of the distributions that a top-level module is from, by the module's name."""
+    """Return the names of the distributions that offer a top-level module, by the module's name."""
     return importlib.metadata.packages_distributions()
 
 
 def _distributions_of(module: str) -> set[str]:
-    """Return the distributions that a plugin is from; some editable ones show it only by their entry points."""
+    """Return the distributions of a plugin; the metadata of some editable ones have no more than its entry point."""
     points = importlib.metadata.entry_points(group="bench.methods")
     offered = {point.dist.name for point in points if point.module == module and point.dist}
     return offered | set(_distributions().get(module.split(".")[0], ()))
@@ -294,3 +271,87 @@ def _data_files(folder: Path) -> Iterator[Path]:
                 yield from _data_files(path)
         elif path.is_file() and path.suffix not in (".py", ".pyi") and path.name != "py.typed":
             yield path
+
+
+@cache
+def _read(path: Path, package: str, changed: int, size: int) -> _Source:
+    """Read a module once per process, unless its file changes. A file that does not parse counts by its bytes."""
+    data = path.read_bytes()
+    try:
+        tree = ast.parse(data) if path.suffix == ".py" else None
+    except (SyntaxError, ValueError):
+        tree = None
+    if tree is None:
+        return _Source(_sha256(data))
+    for node in ast.walk(tree):
+        for block in ("body", "orelse", "finalbody"):
+            if isinstance(lines := getattr(node, block, None), list):
+                setattr(node, block, list(_effective(lines)))
+    bound = tuple(pair for node in ast.walk(tree) for pair in _imports(node, package))
+    re_exports = all(isinstance(line, ast.Import | ast.ImportFrom) or _is_list_of_names(line) for line in tree.body)
+    uses = tuple(dict.fromkeys(use for _, use in bound))
+    return _Source(_sha256(ast.dump(tree).encode()), uses, bound if re_exports else None)
+
+
+def _effective(lines: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a block without docstrings and code for type checkers."""
+    for line in lines:
+        match line:
+            case ast.Expr(ast.Constant(str())):
+                pass
+            case ast.If(ast.Name("TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
+                yield from _effective(line.orelse)
+            case _:
+                yield line
+
+
+def _is_list_of_names(line: ast.stmt) -> bool:
+    """Return whether a statement assigns literals to `__all__`."""
+    match line:
+        case ast.Assign([ast.Name("__all__")], ast.List(names) | ast.Tuple(names)):
+            return all(isinstance(name, ast.Constant) for name in names)
+    return False
+
+
+def _imports(node: ast.AST, package: str) -> list[tuple[str, _Use]]:
+    """Return the names that a node of the syntax tree imports, each with the use that it stands for."""
+    match node:
+        case ast.Import(names):
+            # `import a.b` binds `a`, so that anything in `a` may be used as well.
+            return [
+                (alias.asname or alias.name.split(".")[0], _Use(name))
+                for alias in names
+                for name in ([alias.name] if alias.asname else _with_parents(alias.name))
+            ]
+        case ast.ImportFrom(module, names, level):
+            base = _absolute("." * level + (module or ""), package)
+            # A file on its own is in no package, so that `from . import name` imports nothing.
+            return [(alias.asname or alias.name, _Use(base, alias.name)) for alias in names if base]
+        case ast.Call(
+            func=ast.Name("import_module" | "__import__") | ast.Attribute(attr="import_module"),
+            args=[ast.Constant(str(name)), *_],
+        ):
+            return [("", _Use(_absolute(name, package)))]
+    return []
+
+
+def _absolute(name: str, package: str) -> str:
+    """Return the full name of a module that is imported within a package, such as `..sibling`."""
+    relative = name.lstrip(".")
+    level = len(name) - len(relative)
+    parents = package.split(".")
+    return ".".join(filter(None, [*parents[: len(parents) - level + 1], relative])) if level else name
+
+
+def _with_parents(module: str) -> list[str]:
+    """Return `a`, `a.b` and `a.b.c` for `a.b.c`; a path has no parents."""
+    words = [module] if _is_path(module) else module.split(".")
+    return [".".join(words[:count]) for count in range(1, len(words) + 1)]
+
+
+def _is_path(module: str) -> bool:
+    return module.endswith(".py")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,33 +1,40 @@
-"""Fingerprints: hashes of everything that can change a number.
+"""Hashes of everything that can change a number, and the names under which a results folder compares them.
 
-Data enter by their content, configuration by its values, libraries by their versions and the project's own code
-by its syntax trees, comments and docstrings left out: an edit that cannot change a number reruns nothing.
+Data enter by their content, configuration by its values, libraries by their versions, and code by its syntax trees.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import sys
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-from bench.code import code_modules
+from bench.code import OWN, code_modules, plugin_libraries
+
+if TYPE_CHECKING:
+    from bench.data import Pair
+
+TEST = "test collection"
+
+_version = cache(version)
 
 
 def digest_bytes(data: bytes) -> str:
+    """Return the sha256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def digest(value: Any) -> str:
-    """The sha256 of a JSON-like value, independent of the order of keys."""
+    """Return the sha256 of a JSON-like value, which does not depend on the order of keys."""
     return digest_bytes(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode())
 
 
 def digest_texts(*columns: Iterable[str]) -> str:
-    """The sha256 of columns of texts; where a text or a column ends matters."""
+    """Return the sha256 of columns of texts, which depends on the ends of each text and column."""
     state = hashlib.sha256()
     for column in columns:
         for text in column:
@@ -38,21 +45,43 @@ def digest_texts(*columns: Iterable[str]) -> str:
     return state.hexdigest()
 
 
-@cache
-def _version(name: str) -> str:
-    return importlib.metadata.version(name)
-
-
 def library_versions(*names: str) -> dict[str, str]:
-    """Installed versions of the distributions named, and Python's own."""
-    versions = {name: _version(name) for name in names}
-    versions["python"] = ".".join(map(str, sys.version_info[:3]))
-    return versions
+    """Return the installed versions of distributions, and Python's own."""
+    return {**{name: _version(name) for name in names}, "python": ".".join(map(str, sys.version_info[:3]))}
 
 
 def code_digest(module: str) -> str:
-    """Return the hash of all code that the results of a module depend on, as `bench.code.code_modules` finds it.
-
-    `module` is an importable name or, for a method given as a file, a path ending in `.py`.
-    """
+    """Return the hash of all code that the results of a module depend on: its `code_modules`."""
     return digest(code_modules(module))
+
+
+def of_code(modules: Iterable[str], owner: str = "") -> dict[str, str]:
+    """Return the hash of each source module that these depend on; `owner` is the plugin that they belong to."""
+    found = {name: value for module in modules for name, value in code_modules(module).items()}
+    return {f"code {name}" if name.split(".")[0] in OWN else f"code {owner} {name}": found[name] for name in found}
+
+
+def of_libraries(*names: str) -> dict[str, str]:
+    """Return the version of each distribution, and Python's own."""
+    return {f"library {name}": version for name, version in library_versions(*names).items()}
+
+
+def of_plugin(module: str) -> dict[str, str]:
+    """Return the version of each distribution that a plugin imports or requires."""
+    return {f"library {name}": version for name, version in plugin_libraries(module).items()}
+
+
+def of_test(dataset: str, pair: Pair, digest: str) -> dict[str, str]:
+    """Return the digest of a test collection."""
+    return {f"{TEST} {dataset} {pair}": digest}
+
+
+def of_data(train: Iterable[str], pairs: Iterable[Pair], leakage: str, digest: str) -> dict[str, str]:
+    """Return the digest of training data."""
+    with_leaks = " with leaks" if leakage == "keep" else ""
+    return {f"training data {'+'.join(train)} {'+'.join(map(str, pairs))}{with_leaks}": digest}
+
+
+def of_encoder(name: str, fingerprint: str) -> dict[str, str]:
+    """Return the fingerprint of an encoder."""
+    return {f"encoder {name}": fingerprint}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -116,7 +115,6 @@ HELPER = "def f():\n    return 1\n"
 FOLLOWED: dict[str, Files] = {
     "the file itself": {"mine.py": HELPER},
     "helper beside": {"helper.py": HELPER, "mine.py": "import helper"},
-    "helper by name": {"helper.py": HELPER, "mine.py": "from helper import f"},
     "helper of a helper": {"helper.py": HELPER, "middle.py": "from helper import f", "mine.py": "import middle"},
     "in a function": {"helper.py": HELPER, "mine.py": "def g():\n    from helper import f"},
     "in an except": {"helper.py": HELPER, "mine.py": "try:\n    import torch\nexcept ImportError:\n    import helper"},
@@ -135,8 +133,6 @@ FOLLOWED: dict[str, Files] = {
     "code of a parent package": {"pkg/__init__.py": "RATE = 1", "pkg/core.py": "", "mine.py": "import pkg.core as c"},
     "folder without __init__": {"pkg/core.py": HELPER, "mine.py": "from pkg.core import f"},
     "import_module": {"helper.py": HELPER, "mine.py": "import importlib\nimportlib.import_module('helper')"},
-    "import_module by its name": {"helper.py": HELPER}
-    | {"mine.py": "from importlib import import_module\nimport_module('helper')"},
     "relative import_module": {"pkg/inner.py": HELPER, "pkg/__init__.py": ""}
     | {"pkg/core.py": "import importlib\nimportlib.import_module('.inner', __package__)", "mine.py": "import pkg.core"},
     "__import__": {"helper.py": HELPER, "mine.py": "__import__('helper')"},
@@ -153,8 +149,6 @@ FOLLOWED: dict[str, Files] = {
     | {"mine.py": "from api import *"},
     "star in a re-export": {"helper.py": HELPER, "api.py": "from helper import *", "mine.py": "from api import f"},
     "all of a re-export": {"helper.py": HELPER, "api.py": "from helper import f", "mine.py": "import api\napi.f()"},
-    "all of a re-export, listed or not": {"helper.py": HELPER, "other.py": "g = 0"}
-    | {"api.py": "from helper import f\nfrom other import g\n__all__ = ['g']", "mine.py": "import api\napi.f()"},
     "star of a star": {"helper.py": HELPER, "api.py": "from helper import *", "mine.py": "from api import *"},
     "submodule of a package with code": {"pkg/core.py": HELPER, "pkg/__init__.py": "x = 0"}
     | {"mine.py": "from pkg import core"},
@@ -192,13 +186,6 @@ def test_edit_of_what_is_imported_changes_the_digest(tmp_path: Path, case: str) 
     assert before != after
 
 
-@pytest.mark.parametrize("case", [case for case, files in FOLLOWED.items() if HELPER in files.values()])
-def test_comment_or_docstring_changes_no_digest(tmp_path: Path, case: str) -> None:
-    new = '    """Return a number."""\n    # always the same\n    return 1\n'
-    before, after = edited(tmp_path, FOLLOWED[case], next(iter(FOLLOWED[case])), "    return 1\n", new)
-    assert before == after
-
-
 GUARD = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from helper import f\n"
 IGNORED: dict[str, Files] = {
     "not imported": {"helper.py": HELPER, "mine.py": "x = 0"},
@@ -209,8 +196,6 @@ IGNORED: dict[str, Files] = {
     | {"mine.py": "from typing import TYPE_CHECKING\ndef g():\n    if TYPE_CHECKING:\n        import helper"},
     "other name of a re-export": {"helper.py": HELPER, "other.py": "g = 0"}
     | {"api.py": "from helper import f\nfrom other import g", "mine.py": "from api import g"},
-    "name that a re-export does not list": {"helper.py": HELPER, "other.py": "g = 0"}
-    | {"api.py": "from helper import f\nfrom other import g\n__all__ = ['g']", "mine.py": "from api import *"},
     "re-export that is only executed": {"pkg/inner.py": HELPER, "pkg/__init__.py": "from .inner import f"}
     | {"pkg/core.py": "g = 0", "mine.py": "from pkg.core import g"},
     "type marker of a package": {"pkg/py.typed": "1", "pkg/__init__.py": "x = 0", "mine.py": "import pkg"},
@@ -228,11 +213,6 @@ IGNORED: dict[str, Files] = {
 @pytest.mark.parametrize("case", IGNORED)
 def test_edit_of_anything_else_does_not_change_the_digest(tmp_path: Path, case: str) -> None:
     before, after = edited(tmp_path, IGNORED[case], next(iter(IGNORED[case])), "1", "2")
-    assert before == after
-
-
-def test_type_checkers_imports_are_no_code(tmp_path: Path) -> None:
-    before, after = edited(tmp_path, {"mine.py": f"{GUARD}x = 1"}, "mine.py", "import f", "import f, g")
     assert before == after
 
 
@@ -293,13 +273,6 @@ def test_all_of_the_contract_leads_to_what_it_re_exports(tmp_path: Path) -> None
         path = write(tmp_path / statement.replace(" ", "-"), {"mine.py": statement}) / "mine.py"
         assert code_modules(str(path)).keys() > {*CORE.split(), "bench.evaluation.alignment", "bench.training.sampling"}
     assert "bench.training.loop" not in code_modules(str(by_name))
-
-
-def test_nothing_is_executed(tmp_path: Path) -> None:
-    files = {"explosive/__init__.py": "raise SystemExit('executed')", "explosive/core.py": "x = 0"}
-    path = write(tmp_path, files | {"mine.py": "from explosive.core import x"}) / "mine.py"
-    assert list(code_modules(str(path))) == ["explosive", "explosive.core", "mine.py"]
-    assert "explosive" not in sys.modules
 
 
 def forget() -> None:
@@ -398,8 +371,3 @@ def test_plugin_whose_distribution_lists_no_modules_is_known_by_its_entry_point(
     on_path("src", {"plug.py": "class Mine:\n    pass"})
     assert list(code_modules("plug")) == ["plug"]
     assert plugin_libraries("plug") == {"the-kit": "1.2"}
-
-
-def test_libraries_of_a_built_in_method_are_those_it_imports() -> None:
-    assert {"POT", "torch", "numpy"} <= plugin_libraries("methods.optical").keys()
-    assert not {"POT", "rich", "clir-bench"} & plugin_libraries("methods.psq").keys()

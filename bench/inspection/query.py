@@ -13,7 +13,7 @@ from bench.data.files import Resolver
 from bench.data.languages import parse_pair
 from bench.errors import BenchError, nearest, unknown
 from bench.evaluation.run import read_run
-from bench.inputs import of_test
+from bench.fingerprint import of_test
 from bench.progress import Display
 from bench.request import InspectQuery
 from bench.results.store import RETRIEVER, REWRITTEN, Record, Store, training_of

@@ -16,8 +16,7 @@ from bench.data.languages import parse_pair
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_foreign_run, write_run
-from bench.fingerprint import digest
-from bench.inputs import of_code, of_libraries, of_test
+from bench.fingerprint import digest, of_code, of_libraries, of_test
 from bench.results.state import note
 from bench.results.store import RUN, Entry, Record, Store
 from bench.sealed import Damaged, sha256_of

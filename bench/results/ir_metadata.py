@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from bench.atomic import atomic_write
-from bench.inputs import TEST
+from bench.fingerprint import TEST
 from bench.spec import RunSpec
 
 FILE = "ir_metadata.yml"

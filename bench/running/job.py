@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bench.data import TestCollection
 from bench.errors import BenchError, describe
-from bench.inputs import of_test
+from bench.fingerprint import of_test
 from bench.interrupt import remembered_interrupt
 from bench.progress import Display
 from bench.request import Request

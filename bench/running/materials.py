@@ -22,8 +22,7 @@ from bench.data.sources import LazyTrainingData
 from bench.encoders.models import Identity, fingerprint_of, identity_if_known, load_teacher
 from bench.errors import BenchError
 from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
-from bench.fingerprint import digest
-from bench.inputs import of_code, of_data, of_encoder, of_libraries, of_plugin, of_test
+from bench.fingerprint import digest, of_code, of_data, of_encoder, of_libraries, of_plugin, of_test
 from bench.machine import Machine, machine, precision
 from bench.offline import forbid_network
 from bench.progress import Display
