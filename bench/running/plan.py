@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from bench.request import Request, measures_of, offered_pairs
 from bench.running.rows import Call, Row, here, make_rows, with_recipe
 from bench.spec import Configured, RunSpec
 from bench.training.recipe import Recipe
+
+TABLE = ("training", "budget", "trains on", "collection", "queries", "documents", "state")
+"""The columns of `plan_table`."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,21 @@ def make_plan(
         reasons = "; ".join(dict.fromkeys(why_not.values()))
         raise BenchError(f"none of {', '.join(request.methods)} can run on {', '.join(map(str, pairs))}: {reasons}")
     return plan
+
+
+def plan_table(plan: Plan, finished: Collection[Cell]) -> list[list[str]]:
+    """Return a row of `TABLE` for each cell. Sizes are `?` if only reading the collection would tell them."""
+    rows = []
+    for training, cells in plan.cells.items():
+        spec = training.spec
+        about = [spec.label, str(spec.budget or "-"), " + ".join(spec.train) or "-"]
+        for cell in cells:
+            test, known = cell.test, cell.test.summary_if_known
+            where = f"{test.name} {test.pair} {cell.spec.scoring}".removesuffix(" mean")
+            sizes = (f"{known.queries:,}", f"{known.documents:,}") if known else ("?", "?")
+            rows.append([*about, where, *sizes, "finished" if cell in finished else "missing"])
+            about = ["", "", ""]
+    return rows
 
 
 def _notes(test: LazyTestCollection, known: TestSummary | None, request: Request) -> list[str]:
