@@ -56,7 +56,7 @@ class Bench:
         plan, store = make_plan(request, self.cards, resolver), Store(results).open()
         how = (request.device, request.precision, self.cards, resolver, Display(quiet=True))
         materials = Materials(plan.encoder, *how, threads=1)
-        outcome = Executor(materials, request, store, materials.display).run(plan)
+        outcome = Executor(materials, request, store).run(plan)
         leaderboard(store).write()
         return outcome
 

@@ -44,7 +44,7 @@ def test(bench: Bench) -> TestCollection:
 @pytest.fixture
 def inspect(bench: Bench, results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """The command with the small collection's card."""
-    monkeypatch.setattr("bench.running.places.load_cards", lambda folder: bench.cards)
+    monkeypatch.setattr("bench.running.reproduction.load_cards", lambda folder: bench.cards)
     return lambda *arguments, folder=results: main(["inspect", "query", *arguments, "--results", str(folder)])
 
 
@@ -131,7 +131,7 @@ def test_query_of_several_collections_must_be_told_apart(
 def test_without_the_collection_ids_are_shown(
     results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.running.places.load_cards", lambda folder: {})
+    monkeypatch.setattr("bench.running.reproduction.load_cards", lambda folder: {})
     assert main(["inspect", "query", QUERY, "--results", str(results), "--methods", "optical"]) == 0
     said = capsys.readouterr()
     (line,) = said.err.splitlines()

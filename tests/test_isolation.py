@@ -20,7 +20,7 @@ import pytest
 from bench.errors import BenchError, CellFailed
 from bench.interrupt import deferred_interrupt
 from bench.processes import Worker, alive
-from bench.running.watchdog import watchdog
+from bench.running.observer import watchdog
 
 FAR = 60.0
 """Seconds: longer than any of these tests may take."""

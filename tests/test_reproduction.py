@@ -40,7 +40,7 @@ def reproduce(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> Callable[..., in
     """The command with the small collection's cards, or others."""
 
     def run(path: Path, *arguments: str, cards: dict[str, Card] = bench.cards) -> int:
-        monkeypatch.setattr("bench.running.places.load_cards", lambda folder: cards)
+        monkeypatch.setattr("bench.running.reproduction.load_cards", lambda folder: cards)
         return main(["reproduce", str(path), "--quiet", *arguments])
 
     return run

@@ -30,7 +30,9 @@ EPILOG = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add_options(parser, Request)
-    parser.add_argument("--dry-run", action="store_true", help="print the cells that would run, and which of them are finished")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the cells that would run, and which of them are finished"
+    )
 
 
 def main(options: argparse.Namespace) -> int:
@@ -68,7 +70,7 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
         for note in plan.notes:
             display.say(note)
         materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display, threads)
-        outcome = Executor(materials, request, store, display, worker).run(plan)
+        outcome = Executor(materials, request, store, worker).run(plan)
     if outcome.cells:
         everything = leaderboard(store, request.baseline)
         shown = everything
@@ -89,12 +91,12 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
 
 def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
     """Print the cells of a comparison, and which of them are finished. Trains, reads and writes nothing."""
-    from bench.running.execute import LEAST_PATIENCE, finished_cells
+    from bench.running.execute import LEAST_PATIENCE, Executor
     from bench.running.materials import Materials
     from bench.running.plan import TABLE, make_plan, plan_table
     from bench.running.rows import expand
 
-    display, store = Display(), Store(request.results)
+    display = Display()
     resolver = Resolver(request.mirror, offline=True, display=display)
     threads = request.threads or machine().threads
     with no_network(), Worker(max(request.patience, LEAST_PATIENCE)) as worker:
@@ -102,7 +104,7 @@ def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
         request = request.model_copy(update={"methods": methods})
         plan = make_plan(request, cards, resolver, call=worker.run, read=False)
         materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display, threads)
-        finished = finished_cells(materials, store, plan)
+        finished = Executor(materials, request, Store(request.results)).finished(plan)
     print_table(TABLE, plan_table(plan, finished), right=("queries", "documents"))
     for note in [*notes, *plan.notes]:
         print(note)

@@ -119,7 +119,7 @@ def compute(suite: Suite, seed: int, work: Work) -> Found:
     materials = Materials(
         plan.encoder, request.device, request.precision, work.cards, work.resolver, work.display, threads=1
     )
-    outcome = Executor(materials, request, store, work.display, cache=work.folder / "cache").run(plan)
+    outcome = Executor(materials, request, store).run(plan)
     if outcome.failed:
         raise CellFailed(f"{outcome.failed} cells of seed {seed} failed; --keep FOLDER keeps their tracebacks")
     values: dict[Key, float] = {}

@@ -152,7 +152,7 @@ def rankings(query: str, cells: Sequence[Record], measure: str | None) -> list[R
 
 def collection(cell: Record, options: InspectQuery) -> TestCollection:
     """The collection of a cell, from where the options or its manifest say. Raises `BenchError` if it is not there."""
-    from bench.running.places import cards_of, mirror_of, test_of
+    from bench.running.reproduction import cards_of, mirror_of, test_of
 
     resolver = Resolver(options.mirror or mirror_of(cell), offline=True)
     return test_of(cell, cards_of(cell, options.cards), resolver).load()
@@ -284,7 +284,7 @@ def _teacher(name: str) -> Encoder:
 
 def _training_data(cell: Record, options: InspectQuery) -> TrainingData:
     from bench.running.materials import Materials
-    from bench.running.places import cards_of, mirror_of
+    from bench.running.reproduction import cards_of, mirror_of
 
     resolver = Resolver(options.mirror or mirror_of(cell), offline=True)
     cards, display = cards_of(cell, options.cards), Display(quiet=True)

@@ -165,11 +165,6 @@ class Entry:
 
     @property
     def failed(self) -> bool:
-        """True if the last attempt failed."""
-        return not (self.folder / MANIFEST).is_file() and self.failure
-
-    @property
-    def failure(self) -> bool:
         """True if the last attempt left a traceback."""
         return (self.folder / FAILURE).is_file()
 

@@ -1,7 +1,7 @@
-"""The energy that a training or an evaluation takes, where the machine has meters for it; never an estimate.
+"""The energy of a training or an evaluation, measured by the meters of the machine, never estimated.
 
-Meters are read by tirex-tracker, which is an extra: the processor's counters (RAPL) of its cores and its memory, and
-NVIDIA's of the GPU. They count the whole machine, of several sockets or GPUs the first.
+The extra tirex-tracker reads the meters: RAPL for the processor and its memory, and NVIDIA's for the GPU. They count
+everything that runs on the machine, but only its first socket and GPU.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from bench.errors import BenchError, describe
 
 PACKAGE = "tirex-tracker"
 PARTS = {"CPU_ENERGY_SYSTEM_JOULES": "cores", "RAM_ENERGY_SYSTEM_JOULES": "memory", "GPU_ENERGY_SYSTEM_JOULES": "GPU"}
-"""Measures of tirex-tracker, and what they meter."""
+"""Measure of tirex-tracker -> the metered part."""
 INTERVAL = 60.0
-"""Seconds after which the meters are read: counters overflow, at full load some within minutes."""
+"""Seconds between two readings: at full load some counters overflow within minutes."""
 
 
 def check_energy() -> None:
@@ -31,7 +31,7 @@ def check_energy() -> None:
 
 
 class Meter:
-    """Adds up joules within a `with` block; without `wanted` it does nothing. It never fails what it measures."""
+    """Adds up the joules of a `with` block if they are `wanted`. A fault of the meters never fails the block."""
 
     def __init__(self, wanted: bool) -> None:
         self.wanted = wanted
@@ -47,36 +47,38 @@ class Meter:
         self._stop()
 
     def tick(self) -> None:
-        """To be called now and then."""
+        """Read the meters if the last reading is old; to be called regularly within the block."""
         if self._handle is not None and time.monotonic() - self._started > INTERVAL:
             self._stop()
             self._start()
 
     def spoil(self, why: str) -> None:
-        """What was or will be measured is not all of the work."""
+        """Declare the measurement incomplete."""
         self.fault = self.fault or why
 
     @property
     def cost(self) -> dict[str, Any]:
-        """`energy_wh`, None if it was not measured, and `energy_by`: what by, and of what; empty if not wanted."""
+        """`energy_wh`, None if it was not measured, and `energy_by`, the tool and the metered parts; empty if not
+        wanted.
+        """
         if not self.wanted:
             return {}
-        metered = [part for part in PARTS.values() if part in self._joules]
-        if self.fault or not metered:
+        if self.fault or not self._joules:
             return {"energy_wh": None, "energy_by": f"not measured: {self.fault or 'the machine shows no meters'}"}
-        by = f"{PACKAGE} {version(PACKAGE)}: {', '.join(metered)}, whatever else ran on them"
+        metered = ", ".join(part for part in PARTS.values() if part in self._joules)
+        by = f"{PACKAGE} {version(PACKAGE)}: {metered}, whatever else ran on them"
         return {"energy_wh": round(sum(self._joules.values()) / 3600, 4), "energy_by": by}
 
     def _start(self) -> None:
         if not self.wanted or self.fault:
             return
+        self._started = time.monotonic()
         try:
             from tirex_tracker import Measure, start_tracking
 
             self._handle = start_tracking([Measure[name] for name in PARTS])
         except Exception as error:
             self.spoil(describe(error))
-        self._started = time.monotonic()
 
     def _stop(self) -> None:
         handle, self._handle = self._handle, None
@@ -88,6 +90,6 @@ class Meter:
             self.spoil(describe(error))
             return
         for name, part in PARTS.items():
-            # A counter that is not there is null; one that stands still measures nothing.
+            # The value of an absent counter is null; a counter that stands still measures nothing.
             if isinstance(value := results.get(name), int | float) and value > 0:
                 self._joules[part] = self._joules.get(part, 0.0) + value

@@ -22,7 +22,7 @@ from bench.data.sources import LazyTrainingData
 from bench.encoders.models import Identity, fingerprint_of, identity_if_known, load_teacher
 from bench.errors import BenchError
 from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
-from bench.fingerprint import digest, of_code, of_data, of_encoder, of_libraries, of_plugin, of_test
+from bench.fingerprint import of_code, of_data, of_encoder, of_libraries, of_plugin, of_test
 from bench.machine import Machine, machine, precision
 from bench.offline import forbid_network
 from bench.progress import Display
@@ -228,13 +228,3 @@ def _made_once(*how: Any) -> Materials:
 def recipe_of(spec: RunSpec) -> Recipe:
     """Return the recipe of a training; the defaults for what does not train."""
     return Recipe.model_validate(dict(spec.recipe.settings))
-
-
-def training_fingerprint(spec: RunSpec, inputs: Mapping[str, str]) -> str:
-    """Return the hash of all that can change a retriever."""
-    return digest({"spec": spec.training.key, "inputs": dict(inputs)})
-
-
-def cell_fingerprint(spec: RunSpec, training: str, inputs: Mapping[str, str]) -> str:
-    """Return the hash of all that can change a cell; `training` is the fingerprint of its training."""
-    return digest({"spec": spec.key, "training": training, "inputs": dict(inputs)})

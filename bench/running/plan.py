@@ -32,11 +32,6 @@ class Training:
     spec: RunSpec
     row: Row = field(compare=False)
 
-    @property
-    def label(self) -> str:
-        """For people and folder names."""
-        return self.spec.label
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -45,11 +40,6 @@ class Cell:
     spec: RunSpec
     test: LazyTestCollection = field(compare=False)
     measures: tuple[str, ...] = field(compare=False)
-
-    @property
-    def label(self) -> str:
-        """For people and folder names."""
-        return self.spec.label
 
 
 @dataclass

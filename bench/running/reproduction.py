@@ -8,17 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.data.cards import Card
+from bench.data.cards import Card, get_card, load_cards
 from bench.data.files import Resolver
+from bench.data.folders import with_folders
+from bench.data.sources import LazyTestCollection
 from bench.errors import BenchError, CellFailed
 from bench.evaluation.run import read_run
+from bench.options import read_config
 from bench.progress import Display
 from bench.request import Reproduce, Request
 from bench.results.store import Record, Store, find_cell
 from bench.running.execute import Executor
 from bench.running.materials import Materials
-from bench.running.places import cards_of, mirror_of, plan_of
+from bench.running.plan import Cell, Plan, Training
+from bench.running.rows import make_row
 from bench.tables import print_table
+from bench.training.recipe import Recipe
 
 COLUMNS = ["measure", "then", "now", "difference"]
 UNTOLD = ("command", "finished")
@@ -101,7 +106,7 @@ def reproduce(
     Raises `BenchError` if the method, the encoder or the data cannot be had, and `CellFailed` if it fails.
     """
     spec, inputs = cell.spec, cell.inputs
-    plan = plan_of(cell, tuple(cell.means), cards, resolver)
+    plan = plan_of(cell, cards, resolver)
     how = inputs["device"], inputs.get("precision", "float32")
     materials = Materials(spec.encoder, *how, cards, resolver, display, int(inputs["threads"]))
     request = Request(
@@ -111,7 +116,7 @@ def reproduce(
         mirror=resolver.mirror,
         leakage=spec.leakage,
     )
-    outcome = Executor(materials, request, Store(folder).open(), display, cache=folder / "cache").run(plan)
+    outcome = Executor(materials, request, Store(folder).open()).run(plan)
     if outcome.bad_input:
         raise BenchError("what it was trained on cannot be had")
     if not outcome.cells:
@@ -124,6 +129,48 @@ def reproduce(
         changed_queries=_changed(cell.run, again.run) if cell.run.is_file() else None,
         causes=list(differences(cell, again)),
     )
+
+
+def cards_of(cell: Record, folder: Path | None = None) -> dict[str, Card]:
+    """Return the cards of the call that made a cell, with its folders in BEIR's or TREC's layout. `folder` replaces the
+    folder of cards in the manifest. Raises `BenchError` if a folder is missing.
+    """
+    known = _places(cell)
+    cards = load_cards(folder or (Path(known["cards"]) if known.get("cards") else None))
+    # Training data are cleaned of every collection in a folder.
+    return with_folders(cards, known.get("folders", ()), [cell.spec.pair] if cell.spec.pair else [])
+
+
+def mirror_of(cell: Record) -> Path | None:
+    """Return the mirror that a cell was made with, if it is there."""
+    known = _places(cell).get("mirror")
+    return Path(known) if known and Path(known).is_dir() else None
+
+
+def test_of(cell: Record, cards: Mapping[str, Card], resolver: Resolver) -> LazyTestCollection:
+    """Return the test collection of a cell. Raises `BenchError` if no card has its name."""
+    assert cell.spec.pair is not None
+    card = get_card(_places(cell).get("dataset", cell.spec.dataset), cards)
+    return LazyTestCollection(card, cell.spec.pair, resolver, cards)
+
+
+def _places(cell: Record) -> Mapping[str, Any]:
+    return cell.manifest.get("places", {})
+
+
+def plan_of(cell: Record, cards: Mapping[str, Card], resolver: Resolver) -> Plan:
+    """Return the plan of a cell alone. Raises `BenchError` if its method is not installed or lost a setting, and if its
+    collection is missing.
+    """
+    spec = cell.spec
+    row = make_row(
+        "+".join(method.place or method.name for method in spec.methods),
+        {method.name: dict(method.settings) for method in spec.methods},
+    )
+    spec = replace(spec, methods=row.methods)  # with the present places of their files
+    again = Cell(spec, test_of(cell, cards, resolver), tuple(cell.means))
+    recipe = read_config(Recipe, dict(spec.recipe.settings), "recipe")
+    return Plan(spec.encoder, recipe, [row], {Training(spec.training, row): [again]})
 
 
 def differences(then: Record, now: Record) -> Iterator[str]:

@@ -1,11 +1,11 @@
-"""The work of one training and its cells: fit, save, encode, search, score, and keep all of it."""
+"""The computation of one training and its cells: fit, encode, search and score, with everything stored."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from numbers import Real
 from pathlib import Path
@@ -22,62 +22,63 @@ from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import write_run
 from bench.evaluation.scoring import score
 from bench.fingerprint import digest_texts
-from bench.interrupt import obey_interrupt
+from bench.interrupt import obey_interrupt, remembered_interrupt
+from bench.libraries import prepare_libraries
 from bench.results.ir_metadata import write_ir_metadata
 from bench.results.provenance import PeakMemory, provenance
-from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, Entry, Record
+from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, Record
 from bench.running.energy import Meter
-from bench.running.job import Done, Job, Workplace, load_test, record_failure
-from bench.running.observer import Observer
-from bench.running.places import places
+from bench.running.job import Done, Job
+from bench.running.observer import GivenUp, Observer, watchdog
 from bench.running.plan import Cell
 from bench.running.rows import load_retriever, make_method
-from bench.running.watchdog import GivenUp, watchdog
 from bench.sealed import FILES, Damaged
 from bench.training.checkpoint import Checkpoint
 from bench.training.method import Task
 
 
-def do(place: Workplace, job: Job, missing: Sequence[Cell]) -> Done:
-    """Train if need be and evaluate the missing cells.
+def perform(job: Job, missing: Sequence[Cell]) -> Done:
+    """Train if need be, and evaluate the missing cells.
 
-    Whatever a method raises is recorded as its failure; only Ctrl-C ends the call.
+    An error of the data or of a method is recorded as a failure, and raised by nothing; only Ctrl-C ends the call.
     """
-    spec, entry = job.training.spec, job.entry
-    failures: list[str] = []
-    retriever: Retriever | None = None
-    training = _finished_training(place, job)
-    trained = bad_input = False
-    if training is None:
-        try:
-            task = place.materials.task(spec)
-        except BenchError as error:
-            return Done(bad_input=True, failures=(record_failure(job, job.training.label, entry, error),))
-        try:
-            retriever, training = train(place, job, task)
-            trained = spec.budget is not None
-        except Exception as error:
-            return Done(failures=(record_failure(job, job.training.label, entry, error),))
-    for cell in missing:
-        obey_interrupt()
-        try:
-            test = load_test(job, cell)
-        except BenchError as error:
-            failures.append(record_failure(job, cell.label, job.cells[cell], error))
-            bad_input = True
-            continue
-        try:
-            if retriever is None:
-                with guarded(own=job.training.row.own):
-                    retriever = load_retriever(spec.methods, entry.folder / RETRIEVER, place.materials.teacher)
-            evaluate_cell(place, job, cell, test, retriever, training)
-        except Exception as error:
-            failures.append(record_failure(job, cell.label, job.cells[cell], error))
-    return Done(trained, bad_input, tuple(failures))
+    prepare_libraries(offline=job.materials.resolver.offline, threads=job.materials.threads)
+    with remembered_interrupt():
+        training = _finished_training(job)
+        retriever: Retriever | None = None
+        trained = bad_input = False
+        if training is None:
+            try:
+                task = job.materials.task(job.training.spec)
+            except BenchError as error:
+                return Done(bad_input=True, failures=(job.failure(error),))
+            try:
+                retriever, training = train(job, task)
+            except Exception as error:
+                return Done(failures=(job.failure(error),))
+            trained = job.training.spec.budget is not None
+        failures = []
+        for cell in missing:
+            obey_interrupt()
+            try:
+                test = job.load_test(cell)
+            except BenchError as error:
+                failures.append(job.failure(error, cell))
+                bad_input = True
+                continue
+            try:
+                if retriever is None:
+                    folder = job.entry.folder / RETRIEVER
+                    with guarded(job):
+                        retriever = load_retriever(job.training.spec.methods, folder, job.materials.teacher)
+                evaluate_cell(job, cell, test, retriever, training)
+            except Exception as error:
+                failures.append(job.failure(error, cell))
+        return Done(trained, bad_input, tuple(failures))
 
 
 @contextmanager
-def guarded(*, own: bool) -> Iterator[None]:
+def guarded(job: Job) -> Iterator[None]:
     """Run the code of a method within the block: a `BaseException` of its own is an error like any other, and a fork
     of it that comes back ends. Ctrl-C stays what it is; a plugin cannot pretend it.
     """
@@ -88,7 +89,7 @@ def guarded(*, own: bool) -> Iterator[None]:
         raise
     except BaseException as error:
         obey_interrupt()
-        if own and isinstance(error, KeyboardInterrupt):
+        if job.training.row.own and isinstance(error, KeyboardInterrupt):
             raise
         raise CellFailed(f"it ended with {describe(error)}") from error
     finally:
@@ -96,49 +97,48 @@ def guarded(*, own: bool) -> Iterator[None]:
             os._exit(1)
 
 
-def _finished_training(place: Workplace, job: Job) -> Record | None:
-    """Return the training if it is finished and whole; None if it is to be done, with a line if it is damaged."""
+def _finished_training(job: Job) -> Record | None:
+    """Return the training if it is finished and undamaged; a damaged one is reported and deleted."""
     try:
         if record := job.entry.read():
             record.verify()
         return record
     except Damaged as error:
-        place.display.warn(f"{job.counter} {error}; it is trained again")
+        job.display.warn(f"{job.counter} {error}; it is trained again")
         job.entry.discard()
         return None
 
 
-def train(place: Workplace, job: Job, task: Task) -> tuple[Retriever, Record]:
-    """Fit a method, and keep its retriever and all that is to be known of the training.
+def train(job: Job, task: Task) -> tuple[Retriever, Record]:
+    """Fit a method; store its retriever and the manifest of the training.
 
-    Data and student are made before: all methods share them, and the first must not pay for them.
+    The caller makes data and student before: all methods share them, and the first must not pay for them.
     """
-    spec, entry, materials = job.training.spec, job.entry, place.materials
-    folder, label = entry.begin(), f"{job.counter} {job.training.label}"
-    observer = Observer(label, folder / LOG, task.budget, place.request.patience, place.display)
+    spec, materials = job.training.spec, job.materials
+    folder, label = job.entry.begin(), f"{job.counter} {spec.label}"
+    memory, meter = PeakMemory(materials.device_type), Meter(job.request.energy)
+    observer = Observer(label, folder / LOG, task.budget, job.request.patience, job.display, meter)
     task.on_step, task.on_resume = observer.on_step, observer.on_resume
     task.checkpoint = Checkpoint(
-        folder / CHECKPOINT, log=folder / LOG, on_damage=lambda text: place.display.warn(f"{label}: {text}")
+        folder / CHECKPOINT, log=folder / LOG, on_damage=lambda text: job.display.warn(f"{label}: {text}")
     )
-    memory, meter = PeakMemory(materials.device_type), Meter(place.request.energy)
-    with observer.watching(), meter:
-        _watch(task, meter)
-        with guarded(own=job.training.row.own):
+    with observer.watching():
+        with guarded(job):
             retriever = make_method(spec.methods).fit(task)
         seconds, cpu_seconds = observer.seconds, observer.cpu_seconds
     if not (folder / LOG).is_file():
         raise CellFailed("it deleted the log of its training")
-    with guarded(own=job.training.row.own):
+    with guarded(job):
         retriever.save(folder / RETRIEVER, materials.teacher)
     outcome = dict(task.outcome)
     spent = asdict(outcome.pop("spent")) if "spent" in outcome else {}
     diagnostics = checked_diagnostics(outcome.pop("diagnostics", {}))
     encoder = retriever.query_encoder if isinstance(retriever, DualEncoder) else None
-    record = entry.finish(
+    record = job.entry.finish(
         {
             "kind": "training",
             "spec": spec.dump(),
-            "fingerprint": entry.fingerprint,
+            "fingerprint": job.entry.fingerprint,
             "inputs": dict(job.inputs),
             "data_report": task.data.report,
             "vocabulary": encoder and len(encoder.tokenizer),
@@ -154,13 +154,13 @@ def train(place: Workplace, job: Job, task: Task) -> tuple[Retriever, Record]:
             "diagnostics": diagnostics,
             "outcome": outcome,
             "teacher": compare_teacher(task.teacher, materials.teacher),
-            "configuration": place.configuration,
+            "configuration": job.configuration,
             "provenance": provenance(),
         }
     )
     if spent:
         figures = "".join(f", {name} {value:.3f}" for name, value in diagnostics.items())
-        place.display.say(f"{label}: trained {spent['steps']:,} steps in {seconds:.0f} s{figures}")
+        job.display.say(f"{label}: trained {spent['steps']:,} steps in {seconds:.0f} s{figures}")
     return retriever, record
 
 
@@ -174,22 +174,20 @@ def checked_diagnostics(diagnostics: Any) -> dict[str, float]:
     return {name: value if isinstance(value, int) else float(value) for name, value in diagnostics.items()}
 
 
-def evaluate_cell(
-    place: Workplace, job: Job, cell: Cell, test: TestCollection, retriever: Retriever, training: Record
-) -> None:
-    """Make a cell's run and score it; a finished cell, which lacks only scores that look deeper, keeps its run."""
-    entry = job.cells[cell]
-    found = _whole(entry)
-    folder = entry.folder if found else entry.begin()
-    total = len(test.queries) + len(test.documents)
-    memory, cpu_started = PeakMemory(place.materials.device_type), time.process_time()
-    meter = Meter(place.request.energy)
+def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriever, training: Record) -> None:
+    """Compute and score the run of a cell. A finished cell, which lacks only deeper measures, keeps its run."""
+    entry, materials = job.cells[cell], job.materials
+    finished = None
+    with suppress(Damaged):
+        finished = entry.read()
+    folder = entry.folder if finished else entry.begin()
+    total, done = len(test.queries) + len(test.documents), 0
+    memory, meter, cpu_started = PeakMemory(materials.device_type), Meter(job.request.energy), time.process_time()
     with (
-        place.display.stage(f"{job.counter} {cell.label}: encoding", total, "texts") as stage,
-        watchdog(place.request.patience) as alive,
+        job.display.stage(f"{job.counter} {cell.spec.label}: encoding", total, "texts") as stage,
+        watchdog(job.request.patience) as alive,
         meter,
     ):
-        done = 0
 
         def on_texts(count: int) -> None:
             nonlocal done
@@ -199,20 +197,20 @@ def evaluate_cell(
             done += count
             stage.update(done)
 
-        with guarded(own=job.training.row.own):
+        with guarded(job):
             evaluation = evaluate(
                 retriever,
                 test,
                 scoring=cell.spec.scoring,
                 oracle=job.training.row.oracle,
-                cache=place.cache / EMBEDDINGS,
+                cache=materials.cache / EMBEDDINGS,
                 scratch=folder / EMBEDDINGS,
                 depth=measures.depth(cell.measures),
                 on_texts=on_texts,
             )
-    if found:
-        lacking = [name for name in cell.measures if name not in found.scores]
-        entry.add_scores(found, score(evaluation.run, test, lacking))
+    if finished:
+        lacking = [name for name in cell.measures if name not in finished.scores]
+        entry.add_scores(finished, score(evaluation.run, test, lacking))
         return
     scores = score(evaluation.run, test, cell.measures)
     entry.write_scores(scores)
@@ -220,12 +218,14 @@ def evaluate_cell(
         entry.write_rewritten(zip(test.query_ids, test.queries, evaluation.rewritten, strict=True))
     run = {query: ranking[: measures.RUN_DEPTH] for query, ranking in evaluation.run.items()}
     write_run(folder / RUN, run, tag=cell.spec.method)
+    with open_gzip(folder / RUN) as lines:
+        run_digest = digest_texts(lines)  # of the text, however it is compressed
     manifest = {
         "kind": "cell",
         "spec": cell.spec.dump(),
         "fingerprint": entry.fingerprint,
         "inputs": dict(job.cell_inputs[cell]),
-        "places": places(cell, place.request, place.materials.cards),
+        "places": _places(job, cell),
         "training": training.folder.name,
         "trained": {key: value for key, value in training.manifest.items() if key not in ("kind", "spec", FILES)},
         "queries": len(test.queries),
@@ -241,59 +241,47 @@ def evaluate_cell(
         "documents_cached": evaluation.documents_cached,
         "unnormalised": evaluation.unnormalised,
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
-        "run": _run_digest(folder / RUN),
+        "run": run_digest,
         **({"threshold": mining.threshold(evaluation.run, test)} if test.mining else {}),
         **({"languages": bias.language_shares(run, test)} if test.document_languages else {}),
-        "sources": _sources(place, cell, training.manifest["data_report"]),
-        "configuration": place.configuration,
+        "sources": _sources(job, cell, training.manifest["data_report"]),
+        "configuration": job.configuration,
         "provenance": provenance(),
     }
     write_ir_metadata(folder, manifest)
     entry.finish(manifest)
 
 
-def _whole(entry: Entry) -> Record | None:
-    try:
-        return entry.read()
-    except Damaged:
-        return None
+def _places(job: Job, cell: Cell) -> dict[str, Any]:
+    """Return where the files of a cell are, with absolute paths; `bench.running.reproduction` reads them."""
+    cards, request = job.materials.cards, job.request
+    dataset = next(name for name, card in cards.items() if card.name == cell.test.name)
+    return {
+        "dataset": _absolute(dataset) if dataset != cell.test.name else dataset,
+        "folders": [_absolute(name) for name in request.datasets if cards[name].name != name],
+        "cards": request.cards and _absolute(request.cards),
+        "mirror": request.mirror and _absolute(request.mirror),
+    }
 
 
-def _sources(place: Workplace, cell: Cell, report: Mapping[str, Any]) -> dict[str, str]:
+def _absolute(text: str | Path) -> str:
+    path = Path(text).expanduser()
+    return str(path.absolute()) if path.is_dir() else str(text)
+
+
+def _sources(job: Job, cell: Cell, report: Mapping[str, Any]) -> dict[str, str]:
     """Return where the collections of a cell are from: a repository at a commit, a folder, or a generator."""
     trained = [name.split()[0] for role in ("bitext", "relevance") for name in report.get(role, {})]
-    cards = {card.name: card for card in place.materials.cards.values()}
+    cards = {card.name: card for card in job.materials.cards.values()}
     return {
         name: cards[name].source or cards[name].folder or "generated"
         for name in dict.fromkeys([cell.test.name, *trained])
     }
 
 
-def _watch(task: Task, meter: Meter) -> None:
-    """Have the meter read now and then; of a training that is resumed it knows only the rest."""
-    on_step, on_resume = task.on_step, task.on_resume
-
-    def step(record: dict[str, Any]) -> None:
-        on_step(record)
-        meter.tick()
-
-    def resume(steps: int) -> None:
-        on_resume(steps)
-        if steps:
-            meter.spoil("the training was resumed")
-
-    task.on_step, task.on_resume = step, resume
-
-
-def _run_digest(path: Path) -> str:
-    """Return the hash of a run's lines, whatever packed them."""
-    with open_gzip(path) as file:
-        return digest_texts(file)
-
-
 def compare_teacher(after: Encoder, before: Encoder) -> dict[str, float]:
-    """Return what a training did to its copy of the teacher: `drift`, the largest change of a weight, and `trainable`,
-    the number of its parameters that ask for a gradient. A frozen teacher has 0 and 0.
+    """Return the effect of a training on its copy of the teacher, 0 and 0 if that stayed frozen: `drift`, the largest
+    change of a weight, and `trainable`, the number of parameters that require gradients.
     """
     pairs = zip(after.parameters(), before.parameters(), strict=True)
     return {
