@@ -1,4 +1,8 @@
-"""Functions called in other processes: several at a time, or one that may end its process or hang."""
+"""Functions called in other processes: several at a time, or one that may end its process or hang.
+
+The standard pools report neither how a worker ended nor which call hangs, and pass no Ctrl-C on; so this is a process
+and a connection of our own.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, Pipe
 from typing import Any, TypeVar
 
 from bench.errors import CellFailed, describe
@@ -23,25 +27,25 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 POLL = 0.2
-"""Seconds between two looks at a worker. A child of a dead worker may hold its pipes open, so they do not tell."""
+"""Seconds between two checks of a worker. Its end may not close its pipe, which its children may have inherited."""
 LAST = 5.0
 """Seconds that a worker has to end after a second Ctrl-C."""
 SMALLER_BATCH = "a training needs less memory with a smaller batch, such as --set recipe.batch_size=16"
 
-_life: int | None = None
-"""The pipe for signs of life, in a worker."""
+_caller: Connection | None = None
+"""In a worker: the connection to the process that waits for it."""
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def alive() -> None:
     """Give a sign of life to the process that waits for this worker; do nothing in any other process."""
-    if _life is not None:
-        with suppress(OSError):  # a full pipe holds signs enough
-            os.write(_life, b".")
+    if _caller is not None:
+        with suppress(OSError):
+            _caller.send_bytes(b"")
 
 
 def silence(patience: float) -> CellFailed:
@@ -64,7 +68,7 @@ class Worker:
 
         `cure` ends the message about a worker that was killed, perhaps because memory ran out.
         """
-        self._patience, self._cure = patience, cure
+        self._limit, self._patience, self._cure = 1.1 * patience + 1, patience, cure
         self._process: subprocess.Popen[bytes] | None = None
         self._interrupts = 0
         self._deadline = math.inf
@@ -109,50 +113,26 @@ class Worker:
     def _exchange(self, request: bytes) -> bytes:
         if self._process is None or self._process.poll() is not None:
             self._kill()
-            self._start()
-        assert self._process is not None
+            self._process, self._connection = _start()
         if self._interrupts:
             raise KeyboardInterrupt
         self._connection.send_bytes(request)
-        limit = 1.1 * self._patience + 1
-        self._deadline = time.monotonic() + limit
-        while True:
-            ready = wait([self._connection, self._life], POLL)
-            if self._connection in ready:
-                return self._connection.recv_bytes()
-            if self._life in ready and os.read(self._life, 4096) and self._interrupts < 2:
-                self._deadline = time.monotonic() + limit
-            if self._stopped:
-                raise CellFailed("it was stopped")
+        self._deadline = time.monotonic() + self._limit
+        while not self._stopped:
+            ended = self._process.poll() is not None
+            if self._connection.poll(0 if ended else POLL):
+                if response := self._connection.recv_bytes():
+                    return response
+                if self._interrupts < 2:
+                    self._deadline = time.monotonic() + self._limit
+            elif ended:
+                raise EOFError
             if time.monotonic() > self._deadline:
                 raise silence(self._patience)
-            if self._process.poll() is not None and not self._connection.poll():
-                raise EOFError
-
-    def _start(self) -> None:
-        self._connection, theirs = Pipe()
-        self._life, their_life = os.pipe()
-        passed = theirs.fileno(), their_life
-        code = (
-            f"import sys; sys.path[:] = {[*map(str, sys.path)]!r}; sys.argv[:] = {sys.argv!r}\n"
-            f"from bench.processes import _serve; _serve({passed[0]}, {passed[1]}, {os.getpid()})"
-        )
-        # The worker inherits the mask, and opens it for each call: no Ctrl-C can hit it anywhere else.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            command = [sys.executable, "-c", code]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=passed, process_group=0)
-        except BaseException:
-            self._connection.close()
-            os.close(self._life)
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            theirs.close()
-            os.close(their_life)
+        raise CellFailed("it was stopped")
 
     def _death(self) -> str:
-        """Say how the worker ended, and remove what is left of it."""
+        """Return how the worker ended, and remove its remains."""
         assert self._process is not None
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(LAST)
@@ -162,9 +142,8 @@ class Worker:
             return "its process closed the connection to the harness, so it was killed"
         if code >= 0:
             return f"its process ended with exit code {code}"
-        name = signal.strsignal(-code) or "unknown"
         cure = f"; perhaps memory ran out: {self._cure}" if -code == signal.SIGKILL else ""
-        return f"its process was killed by signal {-code} ({name}){cure}"
+        return f"its process was killed by signal {-code} ({signal.strsignal(-code) or 'unknown'}){cure}"
 
     def _kill(self) -> None:
         if self._process is None:
@@ -176,7 +155,6 @@ class Worker:
             self._process.wait(LAST)
         self._process = None
         self._connection.close()
-        os.close(self._life)
 
     @contextmanager
     def _interrupts_passed_on(self) -> Iterator[None]:
@@ -221,7 +199,7 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: in
 
     threads = ThreadPoolExecutor(jobs)
     try:
-        futures = [threads.submit(call, *pair) for pair in zip(workers, items, strict=True)]
+        futures = list(map(threads.submit, [call] * len(items), workers, items))
         for future in as_completed(futures):
             future.result()
         return [future.result() for future in futures]
@@ -231,25 +209,37 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: in
         threads.shutdown(cancel_futures=True)
 
 
-def _serve(connection: int, life: int, parent: int) -> None:
+def _start() -> tuple[subprocess.Popen[bytes], Connection]:
+    """Start a worker process; return it and the connection to it."""
+    ours, theirs = Pipe()
+    code = (
+        f"import sys; sys.path[:] = {[*map(str, sys.path)]!r}; sys.argv[:] = {sys.argv!r}\n"
+        f"from bench.processes import _serve; _serve({theirs.fileno()}, {os.getpid()})"
+    )
+    # The worker inherits the mask, and opens it for each call: no Ctrl-C can hit it anywhere else.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        command = [sys.executable, "-u", "-c", code]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], process_group=0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        theirs.close()
+    return process, ours
+
+
+def _serve(connection: int, parent: int) -> None:
     """Answer the requests of the parent process until there is none or it ends."""
-    global _life
-    os.set_blocking(life, False)
-    _life = life
+    global _caller
+    _caller = Connection(connection)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal may stop groups in its background that write
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    pipe = Connection(connection)
     with suppress(EOFError, OSError, KeyboardInterrupt):  # the parent has ended, or will end this process
         while True:
-            response = _respond(pipe.recv_bytes())
-            with suppress(Exception):  # a method may have closed or replaced them
-                sys.stdout.flush()
-                sys.stderr.flush()
-            pipe.send_bytes(response)
+            _caller.send_bytes(_respond(_caller.recv_bytes()))
 
 
 def _respond(request: bytes) -> bytes:
-    """Call what is requested; return its pickled value and error, one of them None."""
+    """Call the requested function; return its pickled value and error, one of them None."""
     process = os.getpid()
     try:
         try:
@@ -261,23 +251,17 @@ def _respond(request: bytes) -> bytes:
             if os.getpid() != process:  # a fork of the function came back; it must not go on as the worker
                 os._exit(1)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    except Exception as error:
-        return _pickled(error, traceback.format_exc())
     except BaseException as error:
-        return _pickled(CellFailed(f"it ended with {describe(error)}"), traceback.format_exc())
-
-
-def _pickled(error: Exception, text: str) -> bytes:
-    """Pickle an error with its traceback; one that does not survive this is replaced by its description."""
-    error.add_note(text)
-    try:
-        response = pickle.dumps((None, error))
-        pickle.loads(response)
-    except Exception:
-        replacement = CellFailed(describe(error))
-        replacement.add_note(text)
-        return pickle.dumps((None, replacement))
-    return response
+        failure = error if isinstance(error, Exception) else CellFailed(f"it ended with {describe(error)}")
+        failure.add_note(traceback.format_exc())
+        try:
+            response = pickle.dumps((None, failure))
+            pickle.loads(response)
+        except Exception:  # pickle cannot write or read this error
+            replacement = CellFailed(describe(failure))
+            replacement.add_note(traceback.format_exc())
+            return pickle.dumps((None, replacement))
+        return response
 
 
 def _end_with(parent: int) -> None:

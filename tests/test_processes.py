@@ -1,24 +1,402 @@
-"""Work in several processes: in order, ended by the first error, by Ctrl-C, and with their parent."""
+"""Workers: whatever a function does to its process, the caller gets a value or one clear line and can go on."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import pickle
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.errors import BenchError, CellFailed
-from bench.processes import in_processes
-from bench.progress import Display
+from bench.interrupt import deferred_interrupt
+from bench.processes import Worker, alive, in_processes
+from bench.running.observer import watchdog
 
 FAR = 60.0
 """Seconds: longer than any of these tests may take."""
+PATIENCE = 0.4
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """One worker for all tests, each of which may kill its process."""
+    with Worker(PATIENCE) as worker:
+        yield worker
+
+
+@pytest.fixture(autouse=True)
+def works_again(worker: Worker) -> Iterator[None]:
+    yield
+    assert worker.run(divmod, 7, 2) == (3, 1)
+
+
+def answer() -> tuple[int, str, list[str], list[str], str]:
+    return os.getpid(), str(Path.cwd()), sys.path, sys.argv, sys.stdin.read()
+
+
+def test_a_worker_has_what_its_caller_has_but_no_input(worker: Worker) -> None:
+    process, *rest = worker.run(answer)
+    assert rest == [str(Path.cwd()), [*map(str, sys.path)], sys.argv, ""]
+    assert process != os.getpid()
+
+
+def test_calls_share_a_process(worker: Worker) -> None:
+    assert worker.run(os.getpid) == worker.run(os.getpid)
+
+
+def test_an_exception_comes_with_its_traceback_and_leaves_the_process(worker: Worker) -> None:
+    process = worker.run(os.getpid)
+    with pytest.raises(ZeroDivisionError) as caught:
+        worker.run(divmod, 1, 0)
+    assert "in _respond" in caught.value.__notes__[0]
+    with pytest.raises(BenchError) as line:
+        worker.run(throw, BenchError("a line"))
+    assert str(line.value) == "a line"
+    assert worker.run(os.getpid) == process
+
+
+def throw(error: BaseException) -> None:
+    raise error
+
+
+class Own(BaseException):
+    """An exception that `except Exception` lets pass."""
+
+
+def signal_itself(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(FAR)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "line"),
+    [
+        (os._exit, (0,), "its process ended with exit code 0"),
+        (os._exit, (3,), "its process ended with exit code 3"),
+        (
+            signal_itself,
+            (signal.SIGKILL,),
+            r"its process was killed by signal 9 \(Killed\); perhaps memory ran out: .*batch_size.*",
+        ),
+        (signal_itself, (signal.SIGTERM,), r"its process was killed by signal 15 \(Terminated\)"),
+        (sys.exit, (0,), "it ended with SystemExit: 0"),
+        (signal_itself, (signal.SIGINT,), "it ended with KeyboardInterrupt"),
+        (throw, (KeyboardInterrupt(),), "it ended with KeyboardInterrupt"),
+        (throw, (Own("of its own"),), "it ended with Own: of its own"),
+        (os.closerange, (3, 100), "its process ended with exit code 0"),
+    ],
+)
+def test_an_end_is_told_in_one_line(
+    worker: Worker, function: Callable[..., None], arguments: tuple[Any, ...], line: str
+) -> None:
+    with pytest.raises(CellFailed) as caught:
+        worker.run(function, *arguments)
+    assert re.fullmatch(line, str(caught.value))
+
+
+def hang_in_c() -> None:
+    """Hang where no signal handler of Python runs and no other thread does, for the interpreter's lock is held."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGINT, signal.SIGTERM})
+    ctypes.PyDLL(None).sleep(int(FAR))
+
+
+def replace_the_alarm() -> None:
+    with watchdog(PATIENCE):
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        time.sleep(FAR)
+
+
+@pytest.mark.parametrize("hang", [time.sleep, hang_in_c, replace_the_alarm])
+def test_silence_is_given_up(worker: Worker, hang: Callable[..., None]) -> None:
+    with pytest.raises(CellFailed, match=r"^no sign of life for 0\.4 s, .*--patience 0\.8s would wait longer$"):
+        worker.run(hang, *[FAR] * (hang is time.sleep))
+
+
+def sleep_watched() -> None:
+    with watchdog(PATIENCE):
+        time.sleep(FAR)
+
+
+def test_what_can_be_interrupted_is_given_up_in_its_process(worker: Worker) -> None:
+    process = worker.run(os.getpid)
+    with pytest.raises(CellFailed, match=r"^no sign of life for 0\.4 s"):
+        worker.run(sleep_watched)
+    assert worker.run(os.getpid) == process
+
+
+def work_long(watched: bool) -> str:
+    with watchdog(PATIENCE) as sign:
+        for _ in range(16):
+            (sign if watched else alive)()
+            time.sleep(0.1)
+            signal.setitimer(signal.ITIMER_REAL, 0)  # only the caller's limit is tested here
+    return "done"
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_signs_of_life_are_waited_for(worker: Worker, watched: bool) -> None:
+    assert worker.run(work_long, watched) == "done"
+
+
+def fork() -> int:
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+    return os.getpid()
+
+
+def fork_raising() -> int:
+    child = os.fork()
+    if not child:
+        raise ValueError("in the child")
+    return os.waitpid(child, 0)[1]
+
+
+def test_a_fork_that_returns_or_raises_does_not_go_on(worker: Worker) -> None:
+    process = worker.run(os.getpid)
+    assert worker.run(fork) == process
+    assert worker.run(fork_raising) != 0
+    assert worker.run(os.getpid) == process
+
+
+def leave_a_child(path: Path, end: bool) -> None:
+    """Leave a fork that holds all pipes open, and end or return."""
+    child = os.fork()
+    if not child:
+        time.sleep(FAR)
+    path.write_text(str(child))
+    if end:
+        os._exit(4)
+
+
+def gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and stat.read_text().split()[2] == "Z"
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + FAR / 4
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.mark.parametrize("end", [True, False])
+def test_what_it_started_ends_with_the_worker(tmp_path: Path, end: bool) -> None:
+    path = tmp_path / "child"
+    with Worker() as worker:
+        if end:
+            with pytest.raises(CellFailed, match="ended with exit code 4"):
+                worker.run(leave_a_child, path, end)
+        else:
+            worker.run(leave_a_child, path, end)
+            assert not gone(int(path.read_text()))
+    assert wait_until(lambda: gone(int(path.read_text())))
+
+
+class Unreadable:
+    """A value that cannot be read again."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return sys.exit, (5,)
+
+
+class Particular(Exception):
+    """An exception that pickle writes and cannot read."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+def throw_particular() -> None:
+    raise Particular("a", "b")
+
+
+def throw_a_lock() -> None:
+    raise RuntimeError("locked", threading.Lock())
+
+
+def test_results_and_errors_that_do_not_travel(worker: Worker) -> None:
+    with pytest.raises(TypeError, match=r"cannot pickle '_thread\.lock' object"):
+        worker.run(threading.Lock)
+    with pytest.raises(CellFailed, match="its result cannot be read: SystemExit: 5"):
+        worker.run(Unreadable)
+    with pytest.raises(CellFailed) as caught:
+        worker.run(throw_particular)
+    assert str(caught.value) == "Particular: ab"
+    assert "in throw_particular" in caught.value.__notes__[0]
+    with pytest.raises(CellFailed, match="RuntimeError"):
+        worker.run(throw_a_lock)
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        worker.run(lambda: None)
+
+
+def test_large_values_travel(worker: Worker) -> None:
+    data = bytes(10_000_000)
+    assert worker.run(bytes.__add__, data, b"x") == data + b"x"
+
+
+def noisy() -> None:
+    print("out")
+    os.write(2, b"err\n")
+
+
+def test_output_is_the_callers(capfd: pytest.CaptureFixture[str]) -> None:
+    with Worker() as worker:
+        worker.run(noisy)
+    assert capfd.readouterr() == ("out\n", "err\n")
+
+
+def ready(folder: Path) -> None:
+    path = folder / f"ready-{os.getpid()}"
+    path.with_suffix(".tmp").touch()
+    path.with_suffix(".tmp").rename(path)
+
+
+def count_interrupts(folder: Path) -> None:
+    """Handle Ctrl-C as a training does: finish the step at the first, and save."""
+    with deferred_interrupt() as interrupt:
+        ready(folder)
+        deadline = time.monotonic() + FAR
+        while not interrupt.requested and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)  # a second signal would end this
+        (folder / "saved").touch()
+    interrupt.obey()
+
+
+def never_ready(folder: Path) -> None:
+    with deferred_interrupt():
+        ready(folder)
+        time.sleep(FAR)
+
+
+def swallow(folder: Path) -> None:
+    """Ignore every Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ready(folder)
+    time.sleep(FAR)
+
+
+def hang(folder: Path) -> None:
+    ready(folder)
+    hang_in_c()
+
+
+SCRIPT = """
+import signal, sys
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+from bench import processes
+import test_processes
+processes.LAST = 0.5
+folder = Path({folder!r})
+with (folder / "runs").open("a") as file:
+    file.write("run\\n")
+try:
+    with processes.Worker() as worker:
+        {call}
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+"""A user's script without `if __name__ == "__main__"`."""
+
+
+class Script:
+    """A running script, the leader of a process group, and its workers."""
+
+    def __init__(self, folder: Path, call: str, workers: int = 1) -> None:
+        (folder / "script.py").write_text(SCRIPT.format(folder=str(folder), call=call))
+        paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        self.process = subprocess.Popen(
+            [sys.executable, str(folder / "script.py")],
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+        assert wait_until(lambda: len(list(folder.glob("ready-*[0-9]"))) == workers)
+        self.workers = [int(path.name.partition("-")[2]) for path in folder.glob("ready-*")]
+
+    def all_gone(self) -> bool:
+        return wait_until(lambda: all(map(gone, self.workers)))
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Callable[..., Script]]:
+    """Start a script that does a call, and wait until its functions run."""
+    started: list[Script] = []
+
+    def start(call: str, workers: int = 1) -> Script:
+        started.append(Script(tmp_path, call, workers))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        each.process.communicate()
+
+
+RUN = "worker.run(test_processes.{}, folder)"
+IN_PROCESSES = "processes.in_processes(test_processes.{}, [folder, folder], 2)"
+
+
+@pytest.mark.parametrize("to", [os.kill, os.killpg])
+def test_ctrl_c_reaches_a_worker_once_and_is_waited_for(
+    script: Callable[..., Script], tmp_path: Path, to: Callable[[int, int], None]
+) -> None:
+    process = script(RUN.format("count_interrupts")).process
+    to(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=FAR)
+    assert (process.returncode, errors.count("\n")) == (130, 1), errors
+    assert "press Ctrl-C again" in errors
+    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "runs").read_text() == "run\n"
+
+
+@pytest.mark.parametrize("function", ["never_ready", "swallow", "hang"])
+def test_a_second_ctrl_c_ends_it(script: Callable[..., Script], tmp_path: Path, function: str) -> None:
+    running = script(RUN.format(function))
+    for _ in range(2):
+        os.killpg(running.process.pid, signal.SIGINT)
+        time.sleep(0.3)
+    running.process.communicate(timeout=FAR / 4)
+    assert running.process.returncode == 130
+    assert not (tmp_path / "saved").exists()
+    assert running.all_gone()
+
+
+@pytest.mark.parametrize(("call", "workers"), [(RUN, 1), (IN_PROCESSES, 2)])
+def test_workers_end_with_their_caller(script: Callable[..., Script], call: str, workers: int) -> None:
+    running = script(call.format("never_ready"), workers)
+    running.process.kill()
+    assert running.all_gone()
+
+
+def nest(folder: Path) -> None:
+    with Worker() as inner:
+        inner.run(never_ready, folder)
+
+
+def test_a_worker_in_a_worker_ends_with_it(tmp_path: Path) -> None:
+    with Worker(PATIENCE) as outer, pytest.raises(CellFailed, match="no sign of life"):
+        outer.run(nest, tmp_path)
+    (inner,) = tmp_path.glob("ready-*")
+    assert wait_until(lambda: gone(int(inner.name.partition("-")[2])))
 
 
 def square(number: int) -> tuple[int, int]:
@@ -26,127 +404,49 @@ def square(number: int) -> tuple[int, int]:
     return number**2, os.getpid()
 
 
-def fail(number: int) -> None:
-    if number == 1:
-        raise BenchError("a line for the user")
+@pytest.mark.parametrize(("items", "jobs"), [([1, 2, 3], 1), ([1, 2, 3], 2), ([1, 2, 3], 5), ([3], 4), ([], 4)])
+def test_results_are_in_the_order_of_the_items(items: list[int], jobs: int) -> None:
+    results = in_processes(square, items, jobs)
+    assert [result for result, _ in results] == [item**2 for item in items]
+    processes = {process for _, process in results}
+    assert len(processes - {os.getpid()}) == (0 if min(jobs, len(items)) < 2 else 3)
+
+
+def fail(error: BaseException | int | None) -> None:
+    if isinstance(error, int):
+        signal_itself(error)
+    if error is not None:
+        raise error
     time.sleep(FAR)
 
 
-def crash(number: int) -> None:
-    if number == 1:
-        raise ZeroDivisionError("a mistake")
-    time.sleep(FAR)
-
-
-def die(number: int) -> None:
-    if number == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(FAR)
+@pytest.mark.parametrize(
+    ("failure", "error", "line"),
+    [
+        (BenchError("a line for the user"), BenchError, "a line for the user"),
+        (ZeroDivisionError("a mistake"), ZeroDivisionError, "a mistake"),
+        (signal.SIGKILL, CellFailed, r"process was killed by signal 9.*--jobs 1"),
+    ],
+)
+def test_the_first_error_ends_the_others(failure: Any, error: type[Exception], line: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(error, match=line) as caught:
+        in_processes(fail, [None, failure, None], 2)
+    assert time.monotonic() - started < FAR / 2
+    if error is ZeroDivisionError:
+        assert "in fail" in caught.value.__notes__[0]
 
 
 def linger(folder: Path) -> None:
-    """Handles Ctrl-C itself, as a training does, and says that it is there."""
+    """Handle Ctrl-C, as a training does."""
     signal.signal(signal.SIGINT, lambda number, frame: print("heard", file=sys.stderr))
-    (folder / str(os.getpid())).touch()
+    ready(folder)
     time.sleep(FAR)
 
 
-@pytest.mark.parametrize("jobs", [1, 2, 5])
-def test_results_are_in_the_order_of_the_items(jobs: int) -> None:
-    results = in_processes(square, [1, 2, 3], jobs)
-    assert [result for result, _ in results] == [1, 4, 9]
-    assert (os.getpid() in {process for _, process in results}) == (jobs == 1)
-    assert len({process for _, process in results}) == (1 if jobs == 1 else 3)
-
-
-@pytest.mark.parametrize("items", [[], [3]])
-def test_little_work_needs_no_process(items: list[int]) -> None:
-    assert in_processes(square, items, 4) == [(item**2, os.getpid()) for item in items]
-
-
-def test_the_first_error_ends_the_others() -> None:
-    started = time.monotonic()
-    with pytest.raises(BenchError, match="a line for the user"):
-        in_processes(fail, [0, 1, 2], 2)
-    assert time.monotonic() - started < FAR / 2
-
-
-def test_a_mistake_brings_its_traceback() -> None:
-    with pytest.raises(ZeroDivisionError) as caught:
-        in_processes(crash, [0, 1], 2)
-    assert "in crash" in caught.value.__notes__[0]
-
-
-def test_a_killed_process_is_told_in_one_line() -> None:
-    with pytest.raises(CellFailed, match=r"process was killed by signal 9.*--jobs 1"):
-        in_processes(die, [0, 1], 2)
-
-
-@contextmanager
-def lingering(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """A program, a process group of its own, with two processes that wait; and their ids."""
-    program = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background job
-        "from pathlib import Path; from bench.processes import in_processes; from test_processes import linger\n"
-        f"try: in_processes(linger, [Path({str(folder)!r})] * 2, 2)\n"
-        "except KeyboardInterrupt: raise SystemExit(130)"
-    )
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    try:
-        deadline = time.monotonic() + FAR
-        while len(list(folder.iterdir())) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield process, [int(path.name) for path in folder.iterdir()]
-    finally:
-        process.kill()
-        process.wait()
-
-
-def alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return not Path(f"/proc/{process}/stat").exists() or Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
-
-
-def wait_until_gone(processes: list[int]) -> bool:
-    deadline = time.monotonic() + FAR / 2
-    while any(map(alive, processes)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not any(map(alive, processes))
-
-
-def test_ctrl_c_is_for_the_parent_alone(tmp_path: Path) -> None:
-    with lingering(tmp_path) as (process, children):
-        assert len(children) == 2
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        assert process.wait(timeout=FAR) == 130
-        assert process.stderr is not None and process.stderr.read() == ""
-        assert wait_until_gone(children)
-
-
-def test_processes_end_with_their_parent(tmp_path: Path) -> None:
-    with lingering(tmp_path) as (process, children):
-        process.kill()
-        assert wait_until_gone(children)
-
-
-def test_lines_of_a_process_begin_with_what_it_is_about(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    display = Display().about("seed 3")
-    display.say("trained")
-    with display.stage("encoding", 10, "texts") as stage:
-        stage.update(10)
-    Display(quiet=True).about("seed 4").say("trained")
-    Display(quiet=True).about("seed 4").warn("FAILED")
-    assert capsys.readouterr().err == "seed 3: trained\nseed 4: FAILED\n"
+def test_ctrl_c_ends_several_processes_without_a_word(script: Callable[..., Script]) -> None:
+    running = script(IN_PROCESSES.format("linger"), 2)
+    os.killpg(running.process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = running.process.communicate(timeout=FAR)
+    assert (running.process.returncode, errors) == (130, "")
+    assert running.all_gone()

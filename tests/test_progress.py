@@ -43,3 +43,16 @@ def test_nothing_is_said_of_time_before_there_is_a_rate(
 
 def test_end_needs_no_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert told(monkeypatch, capsys, [(0, 0), (70, 100)]) == []
+
+
+def test_lines_of_a_process_begin_with_its_topic(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    display = progress.Display().about("seed 3")
+    display.say("trained")
+    with display.stage("encoding", 10, "texts") as stage:
+        stage.update(10)
+    progress.Display(quiet=True).about("seed 4").say("trained")
+    progress.Display(quiet=True).about("seed 4").warn("FAILED")
+    assert capsys.readouterr().err == "seed 3: trained\nseed 4: FAILED\n"
