@@ -1,10 +1,11 @@
-"""Runs and scores that were made elsewhere, as cells of a results folder: they join its leaderboards, marked so."""
+"""Runs and scores of other programs, imported as cells of a results folder; its leaderboards mark them as external."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -23,7 +24,7 @@ from bench.sealed import Damaged, sha256_of
 from bench.spec import MethodSpec, RunSpec
 
 EXTERNAL = "external"
-"""What stands in the column of the data that a row trains on."""
+"""The value of the column `uses` for imported cells."""
 MTEB = {
     "ndcg_at_": "nDCG@",
     "recall_at_": "R@",
@@ -31,25 +32,24 @@ MTEB = {
     "map_at_": "AP@",
     "precision_at_": "P@",
 }
-"""Names of MTEB's scores, each followed by a cutoff, and ir-measures' names of the same."""
+"""Names of MTEB's scores, each followed by a cutoff, and ir-measures' names of the same measures."""
 
 
 def import_run(
     store: Store, path: Path, method: str, encoder: str, test: TestCollection, names: Sequence[str]
 ) -> Record:
-    """Score a TREC run by the judgments of a collection and keep it as a cell.
+    """Score a TREC run by the judgments of a collection and store it as a cell.
 
-    Raises `BenchError` if it is no run, or one of another collection.
+    Raises `BenchError` if the file is no run, or the run of another collection.
     """
     run = read_foreign_run(path, measures.depth(names))
+    where = f"is not in {test.name} {test.pair}"
     if unknown := sorted(run.keys() - set(test.query_ids)):
-        raise BenchError(
-            f"{path}: the query '{unknown[0]}' is not in {test.name} {test.pair}; is it another collection's?"
-        )
+        raise BenchError(f"{path}: the query '{unknown[0]}' {where}; is it another collection's?")
     documents = set(test.document_ids)
     for query, ranking in run.items():
         if lost := next((document for document, _ in ranking if document not in documents), None):
-            raise BenchError(f"{path}: the document '{lost}' of query '{query}' is not in {test.name} {test.pair}")
+            raise BenchError(f"{path}: the document '{lost}' of query '{query}' {where}")
     scores = measures.score(run, test.qrels, names)
     kept = {query: ranking[: measures.RUN_DEPTH] for query, ranking in run.items()}
 
@@ -57,23 +57,23 @@ def import_run(
         entry.write_scores(scores)
         write_run(entry.folder / RUN, kept, tag=re.sub(r"\s", "-", method))
 
-    used = {**of_test(test.name, test.pair, test.digest), **of_code(["bench.evaluation.measures"])}
-    used |= of_libraries(*measures.LIBRARIES)
+    inputs = {**of_test(test.name, test.pair, test.digest), **of_code(["bench.evaluation.measures"])}
+    inputs |= of_libraries(*measures.LIBRARIES)
     about = {
         "queries": len(test.queries),
         "documents": len(test.documents),
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
     }
-    return _keep(store, path, _spec(method, encoder, test.name, test.pair), used, about, write)
+    return _keep(store, path, _spec(method, encoder, test.name, test.pair), inputs, about, write)
 
 
 def import_mteb(
     store: Store, path: Path, method: str, encoder: str, dataset: str, pairs: Sequence[Pair]
 ) -> list[Record]:
-    """Keep the means of MTEB's results of one task as cells, one per language pair; without pairs all that it has.
+    """Store the means of MTEB's results of one task as cells, one per language pair; all pairs if `pairs` is empty.
 
-    Such cells have no score of any query, and so no interval and no significance. Raises `BenchError` if the file is
-    none of MTEB's or has nothing of the kind.
+    Such cells have no score of a query, and so no interval and no significance. Raises `BenchError` if the file is not
+    MTEB's or has no score of these pairs.
     """
     found = [(pair, reported) for pair, reported in mteb_scores(path) if not pairs or pair in pairs]
     if not found:
@@ -86,37 +86,31 @@ def import_mteb(
 
 
 def mteb_scores(path: Path) -> Iterator[tuple[Pair, dict[str, float]]]:
-    """The language pairs of a file of MTEB's results, and for each the means that ir-measures has a name for.
+    """Iterate over the language pairs of a file of MTEB's results, each with the means that ir-measures has a name for.
 
-    Subsets are called `swh-eng` or `swh_Latn-eng_Latn`; what is no pair is passed over.
+    Subsets are called `swh-eng` or `swh_Latn-eng_Latn`; other subsets are skipped.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows = [row for split in content["scores"].values() for row in split]
-        subsets = [(str(row["hf_subset"]), row) for row in rows]
+        splits = json.loads(path.read_text(encoding="utf-8"))["scores"].values()
+        subsets = [(str(row["hf_subset"]), dict(row)) for split in splits for row in split]
     except OSError as error:
         raise BenchError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{path} is neither a TREC run nor MTEB's results of a task") from error
     for subset, row in subsets:
-        try:
+        with suppress(BenchError):
             pair = parse_pair("-".join(code.split("_")[0] for code in subset.split("-")))
-        except BenchError:
-            continue
-        if reported := _reported(row):
-            yield pair, reported
+            if reported := _reported(row):
+                yield pair, reported
 
 
 def _reported(row: Mapping[str, Any]) -> dict[str, float]:
-    found = {}
-    for name, value in row.items():
-        if not isinstance(value, int | float):
-            continue
-        if name == "accuracy":
-            found["Success@1"] = float(value)
-        for prefix, measure in MTEB.items():
-            if name.startswith(prefix) and name.removeprefix(prefix).isdigit():
-                found[measure + name.removeprefix(prefix)] = float(value)
+    numbers = {name: float(value) for name, value in row.items() if isinstance(value, int | float)}
+    found = {"Success@1": numbers["accuracy"]} if "accuracy" in numbers else {}
+    for prefix, measure in MTEB.items():
+        for name, value in numbers.items():
+            if name.startswith(prefix) and (cutoff := name.removeprefix(prefix)).isdigit():
+                found[measure + cutoff] = value
     return found
 
 
@@ -129,18 +123,17 @@ def _keep(
     store: Store,
     path: Path,
     spec: RunSpec,
-    used: Mapping[str, str],
+    inputs: Mapping[str, str],
     about: Mapping[str, Any],
     write: Callable[[Entry], None],
 ) -> Record:
-    """Return the cell of a file; it appears whole, and takes the place of an older one of the same name after that."""
+    """Return the cell of a file. It appears complete, and only then replaces an older one of the same name."""
     source = {"file": path.name, "sha256": sha256_of(path)}
-    fingerprint = digest([spec.key, source, used, about])
+    fingerprint = digest([spec.key, source, inputs, about])
     place = store.cell(re.sub(r"[^\w.=+-]", "-", f"{spec.label}.{EXTERNAL}"), fingerprint)
-    try:
+    record = None
+    with suppress(Damaged):
         record = place.read()
-    except Damaged:
-        record = None
     if record is None:
         place.discard()
         with atomic_folder(place.folder) as partial:
@@ -151,7 +144,7 @@ def _keep(
                     "kind": "cell",
                     "spec": spec.dump(),
                     "fingerprint": fingerprint,
-                    "inputs": dict(used),
+                    "inputs": dict(inputs),
                     "external": source,
                     "training": None,
                     "cost": {},
@@ -162,14 +155,14 @@ def _keep(
             )
         record = place.read()
         assert record is not None
-    note(store.root, inputs=used, cells={record.question: fingerprint})
+    note(store.root, inputs=inputs, cells={record.question: fingerprint})
     return record
 
 
 def only_encoder(store: Store, dataset: str) -> str:
-    """Return the encoder of all cells of a collection, for what is imported to stand beside them.
+    """Return the encoder that all cells of a collection share, or an empty text if there are none.
 
-    Raises `BenchError` if they have several; without cells it is nobody's.
+    Raises `BenchError` if they have several.
     """
     cells = (cell for cell in store.finished() if isinstance(cell, Record))
     encoders = sorted({cell.spec.encoder for cell in cells if cell.spec.dataset == dataset})

@@ -1,8 +1,8 @@
-"""The ir_metadata of a run: what a manifest says, in the vocabulary that retrieval experiments share.
+"""The ir_metadata of a run: the contents of its manifest in the shared vocabulary of retrieval experiments.
 
-The schema is that of Breuer, Keller and Schaer, ir_metadata: An Extensible Metadata Schema for IR Experiments, SIGIR
-2022 (https://www.ir-metadata.org), version 0.1, for the six components of PRIMAD: platform, research goal,
-implementation, method, actor, data. What a manifest does not know, such as who the experimenter is, is left out.
+The schema is version 0.1 of Breuer, Keller and Schaer, ir_metadata: An Extensible Metadata Schema for IR Experiments,
+SIGIR 2022 (https://www.ir-metadata.org), with the six components of PRIMAD: platform, research goal, implementation,
+method, actor, data. Facts that a manifest lacks, such as the name of the experimenter, are left out.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from bench.spec import RunSpec
 FILE = "ir_metadata.yml"
 SCHEMA = 0.1
 TOOLKITS = ("faiss-cpu", "ir-measures", "pytrec-eval-terrier")
-"""Of the libraries those that search and evaluate."""
+"""The libraries that search and evaluate."""
 BASELINES = ("zero-shot", "untrained", "oracle")
 """Tags of the reference rows, which join every comparison."""
 GITHUB = re.compile(r"(?P<repository>[^/@ ]+/[^/@ ]+)@(?P<commit>[0-9a-f]{40})")
 
 
 def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata of a cell's run, from its manifest alone."""
+    """Return the metadata of a cell's run, from its manifest alone."""
     made, spec = manifest["provenance"], RunSpec.parse(manifest["spec"])
     return _without_empty(
         {
@@ -69,13 +69,12 @@ def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_yaml(manifest: Mapping[str, Any]) -> str:
-    """The same as YAML, between the lines that the schema asks for, as comments."""
+    """Return the metadata as YAML, between the comment lines that the schema requires."""
     text = yaml.safe_dump(ir_metadata(manifest), sort_keys=False, allow_unicode=True, width=120)
     return f"# ir_metadata.start\n{text}# ir_metadata.end\n"
 
 
 def write_ir_metadata(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write it beside the run."""
     with atomic_write(folder / FILE) as file:
         file.write(to_yaml(manifest))
 
@@ -121,7 +120,7 @@ def _data(manifest: Mapping[str, Any], spec: RunSpec) -> dict[str, Any]:
 
 
 def _url(source: str | None) -> str | None:
-    """The address of a repository at a commit; anything else as it is."""
+    """Return the address of a repository at a commit; any other source unchanged."""
     match = GITHUB.fullmatch(source or "")
     return f"https://github.com/{match['repository']}/tree/{match['commit']}" if match else source
 
@@ -131,7 +130,7 @@ def _pins(versions: Mapping[str, str], names: Iterable[str]) -> list[str]:
 
 
 def _without_empty(value: Any) -> Any:
-    """The tables without keys that have nothing to say."""
+    """Return a JSON value without the keys whose values are None or empty."""
     if isinstance(value, Mapping):
         pruned = {key: _without_empty(each) for key, each in value.items()}
         return {key: each for key, each in pruned.items() if each is not None and each != {} and each != []}

@@ -1,4 +1,4 @@
-"""Where and by what a result was made: recorded beside it, never part of its identity."""
+"""The provenance of a result: machine, versions and command. It is recorded, but is no part of the identity."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "faiss-cpu", "ir-meas
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, the commit of the package's own checkout, the machine, threads and time."""
+    """Return versions, the commit of the package's checkout, the machine, the command and the time."""
     import torch
 
     return {
@@ -38,7 +39,7 @@ def provenance() -> dict[str, Any]:
 
 
 def distribution() -> str | None:
-    """The operating system's name and version, where it has a file that says so."""
+    """Return the name and version of the operating system; None if it has no file with them."""
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
@@ -46,16 +47,12 @@ def distribution() -> str | None:
 
 
 def processor_model() -> str | None:
-    """As the kernel calls it; None where it does not."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+    """Return the kernel's name of the processor, if it has one."""
+    return _value_after("model name", Path("/proc/cpuinfo"))
 
 
 def memory_gib() -> float | None:
-    """Of the whole machine; None where the system does not tell."""
+    """Return the memory of the whole machine; None if the system does not report it."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, OSError, ValueError):
@@ -63,23 +60,18 @@ def memory_gib() -> float | None:
 
 
 def package_commit() -> dict[str, Any]:
-    """`commit` and `dirty` of the checkout that the package runs from; both None for an installed wheel."""
+    """Return `commit` and `dirty` of the checkout that the package runs from; both are None for an installed wheel."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     root = Path(bench.__file__).parents[1]
-    if not (root / ".git").exists():
-        return {"commit": None, "dirty": None}
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return {
-            "commit": commit,
-            "dirty": bool(_git(root, "status", "--porcelain", "--", "bench", "methods", "datasets")),
-        }
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-
-
-def _git(root: Path, *arguments: str) -> str:
-    result = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
-    return result.stdout.strip()
+    if (root / ".git").exists():
+        with suppress(OSError, subprocess.CalledProcessError):
+            changes = git("status", "--porcelain", "--", "bench", "methods", "datasets")
+            return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}
+    return {"commit": None, "dirty": None}
 
 
 class PeakMemory:
@@ -95,14 +87,20 @@ class PeakMemory:
             Path("/proc/self/clear_refs").write_text("5")  # resets the peak; see proc(5)
 
     def mebibytes(self) -> float | None:
-        """None where the system does not tell."""
+        """Return the peak in MiB; None if the system does not report it."""
         if self.device == "cuda":
             import torch
 
             return round(torch.cuda.max_memory_allocated() / 2**20, 1)
-        try:
-            status = Path("/proc/self/status").read_text()
-        except OSError:
-            return None
-        line = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
-        return round(int(line.split()[1]) / 1024, 1) if line else None
+        kilobytes = _value_after("VmHWM", Path("/proc/self/status"))
+        return round(int(kilobytes.split()[0]) / 1024, 1) if kilobytes else None
+
+
+def _value_after(name: str, path: Path) -> str | None:
+    """Return the first value called `name` in a file of `name: value` lines, if there is one."""
+    with suppress(OSError):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == name:
+                return value.strip()
+    return None

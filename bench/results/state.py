@@ -1,48 +1,46 @@
 """The state of a results folder: the latest value of every input that its results were made from.
 
-Judgments, corpora, encoder weights, training data, code and libraries may change in place. Each call notes what they
-were when it looked. A result belongs to the current state if each of its inputs has the value noted last; all others
-are left out of what is shown. So results of two states are never shown side by side, and a return to an earlier state
-shows its results again. No clock takes part in that.
+Judgments, corpora, encoder weights, training data, code and libraries may change in place. Each call notes their
+present values. A result belongs to the current state if each of its inputs has the value noted last; tables leave out
+all other results. Results of two states therefore never stand side by side, and a return to an earlier state shows its
+results again. No clock takes part in that.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from bench.fingerprint import digest
-from bench.sealed import Damaged, read_sealed, remove, write_sealed
+from bench.sealed import Damaged, read_sealed, write_sealed
 
 FILE = "state.json"
+LOCKS = "locks"
 HOW = ("device", "precision", "threads")
 """Inputs that may differ between the results of one table: how something was computed, not what."""
 
 
 @dataclass
 class State:
-    """The latest value of each input by its name, and of results that differ only in how they were computed the
-    fingerprint of the latest, by their question.
-    """
+    """The latest value of each input by name, and the fingerprint of the latest result of each `question`."""
 
     inputs: dict[str, str] = field(default_factory=dict)
     cells: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, root: Path) -> State:
-        """Read the state of a results folder; an empty one where there is none or it is damaged."""
+        """Read the state of a results folder; an empty one if it is missing or damaged."""
         try:
             return cls(**json.loads(read_sealed(root / FILE)))
         except Damaged:
             return cls()
 
     def outdated(self, inputs: Mapping[str, str]) -> str | None:
-        """Return the name of the first input that has another value now, or of which the value now is not known."""
+        """Return the name of the first input whose latest value is another one or unknown."""
         return next((name for name, value in shared(inputs).items() if self.inputs.get(name) != value), None)
 
     def with_consensus(self, results: Iterable[Mapping[str, str]]) -> State:
@@ -56,7 +54,7 @@ class State:
 
 
 def question(spec: str, inputs: Mapping[str, str]) -> str:
-    """Return the hash of a spec and of its inputs, less those about how a result is computed."""
+    """Return the hash of a spec and of its inputs without those about how a result is computed."""
     return digest([spec, shared(inputs)])
 
 
@@ -67,22 +65,9 @@ def shared(inputs: Mapping[str, str]) -> dict[str, str]:
 
 def note(root: Path, *, inputs: Mapping[str, str] | None = None, cells: Mapping[str, str] | None = None) -> None:
     """Note the latest values of inputs, and the latest cells of questions."""
-
-    def update(state: State) -> None:
-        state.inputs |= shared(inputs or {})
-        state.cells |= cells or {}
-
-    _change(root, update)
-
-
-def _change(root: Path, update: Callable[[State], Any]) -> None:
-    (root / "locks").mkdir(parents=True, exist_ok=True)
-    with FileLock(root / "locks" / "state.lock"):
-        state = State.read(root)
-        before = json.dumps(vars(state))
-        update(state)
-        after = json.dumps(vars(state), sort_keys=True, indent=0)
-        if json.dumps(vars(state)) != before or not (root / FILE).is_file():
-            if (root / FILE).is_dir():
-                remove(root / FILE)
-            write_sealed(root / FILE, after.encode())
+    (root / LOCKS).mkdir(parents=True, exist_ok=True)
+    with FileLock(root / LOCKS / "state.lock"):
+        before = State.read(root)
+        after = State(before.inputs | shared(inputs or {}), before.cells | dict(cells or {}))
+        if after != before or not (root / FILE).is_file():
+            write_sealed(root / FILE, json.dumps(vars(after), sort_keys=True, indent=0).encode())

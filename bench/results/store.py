@@ -2,11 +2,11 @@
 
     <results>/trainings/<label>-<fingerprint>/   manifest.json  log.jsonl  retriever/
     <results>/cells/<label>-<fingerprint>/       manifest.json  run.trec.gz  scores.csv.gz  ir_metadata.yml
-                                                 rewritten.tsv, where queries were translated
+                                                 rewritten.tsv, if queries were translated
     <results>/state.json                         see `bench.results.state`
 
-A manifest has the sha256 of every file beside it (`bench.sealed`). Everything shown to a user is derived from finished
-cells that are verified when they are read; one that is damaged is left out, and computed again by `bench run`.
+A manifest has the sha256 of every file beside it (`bench.sealed`). Tables and pages are derived from finished cells,
+which are verified when they are read. A damaged cell is left out, and `bench run` computes it again.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
 from bench.atomic import atomic_gzip, atomic_write, open_gzip, sweep
 from bench.errors import BenchError, nearest
-from bench.results.state import State, question
-from bench.sealed import FILES, MANIFEST, Damaged, read_manifest, remove, seal, verify
+from bench.results.state import LOCKS, State, question
+from bench.sealed import CHECKSUM, FILES, MANIFEST, Damaged, read_manifest, remove, seal, verify
 from bench.spec import RunSpec
 
+CELLS, TRAININGS = "cells", "trainings"
 FAILURE = "failure.txt"
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -38,11 +39,11 @@ SCORES = "scores.csv.gz"
 REWRITTEN = "rewritten.tsv"
 RETRIEVER = "retriever"
 EMBEDDINGS = "embeddings"
-"""The folder of embeddings that a cell keeps until it is finished."""
+"""The folder of embeddings that a cell has until it is finished."""
 RESUMABLE = (CHECKPOINT, LOG, EMBEDDINGS)
 NOT_KEPT = (CHECKPOINT, EMBEDDINGS, FAILURE)
 DIGITS = 12
-"""Of a fingerprint, in the name of a folder."""
+"""The number of digits of a fingerprint in the name of a folder."""
 
 Scores = Mapping[str, Mapping[str, float]]
 """Measure -> query id -> value."""
@@ -50,19 +51,18 @@ Scores = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Record:
-    """A finished training or cell: what is in its manifest, which was verified."""
+    """A finished training or cell: its folder, and its manifest, which was verified."""
 
     folder: Path
     manifest: Mapping[str, Any]
 
     @cached_property
     def spec(self) -> RunSpec:
-        """The identity of the run."""
         return RunSpec.parse(self.manifest["spec"])
 
     @property
     def fingerprint(self) -> str:
-        """The hash of all that can change it."""
+        """The hash of everything that can change the result."""
         return str(self.manifest["fingerprint"])
 
     @cached_property
@@ -77,17 +77,17 @@ class Record:
 
     @property
     def trained(self) -> Mapping[str, Any]:
-        """The manifest of the training that a cell evaluates; empty for what was imported."""
+        """The manifest of the training that a cell evaluates; empty for an imported cell."""
         return self.manifest.get("trained") or {}
 
     @cached_property
     def inputs(self) -> dict[str, str]:
-        """The inputs that it was made from, by their names: those of its training, too."""
+        """The digests of all inputs by name, those of the cell's training included."""
         return {**self.trained.get("inputs", {}), **self.manifest["inputs"]}
 
     @cached_property
     def scores(self) -> Scores:
-        """The scores of each query; none of a cell whose means alone are known. Raises `Damaged`."""
+        """The scores of each query; empty if only means were imported. Raises `Damaged`."""
         found: dict[str, dict[str, float]] = {}
         for name in self.score_files:
             self.verify(name)
@@ -99,13 +99,12 @@ class Record:
     @property
     def score_files(self) -> list[str]:
         """The files with scores: one, and another for each time that measures were added."""
-        return sorted(
-            (name for name in self.manifest[FILES] if name.endswith(SCORES)), key=lambda name: (len(name), name)
-        )
+        names = (name for name in self.manifest[FILES] if name.endswith(SCORES))
+        return sorted(names, key=lambda name: (len(name), name))
 
     @property
     def run(self) -> Path:
-        """The path of its run, which may not exist."""
+        """The path of the run, which may not exist."""
         return self.folder / RUN
 
     @property
@@ -119,7 +118,7 @@ class Record:
         return dict(self.manifest.get("scores", {}))
 
     def verify(self, below: str = "") -> None:
-        """Raise `Damaged` for a file of it, of those whose path begins with `below`, that is not as it was."""
+        """Raise `Damaged` if a file changed whose path begins with `below`."""
         verify(self.folder, self.manifest, below)
 
 
@@ -129,13 +128,13 @@ class Entry:
 
     folder: Path
     fingerprint: str = ""
-    """The fingerprint that its manifest must have; empty if any will do."""
+    """The fingerprint that the manifest must have; empty if any will do."""
 
     def read(self, *, alone: bool = False) -> Record | None:
-        """Return the finished training or cell; None where there is none. Raises `Damaged`.
+        """Return the finished training or cell; None if there is none. Raises `Damaged`.
 
-        All files of a cell are verified, those that are there if its manifest may be `alone`; of a training the
-        manifest only, because its weights are large.
+        All files of a cell are verified; with `alone` they may be missing. Of a training only the manifest is verified,
+        because its weights are large.
         """
         if not os.path.lexists(self.folder / MANIFEST):
             return None
@@ -169,7 +168,7 @@ class Entry:
         return (self.folder / FAILURE).is_file()
 
     def begin(self) -> Path:
-        """Return a folder to work in. An unfinished attempt keeps only the files that it can resume from."""
+        """Return the folder for a new attempt. It keeps only the files from which an attempt can resume."""
         if not self.folder.is_dir():
             remove(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -179,34 +178,34 @@ class Entry:
         return self.folder
 
     def discard(self) -> None:
-        """Delete the entry; should this be cut short, it is at least no longer finished."""
+        """Delete the entry; if this is interrupted, the entry is at least no longer finished."""
         remove(self.folder)
 
     def tidy(self) -> None:
-        """Delete what only an unfinished entry needs, and temporary files; only its lock's holder may."""
+        """Delete the files that only an unfinished entry needs, and temporary ones. Only the holder of its lock may."""
         for path in [*(self.folder / name for name in NOT_KEPT), *self.folder.glob(".*.tmp")]:
             remove(path)
 
     def finish(self, manifest: Mapping[str, Any]) -> Record:
-        """Write the manifest, last of all: from now on the entry is finished."""
-        own = {key: value for key, value in manifest.items() if key not in (FILES, "sha256")}
+        """Write the manifest, after all other files: from now on the entry is finished."""
+        own = {key: value for key, value in manifest.items() if key not in (FILES, CHECKSUM)}
         seal(self.folder, own, leave_out=NOT_KEPT)
         self.tidy()
         return Record(self.folder, read_manifest(self.folder))
 
     def fail(self, traceback: str) -> bool:
-        """Keep the traceback of an attempt that failed; return False if it cannot be written."""
+        """Write the traceback of an attempt that failed; return False if that is impossible."""
         with suppress(OSError), atomic_write(self.folder / FAILURE) as file:
             file.write(traceback)
             return True
         return False
 
     def add_scores(self, record: Record, scores: Scores) -> Record:
-        """Return the finished cell with more measures; nothing of it is rewritten but the manifest, last of all."""
+        """Return the finished cell with more measures. Only its manifest is rewritten, after all other files."""
         number = len(record.score_files) + 1
         self.write_scores(scores, SCORES if number == 1 else f"{number}.{SCORES}")
         means = {name: fmean(values.values()) for name, values in scores.items()}
-        return self.finish({**record.manifest, "scores": {**record.manifest.get("scores", {}), **means}})
+        return self.finish({**record.manifest, "scores": {**record.means, **means}})
 
     def write_scores(self, scores: Scores, name: str = SCORES) -> None:
         """Write the scores of each query; `finish` must follow."""
@@ -217,17 +216,16 @@ class Entry:
                 writer.writerows([measure, query, repr(value)] for query, value in values.items())
 
     def write_rewritten(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        """Write what was encoded in place of queries: id, query, and what it became."""
+        """Write the texts that were encoded in place of queries: query id, query, replacement."""
         with atomic_write(self.folder / REWRITTEN) as file:
             csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """The cells of the current state of a results folder, and a line for each reason why others are left out."""
 
-    cells: list[Record] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    cells: list[Record]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -238,50 +236,47 @@ class Store:
 
     def open(self) -> Store:
         """Make the folder. Raises `BenchError` if it cannot be written."""
+        cure = "choose another with --results"
         try:
-            (self.root / "locks").mkdir(parents=True, exist_ok=True)
+            (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
             sweep(self.root)
         except OSError as error:
-            raise BenchError(
-                f"the results folder {self.root} cannot be made: {error.strerror}; choose another with --results"
-            ) from error
+            raise BenchError(f"the results folder {self.root} cannot be made: {error.strerror}; {cure}") from error
         if not os.access(self.root, os.W_OK):
-            raise BenchError(f"the results folder {self.root} cannot be written; choose another with --results")
+            raise BenchError(f"the results folder {self.root} cannot be written; {cure}")
         return self
 
     def lock(self, entry: Entry) -> FileLock:
         """Return the lock of a training and its cells: its holder computes them. It dies with its process."""
-        (self.root / "locks").mkdir(parents=True, exist_ok=True)
-        return FileLock(self.root / "locks" / f"{entry.folder.name}.lock")
+        (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+        return FileLock(self.root / LOCKS / f"{entry.folder.name}.lock")
 
     def training(self, label: str, fingerprint: str) -> Entry:
-        return Entry(self.root / "trainings" / f"{label}-{fingerprint[:DIGITS]}", fingerprint)
+        return Entry(self.root / TRAININGS / f"{label}-{fingerprint[:DIGITS]}", fingerprint)
 
     def cell(self, label: str, fingerprint: str) -> Entry:
-        return Entry(self.root / "cells" / f"{label}-{fingerprint[:DIGITS]}", fingerprint)
+        return Entry(self.root / CELLS / f"{label}-{fingerprint[:DIGITS]}", fingerprint)
 
-    def finished(self, kind: str = "cells") -> Iterator[Record | Damaged]:
-        """Iterate over the finished cells, or the `trainings`, in the order of their names, whatever their state."""
-        for folder in sorted((self.root / kind).glob("*")):
-            if not folder.name.startswith("."):
-                with suppress(NotADirectoryError):
-                    try:
-                        record = Entry(folder).read()
-                        if record and not folder.name.endswith(record.fingerprint[:DIGITS]):
-                            raise Damaged(f"{folder} has the manifest of another result")
-                    except Damaged as error:
-                        yield error
-                    else:
-                        if record:
-                            yield record
+    def finished(self, kind: str = CELLS) -> Iterator[Record | Damaged]:
+        """Iterate over the finished cells, or the `TRAININGS`, in the order of their names, whatever their state."""
+        for folder in sorted((self.root / kind).glob("[!.]*")):
+            try:
+                record = Entry(folder).read()
+                if record and not folder.name.endswith(record.fingerprint[:DIGITS]):
+                    raise Damaged(f"{folder} has the manifest of another result")
+            except Damaged as error:
+                yield error
+            else:
+                if record:
+                    yield record
 
     def contents(self) -> Contents:
         """Return the cells of the current state. Raises `BenchError` if no cell at all is finished."""
         found = list(self.finished())
-        cells = [each for each in found if isinstance(each, Record)]
-        damaged = [each for each in found if isinstance(each, Damaged)]
         if not found:
             raise BenchError(f"{self.root} holds no finished cell; fill it with bench run --results {self.root}")
+        cells = [each for each in found if isinstance(each, Record)]
+        notes = [f"left out: {each}; bench run computes it again" for each in found if isinstance(each, Damaged)]
         state = State.read(self.root).with_consensus(cell.inputs for cell in cells)
         count = Counter(cell.question for cell in cells)
         kept, reasons = [], Counter[str]()
@@ -294,16 +289,15 @@ class Store:
                 reasons["a later namesake" if latest else "a namesake, neither known to be the latest"] += 1
             else:
                 kept.append(cell)
-        notes = [f"left out: {error}; bench run computes it again" for error in damaged]
         for reason, number in reasons.items():
             notes.append(f"left out: {number} {'cell' if number == 1 else 'cells'} with {reason}")
         return Contents(kept, notes)
 
 
 def find_cell(text: str, results: Path) -> Record:
-    """Return the finished cell that a text names: a folder or the manifest in it, wherever that is, the name of a
-    folder in the results folder, or the beginning of a fingerprint there. Raises `BenchError` if it names none, or
-    several, and `Damaged` if it is damaged.
+    """Return the finished cell that `text` names: any folder or manifest of a cell, or the name of a folder or the
+    beginning of a fingerprint in the results folder. Raises `BenchError` if it names no cell or several, and `Damaged`
+    if the cell is damaged.
     """
     path = Path(text).expanduser().absolute()
     record = Entry(path.parent if path.name == MANIFEST else path).read(alone=True) if text else None
@@ -311,11 +305,8 @@ def find_cell(text: str, results: Path) -> Record:
         cells = {each.folder.name: each for each in Store(results).finished() if isinstance(each, Record)}
         if not cells:
             raise BenchError(f"{results} holds no finished cell; name a results folder with --results")
-        found = [name for name in cells if text and name.rpartition("-")[2].startswith(text[:DIGITS])]
-        if text in cells:
-            found = [text]
-        elif len(text) > DIGITS:
-            found = [name for name in found if cells[name].fingerprint.startswith(text)]
+        found = [name for name, cell in cells.items() if text and cell.fingerprint.startswith(text)]
+        found = [text] if text in cells else found
         if not found:
             near = f"; did you mean {' or '.join(near)}?" if (near := nearest(text, cells)) else ""
             raise BenchError(f"no cell in {results} is called '{text}', nor does a fingerprint begin so{near}")
@@ -323,16 +314,16 @@ def find_cell(text: str, results: Path) -> Record:
             raise BenchError(f"the fingerprints of {len(found)} cells begin with '{text}': {', '.join(found)}")
         record = cells[found[0]]
     if record.manifest.get("kind") != "cell":
-        raise BenchError(f"{record.folder} is no cell; cells are in the folder cells of a results folder")
+        raise BenchError(f"{record.folder} is no cell; cells are in the folder {CELLS} of a results folder")
     return record
 
 
 def training_of(cell: Record) -> Record | None:
-    """Return the training that a cell evaluates, from the folder `trainings` beside that of the cell; None if it is not
-    there or damaged.
+    """Return the training that a cell evaluates, from the folder of trainings beside that of the cell; None if it is
+    missing or damaged.
     """
     if not cell.manifest.get("training"):
         return None
     with suppress(Damaged):
-        return Entry(cell.folder.parents[1] / "trainings" / cell.manifest["training"]).read()
+        return Entry(cell.folder.parents[1] / TRAININGS / cell.manifest["training"]).read()
     return None

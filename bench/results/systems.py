@@ -1,4 +1,4 @@
-"""Systems: the cells of a results folder, put together over seeds, with their scores as arrays."""
+"""Systems: the cells of a results folder, grouped over seeds, with their scores as arrays."""
 
 from __future__ import annotations
 
@@ -16,40 +16,38 @@ Boards = Mapping[tuple[str, ...], Sequence["System"]]
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """What ranks documents: one or several cells that differ in their seeds alone. Equal only to itself."""
+    """One or several cells that differ only in their seeds. A system is equal only to itself."""
 
     spec: RunSpec
-    """Without a seed."""
+    """The spec without a seed."""
     seeds: tuple[str, ...]
-    """In the order of the scores' rows; a system that depends on no seed has one, which is empty."""
+    """The seeds in the order of the scores' rows; one empty text for a system that depends on no seed."""
     queries: tuple[str, ...]
     scores: Mapping[str, np.ndarray]
-    """Of each measure that all seeds were scored by, (n_seeds, n_queries) float64."""
+    """The scores by each measure that all seeds have, (n_seeds, n_queries) float64."""
     cells: tuple[Record, ...] = ()
     reported: Mapping[str, float] = field(default_factory=dict)
-    """Means that others report, without scores of queries."""
+    """Imported means without scores of queries, by measure."""
 
     @property
     def name(self) -> str:
-        """The method and its settings."""
         return self.spec.name
 
     def mean(self, measure: str) -> float:
-        """Return the mean over seeds and queries; NaN if it was not scored by the measure."""
+        """Return the mean over seeds and queries; NaN if the measure is missing."""
         if measure in self.scores:
             return float(self.scores[measure].mean())
         return self.reported.get(measure, float("nan"))
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """The measures that it has a mean of."""
         return tuple(dict.fromkeys([*self.scores, *self.reported]))
 
 
 def gather(cells: Iterable[Record]) -> list[System]:
-    """Return the systems of these cells, in the order of their first one; cells without any score are left out.
+    """Return the systems of these cells, in the order of their first cells.
 
-    Of a system's cells those with other queries than its last one are left out.
+    Cells without any score are left out, and so are cells with other queries than the last one of their system.
     """
     groups: dict[RunSpec, list[Record]] = {}
     for cell in cells:
