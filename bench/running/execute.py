@@ -138,14 +138,10 @@ class Executor:
             outcome.failed += len(cells)
             outcome.bad_input = True
             return
-        inputs = dict(job.inputs)
-        for own in job.cell_inputs.values():
-            inputs |= own
-        note(self.store.root, inputs=inputs)
+        of_all = (job.inputs, *job.cell_inputs.values())
+        note(self.store.root, inputs={name: value for inputs in of_all for name, value in inputs.items()})
         if wait:
-            self.materials.display.say(
-                f"{self.counter} {training.spec.label}: waiting for another process to finish it"
-            )
+            job.display.say(f"{self.counter} {training.spec.label}: waiting for another process to finish it")
         with self.store.lock(job.entry).acquire(timeout=-1 if wait else 0):
             self._finish(job, outcome)
 
@@ -153,39 +149,37 @@ class Executor:
         if self.request.overwrite == "always":
             for entry in (*job.cells.values(), job.entry):
                 entry.discard()
-        for entry in (*job.cells.values(), job.entry):
-            with suppress(Damaged):
-                if entry.read():
-                    entry.tidy()  # it may have been killed right after it finished
-        found = {cell: self._find(entry) for cell, entry in job.cells.items()}
-        missing = [cell for cell, record in found.items() if record is None or _lacks_depth(cell, record)]
+        missing = []
+        for cell, entry in job.cells.items():
+            record = self._find(entry)
+            if record is None or _lacks_depth(cell, record):
+                missing.append(cell)
+                continue
+            entry.tidy()  # it may have been killed right after it finished
+            try:
+                outcome.cells.append(_with_measures(job, cell, record))
+                outcome.reused += 1
+            except Exception as error:
+                job.display.warn(job.failure(error, cell))
+                outcome.failed += 1
         if self.request.overwrite == "never":
             for cell in [cell for cell in missing if job.entry.failed or job.cells[cell].failed]:
                 self._warn(f"FAILED before: {cell.spec.label}; --overwrite failed tries it again")
                 outcome.failed += 1
                 missing.remove(cell)
-                del found[cell]
         if missing:
             done = self._perform(job, missing)
             outcome.trained += done.trained
             outcome.bad_input |= done.bad_input
             for line in done.failures:
-                self.materials.display.warn(line)
-        for cell, record in found.items():
-            if cell in missing:
-                record = self._find(job.cells[cell])
-            if record is None or (cell in missing and job.cells[cell].failed):
+                job.display.warn(line)
+        for cell in missing:
+            record = self._find(job.cells[cell])
+            if record is None or job.cells[cell].failed:
                 outcome.failed += 1
-                continue
-            try:
-                record = _with_measures(job, cell, record)
-            except Exception as error:
-                self.materials.display.warn(job.failure(error, cell))
-                outcome.failed += 1
-                continue
-            outcome.computed += cell in missing
-            outcome.reused += cell not in missing
-            outcome.cells.append(record)
+            else:
+                outcome.computed += 1
+                outcome.cells.append(record)
         note(self.store.root, cells={cell.question: cell.fingerprint for cell in outcome.cells})
 
     def _perform(self, job: Job, missing: Sequence[Cell]) -> Done:
@@ -209,9 +203,7 @@ class Executor:
 
     def _spoilt(self, training: Training, outcome: Outcome, plan: Plan) -> list[tuple[Training, list[Cell]]]:
         """Return the finished cells that a plugin deleted or changed, by training. The plugin has failed then."""
-        if training.row.own:
-            return []
-        lost = {record.spec for record in outcome.cells if not _is_whole(record)}
+        lost = set() if training.row.own else {cell.spec for cell in outcome.cells if not _is_whole(cell)}
         if not lost:
             return []
         self._warn(
@@ -219,11 +211,11 @@ class Executor:
             "computed again"
         )
         own = {cell.spec for cell in plan.cells[training]}
-        mine = [record for record in outcome.cells if record.spec in own]
+        mine = [cell for cell in outcome.cells if cell.spec in own]
         outcome.failed += len(mine) or 1
-        for record in mine:
-            Entry(record.folder).discard()
-        outcome.cells = [record for record in outcome.cells if record.spec not in lost | own]
+        for cell in mine:
+            Entry(cell.folder).discard()
+        outcome.cells = [cell for cell in outcome.cells if cell.spec not in lost | own]
         keep_configuration(self.store, self.request, plan)
         again = {each: [cell for cell in cells if cell.spec in lost - own] for each, cells in plan.cells.items()}
         return [(each, cells) for each, cells in again.items() if cells]

@@ -1,13 +1,12 @@
-"""The machine, teacher, data and students of a call, each made once and shared by its trainings and cells.
+"""The machine, teacher, data and students of a call, made once and shared by its trainings and cells.
 
-`training_inputs` and `cell_inputs` need none of them to be loaded. Heavy libraries are imported only in the functions
-that load or make something.
+`training_inputs` and `cell_inputs` load none of them, and only functions that load something import heavy libraries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +31,6 @@ from bench.training.budget import Budget
 from bench.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    import torch
-
     from bench.encoders.encoder import Encoder
     from bench.training.method import Task
 
@@ -46,7 +43,7 @@ TOKENS = "tokens"
 
 @dataclass
 class Materials:
-    """Teacher, data and students of one call; of students only the last one is kept."""
+    """Teacher, data and the last student of one call."""
 
     encoder: str
     device_name: str
@@ -55,22 +52,13 @@ class Materials:
     resolver: Resolver
     display: Display
     threads: int
-    """Processor threads that the call computes with; the caller sets the libraries to it."""
-    _data: dict[Any, LazyTrainingData] = field(default_factory=dict)
-    _students: dict[Any, Encoder] = field(default_factory=dict)
+    """The number of processor threads; the caller sets the libraries to it."""
+    _data: dict[Any, LazyTrainingData] = field(default_factory=dict, init=False)
+    _students: dict[Any, Encoder] = field(default_factory=dict, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle what they are made from; another process makes its own, once."""
-        how = (
-            self.encoder,
-            self.device_name,
-            self.precision_name,
-            self.cards,
-            self.resolver,
-            self.display,
-            self.threads,
-        )
-        return _made_once, how
+        """Pickle the fields alone; another process makes its own materials from them, once."""
+        return _made_once, tuple(getattr(self, each.name) for each in fields(self) if each.init)
 
     @property
     def cache(self) -> Path:
@@ -83,31 +71,27 @@ class Materials:
 
     @cached_property
     def device_type(self) -> str:
-        """`cpu` or `cuda`. Raises `BenchError` for a GPU that is not there."""
+        """`cpu` or `cuda`. Raises `BenchError` if there is no GPU."""
         if self.device_name == "auto":
             return self.machine.device
         if self.device_name == "cuda" and self.machine.device != "cuda":
             raise BenchError("--device cuda: torch sees no GPU here; use --device cpu")
         return self.device_name
 
-    @property
-    def device(self) -> torch.device:
-        import torch
-
-        return torch.device(self.device_type)
-
     @cached_property
     def precision(self) -> str:
-        """What training is autocast to: `float32` or `bfloat16`."""
+        """The number format of training's forward passes: `float32` or `bfloat16`."""
         return precision(self.precision_name, self.device_type, self.identity.dimension, self.machine)
 
     @cached_property
     def teacher(self) -> Encoder:
-        """The frozen encoder. Raises `BenchError` if it cannot be had."""
+        """The frozen encoder. Raises `BenchError` if it cannot be loaded."""
+        import torch
+
         with self.display.stage(f"loading {self.encoder}", 1, "of its training") as stage:
             encoder = load_teacher(
                 self.encoder,
-                self.device,
+                torch.device(self.device_type),
                 offline=self.resolver.offline,
                 on_step=lambda record: stage.update(record["share"], f"loss {record['loss']:.3f}"),
                 on_damage=self.display.warn,
@@ -117,12 +101,12 @@ class Materials:
 
     @cached_property
     def identity(self) -> Identity:
-        """The fingerprint and the dimension of the teacher. Raises `BenchError` if it cannot be had."""
+        """The fingerprint and the dimension of the teacher. Raises `BenchError` if it cannot be loaded."""
         known = identity_if_known(self.encoder, offline=self.resolver.offline)
         return known or Identity(self.teacher.fingerprint(), self.teacher.dimension)
 
     def lazy_data(self, spec: RunSpec) -> LazyTrainingData:
-        """Return the training data of a spec before they are held out from, or sampled."""
+        """Return the training data of a spec before held-out rows are removed and the rest is sampled."""
         key = (spec.train, spec.pairs, spec.leakage)
         if key not in self._data:
             keep = spec.leakage == "keep"
@@ -130,7 +114,7 @@ class Materials:
         return self._data[key]
 
     def data(self, spec: RunSpec) -> TrainingData:
-        """Return what a training may look at. Raises `BenchError` for data that are missing or malformed."""
+        """Return the data of a training. Raises `BenchError` if they are missing or malformed."""
         from bench.data.heldout import hold_out
         from bench.data.levels import apply_level
         from bench.training.seeds import numpy_generator
@@ -143,20 +127,19 @@ class Materials:
         return apply_level(data, spec.level, seed)
 
     def student(self, spec: RunSpec, data: TrainingData) -> Encoder:
-        """Return the student that every method of this data, recipe and seed trains a copy of."""
+        """Return the untrained student that all methods of this data, recipe and seed copy."""
         from bench.encoders.vocabulary import make_student
 
         if not spec.train:
             return self.teacher
         key = (spec.train, spec.pairs, spec.leakage, spec.level, spec.recipe, spec.seed)
         if key not in self._students:
-            self._students.clear()
             made = make_student(self.teacher, data.texts, recipe_of(spec), spec.seed or 0, cache=self.cache)
-            self._students[key] = made
+            self._students = {key: made}
         return self._students[key]
 
     def task(self, spec: RunSpec) -> Task:
-        """Return what the method of a training is given, with a teacher of its own, so that training it harms none."""
+        """Return the task of a training. It has a copy of the teacher, which a method may train without harm."""
         from bench.training.method import Task
 
         data = self.data(spec)
@@ -164,14 +147,14 @@ class Materials:
             data=data,
             teacher=self.teacher.copy(),
             make_student=self.student(spec, data).copy,
-            budget=spec.budget or Budget(1, "steps"),  # a method that spends none is given next to none
+            budget=spec.budget or Budget(1, "steps"),  # a method without a budget needs none
             recipe=recipe_of(spec),
             seed=spec.seed or 0,
             precision=self.precision,
         )
 
     def are_known(self, training: Training, cells: Sequence[Cell]) -> bool:
-        """Return whether all that these depend on is known without reading a text or making a teacher."""
+        """Return whether all inputs of these are known without reading a text or making a teacher."""
         spec = training.spec
         return (
             identity_if_known(spec.encoder, offline=True) is not None
@@ -205,7 +188,7 @@ class Materials:
         return inputs | how
 
     def cell_inputs(self, cell: Cell) -> dict[str, str]:
-        """Return everything that can change the run and its scores besides spec and retriever, by name."""
+        """Return everything that can change run and scores besides spec and retriever, by name."""
         inputs = of_test(cell.test.name, cell.test.pair, cell.test.summary.digest)
         inputs |= of_code(CELL_CODE) | of_libraries(*CELL_LIBRARIES)
         return inputs | {"depth": str(RUN_DEPTH), "device": self.device_type, "threads": str(self.threads)}
@@ -215,7 +198,7 @@ _made: dict[Any, Materials] = {}
 
 
 def _made_once(*how: Any) -> Materials:
-    """Return the materials of this process for a call, so that each of its jobs finds teacher and student made."""
+    """Return this process's materials of a call, so that its jobs share teacher and student."""
     encoder, device, precision, _, resolver, _, threads = how
     key = (encoder, device, precision, resolver.mirror, resolver.offline, threads)
     if key not in _made:
@@ -226,5 +209,5 @@ def _made_once(*how: Any) -> Materials:
 
 
 def recipe_of(spec: RunSpec) -> Recipe:
-    """Return the recipe of a training; the defaults for what does not train."""
+    """Return the recipe of a training; the defaults for a method that trains nothing."""
     return Recipe.model_validate(dict(spec.recipe.settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from bench.errors import BenchError
 from bench.evaluation.measures import BIAS, MINING
 from bench.options import read_config
 from bench.request import Request, measures_of, offered_pairs
-from bench.running.rows import Call, Row, here, make_rows, with_recipe
+from bench.running.rows import Call, Row, make_rows, with_recipe
 from bench.spec import Configured, RunSpec
 from bench.training.recipe import Recipe
 
@@ -77,7 +78,7 @@ class Plan:
 
 
 def make_plan(
-    request: Request, cards: Mapping[str, Card], resolver: Resolver, *, call: Call = here, read: bool = True
+    request: Request, cards: Mapping[str, Card], resolver: Resolver, *, call: Call = operator.call, read: bool = True
 ) -> Plan:
     """Lay out the trainings and cells. `call` asks the classes of plugins.
 

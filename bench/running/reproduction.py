@@ -1,10 +1,10 @@
-"""Computing a cell again from its manifest alone, training included, and what is the same then."""
+"""Computing a cell again from its manifest alone, training included, and comparing the two results."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,59 +26,14 @@ from bench.tables import print_table
 from bench.training.recipe import Recipe
 
 COLUMNS = ["measure", "then", "now", "difference"]
-UNTOLD = ("command", "finished")
-"""What of a provenance can explain no difference."""
+WITHOUT_EFFECT = ("command", "finished")
+"""Parts of a provenance that explain no difference."""
 SHOWN = 12
 """Digits of a hash that are shown."""
 
 
-@dataclass(frozen=True)
-class Reproduction:
-    """A cell as it was and as it is now: measure -> value, and whether the runs are the same."""
-
-    then: Mapping[str, float]
-    now: Mapping[str, float]
-    same_run: bool
-    changed_queries: int | None
-    """How many queries have other documents, or in another order; None where the run of then is not at hand."""
-    causes: list[str]
-    """What differs between the two manifests that could be the reason, a line each."""
-
-    @property
-    def same(self) -> bool:
-        """Whether every measure has the same value, to the last bit."""
-        return all(self.now.get(name) == value for name, value in self.then.items())
-
-    @property
-    def findings(self) -> list[str]:
-        """What there is to say in words."""
-        if self.same_run:
-            run = "the run is the same, to the last byte"
-        elif self.changed_queries == 0:
-            run = "the run has the same documents in the same order, and other scores"
-        else:
-            where = "" if self.changed_queries is None else f" for {self.changed_queries:,} queries"
-            run = f"the run has other documents, or other scores{where}"
-        lines = [f"{'the same' if self.same else 'NOT the same'} numbers; {run}"]
-        if self.same and self.same_run:
-            return lines
-        if not self.same and not self.causes:
-            lines.append("nothing that the manifests record differs; a budget in seconds, or the processor, may")
-        return [*lines, *(f"differs: {cause}" for cause in self.causes)]
-
-    @property
-    def rows(self) -> list[list[str]]:
-        """Of the table: a measure then and now."""
-        rows = []
-        for name, then in self.then.items():
-            now = self.now.get(name)
-            difference = "" if now is None or now == then else f"{now - then:+.2g}"
-            rows.append([name, f"{then:.6f}", "-" if now is None else f"{now:.6f}", difference])
-        return rows
-
-
 def reproduce_cell(text: str, options: Reproduce) -> int:
-    """Compute a cell once more and print what is the same; return the exit code: 0 if all of it is, else 3.
+    """Compute a cell once more and print a comparison; return the exit code: 0 if all measures are the same, else 3.
 
     Raises `BenchError` as `find_cell` and `reproduce`.
     """
@@ -92,18 +47,29 @@ def reproduce_cell(text: str, options: Reproduce) -> int:
     resolver = Resolver(options.mirror or mirror_of(cell), offline=options.offline, display=display)
     with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as scratch:
         folder = options.keep or Path(scratch)
-        found = reproduce(cell, cards, replace(resolver, derived=folder / "cache"), folder, display)
-    print_table(COLUMNS, found.rows, right=COLUMNS[1:])
-    print("\n".join(found.findings))
-    return 0 if found.same else 3
+        again = reproduce(cell, cards, replace(resolver, derived=folder / "cache"), folder, display)
+        run = compare_runs(cell, again)
+    rows = []
+    for name, then in cell.means.items():
+        now = again.means.get(name)
+        difference = "" if now is None or now == then else f"{now - then:+.2g}"
+        rows.append([name, f"{then:.6f}", "-" if now is None else f"{now:.6f}", difference])
+    print_table(COLUMNS, rows, right=COLUMNS[1:])
+    same = all(again.means.get(name) == value for name, value in cell.means.items())
+    print(f"{'the same' if same else 'NOT the same'} numbers; {run}")
+    if not same or again.manifest["run"] != cell.manifest["run"]:
+        causes = list(differences(cell, again))
+        for cause in causes:
+            print(f"differs: {cause}")
+        if not same and not causes:
+            print("nothing that the manifests record differs; a budget in seconds, or the processor, may")
+    return 0 if same else 3
 
 
-def reproduce(
-    cell: Record, cards: Mapping[str, Card], resolver: Resolver, folder: Path, display: Display
-) -> Reproduction:
-    """Train and evaluate once more in `folder`, where nothing of before is found, not even embeddings.
+def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folder: Path, display: Display) -> Record:
+    """Train and evaluate once more in `folder`, which has no earlier results, and return the new cell.
 
-    Raises `BenchError` if the method, the encoder or the data cannot be had, and `CellFailed` if it fails.
+    Raises `BenchError` if the method, the encoder or the data are missing, and `CellFailed` if the computation fails.
     """
     spec, inputs = cell.spec, cell.inputs
     plan = plan_of(cell, cards, resolver)
@@ -121,14 +87,7 @@ def reproduce(
         raise BenchError("what it was trained on cannot be had")
     if not outcome.cells:
         raise CellFailed("it failed this time; --keep FOLDER keeps the traceback")
-    again = outcome.cells[0]
-    return Reproduction(
-        then=cell.means,
-        now=again.means,
-        same_run=again.manifest["run"] == cell.manifest["run"],
-        changed_queries=_changed(cell.run, again.run) if cell.run.is_file() else None,
-        causes=list(differences(cell, again)),
-    )
+    return outcome.cells[0]
 
 
 def cards_of(cell: Record, folder: Path | None = None) -> dict[str, Card]:
@@ -173,8 +132,23 @@ def plan_of(cell: Record, cards: Mapping[str, Card], resolver: Resolver) -> Plan
     return Plan(spec.encoder, recipe, [row], {Training(spec.training, row): [again]})
 
 
+def compare_runs(then: Record, now: Record) -> str:
+    """Return a phrase about the difference of two runs."""
+    if now.manifest["run"] == then.manifest["run"]:
+        return "the run is the same, to the last byte"
+    if not then.run.is_file():
+        return "the run has other documents, or other scores"
+    before, after = (
+        {query: [key for key, _ in found] for query, found in read_run(each.run).items()} for each in (then, now)
+    )
+    changed = sum(before.get(query) != after.get(query) for query in before.keys() | after.keys())
+    if not changed:
+        return "the run has the same documents in the same order, and other scores"
+    return f"the run has other documents, or another order of them, for {changed:,} queries"
+
+
 def differences(then: Record, now: Record) -> Iterator[str]:
-    """Iterate over a line for each input of two cells, and each fact about their making, that is not the same."""
+    """Iterate over a line for each input and each fact of the provenance that is not the same for two cells."""
     for what, one, other in (
         ("", then.inputs, now.inputs),
         ("trained on", then.trained["provenance"], now.trained["provenance"]),
@@ -182,27 +156,17 @@ def differences(then: Record, now: Record) -> Iterator[str]:
     ):
         before, after = dict(_flat(one)), dict(_flat(other))
         for name in dict.fromkeys([*before, *after]):
-            if before.get(name) != after.get(name) and name not in UNTOLD:
+            if before.get(name) != after.get(name) and name not in WITHOUT_EFFECT:
                 yield f"{what} {name}: {_short(before.get(name))} -> {_short(after.get(name))}".strip()
 
 
-def _changed(then: Path, now: Path) -> int:
-    before, after = read_run(then), read_run(now)
-    ids = {query: [key for key, _ in found] for query, found in before.items()}
-    return sum(ids.get(query) != [key for key, _ in after.get(query, ())] for query in before.keys() | after.keys())
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a JSON value, by their paths."""
-    if isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from _flat(each, f"{name} {key}".strip())
-    elif isinstance(value, list):
-        for place, each in enumerate(value):
-            label = each.get("name", place) if isinstance(each, Mapping) else place
-            yield from _flat(each, f"{name} {label}".strip())
-    else:
-        yield name, value
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Iterate over the values of nested tables, with the keys on the way to each in one name."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key} {inner}", each) for inner, each in _flat(value))
+        else:
+            yield key, value
 
 
 def _short(value: Any) -> str:

@@ -1,11 +1,12 @@
-"""The methods of a comparison: every setting with its value, and what is planned by.
+"""The methods of a comparison, with the values of all settings and the facts that a plan needs.
 
-Only a method's class knows its defaults. What it says is remembered under a key of its code, so that planning imports
-no method that it has asked before.
+Defaults and facts are in a method's class. They are stored in a file under a key of its code, so that a plan imports no
+method twice, and a call with nothing to do imports no torch.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from bench.options import read_config
 from bench.registry import MethodEntry
 from bench.request import Request
 from bench.sealed import remembered
-from bench.spec import Configured, MethodSpec, NamedMethod, parse_methods
+from bench.spec import Configured, MethodSpec, parse_methods
 from bench.values import spelled
 
 if TYPE_CHECKING:
@@ -30,45 +31,39 @@ if TYPE_CHECKING:
 
 Call = Callable[..., Any]
 """Calls a function with arguments, perhaps in another process."""
+Settings = Mapping[str, Mapping[str, Any]]
+"""Name of a method -> its settings."""
 DOCUMENTS = "documents"
-"""The setting that combined methods share: who encodes documents."""
-
-
-def here(function: Call, *arguments: Any) -> Any:
-    """Call a function in this process."""
-    return function(*arguments)
+"""The setting that combined methods share: which encoder documents have."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method, or several that train one student together, with what is planned by."""
+    """A method, or several that train one student together, with the facts that a plan needs."""
 
     methods: tuple[MethodSpec, ...]
     modules: tuple[str, ...] = field(compare=False)
-    """The modules of the methods."""
     depends_on: frozenset[str] = field(compare=False)
     scorings: tuple[str, ...] = field(compare=False)
     oracle: bool = field(compare=False)
     models: tuple[str, ...] = field(compare=False)
-    """Models that are used besides the teacher."""
+    """Models besides the teacher."""
     own: bool = field(compare=False)
     """True if every method belongs to this project; false with a plugin."""
-    settings: Mapping[str, Mapping[str, Any]] = field(compare=False)
-    """The settings of each method, by its name. Settings that only this row has are left out."""
+    settings: Settings = field(compare=False)
+    """The settings of each method, without those that are given with its name."""
     asked: bool = field(default=True, compare=False)
-    """True if a user asked for it; reference rows join unasked."""
+    """True for methods of the request; false for reference rows, which join every comparison."""
 
     @property
     def name(self) -> str:
         return "+".join(method.name for method in self.methods)
 
 
-def expand(
-    methods: Iterable[str], settings: Mapping[str, Mapping[str, Any]], call: Call = here
-) -> tuple[tuple[str, ...], list[str]]:
-    """Return the methods named, with those that are installed in place of `all`, and a line for each that is left out.
+def expand(methods: Iterable[str], settings: Settings, call: Call = operator.call) -> tuple[tuple[str, ...], list[str]]:
+    """Return the methods named, with `all` replaced by the installed ones, and a line for each that is left out.
 
-    Methods that would need a download and plugins that are broken are left out; `call` asks the classes of plugins.
+    `all` leaves out broken plugins and methods that need a download. `call` loads the classes of plugins.
     """
     methods = tuple(methods)
     if registry.ALL not in methods:
@@ -81,11 +76,10 @@ def expand(
             continue
         try:
             row = make_row(entry.name, settings, call=call)
-        except Exception as error:
+        except BenchError as error:
             if entry.package == registry.OWN:
                 raise
-            about = "" if isinstance(error, BenchError) else f"method '{entry.name}': "
-            notes.append(f"skipped: {about}{describe(error)}")
+            notes.append(f"skipped: {error}")
             continue
         if absent := next((model for model in row.models if not at_hand(model)), None):
             notes.append(f"skipped: {entry.name}: it needs {absent}, which is not on this machine; named, it is tried")
@@ -95,95 +89,87 @@ def expand(
     return tuple(dict.fromkeys(name for names in named for name in names)), notes
 
 
-def make_row(text: str, settings: Mapping[str, Mapping[str, Any]], *, asked: bool = True, call: Call = here) -> Row:
+def make_row(text: str, settings: Settings, *, asked: bool = True, call: Call = operator.call) -> Row:
     """Return the method, or the combination, that a text names, with the settings of methods by name.
 
-    `call` asks the class of a plugin. Raises `BenchError` for settings that a method does not have, and for methods
-    that cannot be combined.
+    `call` loads the class of a plugin. Raises `BenchError` for unknown settings, and for methods that cannot be
+    combined.
     """
-    named = [(registry.find_method(each.name), each) for each in parse_methods(text)]
-    facts = [_facts(entry, each, settings, call) for entry, each in named]
-    names = [entry.name for entry, _ in named]
-    if len(named) == 1:
-        weight = facts[0]["settings"].get("weight", 1)
-        if facts[0]["trained"] and weight != 1:
-            raise BenchError(f"method '{names[0]}': weight means something only where methods are combined with +")
+    named = parse_methods(text)
+    entries = [registry.find_method(each.name) for each in named]
+    facts = [_facts(entry, settings, dict(each.settings), call) for entry, each in zip(entries, named, strict=True)]
+    names = [entry.name for entry in entries]
+    first, *others = facts
+    if not others and first["trained"] and first["settings"]["weight"] != 1:
+        raise BenchError(f"method '{names[0]}': weight means something only where methods are combined with +")
     for name, fact in zip(names, facts, strict=True):
-        if len(named) > 1 and not fact["trained"]:
+        if others and not fact["trained"]:
             raise BenchError(f"method '{name}' trains no student, so it cannot be combined with others")
         if names.count(name) > 1:
             raise BenchError(f"method '{name}' is combined with itself")
-    for fact in facts[1:]:  # one student serves all parts, and so does who encodes documents
-        fact["settings"][DOCUMENTS] = facts[0]["settings"][DOCUMENTS]
-        fact["changed"] = [key for key in fact["changed"] if key != DOCUMENTS]
-        fact["shown"] = [key for key in fact["shown"] if key != DOCUMENTS]
+    for fact in others:  # all parts train one student, and documents have one encoder
+        fact["settings"][DOCUMENTS] = first["settings"][DOCUMENTS]
+        for part in ("changed", "shown"):
+            fact[part] = [key for key in fact[part] if key != DOCUMENTS]
     return Row(
-        tuple(_method(entry, fact) for (entry, _), fact in zip(named, facts, strict=True)),
-        modules=tuple(entry.module for entry, _ in named),
+        tuple(
+            MethodSpec(
+                tuple(sorted(fact["settings"].items())),
+                tuple(fact["changed"]),
+                name=entry.name,
+                shown=tuple(fact["shown"]),
+                uses=tuple(fact["uses"]),
+                place=f"{entry.module}:{entry.attribute}" if entry.module.endswith(".py") else "",
+            )
+            for entry, fact in zip(entries, facts, strict=True)
+        ),
+        modules=tuple(entry.module for entry in entries),
         depends_on=frozenset(what for fact in facts for what in fact["depends_on"]),
-        scorings=tuple(facts[0]["scorings"]),
+        scorings=tuple(first["scorings"]),
         oracle=any(fact["oracle"] for fact in facts),
         models=tuple(model for fact in facts for model in fact["models"]),
-        own=all(entry.package == registry.OWN for entry, _ in named),
+        own=all(entry.package == registry.OWN for entry in entries),
         settings={name: fact["shared"] for name, fact in zip(names, facts, strict=True)},
         asked=asked,
     )
 
 
-def make_rows(request: Request, call: Call = here) -> list[Row]:
-    """Return the reference rows and the methods asked for, each once.
+def make_rows(request: Request, call: Call = operator.call) -> list[Row]:
+    """Return the reference rows and the methods of a request, each once.
 
     Raises `BenchError` if two methods share a name, and as `make_row`.
     """
-    asked = [make_row(text, request.method, call=call) for text in request.methods]
-    unasked = [make_row(name, request.method, asked=False) for name in registry.references()]
+    rows = [make_row(name, request.method, asked=False) for name in registry.references()]
+    rows += [make_row(text, request.method, call=call) for text in request.methods]
     modules: dict[str, str] = {}
-    rows: dict[tuple[MethodSpec, ...], Row] = {}
-    for row in [*unasked, *asked]:
+    for row in rows:
         for method, module in zip(row.methods, row.modules, strict=True):
             if modules.setdefault(method.name, module) != module:
                 raise BenchError(f"two methods are called '{method.name}'; rename one, or run them in separate calls")
-        rows[row.methods] = row
-    return list(rows.values())
+    return list({row.methods: row for row in rows}.values())
 
 
-def _method(entry: MethodEntry, fact: Mapping[str, Any]) -> MethodSpec:
-    told = Configured(tuple(sorted(fact["settings"].items())), tuple(fact["changed"]))
-    return MethodSpec(
-        told.settings,
-        told.changed,
-        name=entry.name,
-        shown=tuple(fact["shown"]),
-        uses=tuple(fact["uses"]),
-        place=f"{entry.module}:{entry.attribute}" if entry.module.endswith(".py") else "",
-    )
-
-
-def _facts(
-    entry: MethodEntry, named: NamedMethod, settings: Mapping[str, Mapping[str, Any]], call: Call
-) -> dict[str, Any]:
+def _facts(entry: MethodEntry, settings: Settings, own: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Return what `ask` returns, from a file unless code or settings are new."""
     shared = {**settings.get(entry.base, {}), **dict(entry.settings), **settings.get(entry.name, {})}
-    own = dict(named.settings)
     project = entry.package == registry.OWN
-    code = [code_digest(entry.module), {} if project else plugin_libraries(entry.module)]
-    key = digest([str(entry), shared, own, code, code_digest("bench.training.method"), library_versions("pydantic")])
-    where = here if project else call
+    libraries = {} if project else plugin_libraries(entry.module)
+    code = [code_digest(entry.module), code_digest("bench.training.method"), library_versions("pydantic"), libraries]
+    path = default_cache() / "methods" / f"{digest([str(entry), shared, own, code])}.json"
+    if project:
+        return dict(remembered(path, lambda: ask(entry, shared, own)))
     try:
-        return _remembered(key, where, entry, shared, own)
-    except CellFailed as error:
-        raise BenchError(f"method '{entry.name}': {error}") from error
-
-
-def _remembered(
-    key: str, where: Call, entry: MethodEntry, shared: Mapping[str, Any], own: Mapping[str, Any]
-) -> dict[str, Any]:
-    return dict(remembered(default_cache() / "methods" / f"{key}.json", lambda: where(ask, entry, shared, own)))
+        return dict(remembered(path, lambda: call(ask, entry, shared, own)))
+    except Exception as error:
+        if isinstance(error, BenchError) and not isinstance(error, CellFailed):
+            raise
+        raise BenchError(f"method '{entry.name}': {describe(error)}") from error
 
 
 def ask(entry: MethodEntry, shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the class of a method says of itself under given settings, as a JSON value.
+    """Import a method and return the facts for planning under given settings, as a JSON value.
 
-    Raises `BenchError` if it cannot be imported or does not have such settings.
+    Raises `BenchError` if the method cannot be imported or does not have such settings.
     """
     from bench.training.method import TrainedMethod
 
@@ -208,8 +194,8 @@ def ask(entry: MethodEntry, shared: Mapping[str, Any], own: Mapping[str, Any]) -
 
 
 def make_method(methods: Iterable[MethodSpec]) -> Method:
-    """Return the method, or the combination, ready to `fit`. Raises `BenchError` for one that is not installed, and for
-    settings that it does not have.
+    """Return the method, or the combination, ready to `fit`. Raises `BenchError` for a method that is not installed,
+    and for unknown settings.
     """
     from bench.training.combination import Combination
     from bench.training.method import TrainedMethod
@@ -228,16 +214,16 @@ def method_class(spec: MethodSpec) -> type[Method]:
 
 
 def settings_of(spec: MethodSpec) -> Any:
-    """Return the configuration of a method. Raises `BenchError` for a setting that it does not have."""
+    """Return the configuration of a method. Raises `BenchError` for unknown settings."""
     return read_config(method_class(spec).Config, dict(spec.settings), f"method '{spec.name}'")
 
 
 def load_retriever(methods: Iterable[MethodSpec], folder: Path, teacher: Encoder) -> Retriever:
-    """Return the retriever that was saved in a folder. Combined methods all make the one student's."""
+    """Return the retriever that was saved in a folder. The first of combined methods loads that of all."""
     return method_class(next(iter(methods))).load(folder, teacher)
 
 
 def with_recipe(usual: Mapping[str, Any], recipe: Mapping[str, Any]) -> Configured:
-    """Return a recipe with the settings that are no defaults of its encoder."""
+    """Return a recipe as settings; the changed ones differ from the encoder's `usual` recipe."""
     changed = tuple(key for key, value in recipe.items() if spelled(value) != spelled(usual[key]))
     return Configured(tuple(sorted(recipe.items())), changed)

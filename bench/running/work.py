@@ -102,6 +102,7 @@ def _finished_training(job: Job) -> Record | None:
     try:
         if record := job.entry.read():
             record.verify()
+            job.entry.tidy()  # it may have been killed right after it finished
         return record
     except Damaged as error:
         job.display.warn(f"{job.counter} {error}; it is trained again")
