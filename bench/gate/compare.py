@@ -1,4 +1,4 @@
-"""What moved: a baseline against what its suite gives now."""
+"""The comparison of a baseline with new results of its suite."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bench.gate.compute import Found, Key
 from bench.statistics.significance import holm, paired_randomisation
 
 SAMPLES = 100_000
-"""Random assignments of signs: the least p is some 1e-5, below alpha for a family of a thousand."""
+"""Random assignments of signs. The least p is about 1e-5, below alpha for a family of a thousand."""
 COLUMNS = ["cell", "value", "baseline", "now", "difference", "tolerance", ""]
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something that is not where the baseline has it; `now` is None for what is missing, `before` for what is new."""
+    """A value that moved; `now` is None if it is missing, `before` if it is new."""
 
     key: Key
     before: float | None
@@ -29,7 +29,7 @@ class Change:
 
     @property
     def row(self) -> list[str]:
-        """Its row in the table of what moved."""
+        """The row of the table with `COLUMNS`."""
         figures = [_figure(self.before), _figure(self.now)]
         if self.before is None or self.now is None:
             return [*self.key, *figures, "-", self.tolerance, "new" if self.before is None else "missing"]
@@ -39,15 +39,13 @@ class Change:
 
 
 def compare(baseline: Baseline, found: Sequence[Found]) -> list[Change]:
-    """What moved, is missing or is new, given what each seed gives that was computed again."""
+    """Return the values that moved, are missing or are new, from the results of the seeds computed again."""
     now = [one.values for one in found]
     changes = []
     for value in baseline.values:
-        limit = _figure(value.tolerance)
-        if not all(value.key in one for one in now):
-            changes.append(Change(value.key, value.checked, None, limit))
-        elif not abs((current := mean(one[value.key] for one in now)) - value.checked) <= value.tolerance:
-            changes.append(Change(value.key, value.checked, current, limit))
+        current = mean(one[value.key] for one in now) if all(value.key in one for one in now) else None
+        if current is None or not abs(current - value.checked) <= value.tolerance:  # not, for NaN
+            changes.append(Change(value.key, value.checked, current, _figure(value.tolerance)))
     if baseline.suite.by_query:
         changes += compare_queries(baseline.scores, found[0].scores)
         now = [{key: value for key, value in one.items() if key in found[0].scores or is_exact(key[1])} for one in now]
@@ -57,10 +55,10 @@ def compare(baseline: Baseline, found: Sequence[Found]) -> list[Change]:
 
 
 def compare_queries(scores: Sequence[Scores], now: Mapping[Key, Mapping[str, float]]) -> list[Change]:
-    """Which cells moved in which measures, query by query: whose p, two-sided and by Holm's method for all of them
-    together, is below alpha, and whose mean is more than one query's worth away.
+    """Return the cells and measures whose scores moved, query by query.
 
-    What has other queries than before cannot be compared, and counts as moved.
+    A mean moved if its p-value is below alpha, two-sided and by Holm's method for all together, and if it differs by
+    more than one query's worth. Scores of other queries than before count as moved.
     """
     changes = []
     compared: list[tuple[Scores, np.ndarray]] = []
@@ -75,13 +73,13 @@ def compare_queries(scores: Sequence[Scores], now: Mapping[Key, Mapping[str, flo
     rng = np.random.default_rng(0)
     adjusted = holm(np.array([_p(differences, rng) for _, differences in compared]))
     for (before, differences), p in zip(compared, adjusted.tolist(), strict=True):
-        if not (p >= ALPHA or abs(differences.sum()) <= 1):
+        if not (p >= ALPHA or abs(differences.sum()) <= 1):  # not, for NaN
             changes.append(Change(before.key, before.mean, before.mean + float(differences.mean()), f"p = {p:.2g}"))
     return changes
 
 
 def _p(differences: np.ndarray, rng: np.random.Generator) -> float:
-    """Of one cell's differences by query; 0 if a score is not a number, for that is no chance."""
+    """Return the p-value of the differences by query; 0 if one of them is not finite."""
     finite = np.isfinite(differences).all()
     return float(paired_randomisation(differences[None], rng, SAMPLES)[0]) if finite else 0.0
 

@@ -1,4 +1,4 @@
-"""Computing a suite: what one seed of it gives, in cells and in trainings."""
+"""The computation of a suite: the values and scores that one seed gives, in cells and in trainings."""
 
 from __future__ import annotations
 
@@ -25,15 +25,13 @@ from bench.request import Computing, Request, Suite, check
 from bench.results.store import LOG, RETRIEVER, Record, Store, training_of
 from bench.running.execute import Executor
 from bench.running.materials import Materials
-from bench.running.plan import Plan, make_plan
+from bench.running.plan import make_plan
 from bench.running.rows import load_retriever
-from bench.spec import RunSpec
 
 LAST = 0.25
-"""The share of a training's steps whose log its figures are the means of."""
+"""The share of a training's steps, from its end, over which the log is averaged."""
 ALIGNED_ROWS = 200
 NOT_FIGURES = {"step", "share", "learning_rate", "tokens", "seconds", "cpu_seconds"}
-QUERIES = "coverage.queries"
 
 Key = tuple[str, str]
 """The cell or training, and the name of one of its values."""
@@ -41,7 +39,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Found:
-    """What one seed gave: all its values, and the scores of each query, by measure, that some are the means of."""
+    """The values that one seed gives, and the scores of each query of those that are means over queries."""
 
     values: Mapping[Key, float]
     scores: Mapping[Key, Mapping[str, float]]
@@ -49,47 +47,23 @@ class Found:
 
 @dataclass(frozen=True)
 class Work:
-    """Where and from what a suite is computed."""
+    """The places of data and results."""
 
     cards: Mapping[str, Card]
     resolver: Resolver
     folder: Path
-    """Of the results; finished cells that are there already are not computed again."""
+    """The results folder; its finished cells are not computed again."""
     display: Display
-
-    def request(self, suite: Suite, seed: int) -> Request:
-        """A seed of a suite as a comparison, with everything fixed that could make a difference."""
-        return Request(
-            methods=suite.methods,
-            datasets=suite.datasets,
-            pairs=suite.pairs,
-            encoder=suite.encoder.format(seed=seed),
-            budget=suite.budget,
-            seeds=(seed,),
-            measures=suite.measures,
-            device="cpu",
-            precision="float32",
-            threads=1,
-            results=self.folder,
-            offline=True,
-        )
-
-    def plan(self, suite: Suite, seed: int) -> Plan:
-        """Raises `BenchError` for names that nobody knows and for collections that are not at hand."""
-        request = self.request(suite, seed)
-        check(request, self.cards)
-        return make_plan(request, self.cards, self.resolver)
 
 
 @contextmanager
 def working(computing: Computing, name: str) -> Iterator[Work]:
-    """Where the gate computes: the folder to keep, or one that is gone when the block ends."""
-    display = Display(quiet=computing.quiet)
+    """Provide a workplace whose results folder is deleted at the end, unless it is to be kept."""
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as scratch:
         folder = computing.keep or Path(scratch)
         resolver = Resolver(computing.mirror, offline=True, derived=folder / "cache")
         try:
-            yield Work(load_cards(computing.cards), resolver, folder, display)
+            yield Work(load_cards(computing.cards), resolver, folder, Display(quiet=computing.quiet))
         except KeyboardInterrupt:
             if computing.keep is not None:
                 raise
@@ -97,9 +71,9 @@ def working(computing: Computing, name: str) -> Iterator[Work]:
 
 
 def compute_seeds(suite: Suite, seeds: Sequence[int], work: Work, jobs: int) -> list[Found]:
-    """What each seed gives, in their order, `jobs` of them at a time, each in a process of its own with one thread.
+    """Return the results of each seed, in their order; `jobs` processes compute a seed each, with one thread.
 
-    Raises `CellFailed` if a cell fails.
+    Raises `BenchError` for unknown names and missing collections, and `CellFailed` if a cell fails.
     """
     alone = min(jobs, len(seeds)) <= 1
     items = [(seed, work if alone else replace(work, display=work.display.about(f"seed {seed}"))) for seed in seeds]
@@ -112,22 +86,37 @@ def _compute_seed(suite: Suite, item: tuple[int, Work]) -> Found:
 
 
 def compute(suite: Suite, seed: int, work: Work) -> Found:
-    """What one seed gives. Raises `CellFailed` if a cell fails."""
-    plan = work.plan(suite, seed)
-    request = work.request(suite, seed)
-    store = Store(work.folder).open()
+    """Return the results of one seed. Raises as `compute_seeds`."""
+    request = Request(
+        methods=suite.methods,
+        datasets=suite.datasets,
+        pairs=suite.pairs,
+        encoder=suite.encoder.format(seed=seed),
+        budget=suite.budget,
+        seeds=(seed,),
+        measures=suite.measures,
+        device="cpu",
+        precision="float32",
+        threads=1,
+        results=work.folder,
+        offline=True,
+    )
+    check(request, work.cards)
+    plan = make_plan(request, work.cards, work.resolver)
     materials = Materials(
         plan.encoder, request.device, request.precision, work.cards, work.resolver, work.display, threads=1
     )
-    outcome = Executor(materials, request, store).run(plan)
+    outcome = Executor(materials, request, Store(work.folder).open()).run(plan)
     if outcome.failed:
         raise CellFailed(f"{outcome.failed} cells of seed {seed} failed; --keep FOLDER keeps their tracebacks")
     values: dict[Key, float] = {}
     scores: dict[Key, Mapping[str, float]] = {}
     trainings: dict[str, Record] = {}
     for cell in outcome.cells:
-        scores |= {(cell_name(cell.spec), measure): queries for measure, queries in cell.scores.items()}
-        values |= cell_values(cell)
+        name = f"{cell.spec.name} {cell.spec.dataset} {cell.spec.pair}"
+        values |= {(name, measure): mean(by_query.values()) for measure, by_query in cell.scores.items()}
+        values |= {(name, f"coverage.{part}"): float(count) for part, count in coverage(cell).items()}
+        scores |= {(name, measure): by_query for measure, by_query in cell.scores.items()}
         if training := training_of(cell):
             trainings[training.folder.name] = training
     for _, training in sorted(trainings.items()):
@@ -137,57 +126,35 @@ def compute(suite: Suite, seed: int, work: Work) -> Found:
     return Found(values, scores)
 
 
-def planned(plan: Plan) -> dict[Key, float | None]:
-    """What is known of a suite before it is computed: its measures, and how many queries each cell has."""
-    known: dict[Key, float | None] = {}
-    for cell in (cell for cells in plan.cells.values() for cell in cells):
-        name = cell_name(cell.spec)
-        known |= {(name, measure): None for measure in cell.measures}
-        known[name, QUERIES] = float(cell.test.summary.queries)
-    return known
-
-
-def cell_name(spec: RunSpec) -> str:
-    """Return the name of a cell in a baseline."""
-    return f"{spec.name} {spec.dataset} {spec.pair}"
-
-
-def cell_values(cell: Record) -> dict[Key, float]:
-    """The measures and the coverage of a cell."""
-    manifest, scores = cell.manifest, cell.scores
-    name = cell_name(cell.spec)
-    run = read_run(cell.run)
-    coverage = {
+def coverage(cell: Record) -> dict[str, int]:
+    """Return the numbers of queries, documents and results of a cell."""
+    manifest, run = cell.manifest, read_run(cell.run)
+    counts = {
         "queries": manifest["queries"],
         "documents": manifest["documents"],
         "answered": len(run),
         "retrieved": sum(map(len, run.values())),
-        "judged": len(next(iter(scores.values()))),
+        "judged": len(next(iter(cell.scores.values()))),
+        "unnormalised": manifest["unnormalised"],  # None if no vectors are searched
     }
-    if manifest["unnormalised"] is not None:  # as it is where no vectors are searched
-        coverage["unnormalised"] = manifest["unnormalised"]
-    return {
-        **{(name, measure): mean(values.values()) for measure, values in scores.items()},
-        **{(name, f"coverage.{part}"): float(count) for part, count in coverage.items()},
-    }
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def training_values(training: Record, retriever: Retriever) -> dict[Key, float]:
-    """The diagnostics of a training, the end of its log, its word alignment, and what it did to its teacher."""
+    """Return the diagnostics of a training, the end of its log, its word alignment and the changes to its teacher."""
     manifest, (pair, *_) = training.manifest, training.spec.pairs
     name = f"{training.spec.name} training {training.spec.columns['pair']}"
     values = {f"diagnostics.{key}": float(value) for key, value in manifest["diagnostics"].items()}
     values |= {f"teacher.{key}": float(value) for key, value in manifest["teacher"].items()}
     values |= {f"log.{key}": value for key, value in log_figures(training.folder / LOG).items()}
-    language = pair.query
-    if language in conlang.LANGUAGES and isinstance(retriever, DualEncoder):
-        rows = conlang.aligned_bitext(language)[:ALIGNED_ROWS]
+    if pair.query in conlang.LANGUAGES and isinstance(retriever, DualEncoder):
+        rows = conlang.aligned_bitext(pair.query)[:ALIGNED_ROWS]
         values["alignment.f1"] = alignment_f1(retriever.document_encoder, retriever.query_encoder, rows)
     return {(name, key): value for key, value in values.items()}
 
 
 def log_figures(path: Path) -> dict[str, float]:
-    """The means of a training log's figures over its last steps; empty where nothing was trained."""
+    """Return the means of a training log's figures over its last steps; none if there is no log."""
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
     last = records[-max(round(LAST * len(records)), 1) :]
     names = [name for name in (last[0] if last else {}) if name not in NOT_FIGURES]
