@@ -1,1 +1,1 @@
-"""For authors of methods: the package of a new one, and the checks of what every method must keep to."""
+"""Tools for authors of methods: the package of a new method, and the checks that every method must pass."""

@@ -1,14 +1,11 @@
-"""What `bench validate` speaks of: a method, or a combination, and its trainings on the generated collection."""
+"""The method that `bench validate` checks, and its trainings on a small part of the generated collection."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +13,7 @@ from typing import Any
 
 from bench import conlang
 from bench.authoring.trial import Trial
-from bench.cache import default_cache
-from bench.data import Pair, TestCollection
+from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.encoders.models import default_recipe
@@ -26,6 +22,7 @@ from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import Retriever
 from bench.evaluation.run import Run
 from bench.options import read_config
+from bench.processes import Worker
 from bench.progress import Display
 from bench.request import Validation
 from bench.running.materials import Materials
@@ -40,31 +37,30 @@ ENCODER = "tiny"
 PAIR = Pair("qaa", "eng")
 SIZES: dict[str, Any] = {"scale": 0.1, "test_queries": 40, "dev_queries": 40}
 OPTIONS = conlang.ConlangOptions(**SIZES)
-CARD = Card.model_validate(
-    {
-        "name": "conlang",
-        "description": "a tenth of the generated collection",
-        "licence": "that of this project",
-        "data": [
-            {"role": "test", "format": "conlang", "pairs": [str(PAIR)], "options": SIZES},
-            {"role": "bitext", "format": "conlang", "pairs": [str(PAIR)], "options": SIZES},
-            {"role": "relevance", "format": "conlang", "pairs": ["eng-eng"], "options": SIZES},
-        ],
-    }
+CARD = Card(
+    name="conlang",
+    description="a tenth of the generated collection",
+    licence="that of this project",
+    data=[
+        {"role": role, "format": "conlang", "pairs": [pair], "options": SIZES}
+        for role, pair in (("test", "qaa-eng"), ("bitext", "qaa-eng"), ("relevance", "eng-eng"))
+    ],
 )
 
 
 @dataclass
 class Subject:
-    """A method that is validated, or a combination, and what it is trained from."""
+    """A method, or a combination, under validation."""
 
     text: str
     asked: Validation
     folder: Path
-    """For whatever is written meanwhile."""
+    """The folder of temporary files."""
     display: Display = field(default_factory=lambda: Display(quiet=True))
-    other: Executor | None = None
-    """A process besides this one; none in that itself."""
+    guarded: Sequence[Path] = ()
+    """Folders of test collections, in which no file may be opened."""
+    other: Worker | None = None
+    """Another process; None within that process."""
 
     @cached_property
     def row(self) -> Row:
@@ -75,30 +71,20 @@ class Subject:
         return Materials(ENCODER, "cpu", "float32", {CARD.name: CARD}, Resolver(offline=True), self.display, threads=1)
 
     @cached_property
-    def recipe(self) -> Recipe:
-        return read_config(Recipe, {**default_recipe(ENCODER).model_dump(), **self.asked.recipe}, "recipe")
+    def first(self) -> Trial:
+        """The training that all others are compared with. Its retriever stays in `saved`."""
+        trial = self.fit()
+        shutil.move(self.folder / "retriever", self.saved)
+        return trial
 
     @property
-    def mirror(self) -> Path:
-        """Where a method that looks for test collections finds one."""
-        return self.folder / "mirror"
-
-    @cached_property
-    def first(self) -> Trial:
-        """The training that all others are compared with."""
-        write_test(conlang.test(PAIR.query, OPTIONS), self.mirror)
-        return self.fit()
-
-    @cached_property
     def saved(self) -> Path:
-        """The folder of the first training's retriever."""
-        self.first.retriever.save(self.folder / "first", self.materials.teacher)
         return self.folder / "first"
 
     @cached_property
     def repeated(self) -> str:
-        """How a second training differs from the first, though nothing but the time is another."""
-        return self.difference(self.files(self.fit()))
+        """The files in which a second, equal training differs from the first."""
+        return self.difference(self.fit().files)
 
     def depends_on(self, what: str) -> bool:
         return what in self.row.depends_on
@@ -110,66 +96,51 @@ class Subject:
         checkpoint: Checkpoint | None = None,
         die_at: int | None = None,
     ) -> Trial:
-        """Train once, watched."""
+        """Train once, recorded, and save the retriever."""
+        recipe = read_config(Recipe, {**default_recipe(ENCODER).model_dump(), **self.asked.recipe}, "recipe")
         spec = RunSpec(
             methods=self.row.methods,
             pairs=(PAIR,),
             train=(CARD.name,) if self.depends_on("data") else (),
             encoder=ENCODER,
-            recipe=with_recipe(self.recipe.model_dump(), self.recipe.model_dump()),
+            recipe=with_recipe(recipe.model_dump(), recipe.model_dump()),
             budget=budget or Budget(self.asked.steps, "steps"),
             seed=seed,
         )
         task = self.materials.task(spec)
-        trial = Trial(task.teacher, [self.mirror.resolve(), *collections()], die_at)
+        trial = Trial(task.teacher, self.guarded, die_at)
         make_student = task.make_student
         task.make_student = lambda: trial.watched(make_student())
         task.on_step, task.on_resume, task.checkpoint = trial.on_step, trial.on_resume, checkpoint
-        with environment("BENCH_MIRROR", str(self.mirror)), trial.watching():
+        with trial.watching():
             trial.retriever = make_method(self.row.methods).fit(task)
         trial.spent = task.outcome.get("spent")
+        place = self.folder / "retriever"
+        shutil.rmtree(place, ignore_errors=True)
+        trial.retriever.save(place, self.materials.teacher)
+        paths = [path for path in sorted(place.rglob("*")) if path.is_file()]
+        trial.files = {path.relative_to(place).as_posix(): sha256_of(path) for path in paths}
         return trial
 
-    def files(self, trial: Trial) -> dict[str, str]:
-        """The sha256 of each file that a training's retriever is saved in."""
-        with tempfile.TemporaryDirectory(dir=self.folder) as place:
-            trial.retriever.save(Path(place) / "retriever", self.materials.teacher)
-            return digests(Path(place) / "retriever")
-
     def difference(self, files: Mapping[str, str]) -> str:
-        """Which of a retriever's files are not those of the first training; empty if all are."""
-        first = digests(self.saved)
+        """Return the names of a retriever's files that differ from those of the first training."""
+        first = self.first.files
         return ", ".join(sorted(name for name in {*first, *files} if first.get(name) != files.get(name)))
 
     def runs(self, retriever: Retriever) -> dict[str, Run]:
-        """What it finds for questions of the development part, by each scoring."""
+        """Return the retriever's run for the queries of the development part, by scoring."""
         test = conlang.dev(PAIR.query, OPTIONS)
-        with tempfile.TemporaryDirectory(dir=self.folder) as place:
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            places = {"cache": Path(name) / "cache", "scratch": Path(name) / "scratch"}
             return {
-                scoring: evaluate(
-                    retriever,
-                    test,
-                    scoring=scoring,
-                    oracle=self.row.oracle,
-                    cache=Path(place) / "cache",
-                    scratch=Path(place) / "scratch",
-                ).run
+                scoring: evaluate(retriever, test, scoring=scoring, oracle=self.row.oracle, **places).run
                 for scoring in self.row.scorings
             }
 
     def elsewhere(self, work: Callable[[Subject], Any]) -> Any:
-        """What a function of the subject returns in the other process."""
+        """Return the value of a function of the subject, computed in the other process."""
         assert self.other is not None
-        return self.other.submit(_work, work, self.text, self.asked, self.folder).result()
-
-
-@contextmanager
-def other_process() -> Iterator[Executor]:
-    """A process of its own, in which the elements of a set have another order than here."""
-    context = multiprocessing.get_context("spawn")
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    with environment("PYTHONHASHSEED", seed), ProcessPoolExecutor(1, mp_context=context) as pool:
-        yield pool
+        return self.other.run(_work, work, self.text, self.asked, self.folder)
 
 
 def _work(work: Callable[[Subject], Any], text: str, asked: Validation, folder: Path) -> Any:
@@ -177,44 +148,13 @@ def _work(work: Callable[[Subject], Any], text: str, asked: Validation, folder: 
         return work(Subject(text, asked, folder))
 
 
-def write_test(test: TestCollection, mirror: Path) -> None:
-    """Write a test collection, in BEIR's layout, to where `--mirror` would be looked into."""
+def write_test(mirror: Path, options: conlang.ConlangOptions) -> None:
+    """Write a test collection in BEIR's layout to a mirror."""
+    test = conlang.test(PAIR.query, options)
     folder = mirror / "clir-bench" / "validation"
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
-    for name, ids, texts in (
-        ("queries", test.query_ids, test.queries),
-        ("corpus", test.document_ids, test.documents),
-    ):
-        rows = ({"_id": key, "text": text} for key, text in zip(ids, texts, strict=True))
-        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    judged = ((query, document, grade) for query, row in test.qrels.items() for document, grade in row.items())
-    lines = ("query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in judged))
-    (folder / "qrels" / "test.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def collections() -> list[Path]:
-    """The folders that have collections of this user; that of encoders has none."""
-    mirror, home = os.environ.get("BENCH_MIRROR"), default_cache()
-    cached = [folder for folder in home.glob("*") if folder.name != "encoders"]
-    return [folder.resolve() for folder in [*cached, *([Path(mirror)] if mirror else [])]]
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """The sha256 of every file in a folder."""
-    return {
-        path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()
-    }
-
-
-@contextmanager
-def environment(name: str, value: str) -> Iterator[None]:
-    """Within the block, and for processes that start there, an environment variable has this value."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+    for name, ids, texts in (("queries", test.query_ids, test.queries), ("corpus", test.document_ids, test.documents)):
+        rows = (json.dumps({"_id": key, "text": text}) for key, text in zip(ids, texts, strict=True))
+        (folder / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    judged = (f"{query}\t{document}\t{grade}" for query, row in test.qrels.items() for document, grade in row.items())
+    (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *judged]), encoding="utf-8")

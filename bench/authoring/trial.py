@@ -1,11 +1,11 @@
-"""One training, watched from outside: what is stepped on, what the student reads, which test data are looked at."""
+"""The record of a training, made from outside: optimiser steps, tokens read by the student, test data opened."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,55 +24,54 @@ from bench.training.budget import Spent
 
 
 class Died(BaseException):
-    """Stands for a power cut; no `except Exception` survives it."""
-
-
-@dataclass
-class TokenCounter:
-    """Counts the tokens that a transformer reads; a copy of the transformer has a copy of it."""
-
-    tokens: int = 0
-
-    def __call__(self, module: Any, arguments: Any, named: Mapping[str, Any]) -> None:
-        self.tokens += int(named["attention_mask"].sum())
+    """A simulated power cut, which no `except Exception` catches."""
 
 
 @dataclass
 class Trial:
-    """What was seen of a training."""
+    """The record of one training."""
 
     teacher: Encoder
     guarded: Sequence[Path]
-    """Folders with test collections, in which nothing may be opened."""
+    """Folders of test collections, in which no file may be opened."""
     die_at: int | None = None
-    """The step after which the power is cut."""
+    """The step after which `Died` is raised."""
     retriever: Retriever = field(init=False)
+    files: dict[str, str] = field(default_factory=dict)
+    """The sha256 of each file of the saved retriever."""
     spent: Spent | None = None
-    """What the method reports."""
+    """The spent budget that the method reports."""
     records: list[dict[str, Any]] = field(default_factory=list)
+    """The log records of all steps."""
     student_steps: int = 0
     """Steps of optimisers that have a parameter of the student."""
     other_steps: int = 0
     norms: list[float] = field(default_factory=list)
-    """Of the student's gradient at its steps."""
+    """The norm of the student's gradient at each of its steps."""
     changes: int = 0
-    """How often the student was another before a step than after the one before."""
+    """Steps before which the student had changed since its previous step."""
     tokens: int = 0
-    """Read by the student until its last step."""
+    """Tokens that the student read until its last step."""
     seconds: float = 0.0
-    """From before the first step until after the last."""
+    """Seconds from before the first step until after the last."""
     resumed_from: int = 0
     test_data: list[str] = field(default_factory=list)
     """Test collections that were read, and files in the guarded folders that were opened."""
-    _students: list[tuple[Encoder, TokenCounter]] = field(default_factory=list)
+    _students: list[Encoder] = field(default_factory=list)
+    _tokens: int = 0
     _weights: str = ""
     _started: float = 0.0
 
     def watched(self, student: Encoder) -> Encoder:
-        """The student, which is from now on this training's."""
-        counter = TokenCounter()
-        student.transformer.register_forward_pre_hook(counter, with_kwargs=True)
-        self._students.append((student, counter))
+        """Return the student, whose steps and tokens are recorded from now on. Its copies are not recorded."""
+        transformer = student.transformer
+
+        def count(module: Any, arguments: Any, named: Mapping[str, Any]) -> None:
+            if module is transformer:  # a copy has the same hook
+                self._tokens += int(named["attention_mask"].sum())
+
+        transformer.register_forward_pre_hook(count, with_kwargs=True)
+        self._students.append(student)
         return student
 
     def on_resume(self, steps: int) -> None:
@@ -80,47 +79,41 @@ class Trial:
         self._started = time.perf_counter()
 
     def on_step(self, record: dict[str, Any]) -> None:
-        """Raises `Died` where the power is to be cut."""
         self.records.append(record)
-        self.tokens = sum(counter.tokens for _, counter in self._students)
+        self.tokens = self._tokens
         self.seconds = time.perf_counter() - self._started
         if record["step"] == self.die_at:
             raise Died
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Within the block every optimiser and every file that is opened is watched."""
-        global _on_test_data
+        """Record every optimiser step and every opened file within the block."""
+        global _recording
+        _install_hook()
         self._started = time.perf_counter()
-        handles = [
-            register_optimizer_step_pre_hook(self._before_step),
-            register_optimizer_step_post_hook(self._after_step),
-        ]
-        _audit()
-        _on_test_data = self._on_read
-        try:
-            yield
-        finally:
-            _on_test_data = None
-            for handle in handles:
-                handle.remove()
+        with register_optimizer_step_pre_hook(self._before_step), register_optimizer_step_post_hook(self._after_step):
+            _recording = self
+            try:
+                yield
+            finally:
+                _recording = None
 
     def _before_step(self, optimiser: Optimizer, *_: Any) -> None:
-        own = self._own(optimiser)
-        if not own:
+        stepped = self._stepped(optimiser)
+        if not stepped:
             self.other_steps += 1
             return
         self.student_steps += 1
         self.changes += self._weights not in ("", self._digest())
-        gradients = [parameter.grad.double().norm() for parameter in own if parameter.grad is not None]
+        gradients = [parameter.grad.double().norm() for parameter in stepped if parameter.grad is not None]
         self.norms.append(float(torch.stack(gradients).norm()) if gradients else 0.0)
 
     def _after_step(self, optimiser: Optimizer, *_: Any) -> None:
-        if self._own(optimiser):
+        if self._stepped(optimiser):
             self._weights = self._digest()
 
-    def _own(self, optimiser: Optimizer) -> list[Tensor]:
-        """The students' parameters that an optimiser steps on."""
+    def _stepped(self, optimiser: Optimizer) -> list[Tensor]:
+        """Return the student's parameters that an optimiser steps on."""
         stepped = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
         return [parameter for parameter in self._parameters() if id(parameter) in stepped]
 
@@ -128,27 +121,22 @@ class Trial:
         return digest_bytes(b"".join(parameter.detach().cpu().numpy().tobytes() for parameter in self._parameters()))
 
     def _parameters(self) -> Iterator[Tensor]:
-        return (parameter for student, _ in self._students for parameter in student.parameters())
+        return (parameter for student in self._students for parameter in student.parameters())
 
-    def _on_read(self, event: str, what: str) -> None:
-        if event == "open" and not any(Path(what).is_relative_to(folder) for folder in self.guarded):
-            return
-        if what not in self.test_data:
-            self.test_data.append(what)
-
-
-_on_test_data: Callable[[str, str], None] | None = None
-
-
-@cache  # a hook stays until the process ends
-def _audit() -> None:
-    sys.addaudithook(_note)
+    def _on_audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        found = ""
+        if event == READS_TEST:
+            found = arguments[0]
+        elif event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+            path = os.path.realpath(os.fsdecode(arguments[0]))
+            found = path if any(Path(path).is_relative_to(folder) for folder in self.guarded) else ""
+        if found and found not in self.test_data:
+            self.test_data.append(found)
 
 
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if _on_test_data is None:
-        return
-    if event == READS_TEST:
-        _on_test_data(event, arguments[0])
-    elif event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
-        _on_test_data(event, os.path.realpath(os.fsdecode(arguments[0])))
+_recording: Trial | None = None
+
+
+@cache  # once: an audit hook cannot be removed
+def _install_hook() -> None:
+    sys.addaudithook(lambda event, arguments: _recording._on_audit(event, arguments) if _recording else None)

@@ -1,25 +1,29 @@
-"""`bench validate`: what every method must keep to, tried with the tiny encoder on the generated collection."""
+"""`bench validate`: the checks of a method, with the tiny encoder on the generated collection."""
 
 from __future__ import annotations
 
 import inspect
 import math
+import os
 import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 from pydantic import ValidationError
 
-from bench import conlang, registry
-from bench.authoring.subject import OPTIONS, PAIR, Subject, other_process, write_test
+from bench import registry
+from bench.authoring.subject import OPTIONS, Subject, write_test
 from bench.authoring.trial import Died
+from bench.cache import default_cache
 from bench.encoders.tiny import one_thread
 from bench.errors import describe
 from bench.evaluation.run import Run
 from bench.inspection.pages import meaning
+from bench.processes import Worker
 from bench.progress import Display
 from bench.request import Validation
 from bench.running.rows import load_retriever, method_class, settings_of
@@ -30,18 +34,20 @@ from bench.training.checkpoint import Checkpoint
 SLACK = 0.5
 """Seconds that a method's clock may differ from ours."""
 PASS, FAIL, NEITHER = "PASS", "FAIL", "-"
+MIRROR = "mirror"
+"""The folder of test collections, to which `BENCH_MIRROR` points."""
 
 
 class Fault(Exception):
-    """What a method must not do."""
+    """A violation of a rule for methods."""
 
 
 class DoesNotApply(Exception):
-    """Why a check says nothing about a method."""
+    """The reason why a check does not apply to a method."""
 
 
 class Finding(NamedTuple):
-    """What came of one check."""
+    """The result of one check."""
 
     check: str
     verdict: str
@@ -49,19 +55,28 @@ class Finding(NamedTuple):
 
 
 def validate(text: str, asked: Validation, display: Display) -> list[Finding]:
-    """The findings about a method, or a combination, as it is asked for on the command line.
+    """Return the findings about a method or a combination, in the syntax of the command line.
 
-    Raises `BenchError` if there is no such method, or not with these settings.
+    Raises `BenchError` for an unknown method or setting.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-validate-") as folder, one_thread(), other_process() as other:
-        subject = Subject(text, asked, Path(folder), display, other)
-        findings: list[Finding] = []
-        with display.stage(f"validating {subject.row.name}", len(CHECKS), "checks") as stage:
-            for check in CHECKS:
-                findings.append(_finding(check, subject))
-                stage.update(len(findings), check.__name__)
-                if check is trains and findings[-1].verdict == FAIL:
-                    break
+    with tempfile.TemporaryDirectory(prefix="bench-validate-") as name:
+        folder = Path(name).resolve()
+        own = [path for path in default_cache().glob("*") if path.name != "encoders"]
+        own += [Path(os.environ["BENCH_MIRROR"])] if os.environ.get("BENCH_MIRROR") else []
+        guarded = [folder / MIRROR, *(path.resolve() for path in own)]
+        write_test(folder / MIRROR, OPTIONS)
+        # In the other process the elements of a set have another order.
+        hash_seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+        variables = {"BENCH_MIRROR": str(folder / MIRROR), "PYTHONHASHSEED": hash_seed}
+        with one_thread(), patch.dict(os.environ, variables), Worker() as other:
+            subject = Subject(text, asked, folder, display, guarded, other)
+            findings: list[Finding] = []
+            with display.stage(f"validating {subject.row.name}", len(CHECKS), "checks") as stage:
+                for check in CHECKS:
+                    findings.append(_finding(check, subject))
+                    stage.update(len(findings), check.__name__)
+                    if check is trains and findings[-1].verdict == FAIL:
+                        break
     return findings
 
 
@@ -79,22 +94,22 @@ def _finding(check: Callable[[Subject], str], subject: Subject) -> Finding:
 
 
 def described(subject: Subject) -> str:
-    """It says what it is, where it is from and what it trains on."""
+    """Check that it has a docstring and names its source and its training data."""
     for spec in subject.row.methods:
         method, name = method_class(spec), spec.name
         if not (method.__doc__ or "").strip():
             raise Fault(f"{name} has no docstring, whose first line bench ls methods shows")
         if not method.source:
-            raise Fault(f"{name} has no source, which says where it comes from")
+            raise Fault(f"{name} has no source, which names its paper")
+        trains_on_data = "data" in method.depends_on and not registry.find_method(spec.place or name).reference
         uses = method(settings_of(spec)).uses
-        may_be_silent = registry.find_method(spec.place or name).reference or "data" not in method.depends_on
-        if not may_be_silent and not (uses and isinstance(uses, tuple)):
-            raise Fault(f"{name} does not say what it uses, as in uses = ('bitext',)")
+        if trains_on_data and not (uses and isinstance(uses, tuple)):
+            raise Fault(f"{name} does not name its training data, as in uses = ('bitext',)")
     return "; ".join(inspect.cleandoc(method_class(each).__doc__ or "").split("\n")[0] for each in subject.row.methods)
 
 
 def configured(subject: Subject) -> str:
-    """Every setting has a docstring, and no other is accepted."""
+    """Check that every setting has a docstring, and that an unknown setting is refused."""
     settings = 0
     for spec in subject.row.methods:
         config, name = method_class(spec).Config, spec.name
@@ -110,34 +125,34 @@ def configured(subject: Subject) -> str:
 
 
 def trains(subject: Subject) -> str:
-    """It makes a retriever."""
+    """Check that it returns a retriever, and that this can be saved."""
     trial = subject.first
     return f"{len(trial.records)} steps in {trial.seconds:.1f} s, a {type(trial.retriever).__name__}"
 
 
 def deterministic(subject: Subject) -> str:
-    """The same seed ends in the same bytes, here and in another process."""
+    """Check that the same seed gives the same bytes, here and in another process."""
     if subject.repeated:
         raise Fault(f"a second training with the same seed differs in {subject.repeated}")
     if different := subject.difference(subject.elsewhere(_fitted)):
         raise Fault(f"a training in another process differs in {different}; does it rely on the order of a set?")
-    if not subject.depends_on("seed") and (different := subject.difference(subject.files(subject.fit(seed=1)))):
-        raise Fault(f"it says that no seed changes it, but another one does: {different}")
+    if not subject.depends_on("seed") and (different := subject.difference(subject.fit(seed=1).files)):
+        raise Fault(f"its depends_on lacks 'seed', but another seed changes {different}")
     return "the same files twice, and in another process"
 
 
 def within_budget(subject: Subject) -> str:
-    """It takes the steps that it is given, no others, and counts them right; likewise tokens and seconds."""
+    """Check the number of steps, and the steps, tokens and seconds that it reports."""
     first, steps = subject.first, subject.asked.steps
     if not subject.depends_on("budget"):
         if taken := first.student_steps + first.other_steps:
-            raise Fault(f"it says that it depends on no budget, but takes {taken} optimiser steps")
-        if different := subject.difference(subject.files(subject.fit(Budget(10 * steps, "steps")))):
-            raise Fault(f"it says that it depends on no budget, but a larger one changes {different}")
+            raise Fault(f"its depends_on lacks 'budget', but it takes {taken} optimiser steps")
+        if different := subject.difference(subject.fit(Budget(10 * steps, "steps")).files):
+            raise Fault(f"its depends_on lacks 'budget', but a larger budget changes {different}")
         return "it spends none, and none changes it"
     spent = first.spent
     if spent is None:
-        raise Fault("it reports nothing in task.outcome['spent'], though it says that it depends on the budget")
+        raise Fault("its depends_on has 'budget', but it reports nothing in task.outcome['spent']")
     taken = first.student_steps or first.other_steps
     if not spent.steps == len(first.records) == taken == steps:
         raise Fault(f"given {steps} steps it takes {taken}, logs {len(first.records)} and reports {spent.steps}")
@@ -156,7 +171,7 @@ def within_budget(subject: Subject) -> str:
 
 
 def has_gradients(subject: Subject) -> str:
-    """The student is given finite gradients."""
+    """Check that the student's gradients are finite and not all 0."""
     norms = subject.first.norms
     if not subject.depends_on("budget"):
         raise DoesNotApply("it takes no steps")
@@ -170,7 +185,7 @@ def has_gradients(subject: Subject) -> str:
 
 
 def leaves_the_teacher(subject: Subject) -> str:
-    """The teacher stays frozen."""
+    """Check that the teacher stays frozen."""
     after = compare_teacher(subject.first.teacher, subject.materials.teacher)
     if after["drift"]:
         raise Fault(f"it moves the frozen teacher's weights by up to {after['drift']:.2g}")
@@ -180,9 +195,8 @@ def leaves_the_teacher(subject: Subject) -> str:
 
 
 def survives_saving(subject: Subject) -> str:
-    """A retriever that is loaded in another process finds what it found here."""
+    """Check that the saved retriever has the same run in another process."""
     here = subject.runs(subject.first.retriever)
-    _ = subject.saved
     there = subject.elsewhere(_found)
     for scoring, run in here.items():
         if changed := sum(run[query] != there[scoring].get(query) for query in run):
@@ -191,21 +205,21 @@ def survives_saving(subject: Subject) -> str:
 
 
 def sees_no_test(subject: Subject) -> str:
-    """It opens no test collection, and another one changes nothing."""
+    """Check that it opens no test collection, and that another one changes nothing."""
     unrepeatable = subject.repeated
-    write_test(conlang.test(PAIR.query, replace(OPTIONS, seed=1)), subject.mirror)
+    write_test(subject.folder / MIRROR, replace(OPTIONS, seed=1))
     other = subject.fit()
-    if looked_at := [*subject.first.test_data, *other.test_data]:
-        raise Fault(f"it reads test data: {looked_at[0].removeprefix(f'{subject.mirror.resolve()}/')}")
+    if opened := [*subject.first.test_data, *other.test_data]:
+        raise Fault(f"it reads test data: {opened[0].removeprefix(f'{subject.folder / MIRROR}/')}")
     if unrepeatable:
         raise DoesNotApply("it opened none; whether it depends on one cannot be told, as no two trainings are the same")
-    if different := subject.difference(subject.files(other)):
+    if different := subject.difference(other.files):
         raise Fault(f"with another test collection at hand it differs in {different}")
     return "it opened none, and with others at hand it is the same"
 
 
 def resumes(subject: Subject) -> str:
-    """A training that dies and goes on ends in the same bytes."""
+    """Check that a training that was killed and resumed gives the same bytes."""
     if not subject.depends_on("budget"):
         raise DoesNotApply("it takes no steps")
     if subject.repeated:
@@ -217,9 +231,9 @@ def resumes(subject: Subject) -> str:
     except Died:
         trial = subject.fit(checkpoint=Checkpoint(checkpoint, interval=0))
     else:
-        raise Fault(f"it tells of no step {last}")
+        raise Fault(f"it never calls task.on_step with step {last}")
     how = f"killed at step {last} and resumed from step {trial.resumed_from}"
-    if different := subject.difference(subject.files(trial)):
+    if different := subject.difference(trial.files):
         raise Fault(f"{how}, it differs in {different}")
     return f"{how} it ends in the same files"
 
@@ -239,8 +253,8 @@ CHECKS = (
 
 
 def _fitted(subject: Subject) -> dict[str, str]:
-    return subject.files(subject.fit())
+    return subject.fit().files
 
 
 def _found(subject: Subject) -> dict[str, Run]:
-    return subject.runs(load_retriever(subject.row.methods, subject.folder / "first", subject.materials.teacher))
+    return subject.runs(load_retriever(subject.row.methods, subject.saved, subject.materials.teacher))
