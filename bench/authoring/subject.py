@@ -131,9 +131,9 @@ class Subject:
         """Return the retriever's run for the queries of the development part, by scoring."""
         test = conlang.dev(PAIR.query, OPTIONS)
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
-            places = {"cache": Path(name) / "cache", "scratch": Path(name) / "scratch"}
+            cache, scratch, oracle = Path(name) / "cache", Path(name) / "scratch", self.row.oracle
             return {
-                scoring: evaluate(retriever, test, scoring=scoring, oracle=self.row.oracle, **places).run
+                scoring: evaluate(retriever, test, scoring=scoring, oracle=oracle, cache=cache, scratch=scratch).run
                 for scoring in self.row.scorings
             }
 
