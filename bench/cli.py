@@ -1,16 +1,16 @@
-"""The command line: finds the module of a command, the only one that is imported, and turns errors into exit codes."""
+"""The command line: imports the module of one command, and turns errors into exit codes."""
 
 from __future__ import annotations
 
 import argparse
-import keyword
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
 
 import bench
-from bench import commands
+from bench.commands import COMMANDS, DEFINED, INSPECT, Command
 from bench.errors import BenchError, describe
 from bench.interrupt import remembered_interrupt
 
@@ -18,7 +18,7 @@ KEPT = "what is finished is kept, the same command goes on from there"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = make_parser(next((word for word in arguments if not word.startswith("-")), "")).parse_args(arguments)
     try:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_parser(chosen: str = "") -> argparse.ArgumentParser:
-    """The parser; only the command `chosen` has its options, because they import what describes them."""
+    """Return the parser; only the command `chosen` has its options, because they import the modules they need."""
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Compare training methods for cross-lingual retrieval on low-resource languages: "
@@ -47,23 +47,38 @@ def make_parser(chosen: str = "") -> argparse.ArgumentParser:
         epilog="exit codes: 0 done, 1 a cell failed, 2 bad usage or input, 3 a number differs",
     )
     parser.add_argument("--version", action="version", version=f"bench {bench.__version__}")
-    subparsers = parser.add_subparsers(required=True, metavar="command")
-    for name, help in commands.COMMANDS.items():
-        command = subparsers.add_parser(name, help=help)
-        if name == chosen:
-            add_command(command, commands.__name__, name)
+    parsers = _add_commands(parser, "command", COMMANDS)
+    if chosen == "inspect":
+        parsers[chosen].description = "Look into the data, at results and at what is learned."
+        for subject, subparser in _add_commands(parsers[chosen], "subject", INSPECT).items():
+            _add_options(subparser, INSPECT[subject][0])
+    elif chosen in parsers:
+        _add_options(parsers[chosen], COMMANDS[chosen][0])
     return parser
 
 
-def add_command(parser: argparse.ArgumentParser, package: str, name: str) -> None:
-    """Let a parser read what the module of a command asks for, or the package of one that has commands of its own."""
-    stem = name.replace("-", "_")
-    module = import_module(f"{package}.{stem}{'_' if keyword.iskeyword(stem) else ''}")
-    parser.description = module.__doc__
-    if not hasattr(module, "COMMANDS"):
-        module.add_arguments(parser)
-        parser.set_defaults(command=module.main)
-        return
-    subparsers = parser.add_subparsers(required=True, metavar="subject")
-    for subject, help in module.COMMANDS.items():
-        add_command(subparsers.add_parser(subject, help=help), module.__name__, subject)
+def _add_commands(
+    parser: argparse.ArgumentParser, metavar: str, commands: Mapping[str, tuple[str, str]]
+) -> dict[str, argparse.ArgumentParser]:
+    subparsers = parser.add_subparsers(required=True, metavar=metavar)
+    return {name: subparsers.add_parser(name, help=help) for name, (_, help) in commands.items()}
+
+
+def _add_options(parser: argparse.ArgumentParser, place: str) -> None:
+    """Import the function of a command, and add its options to its parser."""
+    from bench.options import add_options
+
+    module, _, name = place.partition(":")
+    command = DEFINED[getattr(import_module(f"bench.commands.{module}"), name)]
+    parser.description, parser.epilog = command.function.__doc__, command.epilog
+    for model in command.models:
+        add_options(parser, model)
+    names = [parser.add_argument(each.flag, **each.how).dest for each in command.arguments]
+    parser.set_defaults(command=partial(_call, command, names))
+
+
+def _call(command: Command, names: Sequence[str], options: argparse.Namespace) -> int:
+    from bench.options import read_options
+
+    models = [read_options(model, options) for model in command.models]
+    return command.function(*models, *(getattr(options, name) for name in dict.fromkeys(names)))

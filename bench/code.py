@@ -36,7 +36,6 @@ WITHOUT_EFFECT = frozenset(
         "bench.sealed",  # stored files are verified, not changed
         "bench.code",  # the names of results, not the results
         "bench.fingerprint",
-        "bench.libraries",  # the setup of libraries; the number of threads is no code
         "bench.encoders.tiny",  # how an encoder is made: it counts by its fingerprint
     }
 )

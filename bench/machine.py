@@ -1,4 +1,4 @@
-"""Facts that torch tells of this machine, remembered so that planning needs no torch."""
+"""Facts about this machine, stored so that planning imports no torch, and the setup of the libraries that compute."""
 
 from __future__ import annotations
 
@@ -55,6 +55,19 @@ def precision(asked: str, device: str, dimension: int, facts: Machine) -> str:
         return asked
     fast = facts.gpu_bfloat16 if device == "cuda" else facts.cpu_bfloat16 and dimension >= SMALL_DIMENSION
     return "bfloat16" if fast else "float32"
+
+
+def prepare_libraries(*, offline: bool, threads: int | None) -> None:
+    """Make settings that libraries read when they are imported, and set the number of threads."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    if threads is not None:
+        import faiss
+        import torch
+
+        torch.set_num_threads(threads)
+        faiss.omp_set_num_threads(threads)
 
 
 def _key() -> dict[str, Any]:

@@ -30,17 +30,16 @@ OTHER_VARIABLES = ("BENCH_HOME",)
 
 
 def add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
-    """An option for each field of `model` but for tables, which `--config` and `--set` are for.
+    """Add an option for each field of `model`, except for tables, which `--config` and `--set` are for.
 
     Options that are not given do not appear in the namespace, so that the next source is asked.
     """
     inherited_last = sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__)
-    tables = [name for name, field in inherited_last if _is_table(field)]
     for name, field in inherited_last:
-        if name not in tables:
-            more = _argparse_kind(field)
-            parser.add_argument(_option(name), default=argparse.SUPPRESS, help=_help(field), **more)
-    if tables:
+        if not _is_table(field):
+            kind = _argparse_kind(field)
+            parser.add_argument(_option(name), default=argparse.SUPPRESS, help=_help(field), **kind)
+    if tables := [name for name, field in inherited_last if _is_table(field)]:
         parser.add_argument(
             "--config",
             type=Path,
@@ -57,9 +56,9 @@ def add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None
         )
 
 
-def read_options(model: type[Model], options: argparse.Namespace, *, environment: bool = True) -> Model:
-    """The model with each value from the first source that has it; if it says `offline`, the network is forbidden from
-    here on, so that no command can forget to.
+def read_options(model: type[Model], options: argparse.Namespace) -> Model:
+    """Return the model with each value from the first source that has it. If it has `offline`, the network is forbidden
+    from here on, so that no command can forget to. Environment variables are for models that allow it.
 
     Raises `BenchError` for an unknown key, with a suggestion, and for a value that does not parse; the message names
     the file or variable that the value is from.
@@ -71,31 +70,28 @@ def read_options(model: type[Model], options: argparse.Namespace, *, environment
         raise BenchError(f"{twice[0]} is given twice: by {_option(twice[0])} and by --set {twice[0]}=...")
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if "config" in given:
-        layers.append((f"{given['config']}: ", read_file(given["config"])))
-    if environment:
-        layers += [(f"{PREFIX}{name.upper()}: ", {name: value}) for name, value in _environment(model).items()]
+        layers.append((f"{given['config']}: ", _read_file(given["config"])))
+    if getattr(model, "from_environment", True):
+        variables = {variable: (name, os.environ.get(variable)) for variable, name in _variables(model).items()}
+        layers += [(f"{variable}: ", {name: value}) for variable, (name, value) in variables.items() if value]
     layers.append(("", {**command_line, **settings}))
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for source, layer in layers:
-        for key, value in layer.items():
-            if isinstance(value, Mapping) and isinstance(values.get(key), dict):
-                values[key] = _merged(values[key], value)
-            else:
-                values[key] = value
-            sources[key] = source
+        values = _merged(values, layer)
+        sources |= dict.fromkeys(layer, source)
     try:
         found = model.model_validate(values)
     except ValidationError as error:
         key = str(next(iter(_first(error)["loc"]), ""))
-        raise BenchError(f"{sources.get(key, '')}{complaint(error, model)}") from error
+        raise BenchError(f"{sources.get(key, '')}{_complaint(error, model)}") from error
     if getattr(found, "offline", False):
         forbid_network()
     return found
 
 
 def check_environment(model: type[BaseModel]) -> None:
-    """Raise `BenchError` for an environment variable that is nearly one of the model's."""
+    """Raise `BenchError` for an environment variable with nearly the name of one of the model's."""
     known = {*_variables(model), *OTHER_VARIABLES}
     for variable in os.environ:
         if variable.startswith(PREFIX) and variable not in known and (near := nearest(variable, known, cutoff=0.85)):
@@ -103,15 +99,14 @@ def check_environment(model: type[BaseModel]) -> None:
 
 
 def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
-    """A model from values given by a user. Raises `BenchError`, which begins with `what`, if they do not fit."""
+    """Return a model from values of a user. Raises `BenchError`, which begins with `what`, if they do not fit."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise BenchError(f"{what}: {complaint(error, model)}") from error
+        raise BenchError(f"{what}: {_complaint(error, model)}") from error
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """A TOML file. Raises `BenchError` if it is not there or malformed."""
+def _read_file(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
@@ -122,8 +117,8 @@ def read_file(path: Path) -> dict[str, Any]:
         raise BenchError(f"{path}: not TOML: {error}") from error
 
 
-def complaint(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first thing that is wrong, in one line."""
+def _complaint(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first error in one line."""
     first = _first(error)
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
@@ -140,13 +135,12 @@ def _option(name: str) -> str:
 
 
 def _first(error: ValidationError) -> ErrorDetails:
-    """Of pydantic's complaints the best: an unknown key, because what is missing is often the same key spelt right."""
-    complaints = error.errors()
-    return next((item for item in complaints if item["type"] == "extra_forbidden"), complaints[0])
+    """Return an unknown key if there is one: a missing key is often the same one, spelt right."""
+    return min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
 
 
 def _settings(texts: list[str]) -> dict[str, Any]:
-    """The `KEY=VALUE` of `--set` as nested tables."""
+    """Return the `KEY=VALUE` of `--set` as nested tables."""
     result: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -160,18 +154,12 @@ def _settings(texts: list[str]) -> dict[str, Any]:
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Both tables in one; where both have a value the second's."""
+    """Return both tables in one; the values of the second win."""
     result = dict(first)
     for key, value in second.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = _merged(result[key], value) if both else value
     return result
-
-
-def _environment(model: type[BaseModel]) -> dict[str, str]:
-    """The fields that an environment variable is set for."""
-    found = {name: os.environ.get(variable) for variable, name in _variables(model).items()}
-    return {name: value for name, value in found.items() if value}
 
 
 def _variables(model: type[BaseModel]) -> dict[str, str]:

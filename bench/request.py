@@ -1,10 +1,13 @@
-"""What `bench run` is asked for, and whether everything it names exists; nothing heavy is imported."""
+"""The options of each command, one field each, and the check that everything they name exists.
+
+Imports nothing heavy. Descriptions of fields are the texts of `--help`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -24,56 +27,40 @@ SCORINGS = ("mean", "maxsim")
 STUDENTS = ("pair", "joint")
 
 
-def _measures(value: Any) -> tuple[str, ...]:
-    return tuple(measures.parse_measures(items(value)))
-
-
-Measures = Annotated[tuple[str, ...], parser(_measures)]
+Measures = Annotated[tuple[str, ...], parser(lambda value: tuple(measures.parse_measures(items(value))))]
 
 
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    from_environment: ClassVar[bool] = True
+    """True if environment variables set options that the command line does not."""
 
 
 class Cards(_Options):
-    """Which collections there are."""
-
     cards: Path | None = Field(None, description="a folder of your own with more cards of collections")
 
 
 class Mirror(Cards):
-    """Where files of collections may be at hand."""
-
     mirror: Path | None = Field(None, description="a folder with collections, laid out owner/repository/path")
 
 
 class Places(Mirror):
-    """Where the files of collections are looked for."""
-
     offline: bool = Field(False, description="open no socket, and let no library open one")
 
 
 class Results(_Options):
-    """Where results are."""
-
     results: Path = Field(Path("results/runs"), description="where results are kept")
 
 
 class Ranked(Results):
-    """What results are compared to."""
-
     baseline: str = Field("zero-shot", description="the method that significance is tested against")
 
 
 class Leaderboards(Ranked):
-    """What `bench leaderboard` is asked for."""
-
     measures: Names = Field((), description="columns of the printed table (default: all that were scored)")
 
 
 class Versus(Results):
-    """What `bench compare` is asked for."""
-
     qrels: Path | None = Field(None, description="judgments of two runs: a file of TREC's or BEIR's columns")
     measures: Measures = Field(
         ("nDCG@10",), description="measures of ir-measures; for methods and folders those that they were scored by"
@@ -84,8 +71,6 @@ class Versus(Results):
 
 
 class Import(Places, Results):
-    """What `bench import` is asked for."""
-
     method: str = Field(min_length=1, description="what to call the row")
     dataset: str = Field(description="the test collection that was searched")
     pairs: Pairs = Field((), description="the language pair of a run; of MTEB's results those to keep (default: all)")
@@ -96,8 +81,6 @@ class Import(Places, Results):
 
 
 class Reports(Leaderboards):
-    """What `bench report` is asked for."""
-
     measures: Names = Field(
         (), description="measures that are shown, the first at first (default: all that were scored)"
     )
@@ -105,27 +88,19 @@ class Reports(Leaderboards):
 
 
 class Fetch(Places):
-    """What `bench fetch` is asked for."""
-
     pairs: Pairs = Field((), description="only what these language pairs need (default: all pairs)")
     quiet: bool = Field(False, description="print errors only")
 
 
 class Listing(Mirror):
-    """What `bench ls` is asked for."""
-
     output: Path | None = Field(None, description="a folder to write a page for each method to (methods)")
 
 
 class InspectStatistics(Mirror):
-    """What `bench inspect statistics` is asked for."""
-
     output: Path | None = Field(None, description="a folder to write statistics.csv and sizes.csv to")
 
 
 class InspectLeakage(Places):
-    """What `bench inspect leakage` is asked for."""
-
     pairs: Pairs = Field((), description="language pairs (default: all that the training collections name)")
     train: Names = Field((), description="collections to look into (default: the standard mix of each pair)")
     limit: int = Field(5, ge=0, description="pairs of texts that are shown per test and training collection")
@@ -133,8 +108,6 @@ class InspectLeakage(Places):
 
 
 class InspectAlignment(_Options):
-    """What `bench inspect alignment` is asked for."""
-
     methods: Names = Field((), description="methods that align words (default: all, in all ways that they have)")
     pairs: Pairs = Field((Pair("qaa", "eng"),), description="pairs of the embedded collection")
     budget: BudgetText = Field(Budget(200, "steps"), description="per training")
@@ -143,15 +116,13 @@ class InspectAlignment(_Options):
 
 
 class Reproduce(Results, Places):
-    """What `bench reproduce` is asked for; where collections are the manifest says, unless this does."""
+    """The places of collections are those of the manifest, unless they are given here."""
 
     keep: Path | None = Field(None, description="a folder to keep the new results in (default: none is kept)")
     quiet: bool = Field(False, description="print what came out and errors only")
 
 
 class InspectQuery(Results, Mirror):
-    """What `bench inspect query` is asked for."""
-
     dataset: str | None = Field(None, description="its collection, where several have a query of that id")
     pair: str | None = Field(None, description="its language pair, likewise")
     methods: Names = Field((), description="only these methods (default: all in the results folder)")
@@ -159,17 +130,6 @@ class InspectQuery(Results, Mirror):
     document: str | None = Field(None, description="whose words are aligned with the query's (default: the one on top)")
     limit: int = Field(5, gt=0, description="documents that are shown of each method")
     output: Path | None = Field(None, description="an .svg or .png file to draw the alignments to as heat maps")
-
-
-class Speed(Places):
-    """What `bench speed` is asked for."""
-
-    encoders: Names = Field(
-        ("tiny", "all-MiniLM-L6-v2"), description="teachers and students of the steps that are timed"
-    )
-    pairs: Pairs = Field((Pair("qaa", "eng"),), description="language pairs whose standard mix the steps are of")
-    budget: BudgetText = Field(Budget(20, "steps"), description="how much is trained to time a step")
-    threads: int | None = Field(None, gt=0, description="processor threads (default: torch's choice)")
 
 
 def _level_option(about: Dimension) -> Any:
@@ -186,7 +146,7 @@ LevelOptions: Any = create_model(
 
 
 class Request(Ranked, Places, LevelOptions):
-    """A comparison: one field per option, its value parsed."""
+    """A comparison."""
 
     methods: Names = Field(
         description="training methods (see bench ls methods), all of them, or path/to/file.py:Class; with settings of "
@@ -244,8 +204,9 @@ class Request(Ranked, Places, LevelOptions):
 
 
 class Suite(_Options):
-    """What `bench baseline` computes, and `bench check` some of its seeds again."""
+    """The values that `bench baseline` computes, and some seeds of which `bench check` computes again."""
 
+    from_environment: ClassVar[bool] = False
     methods: Names = Field((), description="methods (default: all that are installed)")
     datasets: Names = Field(("conlang",), description="test collections; what they need must be at hand")
     pairs: Pairs = Field((Pair("qaa", "eng"),), description="language pairs")
@@ -260,26 +221,24 @@ class Suite(_Options):
 
     @property
     def by_query(self) -> bool:
-        """Whether a check compares query by query, for there is no spread over seeds."""
+        """True if a check compares query by query: one seed gives no spread over seeds."""
         return len(self.seeds) == 1
 
 
 class Validation(_Options):
-    """What `bench validate` is asked for."""
-
+    from_environment: ClassVar[bool] = False
     steps: int = Field(20, ge=4, description="optimiser steps of each training")
     recipe: dict[str, Any] = Field({}, description="settings of the training loop")
     method: dict[str, dict[str, Any]] = Field({}, description="settings of methods, by their names")
 
 
 class Check(_Options):
-    """What `bench check` is asked for."""
-
+    from_environment: ClassVar[bool] = False
     methods: Names = Field((), description="only these methods of the baseline (default: all)")
 
 
 class Computing(Mirror):
-    """How `bench baseline` and `bench check` go about their work, which changes no value."""
+    """Options of `bench baseline` and `bench check` that change no value."""
 
     jobs: int | None = Field(
         None, gt=0, description="processes, each of which computes a seed with one thread (default: one per core)"
@@ -295,7 +254,7 @@ class Computing(Mirror):
 
 
 def check(request: Request, cards: Mapping[str, Card]) -> None:
-    """Raise `BenchError` for the first name that nobody knows."""
+    """Raise `BenchError` for the first unknown name."""
     for option in ("methods", "datasets", "students", "scoring"):
         if not getattr(request, option):
             raise BenchError(f"--{option} names nothing; see bench run --help")
@@ -308,19 +267,19 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
         measures_of(request, card)
     for name in request.train:
         get_card(name, cards)
-    for scoring in request.scoring:
-        if scoring not in SCORINGS:
-            raise unknown("scoring", scoring, SCORINGS)
-    for students in request.students:
-        if students not in STUDENTS:
-            raise unknown("kind of students", students, STUDENTS)
+    for kind, names, choices in (
+        ("scoring", request.scoring, SCORINGS),
+        ("kind of students", request.students, STUDENTS),
+    ):
+        if bad := [name for name in names if name not in choices]:
+            raise unknown(kind, bad[0], choices)
     if request.encoder is not None:
         check_encoder(request.encoder)
     offered_pairs(request, cards)
 
 
 def check_methods(methods: Iterable[str], settings: Iterable[str]) -> None:
-    """Raise `BenchError` for the first method that nobody knows, asked for or given settings."""
+    """Raise `BenchError` for the first unknown method, in `methods` or in the names of `settings`."""
     asked = {registry.find_method(spec.name).name for text in methods for spec in parse_methods(text)}
     for name in settings:
         if name not in asked and name not in registry.known():
@@ -328,7 +287,7 @@ def check_methods(methods: Iterable[str], settings: Iterable[str]) -> None:
 
 
 def measures_of(request: Request, card: Card) -> tuple[str, ...]:
-    """What a collection is scored by. Raises `BenchError` for a measure of its card that cannot be computed."""
+    """Return the measures of a collection. Raises `BenchError` for a measure of its card that cannot be computed."""
     if request.measures:
         return request.measures
     try:
@@ -338,7 +297,7 @@ def measures_of(request: Request, card: Card) -> tuple[str, ...]:
 
 
 def offered_pairs(request: Request, cards: Mapping[str, Card]) -> dict[str, tuple[Pair, ...]]:
-    """Each dataset's pairs among those asked for. Raises `BenchError` if a pair is in none of them."""
+    """Return the requested pairs of each dataset. Raises `BenchError` if a pair is in none of them."""
     offered = {name: cards[name].pairs("test") for name in request.datasets}
     for pair in request.pairs:
         if not any(pair in pairs for pairs in offered.values()):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bench import cli, registry
-from bench.commands.check import check as check_baseline
+from bench.commands.gate import check as check_baseline
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.encoders.encoder import Encoder
@@ -330,11 +330,11 @@ def test_planted_fault_is_found(
     plant, method, cell = FAULTS[fault]
     plant(monkeypatch)
     # In this process, for another would not have the fault.
-    assert check_baseline(BASELINE, Check(methods=(method,)), Computing(jobs=1)) == 3
+    assert check_baseline(Check(methods=(method,)), Computing(jobs=1), BASELINE) == 3
     assert cell in capsys.readouterr().out.splitlines()[-1].partition("in: ")[2].split(", ")
 
 
 @pytest.mark.slow
 def test_untouched_code_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check_baseline(BASELINE, Check(methods=("optical",)), Computing(jobs=2)) == 0
+    assert check_baseline(Check(methods=("optical",)), Computing(jobs=2), BASELINE) == 0
     assert capsys.readouterr().out == ""

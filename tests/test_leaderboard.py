@@ -13,7 +13,7 @@ from cells import add
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.commands.leaderboard import print_leaderboard
+from bench.commands.results import print_leaderboard
 from bench.errors import BenchError
 from bench.report.data import report_data
 from bench.report.diagnostics import told

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.commands.leaderboard import print_leaderboard
+from bench.commands.results import print_leaderboard
 from bench.commands.run import run
 from bench.data import Ids, Pair, TestCollection, formats
 from bench.data.cards import Card

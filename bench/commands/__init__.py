@@ -1,23 +1,75 @@
-"""One module per command, called as the command is, whose docstring is what `--help` says.
+"""The commands: each is a function from its options to an exit code, whose docstring is its text in `--help`.
 
-Each has `add_arguments(parser)` and `main(options)`, which returns the exit code, and imports what is heavy only once
-the command is known to make sense.
+What is heavy is imported by a function only after its options are read.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Function = TypeVar("Function", bound=Callable[..., int])
+
 COMMANDS = {
-    "run": "train methods, evaluate them, print a leaderboard",
-    "fetch": "download collections and verify them",
-    "baseline": "write down what a suite gives, for bench check",
-    "check": "compute a baseline again and tell what moved",
-    "new-method": "write a small package with a method, to be changed",
-    "validate": "check that a method keeps to what all methods must",
-    "ls": "list methods, datasets, pairs, encoders or measures",
-    "inspect": "look into the data, at results and at what is learned",
-    "speed": "time something, such as optimal transport in a training step",
-    "compare": "compare two methods, two results folders or two runs, with significance",
-    "import": "let runs and scores that were made elsewhere join a leaderboard",
-    "reproduce": "compute a result again from its manifest and compare",
-    "leaderboard": "write and print the leaderboard of a results folder",
-    "report": "write a page and plots of a results folder",
+    "run": ("run:run_command", "train methods, evaluate them, print a leaderboard"),
+    "fetch": ("collections:fetch", "download collections and verify them"),
+    "baseline": ("gate:baseline", "write down what a suite gives, for bench check"),
+    "check": ("gate:check", "compute a baseline again and tell what moved"),
+    "new-method": ("authoring:new_method", "write a small package with a method, to be changed"),
+    "validate": ("authoring:validate", "check that a method keeps to what all methods must"),
+    "ls": ("collections:ls", "list methods, datasets, pairs, encoders or measures"),
+    "inspect": ("", "look into the data, at results and at what is learned"),
+    "compare": ("results:compare", "compare two methods, two results folders or two runs, with significance"),
+    "import": ("results:import_results", "let runs and scores that were made elsewhere join a leaderboard"),
+    "reproduce": ("results:reproduce", "compute a result again from its manifest and compare"),
+    "leaderboard": ("results:print_leaderboard", "write and print the leaderboard of a results folder"),
+    "report": ("results:report", "write a page and plots of a results folder"),
 }
-"""In the order of `bench --help`, with what it says of each."""
+"""The place and the line of help of each command, in the order of `bench --help`."""
+INSPECT = {
+    "cell": ("results:inspect_cell", "all that is known of one result"),
+    "query": ("results:inspect_query", "what each method ranked on top for one query, and why"),
+    "leakage": ("collections:inspect_leakage", "training rows that repeat what a test judges by"),
+    "alignment": ("authoring:inspect_alignment", "how well methods align words, before and after training"),
+    "statistics": ("collections:inspect_statistics", "numbers and lengths of texts, counted again"),
+}
+"""The same for the subjects of `bench inspect`."""
+
+
+class Argument(NamedTuple):
+    """An argument that is no field of a model, as `argparse` takes it."""
+
+    flag: str
+    how: dict[str, Any]
+
+
+class Command(NamedTuple):
+    """A function that is called with the models of its options, then with its arguments."""
+
+    function: Callable[..., int]
+    models: tuple[type[BaseModel], ...]
+    arguments: tuple[Argument, ...]
+    epilog: str | None
+
+
+DEFINED: dict[Callable[..., int], Command] = {}
+"""The commands whose modules are imported, by their functions."""
+
+
+def argument(flag: str, **how: Any) -> Argument:
+    return Argument(flag, how)
+
+
+def command(*parts: type[BaseModel] | Argument, epilog: str | None = None) -> Callable[[Function], Function]:
+    """Make a function a command with the options of some models and with further arguments."""
+
+    def define(function: Function) -> Function:
+        models = tuple(part for part in parts if not isinstance(part, Argument))
+        arguments = tuple(part for part in parts if isinstance(part, Argument))
+        DEFINED[function] = Command(function, models, arguments, epilog)
+        return function
+
+    return define

@@ -18,7 +18,7 @@ from bench.errors import CellFailed, Interrupted
 from bench.evaluation.alignment import alignment_f1
 from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import read_run
-from bench.libraries import prepare_libraries
+from bench.machine import prepare_libraries
 from bench.processes import in_processes
 from bench.progress import Display
 from bench.request import Computing, Request, Suite, check

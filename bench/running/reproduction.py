@@ -37,7 +37,7 @@ def reproduce_cell(text: str, options: Reproduce) -> int:
 
     Raises `BenchError` as `find_cell` and `reproduce`.
     """
-    from bench.libraries import prepare_libraries
+    from bench.machine import prepare_libraries
 
     cell, display = find_cell(text, options.results), Display(quiet=options.quiet)
     if cell.external:

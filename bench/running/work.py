@@ -23,7 +23,7 @@ from bench.evaluation.run import write_run
 from bench.evaluation.scoring import score
 from bench.fingerprint import digest_texts
 from bench.interrupt import obey_interrupt, remembered_interrupt
-from bench.libraries import prepare_libraries
+from bench.machine import prepare_libraries
 from bench.results.ir_metadata import write_ir_metadata
 from bench.results.provenance import PeakMemory, provenance
 from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, Record

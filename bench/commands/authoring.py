@@ -1,0 +1,70 @@
+"""Commands for authors of methods: `bench new-method`, `bench validate` and `bench inspect alignment`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.authoring.template import class_name, write_method
+from bench.commands import argument, command
+from bench.data.cards import load_cards
+from bench.data.files import Resolver
+from bench.machine import machine, prepare_libraries
+from bench.offline import forbid_network
+from bench.progress import Display
+from bench.request import InspectAlignment, Request, Validation, check_methods
+from bench.tables import TEXT_WIDTH, print_table
+
+
+@command(argument("name", metavar="NAME", help="what the method is to be called, as in my-method"))
+def new_method(name: str) -> int:
+    """Write a small package with a method that works as it is, a test of it and an entry point, to the folder NAME."""
+    _, module, _ = written = write_method(name, Path())
+    print(f"written: {', '.join(map(str, written))}")
+    print(f"check it with: bench validate {module}:{class_name(name)}")
+    print(f"install it with: pip install -e {name}")
+    return 0
+
+
+@command(
+    Validation,
+    argument("name", metavar="METHOD", help="as for bench run --methods: a name, path/to/file.py:Class, a combination"),
+)
+def validate(options: Validation, name: str) -> int:
+    """Train a method some times over on a small part of the generated collection, with the tiny encoder, and check what
+    every method must keep to: the same seed gives the same bytes, also when resumed; the budget is kept to; what is
+    saved is what is loaded; no test data are looked at; the teacher stays frozen; settings are documented. Exits 1 if a
+    check fails.
+    """
+    check_methods([name], options.method)
+    prepare_libraries(offline=False, threads=1)
+    from bench.authoring import validation
+
+    findings = validation.validate(name, options, Display())
+    print_table(["check", "", "finding"], findings, width=TEXT_WIDTH)
+    return int(any(finding.verdict == validation.FAIL for finding in findings))
+
+
+@command(InspectAlignment)
+def inspect_alignment(options: InspectAlignment) -> int:
+    """Train each method on an embedded language, whose true word alignment is known, and print the F1 of the links
+    between words that are each other's most related: by the mass that the method's loss moves between them, and by the
+    cosine of their embeddings, before training and after; and by chance. The sentences are the first of those that are
+    trained on.
+    """
+    forbid_network()
+    threads = options.threads or machine().threads
+    prepare_libraries(offline=True, threads=threads)
+    from bench.running.alignments import COLUMNS, aligners, alignment_rows
+    from bench.running.materials import Materials
+    from bench.running.plan import make_plan
+
+    cards, display = load_cards(), Display()
+    asked = options.model_dump() | {"methods": options.methods or aligners(), "encoder": "tiny"}
+    request, resolver = Request.model_validate(asked), Resolver(offline=True)
+    materials = Materials("tiny", "cpu", "float32", cards, resolver, display, threads)
+    rows = []
+    for row in alignment_rows(make_plan(request, cards, resolver), materials):
+        display.say("  ".join(row))
+        rows.append(row)
+    print_table(COLUMNS, rows, right=COLUMNS[2:])
+    return 0

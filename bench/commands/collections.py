@@ -1,0 +1,124 @@
+"""Commands about collections and lists: `bench fetch`, `bench ls`, `bench inspect leakage` and `statistics`."""
+
+from __future__ import annotations
+
+from bench import registry
+from bench.commands import argument, command
+from bench.data import fetch as downloads
+from bench.data.cards import get_card, load_cards
+from bench.data.files import Resolver
+from bench.data.statistics import read_statistics
+from bench.errors import BenchError
+from bench.inspection.listing import KINDS, describe_dataset, listing, statistics_table
+from bench.offline import forbid_network
+from bench.progress import Display
+from bench.request import Fetch, InspectLeakage, InspectStatistics, Listing
+from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
+
+
+@command(Fetch, argument("names", nargs="+", metavar="NAME", help="collections or mixes (see bench ls datasets)"))
+def fetch(options: Fetch, names: list[str]) -> int:
+    """Download what collections need and verify what is there. A download that was cut off goes on where it stopped; a
+    file gets its name only once it is whole and its sha256 is right.
+    """
+    display = Display(quiet=options.quiet)
+    resolver = Resolver(options.mirror, offline=options.offline, display=display)
+    return downloads.fetch(names, options.pairs, load_cards(options.cards), resolver, display)
+
+
+@command(
+    Listing,
+    argument("kind", choices=KINDS),
+    argument("name", nargs="?", help="say everything about one of them (methods, datasets)"),
+)
+def ls(options: Listing, kind: str, name: str | None) -> int:
+    """List methods, collections, language pairs, encoders or measures, or say everything about one method or
+    collection.
+    """
+    cards = load_cards(options.cards)
+    if options.output is not None:
+        if kind != "methods" or name is not None:
+            raise BenchError("--output is for bench ls methods, which writes a page for each")
+        from bench.inspection.pages import write_pages
+
+        write_pages(options.output)
+    elif name is None:
+        for line in registry.usable()[1] if kind == "methods" else ():
+            Display().warn(f"skipped: {line}")
+        columns, rows, right = listing(kind, cards)
+        print_table(columns, rows, right=right, width=TEXT_WIDTH if kind == "methods" else PLAIN_WIDTH)
+    elif kind == "methods":
+        entry = registry.find_method(name)
+        from bench.inspection.pages import method_page
+
+        print_markdown(method_page(entry))
+    elif kind == "datasets":
+        card = get_card(name, cards)
+        print("\n".join(describe_dataset(card, Resolver(options.mirror, offline=True))))
+        if statistics := [row for row in read_statistics() if row.collection == card.name]:
+            columns, rows, right = statistics_table(statistics)
+            print()
+            print_table(columns, rows, right=right)
+        if any(entry.format == "conlang" for entry in card.data):
+            from bench.conlang.__main__ import print_statistics
+
+            print()
+            print_statistics()
+    else:
+        raise BenchError(f"bench ls {kind} takes no name")
+    return 0
+
+
+@command(InspectLeakage)
+def inspect_leakage(options: InspectLeakage) -> int:
+    """List the training rows that repeat, exactly or nearly, what a test collection judges by: its queries, their
+    translations and its relevant documents. They are removed before training.
+    """
+    from bench.data.mixing import default_mix, search
+    from bench.inspection.leakage import COLUMNS, count, excerpt, findings, leakage_pairs, write_findings
+
+    cards, display = load_cards(options.cards), Display()
+    resolver = Resolver(options.mirror, offline=options.offline, display=display)
+    rows, everything = [], []
+    for pair in options.pairs or leakage_pairs(options.train, cards):
+        found = search(options.train or (default_mix(pair, cards),), [pair], resolver, cards)
+        groups = findings(pair, found)
+        for group, members in groups.items():
+            rows.append(count(group, members, found))
+            everything += members
+            if options.limit:
+                print(f"{pair}: {group.training} {group.role} repeats {group.test}")
+                print("\n".join([*excerpt(members, options.limit), ""]))
+        clean = [test for test in found.tests if all(test != group.test for group in groups)]
+        if clean:
+            display.say(f"{pair}: no leakage of {', '.join(clean)}")
+        for test, reason in found.not_checked.items():
+            display.warn(f"{pair}: NOT CHECKED: {test}: {reason}")
+    if rows:
+        print_table(COLUMNS, rows, right=[*COLUMNS[2:5], *COLUMNS[6:]])
+    if options.output is not None:
+        write_findings(options.output, everything)
+        display.say(f"written: {options.output}")
+    return 0
+
+
+@command(InspectStatistics)
+def inspect_statistics(options: InspectStatistics) -> int:
+    """Count the queries, documents and words of all collections that are at hand."""
+    forbid_network()
+    from bench.data import statistics
+    from bench.encoders.models import load_tokenizer
+
+    cards, display = load_cards(options.cards), Display()
+    resolver = Resolver(options.mirror, offline=True)
+    tokenizer = load_tokenizer(statistics.TOKENIZER, offline=True)
+    rows = []
+    for card in cards.values():
+        if found := list(statistics.count(card, resolver, cards, tokenizer)):
+            columns, lines, right = statistics_table(found)
+            print_table(columns, lines, title=card.name, right=right)
+            rows += found
+    if options.output is not None:
+        statistics.write(options.output, rows, cards.values(), resolver)
+        display.say(f"written: {options.output / statistics.STATISTICS}, {options.output / statistics.SIZES}")
+    return 0

@@ -1,0 +1,84 @@
+"""The regression gate: `bench baseline` and `bench check`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import registry
+from bench.commands import argument, command
+from bench.errors import BenchError
+from bench.machine import prepare_libraries
+from bench.request import Check, Computing, Suite
+from bench.tables import print_table
+
+
+@command(
+    Suite,
+    Computing,
+    argument("file", type=Path, metavar="FILE", help="where to write it, such as results/baselines/mine.json"),
+    argument("--reason", metavar="TEXT", help="why a baseline is replaced; stored in the file"),
+)
+def baseline(suite: Suite, computing: Computing, path: Path, reason: str | None) -> int:
+    """Compute a suite and write its values and their tolerances to a file; of one seed, the score of each query.
+
+    The default is the embedded suite. A baseline that exists is replaced only with a reason. Everything is computed in
+    float32 with one thread per seed, whatever the machine.
+    """
+    prepare_libraries(offline=True, threads=1)
+    from bench.gate.baseline import Baseline, fit_for_a_baseline, make_baseline
+    from bench.gate.compute import compute_seeds, working
+    from bench.running.rows import expand
+
+    methods, notes = expand(suite.methods or (registry.ALL,), {})
+    for note in notes:
+        print(note)
+    suite = fit_for_a_baseline(suite.model_copy(update={"methods": methods}))
+    history = Baseline.read(path).history if path.exists() else ()
+    reason = (reason or "").strip()
+    if path.exists() and not reason:
+        raise BenchError(f"{path} exists; say why it is replaced with --reason TEXT, or write to another file")
+    with working(computing, "baseline") as work:
+        made = make_baseline(suite, compute_seeds(suite, suite.seeds, work, computing.processes))
+    if reason:
+        date = datetime.now(UTC).date().isoformat()
+        history = (*history, {"date": date, "commit": made.made_by["commit"], "reason": reason})
+    replace(made, history=history).write(path)
+    seeds = "seed" if suite.by_query else "seeds"
+    print(f"written: {path}, {len(made.keys)} values of {len(suite.seeds)} {seeds}")
+    return 0
+
+
+@command(
+    Check,
+    Computing,
+    argument("file", type=Path, metavar="BASELINE", help="a file that bench baseline wrote"),
+)
+def check(options: Check, computing: Computing, path: Path) -> int:
+    """Compute some seeds of a baseline again. Exits 3 with a table if a value moved, in either direction, or is missing
+    or new.
+    """
+    prepare_libraries(offline=True, threads=1)
+    from bench.gate.baseline import Baseline
+    from bench.gate.compare import COLUMNS, compare
+    from bench.gate.compute import compute_seeds, working
+    from bench.results.provenance import provenance
+
+    expected = Baseline.read(path)
+    expected = expected.of(options.methods) if options.methods else expected
+    suite = expected.suite
+    with working(computing, "check") as work:
+        found = compute_seeds(suite, suite.seeds[: suite.checked], work, computing.processes)
+    changes = compare(expected, found)
+    libraries = provenance()["libraries"]
+    for name, version in expected.made_by["libraries"].items():
+        if libraries.get(name) != version:
+            work.display.say(f"{name} is {libraries.get(name)}; the baseline was made with {version}")
+    if not changes:
+        work.display.say(f"{len(expected.keys)} values are where {path} has them")
+        return 0
+    print_table(COLUMNS, [change.row for change in changes], right=COLUMNS[2:6])
+    cells = dict.fromkeys(change.key[0] for change in changes)
+    print(f"{len(changes)} of {len(expected.keys)} values moved, in: {', '.join(cells)}")
+    return 3

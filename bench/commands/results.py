@@ -1,0 +1,164 @@
+"""Commands about a results folder, from `bench leaderboard` to `bench inspect query`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.commands import argument, command
+from bench.data.cards import get_card, load_cards
+from bench.data.files import Resolver
+from bench.errors import BenchError, describe
+from bench.offline import forbid_network
+from bench.progress import Display
+from bench.request import Import, InspectQuery, Leaderboards, Reports, Reproduce, Results, Versus
+from bench.results.store import Store
+from bench.tables import print_table
+
+if TYPE_CHECKING:
+    from bench.report.leaderboard import Leaderboard
+
+
+@command(Leaderboards)
+def print_leaderboard(options: Leaderboards) -> int:
+    """Write the leaderboards of a results folder again, from its cells alone, and print them."""
+    from bench.evaluation.measures import canonical
+    from bench.report.tables import print_tables
+
+    found = _leaderboard(options)
+    print_tables(found.tables(list(map(canonical, options.measures))), found.remarks)
+    try:
+        found.write()
+    except OSError as error:
+        Display().warn(f"not written: {describe(error)}")
+    return 0
+
+
+@command(Reports)
+def report(options: Reports) -> int:
+    """Write the leaderboards of a results folder, one HTML page that shows everything and needs no network, and plots
+    as PNG and SVG.
+    """
+    from bench.evaluation.measures import canonical
+    from bench.report.report import write_report
+
+    found, folder = _leaderboard(options), options.output or options.results
+    written, notes = write_report(found, list(map(canonical, options.measures)), folder)
+    print(f"written: {', '.join(map(str, written))}")
+    for note in notes:
+        print(note)
+    return 0
+
+
+def _leaderboard(options: Leaderboards) -> Leaderboard:
+    """Return the leaderboard of a results folder. Raises `BenchError` if it is empty."""
+    from bench.report.leaderboard import leaderboard
+
+    found = leaderboard(Store(options.results), options.baseline)
+    for note in found.notes:
+        Display().warn(note)
+    if not found.cells:
+        raise BenchError(f"no cell of {options.results} can be shown; bench run computes what is missing")
+    return found
+
+
+@command(
+    Versus,
+    argument("a", metavar="A", help="a method as leaderboards call it, a results folder, or a run"),
+    argument("b", metavar="B", help="another of the same kind"),
+)
+def compare(options: Versus, a: str, b: str) -> int:
+    """Compare two methods of a results folder, two results folders cell by cell, or two TREC runs by judgments:
+    differences with intervals, paired randomisation tests over queries, Student's test over seeds and queries where
+    there are several seeds, Holm's correction over all that is compared, and the queries that differ most.
+    """
+    from bench.report import comparison, versus
+
+    pairs = versus.opponents(a, b, options.results, options.qrels, options.measures)
+    found = {measure: comparison.compare(pairs, measure, options.samples) for measure in options.measures}
+    if missing := [measure for measure, comparisons in found.items() if not comparisons]:
+        raise BenchError(f"not both of them were scored by {', '.join(missing)}")
+    print(f"A: {a}\nB: {b}")
+    for comparisons in found.values():
+        print_table(versus.COLUMNS, list(map(versus.row, comparisons)), right=versus.COLUMNS[2:])
+    first = found[options.measures[0]]
+    if changes := [change for each in first for change in versus.changes(each, options.queries)]:
+        title = f"queries that differ most by {options.measures[0]}"
+        print_table(versus.CHANGES, changes, title=title, right=versus.CHANGES[2:])
+    print("\n".join(f"{measure}: {versus.verdict(a, b, each)}" for measure, each in found.items()))
+    if options.output is not None:
+        versus.write_differences(options.output, [each for comparisons in found.values() for each in comparisons])
+        print(f"written: {options.output}")
+    return 0
+
+
+@command(Import, argument("file", type=Path, metavar="FILE", help="a TREC run, perhaps gzipped, or MTEB's JSON"))
+def import_results(options: Import, path: Path) -> int:
+    """Let what was made elsewhere join a leaderboard, marked as external: a TREC run (of pyserini, say), which is
+    scored here by the collection's judgments, or MTEB's results of a task (JSON), of which only means are known.
+    """
+    from bench.data.loading import load_test
+    from bench.report.leaderboard import leaderboard
+    from bench.results import external
+
+    cards = load_cards(options.cards)
+    card = get_card(options.dataset, cards)
+    store = Store(options.results).open()
+    encoder = options.encoder or external.only_encoder(store, card.name)
+    if path.suffix == ".json":
+        entries = external.import_mteb(store, path, options.method, encoder, card.name, options.pairs)
+    else:
+        if len(options.pairs) != 1:
+            raise BenchError("a run is of one language pair; name it with --pairs")
+        test = load_test(card, options.pairs[0], Resolver(options.mirror, offline=options.offline), cards)
+        entries = [external.import_run(store, path, options.method, encoder, test, options.measures)]
+    for cell in entries:
+        print(f"{options.method} on {card.name} {cell.spec.pair}: {cell.folder}")
+    found = leaderboard(store)
+    found.write()
+    for note in found.notes:
+        print(note)
+    return 0
+
+
+@command(Reproduce, argument("cell", metavar="CELL", help="as for bench inspect cell"))
+def reproduce(options: Reproduce, cell: str) -> int:
+    """Train and evaluate a cell once more, from its manifest alone and in a scratch folder, and say whether its numbers
+    are the same, and if not what has changed that could be the reason. Exits 3 if one differs.
+    """
+    from bench.running.reproduction import reproduce_cell
+
+    return reproduce_cell(cell, options)
+
+
+@command(
+    Results,
+    argument(
+        "cell",
+        metavar="CELL",
+        help="a cell's folder, its name in the results folder, or the beginning of a fingerprint",
+    ),
+    argument("--json", dest="form", action="store_const", const="json", help="print the manifest as it is"),
+    argument(
+        "--ir-metadata", dest="form", action="store_const", const="ir_metadata", help="print the metadata of its run"
+    ),
+)
+def inspect_cell(options: Results, cell: str, form: str | None) -> int:
+    """Show the manifest of a cell: what was asked, what it scored, what was trained on and removed for leakage, what it
+    cost, what the training says of itself, and by what it was made.
+    """
+    from bench.inspection import cell as inspection
+
+    return inspection.inspect_cell(cell, options.results, form or "")
+
+
+@command(InspectQuery, argument("query", metavar="ID", help="the id of the query, as run files have it"))
+def inspect_query(options: InspectQuery, query: str) -> int:
+    """Show a query, its judged documents, what each method of a results folder ranked on top, how it scored and where
+    the first relevant document came; and of methods that align words the transport plan between the query's words and a
+    document's.
+    """
+    forbid_network()
+    from bench.inspection import query as inspection
+
+    return inspection.inspect_query(query, options)
