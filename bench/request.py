@@ -25,9 +25,12 @@ from bench.values import Names, Pairs, Seconds, Seeds, items, parser
 
 SCORINGS = ("mean", "maxsim")
 STUDENTS = ("pair", "joint")
-
-
 Measures = Annotated[tuple[str, ...], parser(lambda value: tuple(measures.parse_measures(items(value))))]
+
+
+def option(default: Any, help: str, **limits: Any) -> Any:
+    """Return a field with the text that `--help` shows; `...` is the default of a required one."""
+    return Field(default, description=help, **limits)
 
 
 class _Options(BaseModel):
@@ -36,107 +39,100 @@ class _Options(BaseModel):
     """True if environment variables set options that the command line does not."""
 
 
-class Cards(_Options):
-    cards: Path | None = Field(None, description="a folder of your own with more cards of collections")
-
-
-class Mirror(Cards):
-    mirror: Path | None = Field(None, description="a folder with collections, laid out owner/repository/path")
+class Mirror(_Options):
+    cards: Path | None = option(None, "a folder of your own with more cards of collections")
+    mirror: Path | None = option(None, "a folder with collections, laid out owner/repository/path")
 
 
 class Places(Mirror):
-    offline: bool = Field(False, description="open no socket, and let no library open one")
+    offline: bool = option(False, "open no socket, and let no library open one")
 
 
 class Results(_Options):
-    results: Path = Field(Path("results/runs"), description="where results are kept")
+    results: Path = option(Path("results/runs"), "where results are kept")
 
 
 class Ranked(Results):
-    baseline: str = Field("zero-shot", description="the method that significance is tested against")
+    baseline: str = option("zero-shot", "the method that significance is tested against")
 
 
 class Leaderboards(Ranked):
-    measures: Names = Field((), description="columns of the printed table (default: all that were scored)")
+    measures: Names = option((), "columns of the printed table (default: all that were scored)")
 
 
 class Versus(Results):
-    qrels: Path | None = Field(None, description="judgments of two runs: a file of TREC's or BEIR's columns")
-    measures: Measures = Field(
-        ("nDCG@10",), description="measures of ir-measures; for methods and folders those that they were scored by"
+    qrels: Path | None = option(None, "judgments of two runs: a file of TREC's or BEIR's columns")
+    measures: Measures = option(
+        ("nDCG@10",), "measures of ir-measures; methods and folders must have been scored by them"
     )
-    samples: int = Field(10_000, ge=100, description="random sign flips of the paired randomisation test")
-    queries: int = Field(10, ge=0, description="how many of the queries that changed most are shown")
-    output: Path | None = Field(None, description="a CSV file to write the difference of every query to")
+    samples: int = option(10_000, "random sign flips of the paired randomisation test", ge=100)
+    queries: int = option(10, "the number of most changed queries that are shown", ge=0)
+    output: Path | None = option(None, "a CSV file to write the difference of every query to")
 
 
 class Import(Places, Results):
-    method: str = Field(min_length=1, description="what to call the row")
-    dataset: str = Field(description="the test collection that was searched")
-    pairs: Pairs = Field((), description="the language pair of a run; of MTEB's results those to keep (default: all)")
-    encoder: str | None = Field(
-        None, description="whose leaderboard it joins (default: the only one of that collection in the results folder)"
-    )
-    measures: Measures = Field(measures.DEFAULT, description="what to score a run by")
+    method: str = option(..., "the name of the row", min_length=1)
+    dataset: str = option(..., "the test collection that was searched")
+    pairs: Pairs = option((), "the language pair of a run; the pairs to import from MTEB's results (default: all)")
+    encoder: str | None = option(None, "the leaderboard that it joins (default: the only one of the collection)")
+    measures: Measures = option(measures.DEFAULT, "the measures of a run")
 
 
 class Reports(Leaderboards):
-    measures: Names = Field(
-        (), description="measures that are shown, the first at first (default: all that were scored)"
-    )
-    output: Path | None = Field(None, description="a folder to write everything to (default: the results folder)")
+    measures: Names = option((), "measures that are shown (default: all that were scored)")
+    output: Path | None = option(None, "a folder to write everything to (default: the results folder)")
 
 
 class Fetch(Places):
-    pairs: Pairs = Field((), description="only what these language pairs need (default: all pairs)")
-    quiet: bool = Field(False, description="print errors only")
+    pairs: Pairs = option((), "only what these language pairs need (default: all pairs)")
+    quiet: bool = option(False, "print errors only")
 
 
 class Listing(Mirror):
-    output: Path | None = Field(None, description="a folder to write a page for each method to (methods)")
+    output: Path | None = option(None, "a folder to write a page for each method to")
 
 
 class InspectStatistics(Mirror):
-    output: Path | None = Field(None, description="a folder to write statistics.csv and sizes.csv to")
+    output: Path | None = option(None, "a folder to write statistics.csv and sizes.csv to")
 
 
 class InspectLeakage(Places):
-    pairs: Pairs = Field((), description="language pairs (default: all that the training collections name)")
-    train: Names = Field((), description="collections to look into (default: the standard mix of each pair)")
-    limit: int = Field(5, ge=0, description="pairs of texts that are shown per test and training collection")
-    output: Path | None = Field(None, description="a CSV file to write all of them to")
+    pairs: Pairs = option((), "language pairs (default: all that the training collections name)")
+    train: Names = option((), "collections to search (default: the standard mix of each pair)")
+    limit: int = option(5, "pairs of texts that are shown per test and training collection", ge=0)
+    output: Path | None = option(None, "a CSV file to write all of them to")
 
 
 class InspectAlignment(_Options):
-    methods: Names = Field((), description="methods that align words (default: all, in all ways that they have)")
-    pairs: Pairs = Field((Pair("qaa", "eng"),), description="pairs of the embedded collection")
-    budget: BudgetText = Field(Budget(200, "steps"), description="per training")
-    seeds: Seeds = Field((0,), description="one training per seed")
-    threads: int | None = Field(None, gt=0, description="processor threads (default: torch's choice)")
+    methods: Names = option((), "methods that align words (default: all, in all ways that they have)")
+    pairs: Pairs = option((Pair("qaa", "eng"),), "pairs of the embedded collection")
+    budget: BudgetText = option(Budget(200, "steps"), "per training")
+    seeds: Seeds = option((0,), "one training per seed")
+    threads: int | None = option(None, "processor threads (default: torch's choice)", gt=0)
 
 
 class Reproduce(Results, Places):
     """The places of collections are those of the manifest, unless they are given here."""
 
-    keep: Path | None = Field(None, description="a folder to keep the new results in (default: none is kept)")
-    quiet: bool = Field(False, description="print what came out and errors only")
+    keep: Path | None = option(None, "a folder to keep the new results in (default: none is kept)")
+    quiet: bool = option(False, "print results and errors only")
 
 
 class InspectQuery(Results, Mirror):
-    dataset: str | None = Field(None, description="its collection, where several have a query of that id")
-    pair: str | None = Field(None, description="its language pair, likewise")
-    methods: Names = Field((), description="only these methods (default: all in the results folder)")
-    measure: str | None = Field(None, description="the measure to show and sort by (default: all, sorted by the first)")
-    document: str | None = Field(None, description="whose words are aligned with the query's (default: the one on top)")
-    limit: int = Field(5, gt=0, description="documents that are shown of each method")
-    output: Path | None = Field(None, description="an .svg or .png file to draw the alignments to as heat maps")
+    dataset: str | None = option(None, "its collection, if several have a query of that id")
+    pair: str | None = option(None, "its language pair, likewise")
+    methods: Names = option((), "only these methods (default: all in the results folder)")
+    measure: str | None = option(None, "the measure to show and sort by (default: all, sorted by the first)")
+    document: str | None = option(None, "the document whose words are aligned with the query's (default: the top one)")
+    limit: int = option(5, "documents that are shown per method", gt=0)
+    output: Path | None = option(None, "an .svg or .png file to draw the alignments to as heat maps")
 
 
 def _level_option(about: Dimension) -> Any:
     def parse(value: Any) -> tuple[Any, ...]:
         return about.parse([str(item) for item in items(value)])
 
-    return Annotated[tuple[Any, ...], parser(parse)], Field((about.usual,), description=about.help)
+    return Annotated[tuple[Any, ...], parser(parse)], option((about.usual,), about.help)
 
 
 LevelOptions: Any = create_model(
@@ -148,54 +144,44 @@ LevelOptions: Any = create_model(
 class Request(Ranked, Places, LevelOptions):
     """A comparison."""
 
-    methods: Names = Field(
-        description="training methods (see bench ls methods), all of them, or path/to/file.py:Class; with settings of "
-        "their own as in optical:epsilon=0.1, combined as in optical+dynamic-negatives"
+    methods: Names = option(
+        ...,
+        "training methods (see bench ls methods), all, or path/to/file.py:Class; with settings as in "
+        "optical:epsilon=0.1, combined as in optical+dynamic-negatives",
     )
-    datasets: Names = Field(
-        ("conlang",), description="test collections (see bench ls datasets), or folders in BEIR's or TREC's layout"
+    datasets: Names = option(
+        ("conlang",), "test collections (see bench ls datasets), or folders in BEIR's or TREC's layout"
     )
-    pairs: Pairs = Field((), description="language pairs, query-document, as swh-eng (default: all of the datasets)")
-    students: Names = Field(
-        ("pair",), description="pair: one student for each language pair; joint: one for all of them together"
+    pairs: Pairs = option((), "language pairs, query-document, as swh-eng (default: all of the datasets)")
+    students: Names = option(("pair",), "pair: one student for each language pair; joint: one for all of them together")
+    train: Names = option((), "collections to train on (default: the pair's standard mix)")
+    leakage: Literal["remove", "keep"] = option(
+        "remove", "training rows that overlap with a test collection; keep is for measuring the effect of leakage"
     )
-    train: Names = Field((), description="collections to train on (default: the pair's standard mix)")
-    leakage: Literal["remove", "keep"] = Field(
-        "remove",
-        description="training rows that repeat what a test judges by; to keep them, which spoils every score, measures "
-        "what they are worth",
+    encoder: str | None = option(
+        None, "teacher and student (see bench ls encoders; default: tiny for conlang, else all-MiniLM-L6-v2)"
     )
-    encoder: str | None = Field(
-        None,
-        description="teacher and student (see bench ls encoders; default: tiny for generated collections, "
-        "else all-MiniLM-L6-v2)",
+    scoring: Names = option(("mean",), "scoring of documents: mean, maxsim; a method without either has its own")
+    budget: BudgetText = option(Budget(200, "steps"), "per training, as 600steps, 2Mtokens or 90seconds")
+    seeds: Seeds = option((0,), "one training per seed")
+    measures: Measures = option(
+        (), f"measures (default: {' '.join(measures.DEFAULT)}, and those of a collection's field)"
     )
-    scoring: Names = Field(
-        ("mean",), description="how documents are scored: mean, maxsim; a method that can do neither has its own"
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "where to compute")
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "auto", "of training (evaluation is float32); auto: bfloat16 where it is faster"
     )
-    budget: BudgetText = Field(Budget(200, "steps"), description="per training, as 600steps, 2Mtokens or 90seconds")
-    seeds: Seeds = Field((0,), description="one training per seed")
-    measures: Measures = Field(
-        (),
-        description=f"measures of ir-measures (default: {' '.join(measures.DEFAULT)}, and what a collection's field "
-        "scores it by)",
+    threads: int | None = option(None, "processor threads (default: torch's choice)", gt=0)
+    overwrite: Literal["never", "failed", "always"] = option(
+        "failed", "cells to compute again: none, failed ones, or all"
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of training (evaluation is float32); auto: bfloat16 where it is faster"
+    patience: Seconds = option(
+        1800.0, "time limit without a finished step or batch, then the method fails (default: 30min)"
     )
-    threads: int | None = Field(None, gt=0, description="processor threads (default: torch's choice)")
-    overwrite: Literal["never", "failed", "always"] = Field(
-        "failed", description="what to compute again: nothing, what failed before, or everything"
-    )
-    patience: Seconds = Field(
-        1800.0,
-        description="longest time without a finished step or batch before a method is given up (default: 30min)",
-    )
-    energy: bool = Field(False, description="measure what energy is taken, where the machine has meters (extra energy)")
-    quiet: bool = Field(False, description="print the leaderboard and errors only")
-    recipe: dict[str, Any] = Field({}, description="settings of the training loop, the same for all methods")
-    method: dict[str, dict[str, Any]] = Field({}, description="settings of methods, by their names")
+    energy: bool = option(False, "measure the energy that is used, if the machine has meters (extra energy)")
+    quiet: bool = option(False, "print the leaderboard and errors only")
+    recipe: dict[str, Any] = option({}, "settings of the training loop, the same for all methods")
+    method: dict[str, dict[str, Any]] = option({}, "settings of methods, by their names")
 
     @property
     def levels(self) -> list[Level]:
@@ -207,17 +193,14 @@ class Suite(_Options):
     """The values that `bench baseline` computes, and some seeds of which `bench check` computes again."""
 
     from_environment: ClassVar[bool] = False
-    methods: Names = Field((), description="methods (default: all that are installed)")
-    datasets: Names = Field(("conlang",), description="test collections; what they need must be at hand")
-    pairs: Pairs = Field((Pair("qaa", "eng"),), description="language pairs")
-    encoder: str = Field("tiny-{seed}", description="teacher and student, where {seed} is another one for each seed")
-    budget: BudgetText = Field(Budget(100, "steps"), description="per training")
-    measures: Measures = Field(measures.DEFAULT, description="measures of ir-measures")
-    seeds: Seeds = Field(
-        tuple(range(10)),
-        description="one teacher and one training of each method per seed: at least 5, or one to compare by query",
-    )
-    checked: int = Field(3, gt=0, description="how many of several seeds a check computes again")
+    methods: Names = option((), "methods (default: all that are installed)")
+    datasets: Names = option(("conlang",), "test collections, whose files must be on this machine")
+    pairs: Pairs = option((Pair("qaa", "eng"),), "language pairs")
+    encoder: str = option("tiny-{seed}", "teacher and student; {seed} is replaced by the seed")
+    budget: BudgetText = option(Budget(100, "steps"), "per training")
+    measures: Measures = option(measures.DEFAULT, "measures of ir-measures")
+    seeds: Seeds = option(tuple(range(10)), "at least 5, or one to compare by query; each has its own teacher")
+    checked: int = option(3, "the number of seeds that a check computes again", gt=0)
 
     @property
     def by_query(self) -> bool:
@@ -227,26 +210,22 @@ class Suite(_Options):
 
 class Validation(_Options):
     from_environment: ClassVar[bool] = False
-    steps: int = Field(20, ge=4, description="optimiser steps of each training")
-    recipe: dict[str, Any] = Field({}, description="settings of the training loop")
-    method: dict[str, dict[str, Any]] = Field({}, description="settings of methods, by their names")
+    steps: int = option(20, "optimiser steps of each training", ge=4)
+    recipe: dict[str, Any] = option({}, "settings of the training loop")
+    method: dict[str, dict[str, Any]] = option({}, "settings of methods, by their names")
 
 
 class Check(_Options):
     from_environment: ClassVar[bool] = False
-    methods: Names = Field((), description="only these methods of the baseline (default: all)")
+    methods: Names = option((), "only these methods of the baseline (default: all)")
 
 
 class Computing(Mirror):
     """Options of `bench baseline` and `bench check` that change no value."""
 
-    jobs: int | None = Field(
-        None, gt=0, description="processes, each of which computes a seed with one thread (default: one per core)"
-    )
-    keep: Path | None = Field(
-        None, description="a folder to keep the results in, where they are found again (default: none is kept)"
-    )
-    quiet: bool = Field(False, description="print only what comes out, and errors")
+    jobs: int | None = option(None, "processes; each computes a seed with one thread (default: one per core)", gt=0)
+    keep: Path | None = option(None, "a folder for the results, which later calls reuse (default: none is kept)")
+    quiet: bool = option(False, "print results and errors only")
 
     @property
     def processes(self) -> int:
@@ -255,9 +234,9 @@ class Computing(Mirror):
 
 def check(request: Request, cards: Mapping[str, Card]) -> None:
     """Raise `BenchError` for the first unknown name."""
-    for option in ("methods", "datasets", "students", "scoring"):
-        if not getattr(request, option):
-            raise BenchError(f"--{option} names nothing; see bench run --help")
+    for name in ("methods", "datasets", "students", "scoring"):
+        if not getattr(request, name):
+            raise BenchError(f"--{name} names nothing; see bench run --help")
     check_methods((text for text in request.methods if text != registry.ALL), request.method)
     for name in request.datasets:
         card = get_card(name, cards)
@@ -267,12 +246,11 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
         measures_of(request, card)
     for name in request.train:
         get_card(name, cards)
-    for kind, names, choices in (
-        ("scoring", request.scoring, SCORINGS),
-        ("kind of students", request.students, STUDENTS),
-    ):
-        if bad := [name for name in names if name not in choices]:
-            raise unknown(kind, bad[0], choices)
+    choices = [("scoring", name, SCORINGS) for name in request.scoring]
+    choices += [("kind of students", name, STUDENTS) for name in request.students]
+    for kind, name, known in choices:
+        if name not in known:
+            raise unknown(kind, name, known)
     if request.encoder is not None:
         check_encoder(request.encoder)
     offered_pairs(request, cards)
@@ -282,8 +260,8 @@ def check_methods(methods: Iterable[str], settings: Iterable[str]) -> None:
     """Raise `BenchError` for the first unknown method, in `methods` or in the names of `settings`."""
     asked = {registry.find_method(spec.name).name for text in methods for spec in parse_methods(text)}
     for name in settings:
-        if name not in asked and name not in registry.known():
-            raise unknown("method", name, {*asked, *registry.known()})
+        if name not in asked:
+            registry.find_method(name)
 
 
 def measures_of(request: Request, card: Card) -> tuple[str, ...]:
@@ -303,6 +281,4 @@ def offered_pairs(request: Request, cards: Mapping[str, Card]) -> dict[str, tupl
         if not any(pair in pairs for pairs in offered.values()):
             known = sorted({str(other) for pairs in offered.values() for other in pairs})
             raise unknown(f"pair in {', '.join(request.datasets)}:", str(pair), known)
-    if not request.pairs:
-        return offered
-    return {name: tuple(pair for pair in request.pairs if pair in pairs) for name, pairs in offered.items()}
+    return {name: tuple(pair for pair in request.pairs or pairs if pair in pairs) for name, pairs in offered.items()}

@@ -1,7 +1,7 @@
-"""The identity of a run: the one record of what was trained, on what, and what it was evaluated on.
+"""The identity of a run: the method, the training data, and the test collection.
 
 Plans, manifests, tables, comparisons, the gate and the report share it. A new dimension of an experiment is a field
-here with its column; one that is about the training data is a field of `bench.data.dimensions.Level`, and nothing else.
+here with its column; a dimension of the training data is a field of `bench.data.dimensions.Level`, and nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BudgetText = Annotated[
 
 @dataclass(frozen=True)
 class Configured:
-    """Settings, all of them with their values, and which of them are no defaults."""
+    """All settings with their values, and the names of those that are no defaults."""
 
     settings: Settings = ()
     changed: tuple[str, ...] = field(default=(), compare=False)
@@ -38,11 +38,11 @@ class Configured:
         values = dict(self.settings)
         return [f"{prefix}{name}={spelled(values[name])}" for name in names]
 
-    def matches(self, asked: Mapping[str, Any]) -> bool:
-        """Return whether these are the settings asked for, all others having their defaults."""
+    def matches(self, requested: Mapping[str, Any]) -> bool:
+        """Return whether these are the requested settings, and all others have their defaults."""
         values = dict(self.settings)
-        known = asked.keys() <= values.keys() and set(self.changed) <= asked.keys()
-        return known and all(_equal(values[key], value) for key, value in asked.items())
+        known = requested.keys() <= values.keys() and set(self.changed) <= requested.keys()
+        return known and all(_equal(values[key], value) for key, value in requested.items())
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,24 @@ class MethodSpec(Configured):
 
     name: str = field(kw_only=True)
     shown: tuple[str, ...] = field(default=(), compare=False)
-    """The settings that tables show: those that are no defaults, and those that always are shown."""
+    """The settings in tables: those that are no defaults, and those that a method always shows."""
     uses: tuple[str, ...] = field(default=(), compare=False)
-    """The training data that it looks at."""
+    """The training data that it uses."""
     place: str = field(default="", compare=False)
-    """`path/to/file.py:Class` for a method of a file, which only that file can load again."""
+    """`path/to/file.py:Class` for a method of a file."""
 
 
 @dataclass(frozen=True)
 class NamedMethod:
-    """A method as a user names it, and the settings that are given with its name."""
+    """A name of a method as a user writes it, and the settings that follow it."""
 
     name: str
     settings: tuple[tuple[str, Any], ...] = ()
 
 
 def parse_methods(text: str) -> tuple[NamedMethod, ...]:
-    """Return the method, or the methods that are combined, of `optical`, `optical:epsilon=0.1:special_tokens=true`,
-    `path/to/file.py:Class:key=value` or any of these with a `+` between them.
+    """Parse `optical`, `optical:epsilon=0.1:special_tokens=true`, `path/to/file.py:Class:key=value`, or several of them
+    with a `+` between them, which are combined.
     """
     found = []
     for part in re.split(r"\+(?=[A-Za-z_./~])", text):
@@ -83,15 +83,15 @@ def parse_methods(text: str) -> tuple[NamedMethod, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """A training and its evaluation on one collection. Without a dataset it is the training alone, without a seed the
-    system that several trainings are runs of. Fields on which a method does not depend are None or empty.
+    """A training and its evaluation on one collection. Without a dataset it is the training alone; without a seed it is
+    the system of several trainings. Fields on which a method does not depend are None or empty.
     """
 
     methods: tuple[MethodSpec, ...]
     """One, or several that train one student together."""
     dataset: str = ""
     pair: PairText | None = None
-    """Of the test; it may be another than that of the training."""
+    """The pair of the test; that of the training may be another."""
     encoder: str
     """A known name, an id of the hub, or the absolute path of a folder."""
     scoring: str = ""
@@ -111,15 +111,15 @@ class RunSpec:
         return _ADAPTER.validate_python(value)
 
     def dump(self) -> dict[str, Any]:
-        """Return it as a JSON value."""
+        """Return a JSON value."""
         return dict(_ADAPTER.dump_python(self, mode="json"))
 
     @cached_property
     def key(self) -> dict[str, Any]:
-        """The JSON value that decides equality: all but how it is shown and where its files are."""
-        incidental = {name.name for name in fields(MethodSpec) if not name.compare}
+        """The JSON value that decides equality: everything except texts for display and places of files."""
+        compared = {each.name for each in fields(MethodSpec) if each.compare}
         value = self.dump()
-        value["methods"] = [{k: v for k, v in each.items() if k not in incidental} for each in value["methods"]]
+        value["methods"] = [{k: v for k, v in each.items() if k in compared} for each in value["methods"]]
         value["recipe"] = value["recipe"]["settings"]
         return value
 
@@ -140,7 +140,7 @@ class RunSpec:
 
     @cached_property
     def columns(self) -> dict[str, str]:
-        """The texts that name it in a table; empty where a column does not apply."""
+        """The texts that name the run in a table; empty if a column does not apply."""
         return {column.name: column.text(self) for column in COLUMNS}
 
     @property
@@ -150,7 +150,7 @@ class RunSpec:
 
     @property
     def method(self) -> str:
-        """The name of the method, or of those combined."""
+        """The name of the method or of the combination."""
         return "+".join(method.name for method in self.methods)
 
     @property
@@ -161,16 +161,15 @@ class RunSpec:
     @property
     def label(self) -> str:
         """The name of a folder."""
-        several = f"{len(self.pairs)}languages-{self.pairs[0].document}" if len(self.pairs) > 1 else ""
-        pair = str(self.pair or several or self.pairs[0])
-        joint = "joint" if len(self.pairs) > 1 else ""
+        joint = len(self.pairs) > 1
+        pair = self.pair or (f"{len(self.pairs)}languages-{self.pairs[0].document}" if joint else self.pairs[0])
         seed = "" if self.seed is None else f"seed{self.seed}"
-        who, where = (self.method, pair, Path(self.encoder).name), (self.dataset, self.scoring)
-        return ".".join(filter(None, (*who, joint, self.level.folder(), seed, *where)))
+        parts = (self.method, str(pair), Path(self.encoder).name, "joint" if joint else "", self.level.folder(), seed)
+        return ".".join(filter(None, (*parts, self.dataset, self.scoring)))
 
     def matches(self, text: str) -> bool:
-        """Return whether `text` names it: as a leaderboard does, or as on the command line; settings may come in any
-        order, and those that are given may be defaults.
+        """Return whether `text` names the run: as a leaderboard does, or as on the command line. Settings may be in any
+        order, and may include defaults.
         """
         if text == self.name:
             return True
@@ -178,23 +177,18 @@ class RunSpec:
         named = parse_methods(first)
         if [each.name for each in named] != [method.name for method in self.methods]:
             return False
-        asked = {each.name: dict(one.settings) for each, one in zip(self.methods, named, strict=True)}
-        recipe: dict[str, Any] = {}
-        leakage = "remove"
+        requested = {each.name: dict(one.settings) for each, one in zip(self.methods, named, strict=True)}
+        requested |= {"recipe": {}, "leakage": {}}
         for word in others:
             key, equals, value = word.partition("=")
-            owner, dot, inner = key.rpartition(".")
-            if not equals:
+            owner, _, inner = ("leakage", "", "leakage") if key == "leakage" else key.rpartition(".")
+            owner = owner or self.methods[0].name
+            if not equals or owner not in requested:
                 return False
-            if key == "leakage":
-                leakage = value
-            elif owner == "recipe":
-                recipe[inner] = toml_value(value)
-            else:
-                asked.setdefault(owner if dot else self.methods[0].name, {})[inner] = toml_value(value)
-        matching = (method.matches(asked[method.name]) for method in self.methods)
-        known = len(asked) == len(self.methods)
-        return known and all(matching) and self.recipe.matches(recipe) and leakage == self.leakage
+            requested[owner][inner] = toml_value(value)
+        leakage = requested["leakage"].get("leakage", "remove")
+        matching = all(method.matches(requested[method.name]) for method in self.methods)
+        return matching and self.recipe.matches(requested["recipe"]) and leakage == self.leakage
 
 
 _ADAPTER: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
@@ -202,14 +196,14 @@ _ADAPTER: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
 
 @dataclass(frozen=True)
 class Column:
-    """A column of every table that lists runs: its name, its text, and how it tells two runs of a name apart."""
+    """A column of every table that lists runs."""
 
     name: str
     text: Callable[[RunSpec], str]
     apart: Callable[[RunSpec], str] | None = None
-    """Tells a run from a namesake that differs in the column; None where namesakes never do."""
+    """The text that tells a run from a namesake that differs in the column; None if namesakes never differ in it."""
     number: bool = False
-    """True if its texts are sorted as numbers; empty ones come last."""
+    """True if its texts are sorted as numbers, the empty ones last."""
 
 
 def _config(spec: RunSpec) -> str:
@@ -247,9 +241,8 @@ COLUMNS = (
     Column("seed", lambda spec: "" if spec.seed is None else str(spec.seed), number=True),
 )
 SYSTEM = [column.name for column in COLUMNS if column.name != "seed"]
-"""The columns that name a system: all but the seed."""
 BOARD = ("dataset", "pair", "encoder")
-"""The columns that runs have in common which may be compared."""
+"""The columns that two runs must share to be compared."""
 
 
 def select(text: str, specs: Sequence[RunSpec], where: str) -> list[RunSpec]:
@@ -260,11 +253,12 @@ def select(text: str, specs: Sequence[RunSpec], where: str) -> list[RunSpec]:
     raise unknown(where, text, dict.fromkeys(spec.name for spec in specs))
 
 
-def _equal(value: Any, asked: Any) -> bool:
-    """Return whether a setting has the value asked for, however that is spelled (`.5`, `0.50`, `true`)."""
+def _equal(value: Any, requested: Any) -> bool:
+    """Return whether a setting has the requested value in any spelling (`.5`, `0.50`, `True`)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return spelled(value) == spelled(asked).lower() if isinstance(value, bool) else spelled(value) == spelled(asked)
+        text = spelled(requested)
+        return spelled(value) == (text.lower() if isinstance(value, bool) else text)
     try:
-        return float(asked) == value
+        return float(requested) == value
     except (TypeError, ValueError):
         return False
