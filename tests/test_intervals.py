@@ -1,24 +1,21 @@
-"""Intervals, against hand-computed variances, scipy's t-interval, and the truth of simulated scores."""
+"""Intervals, against hand-computed variances, scipy's t-interval, and simulated scores with a known mean."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import t, ttest_1samp, ttest_ind
+from calibration import Experiment, coverage, pigeonhole_bootstrap
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_1samp, ttest_ind
 
-from bench.statistics.calibration import Experiment, coverage
-from bench.statistics.intervals import (
-    estimates,
-    intervals,
-    pigeonhole_bootstrap,
-    student_interval,
-)
+from bench.statistics.intervals import estimates, intervals, query_bootstrap, student_interval
 
 SCORES = np.array([[0.0, 1.0, 0.5, 0.5], [0.2, 0.8, 0.4, 1.0], [0.1, 0.9, 0.9, 0.7]])
 
 
 def mean_squares(scores: np.ndarray) -> tuple[float, float, float]:
-    """Of seeds, of queries and of the rest of a two-way layout, cell by cell."""
+    """Return the mean squares of seeds, queries and the rest of a two-way layout, computed cell by cell."""
     n_seeds, n_queries = scores.shape
     grand = scores.mean()
     seeds = sum(n_queries * (row.mean() - grand) ** 2 for row in scores) / (n_seeds - 1)
@@ -57,8 +54,8 @@ def test_variance_of_a_difference_has_both_systems_seeds() -> None:
 def test_over_seeds_is_the_t_interval_of_seed_means() -> None:
     _, found = estimates(SCORES)
     expected = ttest_1samp(SCORES.mean(axis=1), 0).confidence_interval(0.95)
-    reach = float(t.ppf(0.975, found.freedom)) * found.error
-    assert (found.mean - reach, found.mean + reach) == pytest.approx((expected.low, expected.high))
+    limits = found.mean - found.half_width, found.mean + found.half_width
+    assert limits == pytest.approx((expected.low, expected.high))
 
 
 def test_over_seeds_two_systems_are_compared_as_by_welch() -> None:
@@ -70,20 +67,34 @@ def test_over_seeds_two_systems_are_compared_as_by_welch() -> None:
     assert found.freedom == pytest.approx(expected.df)
 
 
-def test_interval_names_what_it_speaks_of() -> None:
-    assert intervals([SCORES[:1]])[0].kind == "queries (bootstrap)"
-    (several,) = intervals([SCORES])
-    assert several.kind == "seeds and queries (t)"
-    assert several.mean == pytest.approx(SCORES.mean(), abs=1e-6)
+def test_interval_is_over_queries_for_one_seed_and_over_both_for_several() -> None:
+    one, several = intervals([SCORES[:1], SCORES])
+    assert (one.kind, several.kind) == ("queries (bootstrap)", "seeds and queries (t)")
     assert several.low < several.mean < several.high
-    assert intervals([SCORES[:1], SCORES])[1] == several
+    assert several.mean == pytest.approx(SCORES.mean(), abs=1e-6)
+    assert intervals([SCORES]) == [several]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
+def test_bootstrap_contains_the_mean_and_is_the_same_every_time(values: list[float]) -> None:
+    (found,) = query_bootstrap([np.array(values)])
+    assert found.mean == pytest.approx(sum(values) / len(values), abs=1e-6)
+    assert min(values) - 1e-6 <= found.low <= found.mean <= found.high <= max(values) + 1e-6
+    assert query_bootstrap([np.zeros(3), np.array(values)])[1] == found
+
+
+def test_bootstrap_is_the_normal_approximation_for_many_queries() -> None:
+    values = np.random.default_rng(0).uniform(size=5_000)
+    (found,) = query_bootstrap([values])
+    error = 1.96 * values.std() / len(values) ** 0.5
+    assert (found.low, found.high) == pytest.approx((found.mean - error, found.mean + error), abs=error / 5)
 
 
 def test_seeds_that_agree_leave_the_spread_of_queries() -> None:
     scores = np.tile(np.random.default_rng(0).random(200), (3, 1))
-    _, low, high = student_interval(scores)
+    found = student_interval(scores)
     error = scores[0].std(ddof=1) / np.sqrt(200)
-    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.01)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.01)
 
 
 def test_constant_scores_have_no_width() -> None:
@@ -94,10 +105,10 @@ def test_constant_scores_have_no_width() -> None:
 def test_pigeonhole_bootstrap_draws_seeds_and_queries() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(0, 0.3, (8, 1)) + rng.normal(0, 0.5, (1, 300))
-    mean, low, high = pigeonhole_bootstrap(scores, rng, resamples=4000)
+    low, high = pigeonhole_bootstrap(scores, rng, resamples=4000)
     # Without an interaction the variance of the mean is the sum of both margins'.
     expected = np.sqrt(scores.mean(axis=1).var() / 8 + scores.mean(axis=0).var() / 300)
-    assert mean == pytest.approx(scores.mean())
+    assert low < scores.mean() < high
     assert (high - low) / (2 * 1.96) == pytest.approx(expected, rel=0.06)
 
 

@@ -1,4 +1,4 @@
-"""Paired tests, against enumeration by scipy, Holm by statsmodels, and what is known of simulated scores."""
+"""Paired tests, against enumeration by scipy, Holm's procedure by statsmodels, and simulated error rates."""
 
 from __future__ import annotations
 
@@ -6,32 +6,25 @@ import math
 
 import numpy as np
 import pytest
+from calibration import Experiment, errors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import permutation_test, ttest_1samp, ttest_ind
 from statsmodels.stats.multitest import multipletests
 
-from bench.statistics.calibration import Experiment, errors
-from bench.statistics.significance import (
-    effect_size,
-    holm,
-    paired_randomisation,
-    student_test,
-)
+from bench.statistics.significance import effect_size, holm, paired_randomisation, student_test
 
 SCORES = st.sampled_from([0.0, 0.25, 0.5, 0.625, 1.0])
-"""Scores whose sums are exact: scipy takes sums that differ by rounding for different ones."""
+"""Scores whose sums are exact, since scipy does not tolerate rounding errors."""
 
 
-def scipy_p(a: np.ndarray, b: np.ndarray, resamples: float = math.inf) -> float:
-    """The same test by scipy: its samples are swapped within pairs."""
+def scipy_p(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the exact p-value of the same test by scipy, which swaps samples within pairs."""
 
     def statistic(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
         return np.mean(x - y, axis=axis)
 
-    found = permutation_test(
-        (a, b), statistic, permutation_type="samples", n_resamples=resamples, vectorized=True, rng=0
-    )
+    found = permutation_test((a, b), statistic, permutation_type="samples", n_resamples=math.inf, vectorized=True)
     return float(found.pvalue)
 
 
@@ -53,37 +46,29 @@ def test_many_queries_are_sampled_within_monte_carlo_error() -> None:
     assert exact.min() < 0.3 < exact.max()
 
 
-def test_smallest_p_value_is_never_zero() -> None:
-    (p,) = paired_randomisation(np.ones((1, 100)), np.random.default_rng(0), samples=999)
-    assert p == 1 / 1000
-
-
-def test_equal_scores_have_p_1_and_queries_without_difference_do_not_count() -> None:
+def test_p_value_is_never_zero_and_1_for_equal_scores() -> None:
+    rng = np.random.default_rng(0)
+    assert paired_randomisation(np.ones((1, 100)), rng, samples=999).tolist() == [1 / 1000]
     differences = np.zeros((2, 500))
-    differences[1, :4] = 1.0
-    p = paired_randomisation(differences, np.random.default_rng(0))
-    assert p.tolist() == [1.0, 2 / 2**4]
+    differences[1, :4] = 1.0  # queries without a difference do not count
+    assert paired_randomisation(differences, rng).tolist() == [1.0, 2 / 2**4]
 
 
 def test_rounding_does_not_hide_a_tie() -> None:
-    differences = np.array([[0.1, 0.2, 0.3, -0.6]])  # no sum is further from 0 but those of one sign or less 0.1
-    (p,) = paired_randomisation(differences, np.random.default_rng(0))
-    assert p == 1.0
+    differences = np.array([[0.1, 0.2, 0.3, -0.6]])  # the sums that are further from 0 have one sign, or differ by 0.1
+    assert paired_randomisation(differences, np.random.default_rng(0)).tolist() == [1.0]
 
 
-def test_same_generator_gives_the_same_p_values_however_many_rows_are_asked_at_once() -> None:
+def test_random_signs_do_not_depend_on_other_rows_or_on_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     differences = np.random.default_rng(2).normal(0.02, 0.3, (7, 90))
-    together = paired_randomisation(differences, np.random.default_rng(0), samples=500)
-    alone = [paired_randomisation(row[None], np.random.default_rng(0), samples=500)[0] for row in differences]
-    assert together.tolist() == alone
 
+    def p_values(rows: np.ndarray) -> list[float]:
+        return paired_randomisation(rows, np.random.default_rng(0), samples=500).tolist()
 
-def test_samples_do_not_depend_on_how_many_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    differences = np.random.default_rng(2).normal(0.02, 0.3, (3, 90))
-    whole = paired_randomisation(differences, np.random.default_rng(0), samples=500)
+    together = p_values(differences)
+    assert together == [p_values(row)[0] for row in differences]
     monkeypatch.setattr("bench.statistics.significance.CHUNK", 1000)
-    in_parts = paired_randomisation(differences, np.random.default_rng(0), samples=500)
-    assert in_parts.tolist() == whole.tolist()
+    assert together == p_values(differences)
 
 
 @settings(max_examples=15, deadline=None)
@@ -111,19 +96,19 @@ def test_effect_size_is_the_mean_in_standard_deviations() -> None:
     assert math.isnan(effect_size(np.array([0.3])))
 
 
-def test_family_wise_error_is_kept_and_only_by_correction() -> None:
+def test_family_wise_error_is_kept_only_by_correction() -> None:
     found = errors(Experiment(queries=150), 300, np.random.default_rng(4))
     assert found.queries.interval[0] <= 0.05
     assert found.uncorrected.interval[0] > 0.15
 
 
-def test_seeds_that_vary_are_taken_for_methods_by_a_test_over_queries_alone() -> None:
+def test_a_test_over_queries_alone_mistakes_seeds_for_methods() -> None:
     found = errors(Experiment(seeds=3, seed_spread=0.4, queries=150), 100, np.random.default_rng(5))
     assert found.queries.interval[0] > 0.3
     assert found.both.interval[0] <= 0.05
 
 
-def test_better_system_is_found() -> None:
+def test_better_system_is_detected() -> None:
     found = errors(Experiment(merit=0.8), 40, np.random.default_rng(6))
     assert found.power.interval[0] > 0.5
     assert found.queries.interval[0] <= 0.05

@@ -1,1 +1,1 @@
-"""What scores say about other queries and other seeds: intervals, tests, and the calibration of both."""
+"""Confidence intervals and significance tests of per-query scores."""

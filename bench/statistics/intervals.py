@@ -1,15 +1,15 @@
 """Intervals of a mean score: over queries, and over seeds and queries together.
 
-A mean over seeds and queries varies with both. Queries are many and bootstrapped; seeds are few, which no bootstrap
-survives (`python -m bench.statistics.calibration` shows by how much it falls short). So with more than one seed the
-interval is Student's: the wider of two, one over seeds and queries by the variance of a crossed design, and one over
-seed means, for the former is too narrow where two or three seeds vary much more than queries do.
+A mean over seeds and queries varies with both. Queries are many and are bootstrapped. Seeds are few, and a bootstrap
+over few seeds is too narrow (`benchmarks/calibration.py` shows by how much). So with more than one seed the interval is
+Student's. It is the wider of two: one over seeds and queries, by the variance of a crossed design, and one over seed
+means. The former is too narrow where two or three seeds vary much more than queries do.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +28,12 @@ STUDENT = "seeds and queries (t)"
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % interval, rounded to 6 decimals, and what it speaks of."""
+    """A mean with its 95 % interval, rounded to 6 decimals; `kind` is `BOOTSTRAP` or `STUDENT`."""
 
     mean: float
     low: float
     high: float
     kind: str
-    """`BOOTSTRAP` or `STUDENT`."""
 
 
 @dataclass(frozen=True)
@@ -45,75 +44,83 @@ class Estimate:
     error: float
     freedom: float
 
+    @property
+    def half_width(self) -> float:
+        """Half of Student's interval."""
+        return float(student_t.ppf((1 + LEVEL) / 2, self.freedom)) * self.error if self.error > 0 else 0.0
+
+    @property
+    def p(self) -> float:
+        """The two-sided p-value of Student's test of the hypothesis that the mean is 0."""
+        if self.error == 0:
+            return float(self.mean == 0)
+        return float(2 * student_t.sf(abs(self.mean) / self.error, self.freedom))
+
+
+def rounded(value: float | None, decimals: int = DECIMALS) -> float | None:
+    """Return a rounded number; None for None, NaN and infinities, which JSON cannot represent."""
+    return round(float(value), decimals) if value is not None and math.isfinite(value) else None
+
 
 def intervals(scores: Sequence[np.ndarray]) -> list[Interval]:
-    """The intervals of means, each of (n_seeds, n_queries) scores; functions of the scores alone."""
-    alone = [i for i, each in enumerate(scores) if len(each) == 1]
-    found = dict(zip(alone, query_bootstrap([scores[i][0] for i in alone]), strict=True))
-    return [
-        Interval(*found[i], BOOTSTRAP) if i in found else Interval(*student_interval(each), STUDENT)
-        for i, each in enumerate(scores)
-    ]
+    """Return the intervals of means, each of (n_seeds, n_queries) scores. They depend on the scores alone."""
+    single = [i for i, each in enumerate(scores) if len(each) == 1]
+    bootstrapped = dict(zip(single, query_bootstrap([scores[i][0] for i in single]), strict=True))
+    return [bootstrapped.get(i) or student_interval(each) for i, each in enumerate(scores)]
 
 
-def query_bootstrap(rows: Sequence[np.ndarray]) -> list[tuple[float, float, float]]:
-    """Mean and percentile-bootstrap interval over queries of each of the rows, (n_queries,) values each."""
-    by_length: dict[int, list[int]] = {}
-    for i, row in enumerate(rows):
-        by_length.setdefault(len(row), []).append(i)
-    found: dict[int, tuple[float, float, float]] = {}
-    for length, group in by_length.items():
-        values = np.array([rows[i] for i in group])
+def by_length(rows: Sequence[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Yield the indices of rows of equal length, and these rows as one array."""
+    for length in sorted({len(row) for row in rows}):
+        group = [i for i, row in enumerate(rows) if len(row) == length]
+        yield group, np.array([rows[i] for i in group])
+
+
+def query_bootstrap(rows: Sequence[np.ndarray]) -> list[Interval]:
+    """Return mean and percentile-bootstrap interval over queries of each row of (n_queries,) scores."""
+    found = np.empty((len(rows), 3))
+    for group, values in by_length(rows):
+        length = values.shape[1]
         rng, chunk = np.random.default_rng(0), max(CHUNK // length, 1)
-        parts = [_shares(length, min(chunk, RESAMPLES - start), rng) @ values.T for start in range(0, RESAMPLES, chunk)]
-        low, high = np.percentile(np.concatenate(parts), TAILS, axis=0)
-        for i, *limits in zip(group, values.mean(axis=1), low, high, strict=True):
-            mean, low_i, high_i = (round(float(limit), DECIMALS) for limit in limits)
-            found[i] = mean, low_i, high_i
-    return [found[i] for i in range(len(rows))]
+        parts = [
+            resample_shares(length, min(chunk, RESAMPLES - start), rng) @ values.T
+            for start in range(0, RESAMPLES, chunk)
+        ]
+        found[group, 0] = values.mean(axis=1)
+        found[group, 1:] = np.percentile(np.concatenate(parts), TAILS, axis=0).T
+    return [_interval(mean, low, high, BOOTSTRAP) for mean, low, high in found.tolist()]
 
 
-def pigeonhole_bootstrap(scores: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES) -> tuple[float, ...]:
-    """Mean and percentile interval when seeds and queries are both drawn again; `scores` is (n_seeds, n_queries).
-
-    Owen, The pigeonhole bootstrap, Annals of Applied Statistics 2007.
-    """
-    seeds, queries = (_shares(size, resamples, rng) for size in scores.shape)
-    means = ((seeds @ scores) * queries).sum(axis=1)
-    return float(scores.mean()), *map(float, np.percentile(means, TAILS))
-
-
-def _shares(size: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """(resamples, size): the share of each in a sample of that many with replacement."""
+def resample_shares(size: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return (resamples, size): the share of each item in a sample of that size with replacement."""
     drawn = rng.integers(0, size, (resamples, size)) + size * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size) / size
 
 
-def student_interval(scores: np.ndarray, others: np.ndarray | None = None) -> tuple[float, float, float]:
-    """Mean and Student's interval over other seeds and other queries, of one system's scores, (n_seeds, n_queries), or
-    of their difference from another's, (any number of seeds, n_queries).
+def student_interval(scores: np.ndarray, others: np.ndarray | None = None) -> Interval:
+    """Return mean and Student's interval over other seeds and other queries, of one system's scores, (n_seeds,
+    n_queries), or of their difference from another's, (any number of seeds, n_queries).
     """
-    reach = max(map(half_width, estimates(scores, others)))
+    reach = max(estimate.half_width for estimate in estimates(scores, others))
     mean = float(scores.mean()) - (0.0 if others is None else float(others.mean()))
-    return round(mean, DECIMALS), round(mean - reach, DECIMALS), round(mean + reach, DECIMALS)
+    return _interval(mean, mean - reach, mean + reach, STUDENT)
 
 
-def half_width(estimate: Estimate) -> float:
-    """Half of the interval that belongs to an estimate."""
-    return float(student_t.ppf((1 + LEVEL) / 2, estimate.freedom)) * estimate.error if estimate.error > 0 else 0.0
+def _interval(mean: float, low: float, high: float, kind: str) -> Interval:
+    return Interval(round(mean, DECIMALS), round(low, DECIMALS), round(high, DECIMALS), kind)
 
 
 def estimates(scores: np.ndarray, others: np.ndarray | None = None) -> tuple[Estimate, Estimate]:
-    """The mean, or the difference of two means, with its error over seeds and queries, and over seeds alone.
+    """Return the mean, or the difference of two means, with its error over seeds and queries, and over seeds alone.
 
     Seeds are not paired: two systems' trainings are independent, whatever their seeds are called, and may differ in
-    number. A system of one row has no luck of seeds; that of the others is estimated from them. Scores are taken to be
-    mean + seed + query + rest, with an independent rest. Per system, with S seeds and Q queries, the seeds' part of the
+    number. A system of one row adds no variance of seeds; the other's is estimated from its rows. The model is mean +
+    seed + query + rest, with an independent rest. Per system, with S seeds and Q queries, the seeds' part of the
     variance is that of the S seed means over S, and the rest's is MS_rest / (S Q), MS_rest being the residual mean
     square of the two-way layout; the queries' part is the variance of the (differences of) query means over Q, less the
-    rest's. Degrees of freedom are Satterthwaite's, with the seeds' parts as what is uncertain. For one system this is
-    the test of Dorfman, Berbaum and Metz for readers and cases, corrected by Hillis (Statistics in Medicine 26, 2007),
-    with seeds as readers; over seeds alone two systems are compared as by Welch.
+    rest's. Degrees of freedom are Satterthwaite's; only the seeds' parts count as uncertain. For one system this is the
+    test of Dorfman, Berbaum and Metz for readers and cases, corrected by Hillis (Statistics in Medicine 26, 2007), with
+    seeds as readers; over seeds alone two systems are compared by Welch's test.
     """
     systems = [scores] if others is None else [scores, others]
     seeds, rest, certainty = 0.0, 0.0, 0.0
@@ -127,10 +134,9 @@ def estimates(scores: np.ndarray, others: np.ndarray | None = None) -> tuple[Est
             rest += float((left**2).mean()) / ((n_seeds - 1) * max(n_queries - 1, 1))
     by_query = scores.mean(axis=0) - (0.0 if others is None else others.mean(axis=0))
     queries = float(by_query.var(ddof=1)) / len(by_query) if len(by_query) > 1 else 0.0
-    total = seeds + max(queries - rest, 0.0)
-
-    def estimate(variance: float) -> Estimate:
-        freedom = variance**2 / certainty if certainty > 0 else math.inf
-        return Estimate(float(by_query.mean()), math.sqrt(variance), freedom)
-
-    return estimate(total), estimate(seeds)
+    mean = float(by_query.mean())
+    total, over_seeds = (
+        Estimate(mean, math.sqrt(variance), variance**2 / certainty if certainty > 0 else math.inf)
+        for variance in (seeds + max(queries - rest, 0.0), seeds)
+    )
+    return total, over_seeds

@@ -11,25 +11,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import t as student_t
 
-from bench.statistics.intervals import Estimate, estimates
+from bench.statistics.intervals import estimates
 
 ALPHA = 0.05
 SAMPLES = 10_000
 """Random sign flips per test."""
 ENUMERATED = 12
-"""Up to so many queries with a difference all sign flips are tried instead, and the p-value is exact."""
+"""Up to this number of queries with a difference, all sign flips are tried and the p-value is exact."""
 CHUNK = 2**22
 """Signs in memory at once."""
 
 
 def paired_randomisation(differences: np.ndarray, rng: np.random.Generator, samples: int = SAMPLES) -> np.ndarray:
-    """Two-sided p-values, (n_tests,), of the hypothesis that a query's two scores are exchangeable.
+    """Return two-sided p-values, (n_tests,), of the hypothesis that a query's two scores are exchangeable.
 
-    `differences` is (n_tests, n_queries) float64: of each query, one system's score minus the other's. The statistic is
-    their mean; under the hypothesis each sign is as likely as the other. All tests share their random signs.
-    p = (hits + 1) / (samples + 1), or exactly hits / 2^n where n queries are few enough to be enumerated.
+    `differences` is (n_tests, n_queries) float64: per query, one system's score minus the other's. The statistic is
+    their mean; under the hypothesis both signs are equally likely. All tests share their random signs.
+    p = (hits + 1) / (samples + 1), or exactly hits / 2^n if n queries are few enough to be enumerated.
     """
     differences = np.atleast_2d(np.asarray(differences, dtype=np.float64))
     p_values = np.ones(len(differences))
@@ -38,8 +37,7 @@ def paired_randomisation(differences: np.ndarray, rng: np.random.Generator, samp
         p_values[row] = _enumerated(differences[row][differences[row] != 0])
     sampled = np.flatnonzero(nonzero > ENUMERATED)
     if len(sampled):
-        hits = _hits(differences[sampled], rng, samples)
-        p_values[sampled] = (hits + 1) / (samples + 1)
+        p_values[sampled] = (_hits(differences[sampled], rng, samples) + 1) / (samples + 1)
     return p_values
 
 
@@ -50,7 +48,7 @@ def _enumerated(differences: np.ndarray) -> float:
 
 
 def _hits(differences: np.ndarray, rng: np.random.Generator, samples: int) -> np.ndarray:
-    """How many random sign flips have a sum at least as large as the observed one, for each row."""
+    """Count for each row the random sign flips with a sum at least as large as the observed one."""
     n_queries, limits = differences.shape[1], _limit(differences)
     hits = np.zeros(len(differences), dtype=np.int64)
     chunk = max(CHUNK // n_queries, 1)
@@ -63,28 +61,22 @@ def _hits(differences: np.ndarray, rng: np.random.Generator, samples: int) -> np
 
 
 def _limit(differences: np.ndarray) -> np.ndarray:
-    """The observed sums' sizes, less what rounding may take from a sum that equals them."""
+    """The absolute observed sums, less a tolerance for rounding errors of equal sums."""
     return np.abs(differences.sum(axis=1)) - 1e-12 * np.abs(differences).sum(axis=1)
 
 
 def student_test(scores: np.ndarray, others: np.ndarray) -> float:
-    """Two-sided p-value of the hypothesis that two systems' means are equal over other seeds and other queries: the
-    t-test that belongs to `bench.statistics.intervals.student_interval`.
+    """Return the two-sided p-value of the hypothesis that two systems' means are equal over other seeds and queries.
 
-    Each has (n_seeds, n_queries) scores; one row is that of a system without seeds, and one of them has several.
+    It is the test of `bench.statistics.intervals.student_interval`. Scores are (n_seeds, n_queries); a system without
+    seeds has one row. At least one of the two has several.
     """
-    return max(map(_p_value, estimates(scores, others)))
-
-
-def _p_value(estimate: Estimate) -> float:
-    if estimate.error == 0:
-        return float(estimate.mean == 0)
-    return float(2 * student_t.sf(abs(estimate.mean) / estimate.error, estimate.freedom))
+    return max(estimate.p for estimate in estimates(scores, others))
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """P-values corrected for all of them being looked at, by Holm's step-down procedure: the chance of even one false
-    alarm in the family is at most alpha, whatever their dependence.
+    """Correct p-values for multiple tests by Holm's step-down procedure. The probability of any false alarm in the
+    family is at most alpha, whatever the dependence of the tests.
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p_values, kind="stable")
@@ -95,6 +87,6 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def effect_size(differences: np.ndarray) -> float:
-    """The mean difference in units of the per-query differences' standard deviation; NaN if they are all equal."""
+    """Return the mean difference in standard deviations of the per-query differences; NaN if they are all equal."""
     spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
     return float(np.mean(differences)) / spread if spread > 0 else float("nan")
