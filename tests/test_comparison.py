@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 from cells import spec
 from scipy.stats import ttest_rel
 
-from bench.report.comparison import base_of, compare, standings
+from bench.report.comparison import compare, most_like, standings
 from bench.results.systems import System
 from bench.statistics.significance import holm, student_test
 
@@ -33,7 +32,8 @@ def test_comparison_is_of_the_queries_that_both_were_asked() -> None:
     (found,) = compare([(a, b)], "RR@10")
     assert found.queries == ("y", "z")
     assert (found.mean_a, found.mean_b, found.difference.mean) == (0.625, 0.25, 0.375)
-    assert found.differences.tolist() == [0.25, 0.5]
+    assert [scores.tolist() for scores in found.scores] == [[0.25, 1.0], [0.0, 0.5]]
+    assert found.outcomes == (2, 0, 0)
     assert found.p_queries == 0.5  # of four sign flips two are as far from 0
     assert compare([(a, system("c", np.array([1.0]), queries=("other",)))], "RR@10") == []
     assert compare([(a, b)], "P@5") == []
@@ -43,7 +43,7 @@ def test_several_seeds_are_averaged_and_tested_unpaired() -> None:
     scores, others = random(0, 3, 40), random(1, 2, 40) / 2
     (found,) = compare([(system("a", scores, "012"), system("b", others, "70"))], "RR@10")
     assert found.seeds == (3, 2)
-    assert found.differences == pytest.approx(scores.mean(axis=0) - others.mean(axis=0))
+    assert found.scores[1] == pytest.approx(others.mean(axis=0))
     assert found.p_seeds == student_test(scores, others)
     assert found.difference.kind == "seeds and queries (t)"
 
@@ -73,14 +73,11 @@ def test_p_value_of_many_queries_is_near_that_of_a_t_test() -> None:
     rng = np.random.default_rng(2)
     a = rng.normal(0.5, 0.2, 2000)
     b = a + rng.normal(0.006, 0.2, 2000)
-    (found,) = compare([(system("a", a, queries=names(2000)), system("b", b, queries=names(2000)))], "RR@10")
+    names = [str(i) for i in range(2000)]
+    (found,) = compare([(system("a", a, queries=names), system("b", b, queries=names))], "RR@10")
     assert found.p_queries == pytest.approx(ttest_rel(a, b).pvalue, abs=0.015)
     assert found.effect == pytest.approx((a - b).mean() / (a - b).std(ddof=1))
     assert found.difference.low < found.difference.mean < found.difference.high
-
-
-def names(count: int) -> tuple[str, ...]:
-    return tuple(map(str, range(count)))
 
 
 def test_systems_that_are_not_told_apart_share_a_rank() -> None:
@@ -90,12 +87,8 @@ def test_systems_that_are_not_told_apart_share_a_rank() -> None:
     worse = system("worse", scores / 2)
     worst = system("worst", scores / 8)
     found, everything = standings([worst, same, best, worse], "RR@10", "worse")
-    assert {each.spec.method: standing.rank for each, standing in found.items()} == {
-        "best": 1,
-        "same": 1,
-        "worse": 3,
-        "worst": 4,
-    }
+    ranks = {each.name: standing.rank for each, standing in found.items()}
+    assert ranks == {"best": 1, "same": 1, "worse": 3, "worst": 4}
     assert len(everything) == 6
     assert all(comparison.difference.mean >= 0 for comparison in everything)
     assert found[worse].against is None
@@ -104,12 +97,12 @@ def test_systems_that_are_not_told_apart_share_a_rank() -> None:
     assert (against.b, against.family) == (worse, 3)
 
 
-def test_baseline_is_the_one_that_is_most_alike() -> None:
-    bases: list[Any] = [system("zero-shot", random(0), scoring=scoring) for scoring in ("mean", "maxsim")]
-    asked = system("optical", random(1), scoring="maxsim")
-    assert base_of(asked, [*bases, asked], "zero-shot") is bases[1]
-    assert base_of(bases[0], bases, "zero-shot") is None
-    assert base_of(asked, [asked], "zero-shot") is None
+def test_baseline_is_the_most_similar_system() -> None:
+    bases = [system("zero-shot", random(0), scoring=scoring) for scoring in ("mean", "maxsim")]
+    other = system("optical", random(1), scoring="maxsim")
+    assert most_like(other, bases) is bases[1]
+    assert most_like(bases[0], bases) is None
+    assert most_like(other, []) is None
 
 
 def test_same_systems_give_the_same_numbers() -> None:

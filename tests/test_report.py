@@ -19,12 +19,11 @@ from hypothesis import strategies as st
 
 from bench.cli import main
 from bench.report import report as reporting
-from bench.report.curves import read_losses, thinned
-from bench.report.data import COSTS, UNIT, report_data
+from bench.report.data import UNIT, read_losses, report_data, thinned
 from bench.report.html import FILES, SCRIPTS, block, page
-from bench.report.leaderboard import Leaderboard, comparison_frame, leaderboard
+from bench.report.leaderboard import COSTS, PER_MEASURE, Leaderboard, comparison_frame, leaderboard
 from bench.report.report import NO_PLOTS, write_report
-from bench.results.store import Record, Store
+from bench.results.store import LOG, Record, Store
 from bench.sealed import read_manifest
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -80,34 +79,22 @@ def test_standings_are_those_of_the_wide_frame(found: Leaderboard) -> None:
         row = wide[system["method"], data["boards"][system["board"]]["pair"]]
         assert len(system["seeds"]) == (0 if system["reference"] else row["seeds"])
         for measure in MEASURES:
-            said = system["standings"][measure]
-            for name, column in {
-                "mean": "",
-                "low": " low",
-                "high": " high",
-                "rank": " rank",
-                "sd": " sd",
-                "p": " p",
-            }.items():
+            for column, name in PER_MEASURE.items():
                 expected = row[f"{measure}{column}"]
-                assert said[name] == (None if np.isnan(expected) else expected)
+                assert system["standings"][measure][name] == (None if np.isnan(expected) else expected)
 
 
 def test_comparisons_are_those_of_their_frame_and_count_queries(found: Leaderboard) -> None:
-    data = report_data(found)
-    frame = comparison_frame(found.comparisons)
+    data, frame = report_data(found), comparison_frame(found.comparisons)
+    shown = ["difference", "low", "high", "effect", "p_queries", "p_seeds", "p_holm", "family"]
     for measure in MEASURES:
-        rows = frame[frame["measure"] == measure].set_index(["pair", "method_a", "method_b"])
+        rows = frame[frame["measure"] == measure].set_index(["pair", "method_a", "method_b"]).sort_index()
         assert len(rows) == len(data["pairs"][measure]) == 2 * 6
-        for a, b, difference, low, high, _, p_queries, p_seeds, p_holm, family, wins, ties, losses in data["pairs"][
-            measure
-        ]:
+        for a, b, *numbers, wins, ties, losses in data["pairs"][measure]:
             one, other = data["systems"][a], data["systems"][b]
             assert one["board"] == other["board"]
             row = rows.loc[(data["boards"][one["board"]]["pair"], one["method"], other["method"])]
-            assert (difference, low, high) == (row["difference"], row["low"], row["high"])
-            assert (p_queries, p_holm, family) == (row["p_queries"], row["p_holm"], row["family"])
-            assert p_seeds is None if np.isnan(row["p_seeds"]) else p_seeds == row["p_seeds"]
+            assert numbers == [None if np.isnan(value) else value for value in row[shown]]
             of_a, of_b = (np.array(data["scores"][measure][i]) for i in (a, b))
             assert abs((of_a > of_b).sum() - wins) <= 2  # scores are rounded, counts are not
             assert wins + ties + losses == row["queries"]
@@ -238,12 +225,14 @@ def test_thinning_keeps_the_mean_and_the_last_step(losses: list[float], limit: i
 
 
 def test_a_log_that_was_cut_off_has_the_losses_before(tmp_path: Path) -> None:
-    log = tmp_path / "log.jsonl"
-    log.write_text(
-        '{"step": 1, "loss": 2}\n{"step": 2}\n{"step": 3, "loss": NaN}\nnull\n{"step": 4, "loss": 0.5}\n{"st'
-    )
-    assert read_losses(log) == [(1, 2.0), (4, 0.5)]
-    assert read_losses(tmp_path / "none") == []
+    entry = Store(tmp_path).open().training("x", "0" * 64)
+    lines = ('{"step": 1, "loss": 2}', '{"step": 2}', '{"step": 3, "loss": NaN}', "null", '{"step": 4, "loss": 0.5}')
+    (entry.begin() / LOG).write_text("\n".join([*lines, '{"st']))
+    training = entry.finish({})
+    assert read_losses(training) == [(1, 2.0), (4, 0.5)]
+    (training.folder / LOG).write_text(lines[0])  # damaged: its hash differs
+    assert read_losses(training) == []
+    assert read_losses(None) == []
 
 
 def test_deleted_trainings_leave_everything_but_curves(store: Store) -> None:

@@ -79,12 +79,13 @@ def compare(options: Versus, a: str, b: str) -> int:
     if missing := [measure for measure, comparisons in found.items() if not comparisons]:
         raise BenchError(f"not both of them were scored by {', '.join(missing)}")
     print(f"A: {a}\nB: {b}")
-    for comparisons in found.values():
-        print_table(versus.COLUMNS, list(map(versus.row, comparisons)), right=versus.COLUMNS[2:])
-    first = found[options.measures[0]]
-    if changes := [change for each in first for change in versus.changes(each, options.queries)]:
-        title = f"queries that differ most by {options.measures[0]}"
-        print_table(versus.CHANGES, changes, title=title, right=versus.CHANGES[2:])
+    frames = [("", versus.table(comparisons)) for comparisons in found.values()]
+    first = options.measures[0]
+    frames.append((f"queries that differ most by {first}", versus.changes(found[first], options.queries)))
+    for title, frame in frames:
+        if len(frame):
+            columns = frame.columns.tolist()
+            print_table(columns, frame.values.tolist(), title=title, right=columns[2:])
     print("\n".join(f"{measure}: {versus.verdict(a, b, each)}" for measure, each in found.items()))
     if options.output is not None:
         versus.write_differences(options.output, [each for comparisons in found.values() for each in comparisons])

@@ -1,42 +1,36 @@
-"""Two systems on the same queries: the difference, its interval, its size, and how sure one can be of it.
+"""Statistical comparisons of systems on the same queries, and the ranks that follow from them.
 
-A comparison speaks of other queries by a paired randomisation test of the scores, averaged over seeds; where each
-system has several seeds or depends on none, also of other seeds by Student's test over seeds and queries, and then the
-larger of the two p-values counts. What is looked at together is a family, and corrected by Holm's procedure.
+A paired randomisation test over queries compares scores that are averaged over seeds. Where each system has several
+seeds or depends on none, Student's test over seeds and queries is computed, too, and the larger p-value counts.
+Comparisons that are shown together are a family, and are corrected by Holm's procedure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from bench.evaluation.measures import lower_is_better
 from bench.results.systems import System
 from bench.spec import SYSTEM
-from bench.statistics.intervals import BOOTSTRAP, STUDENT, Interval, intervals, query_bootstrap, student_interval
-from bench.statistics.significance import (
-    ALPHA,
-    SAMPLES,
-    effect_size,
-    holm,
-    paired_randomisation,
-    student_test,
-)
+from bench.statistics.intervals import Interval, by_length, intervals, query_bootstrap, rounded, student_interval
+from bench.statistics.significance import ALPHA, SAMPLES, effect_size, holm, paired_randomisation, student_test
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """`a` against `b` by one measure, on the queries that both were asked."""
+    """`a` against `b` by one measure, on the queries that both have scores for."""
 
     a: System
     b: System
     measure: str
     queries: tuple[str, ...]
     seeds: tuple[int, int]
-    """How many of each; a system that depends on none has 1."""
+    """The number of seeds of each; 1 for a system that depends on none."""
     mean_a: float
     mean_b: float
     difference: Interval
@@ -44,13 +38,13 @@ class Comparison:
     effect: float
     """The difference in standard deviations of the queries' differences."""
     p_queries: float
-    """Of the paired randomisation test over queries."""
+    """The p-value of the paired randomisation test over queries."""
     p_seeds: float | None
-    """Of Student's test over seeds and queries; None where a system has but one of the seeds that it depends on."""
+    """The p-value of Student's test over seeds and queries; None if a system has only one of several possible seeds."""
     p_holm: float
-    """The larger of both, corrected for the family."""
+    """The larger of both p-values, corrected for the family."""
     family: int
-    """How many comparisons that has."""
+    """The number of comparisons in the family."""
 
     @property
     def p(self) -> float:
@@ -58,7 +52,7 @@ class Comparison:
 
     @property
     def better(self) -> System | None:
-        """The one with the better mean; None if both are equal."""
+        """The system with the better mean; None if both are equal."""
         if self.mean_a == self.mean_b:
             return None
         return self.a if (self.mean_a > self.mean_b) != lower_is_better(self.measure) else self.b
@@ -68,146 +62,137 @@ class Comparison:
         return self.p_holm < ALPHA
 
     @property
-    def scores(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of `a` and of `b`, (n_seeds, n_queries) each."""
-        return _scores(self.a, self.measure, self.queries), _scores(self.b, self.measure, self.queries)
+    def numbers(self) -> dict[str, float | None]:
+        """The difference with its interval, effect, p-values and size of the family, rounded as in all files."""
+        interval = {"difference": self.difference.mean, "low": self.difference.low, "high": self.difference.high}
+        names = ("effect", "p_queries", "p_seeds", "p_holm")
+        return interval | {name: rounded(getattr(self, name)) for name in names} | {"family": self.family}
 
     @property
-    def differences(self) -> np.ndarray:
-        """(n_queries,): of each query, averaged over seeds."""
-        of_a, of_b = self.scores
-        return of_a.mean(axis=0) - of_b.mean(axis=0)
+    def outcomes(self) -> tuple[int, int, int]:
+        """The number of queries on which `a` is better, equal (up to rounding errors) and worse."""
+        a, b = self.scores
+        gains = b - a if lower_is_better(self.measure) else a - b
+        wins, losses = int((gains > 1e-9).sum()), int((gains < -1e-9).sum())
+        return wins, len(gains) - wins - losses, losses
+
+    @property
+    def scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """The scores of `a` and of `b`, (n_queries,) each, averaged over seeds."""
+        a, b = (_scores(system, self.measure, self.queries).mean(axis=0) for system in (self.a, self.b))
+        return a, b
 
 
 def compare(pairs: Sequence[tuple[System, System]], measure: str, samples: int = SAMPLES) -> list[Comparison]:
-    """Compare each pair by a measure that both were scored by; together they are one family.
+    """Compare each pair by a measure, as one family. Pairs without common scores are left out.
 
-    The same pairs give the same numbers. A pair without a common query is left out.
+    The same pairs give the same numbers.
     """
-    pairs = [pair for pair in pairs if measure in pair[0].scores and measure in pair[1].scores]
-    asked = [_common(a.queries, b.queries) for a, b in pairs]
-    kept = [i for i, queries in enumerate(asked) if queries]
-    pairs, asked = [pairs[i] for i in kept], [asked[i] for i in kept]
-    if not pairs:
-        return []
-    scores = [
-        (_scores(a, measure, queries), _scores(b, measure, queries))
-        for (a, b), queries in zip(pairs, asked, strict=True)
-    ]
+    shared = [(a, b, queries) for a, b in pairs if (queries := _common_queries(a, b, measure))]
+    scores = [(_scores(a, measure, queries), _scores(b, measure, queries)) for a, b, queries in shared]
     differences = [of_a.mean(axis=0) - of_b.mean(axis=0) for of_a, of_b in scores]
-    over_seeds = [
-        all(map(_tells_of_seeds, pair)) and max(map(len, each)) > 1 for pair, each in zip(pairs, scores, strict=True)
-    ]
-    p_queries = _p_queries(differences, samples)
-    p_seeds = [student_test(*each) if several else None for each, several in zip(scores, over_seeds, strict=True)]
-    corrected = holm([max(one, other or 0.0) for one, other in zip(p_queries, p_seeds, strict=True)])
-    bootstrapped = query_bootstrap(differences)
-    return [
-        Comparison(
-            *pair,
-            measure,
-            queries,
-            (len(of_a), len(of_b)),
-            float(of_a.mean()),
-            float(of_b.mean()),
-            Interval(*student_interval(of_a, of_b), STUDENT)
-            if over_seeds[i]
-            else Interval(*bootstrapped[i], BOOTSTRAP),
-            effect_size(differences[i]),
-            p_queries[i],
-            p_seeds[i],
-            float(corrected[i]),
-            len(pairs),
+    bootstrapped, p_queries = query_bootstrap(differences), np.ones(len(shared))
+    for group, rows in by_length(differences):
+        p_queries[group] = paired_randomisation(rows, np.random.default_rng(0), samples)
+    found = []
+    for i, ((a, b, queries), (of_a, of_b)) in enumerate(zip(shared, scores, strict=True)):
+        seeds = len(of_a), len(of_b)
+        over_seeds = max(seeds) > 1 and all(system.seeds == ("",) or len(system.seeds) > 1 for system in (a, b))
+        found.append(
+            Comparison(
+                a=a,
+                b=b,
+                measure=measure,
+                queries=queries,
+                seeds=seeds,
+                mean_a=float(of_a.mean()),
+                mean_b=float(of_b.mean()),
+                difference=student_interval(of_a, of_b) if over_seeds else bootstrapped[i],
+                effect=effect_size(differences[i]),
+                p_queries=float(p_queries[i]),
+                p_seeds=student_test(of_a, of_b) if over_seeds else None,
+                p_holm=1.0,
+                family=len(shared),
+            )
         )
-        for i, (pair, queries, (of_a, of_b)) in enumerate(zip(pairs, asked, scores, strict=True))
-    ]
+    corrected = holm([each.p for each in found]).tolist()
+    return [replace(each, p_holm=p) for each, p in zip(found, corrected, strict=True)]
 
 
-def _tells_of_seeds(system: System) -> bool:
-    """Whether it depends on none, or has several."""
-    return system.seeds == ("",) or len(system.seeds) > 1
+def _common_queries(a: System, b: System, measure: str) -> tuple[str, ...]:
+    if measure not in a.scores or measure not in b.scores:
+        return ()
+    if a.queries == b.queries:
+        return a.queries
+    known = set(b.queries)
+    return tuple(query for query in a.queries if query in known)
 
 
 def _scores(system: System, measure: str, queries: Sequence[str]) -> np.ndarray:
-    if tuple(queries) == system.queries:
+    if queries == system.queries:
         return system.scores[measure]
-    place = {query: column for column, query in enumerate(system.queries)}
-    return system.scores[measure][:, [place[query] for query in queries]]
-
-
-def _common(ones: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
-    if ones == others:
-        return tuple(ones)
-    known = set(others)
-    return tuple(item for item in ones if item in known)
-
-
-def _p_queries(rows: Sequence[np.ndarray], samples: int) -> list[float]:
-    """The p-value of each row; rows of the same length are tested together, with the same random signs."""
-    p_values = np.ones(len(rows))
-    for length in {len(row) for row in rows}:
-        group = [i for i, row in enumerate(rows) if len(row) == length]
-        p_values[group] = paired_randomisation(np.array([rows[i] for i in group]), np.random.default_rng(0), samples)
-    return p_values.tolist()
+    column = {query: i for i, query in enumerate(system.queries)}
+    return system.scores[measure][:, [column[query] for query in queries]]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a system stands among those of its collection, pair and encoder, by one measure."""
+    """The result of a system among those of its collection, pair and encoder, by one measure."""
 
     mean: Interval
     spread: float | None
     """Standard deviation over seeds of the mean; None for one seed."""
     rank: int
-    """1 + the number of systems that are significantly better, all pairs being one family."""
+    """1 + the number of systems that are significantly better; all pairs are one family."""
     against: Comparison | None
-    """With the baseline; the comparisons of all systems with it are one family. None for the baseline itself."""
+    """The comparison with the baseline, in the family of all systems against it; None for the baseline itself."""
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The mean with its interval and spread, the rank, and difference and p-value against the baseline."""
+        mean, against = self.mean, self.against
+        return {
+            **{"mean": mean.mean, "low": mean.low, "high": mean.high, "interval": mean.kind, "rank": self.rank},
+            "sd": rounded(self.spread),
+            "difference": against and against.difference.mean,
+            "p": against and rounded(against.p_holm),
+        }
 
 
 def standings(
     systems: Sequence[System], measure: str, baseline: str
 ) -> tuple[dict[System, Standing], list[Comparison]]:
-    """The standings of the systems that were scored by a measure, and the comparisons of all pairs of them, each of a
-    better one with a worse one.
+    """Return the standings of the systems that have scores by a measure, and the comparisons of all pairs of them, with
+    the better system first.
     """
     systems = best_first([system for system in systems if measure in system.scores], measure)
-    means = dict(zip(systems, intervals([system.scores[measure] for system in systems]), strict=True))
-    everything = compare(list(combinations(systems, 2)), measure)
-    against = compare([(system, base) for system in systems if (base := base_of(system, systems, baseline))], measure)
+    means = intervals([system.scores[measure] for system in systems])
+    compared = compare(list(combinations(systems, 2)), measure)
+    bases = [system for system in systems if system.name == baseline]
+    against = compare([(system, base) for system in systems if (base := most_like(system, bases))], measure)
     by_system = {comparison.a: comparison for comparison in against}
-    ranks = ranks_of(systems, everything)
+    ranks = dict.fromkeys(systems, 1)
+    for each in compared:
+        if each.is_significant and each.better:
+            ranks[each.b if each.better is each.a else each.a] += 1
     found = {}
-    for system in systems:
+    for system, mean in zip(systems, means, strict=True):
         by_seed = system.scores[measure].mean(axis=1)
         spread = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
-        found[system] = Standing(means[system], spread, ranks[system], by_system.get(system))
-    return found, everything
+        found[system] = Standing(mean, spread, ranks[system], by_system.get(system))
+    return found, compared
 
 
 def best_first(systems: Sequence[System], measure: str) -> list[System]:
-    """By the mean of a measure; systems that have none come last."""
+    """Sort systems by the mean of a measure; systems without one come last."""
     sign = 1 if lower_is_better(measure) else -1
     return sorted(
         systems, key=lambda system: (measure not in system.measures, sign * system.mean(measure), system.name)
     )
 
 
-def ranks_of(systems: Sequence[System], everything: Sequence[Comparison]) -> dict[System, int]:
-    """The rank group of each system, given the comparisons of all pairs."""
-    ranks = dict.fromkeys(systems, 1)
-    for found in everything:
-        if found.is_significant and found.better:
-            ranks[found.b if found.better is found.a else found.a] += 1
-    return ranks
-
-
-def base_of(system: System, systems: Sequence[System], baseline: str) -> System | None:
-    """Return the system called as the baseline that is most like `system`; None if there is none but itself."""
-    return most_like(system, [other for other in systems if other.name == baseline])
-
-
 def most_like(system: System, others: Sequence[System]) -> System | None:
-    """Return the one of several systems with which `system` shares most columns; None if it is one of them."""
+    """Return the one of several systems that shares most columns with `system`; None if it is one of them."""
     if not others or system in others:
         return None
     own = system.spec.columns

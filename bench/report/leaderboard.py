@@ -1,16 +1,11 @@
-"""Leaderboards: frames made from finished cells alone, and their files.
+"""Leaderboards: frames made from finished cells alone, and their files. docs/leaderboards.md describes their columns.
 
-`leaderboard.csv` is long, one row per method, collection, pair, seed and measure; `leaderboard-wide.csv` has the
-measures as columns, over all seeds, with intervals and significance; `comparisons.csv` every pair of systems;
-`cost.csv` what was spent. Costs differ from run to run, so they are kept apart: all else is the same bytes for the same
-seed. Where there is something to say, `languages.csv` and `gaps.csv` tell how fair systems are to languages.
-docs/leaderboards.md says what each column means.
+The same seed gives the same bytes of all files but `cost.csv`, since costs differ from run to run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,26 +15,32 @@ import pandas as pd
 
 from bench.atomic import atomic_write
 from bench.errors import BenchError
-from bench.report import diagnostics
 from bench.report.comparison import Comparison, Standing, standings
+from bench.report.labels import diagnostics_text
 from bench.report.languages import bitext_of, gap_frame, share_frame
-from bench.report.latex import latex_document
-from bench.report.tables import markdown, remarks, tables
+from bench.report.tables import latex_document, markdown, remarks, tables
 from bench.results.store import Record, Store
 from bench.results.systems import Boards, System, boards, gather
-from bench.spec import BOARD, COLUMNS, SYSTEM, RunSpec
-from bench.statistics.intervals import DECIMALS, query_bootstrap
+from bench.spec import BOARD, COLUMNS, SYSTEM
+from bench.statistics.intervals import query_bootstrap, rounded
 
 BASELINE = "zero-shot"
-"""What significance is tested against unless another method is named."""
-FIRST = ("dataset", "pair", "encoder", "measure", "method")
-"""The columns that rows are sorted by first; all others follow in their order."""
+"""The default baseline of significance tests."""
+COSTS = {
+    "cpu": "training_cpu_seconds",
+    "seconds": "training_seconds",
+    "steps": "trained_steps",
+    "tokens": "trained_tokens",
+    "memory": "training_peak_memory_mib",
+    "parameters": "training_parameters",
+}
+"""The costs of a training, and their columns in cost.csv."""
 NUMBERS = {column.name for column in COLUMNS if column.number}
 LONG = [*SYSTEM, "seed", "measure", "value", "low", "high", "queries", "cell"]
-PER_MEASURE = ("", " sd", " low", " high", " rank", " p")
-"""What `leaderboard-wide.csv` has of each measure, appended to its name."""
+PER_MEASURE = {"": "mean", " sd": "sd", " low": "low", " high": "high", " rank": "rank", " p": "p"}
+"""The columns of each measure in `leaderboard-wide.csv`, appended to its name, and their values."""
 COMPARED = [name for name in SYSTEM if name not in (*BOARD, "uses")]
-"""The columns that tell two systems of a board apart."""
+"""The columns that distinguish two systems of a board."""
 COMPARISONS = [
     *BOARD,
     *(f"{column}_{side}" for side in "ab" for column in COMPARED),
@@ -48,124 +49,101 @@ COMPARISONS = [
 ]
 
 
-@dataclass(frozen=True)
 class Leaderboard:
-    """Everything that is said of some cells, computed once."""
+    """The leaderboard of some cells. `notes` has a line for each reason why cells of the folder are left out.
 
-    cells: Sequence[Record]
-    store: Store
-    baseline: str = BASELINE
-    notes: Sequence[str] = ()
-    """A line for each reason why cells of the folder are not among these."""
+    `systems` are also grouped to `boards`, by collection, pair and encoder; `measures` are in the order of their first
+    system; `cost` and `shares` are frames of the cells.
+    """
 
-    @cached_property
-    def systems(self) -> list[System]:
-        return gather(self.cells)
-
-    @cached_property
-    def boards(self) -> Boards:
-        """By collection, pair and encoder."""
-        return boards(self.systems)
+    def __init__(self, cells: Sequence[Record], store: Store, baseline: str = BASELINE, notes: Sequence[str] = ()):
+        self.cells, self.store, self.baseline, self.notes = cells, store, baseline, notes
+        self.systems = gather(cells)
+        self.boards: Boards = boards(self.systems)
+        self.measures = list(dict.fromkeys(measure for system in self.systems for measure in system.measures))
+        self.cost, self.shares = cost_frame(cells), share_frame(cells)
 
     @cached_property
-    def measures(self) -> list[str]:
-        """All that any system was scored by, in the order of the first that was."""
-        return list(dict.fromkeys(measure for system in self.systems for measure in system.measures))
-
-    @cached_property
-    def _standings(self) -> list[tuple[dict[System, Standing], list[Comparison]]]:
+    def _standings(self) -> list[tuple[str, dict[System, Standing], list[Comparison]]]:
         return [
-            standings(systems, measure, self.baseline) for systems in self.boards.values() for measure in self.measures
+            (measure, *standings(systems, measure, self.baseline))
+            for systems in self.boards.values()
+            for measure in self.measures
         ]
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
         """All pairs of each board, by each measure."""
-        return [comparison for _, compared in self._standings for comparison in compared]
+        return [comparison for _, _, compared in self._standings for comparison in compared]
 
     @cached_property
     def standings(self) -> dict[tuple[System, str], Standing]:
-        """By system and measure."""
-        return {
-            (system, measure): standing
-            for (found, _), measure in zip(self._standings, self.measures * len(self.boards), strict=True)
-            for system, standing in found.items()
-        }
+        """The standings by system and measure."""
+        return {(system, measure): found[system] for measure, found, _ in self._standings for system in found}
 
     @cached_property
     def wide(self) -> pd.DataFrame:
-        """A row per system: per measure its mean, the mean's spread over seeds and its interval, rank group and
-        corrected p-value against the baseline.
+        """A row per system: for each measure the mean, its spread over seeds, its interval, the rank and the corrected
+        p-value against the baseline.
         """
-        return _sorted(pd.DataFrame([self._wide_row(system) for system in self.systems]))
-
-    def _wide_row(self, system: System) -> dict[str, Any]:
-        row: dict[str, Any] = {**_named(system.spec), "seeds": len(system.seeds), "queries": len(system.queries)}
-        found = {measure: self.standings[system, measure] for measure in system.scores}
-        row["interval"] = next(iter(found.values())).mean.kind if found else ""
-        row["baseline"] = self.baseline
-        for measure in self.measures:
-            if standing := found.get(measure):
-                p = standing.against and round(standing.against.p_holm, DECIMALS)
-                spread = standing.spread if standing.spread is None else round(standing.spread, DECIMALS)
-                mean = standing.mean
-                values: tuple[Any, ...] = (mean.mean, spread, mean.low, mean.high, standing.rank, p)
-            else:
-                values = (system.reported.get(measure), *[None] * (len(PER_MEASURE) - 1))
-            row |= {f"{measure}{part}": value for part, value in zip(PER_MEASURE, values, strict=True)}
-        return row
-
-    @cached_property
-    def cost(self) -> pd.DataFrame:
-        return cost_frame(self.cells)
+        rows = []
+        for system in self.systems:
+            row: dict[str, Any] = {name: system.spec.columns[name] for name in SYSTEM}
+            row |= {"seeds": len(system.seeds), "queries": len(system.queries), "interval": ""}
+            row["baseline"] = self.baseline
+            for measure in self.measures:
+                numbers: dict[str, Any] = {"mean": system.reported.get(measure)}
+                if standing := self.standings.get((system, measure)):
+                    numbers, row["interval"] = standing.numbers, standing.mean.kind
+                row |= {f"{measure}{part}": numbers.get(name) for part, name in PER_MEASURE.items()}
+            rows.append(row)
+        return _sorted(pd.DataFrame(rows))
 
     @cached_property
     def diagnostics(self) -> dict[System, str]:
-        """The diagnostics of each system's trainings, averaged over seeds."""
-        return {system: diagnostics.over_seeds(system) for system in self.systems}
+        """The diagnostics of each system's trainings as text, averaged over the seeds that have them."""
+        result = {}
+        for system in self.systems:
+            records = [cell.trained.get("diagnostics", {}) for cell in system.cells]
+            means = pd.DataFrame(records).mean().items()
+            result[system] = diagnostics_text(records[0] if len(records) == 1 else {str(k): v for k, v in means})
+        return result
 
     @cached_property
-    def shares(self) -> pd.DataFrame:
-        """Of pools in several languages, what each gives to the top ranks; see `bench.report.languages`."""
-        return share_frame(self.cells)
-
-    @cached_property
-    def gaps(self) -> pd.DataFrame:
-        """Pairs with much against pairs with little bitext; see `bench.report.languages`."""
-        return gap_frame(self.systems, bitext_of(self.cells))
+    def costs(self) -> dict[tuple[str, ...], dict[str, float]]:
+        """The costs of trainings by the columns of a system, averaged over seeds; NaN for systems without training."""
+        values = self.cost.reindex(columns=list(COSTS.values())).apply(pd.to_numeric).set_axis(list(COSTS), axis=1)
+        keys = [self.cost[name] for name in SYSTEM]
+        means = values.mask(self.cost["train"] == "").groupby(keys, dropna=False).mean()
+        return dict(zip(means.index, means.to_dict("records"), strict=True))
 
     def tables(self, measures: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
-        """The tables to read, by their titles. Raises `BenchError` if no cell was scored by any of the measures."""
-        asked = [measure for measure in measures or self.measures if measure in self.measures]
-        if not asked:
-            scored = ", ".join(self.measures)
-            raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {scored}")
-        return tables(self.boards, self.standings, asked, self.cost, self.baseline)
+        """Return the tables to read, by their titles. Raises `BenchError` if no cell has scores by any measure."""
+        shown = [measure for measure in measures or self.measures if measure in self.measures]
+        if not shown:
+            raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {', '.join(self.measures)}")
+        return tables(self.boards, self.standings, shown, self.costs, self.baseline)
 
     @cached_property
     def remarks(self) -> dict[str, list[str]]:
-        """The lines below the tables, by their titles: the trainings' diagnostics, and favoured languages."""
+        """The lines below the tables, by their titles."""
         return remarks(self.boards, self.diagnostics, self.shares)
 
     def write(self, folder: Path | None = None) -> list[Path]:
-        """Write the files of the results folder, or to another one; returns their paths."""
+        """Write the files to a folder, by default the results folder, and return their paths."""
         folder = folder or self.store.root
         frames = {
             "leaderboard.csv": long_frame(self.cells),
             "leaderboard-wide.csv": self.wide,
             "comparisons.csv": comparison_frame(self.comparisons),
             "cost.csv": self.cost,
-            **{
-                name: frame
-                for name, frame in {"languages.csv": self.shares, "gaps.csv": self.gaps}.items()
-                if len(frame)
-            },
         }
+        optional = {"languages.csv": self.shares, "gaps.csv": gap_frame(self.systems, bitext_of(self.cells))}
+        frames |= {name: frame for name, frame in optional.items() if len(frame)}
         contents = {name: frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}
-        shown = self.tables()
         contents["leaderboard.md"] = "\n".join(
             "\n\n".join([f"### {title}", markdown(table), *self.remarks[title]]) + "\n"
-            for title, table in shown.items()
+            for title, table in self.tables().items()
         )
         contents["leaderboard.tex"] = latex_document(self.boards, self.standings, self.measures, self.baseline)
         for name, text in contents.items():
@@ -175,80 +153,60 @@ class Leaderboard:
 
 
 def leaderboard(store: Store, baseline: str = BASELINE) -> Leaderboard:
-    """Return the leaderboard of a results folder. Raises `BenchError` if that holds no finished cell."""
+    """Return the leaderboard of a results folder. Raises `BenchError` if it holds no finished cell."""
     contents = store.contents()
     return Leaderboard(contents.cells, store, baseline, contents.notes)
-
-
-def _named(spec: RunSpec) -> dict[str, str]:
-    """The columns of a system."""
-    return {name: spec.columns[name] for name in SYSTEM}
 
 
 def long_frame(cells: Iterable[Record]) -> pd.DataFrame:
     """Return one row per cell and measure: the mean over queries with its 95 % bootstrap interval over queries."""
     rows: list[dict[str, Any]] = []
-    values = []
+    scored: dict[int, np.ndarray] = {}
     for cell in cells:
         about = {**cell.spec.columns, "cell": cell.fingerprint[:12]}
         for measure, scores in cell.scores.items():
+            scored[len(rows)] = np.array(list(scores.values()), dtype=float)
             rows.append({**about, "measure": measure, "queries": len(scores)})
-            values.append(np.array(list(scores.values()), dtype=float))
         for measure, value in cell.manifest.get("reported", {}).items():
             rows.append({**about, "measure": measure, "queries": 0, "value": value})
-    scored = (row for row in rows if "value" not in row)
-    for row, limits in zip(list(scored), query_bootstrap(values), strict=True):
-        row |= dict(zip(("value", "low", "high"), limits, strict=True))
+    for i, interval in zip(scored, query_bootstrap(list(scored.values())), strict=True):
+        rows[i] |= {"value": interval.mean, "low": interval.low, "high": interval.high}
     return _sorted(pd.DataFrame(rows, columns=LONG))
 
 
 def comparison_frame(comparisons: Iterable[Comparison]) -> pd.DataFrame:
-    """One row per pair of systems and measure."""
-    rows = [
-        {
-            **{column: found.a.spec.columns[column] for column in BOARD},
-            **{f"{column}_a": found.a.spec.columns[column] for column in COMPARED},
-            **{f"{column}_b": found.b.spec.columns[column] for column in COMPARED},
-            "measure": found.measure,
-            "mean_a": round(found.mean_a, DECIMALS),
-            "mean_b": round(found.mean_b, DECIMALS),
-            "difference": found.difference.mean,
-            "low": found.difference.low,
-            "high": found.difference.high,
-            "interval": found.difference.kind,
-            "effect": round(found.effect, DECIMALS),
-            "p_queries": round(found.p_queries, DECIMALS),
-            "p_seeds": None if found.p_seeds is None else round(found.p_seeds, DECIMALS),
-            "p_holm": round(found.p_holm, DECIMALS),
-            "family": found.family,
-            "queries": len(found.queries),
-            **dict(zip(("seeds_a", "seeds_b"), found.seeds, strict=True)),
-        }
-        for found in comparisons
-    ]
+    """Return one row per pair of systems and measure."""
+    rows = []
+    for each in comparisons:
+        row: dict[str, Any] = {column: each.a.spec.columns[column] for column in BOARD}
+        for side, system, mean, seeds in zip(
+            "ab", (each.a, each.b), (each.mean_a, each.mean_b), each.seeds, strict=True
+        ):
+            row |= {f"{column}_{side}": system.spec.columns[column] for column in COMPARED}
+            row |= {f"mean_{side}": rounded(mean), f"seeds_{side}": seeds}
+        row |= {"measure": each.measure, "interval": each.difference.kind, "queries": len(each.queries)}
+        rows.append(row | each.numbers)
     order = [*BOARD, "measure", *(f"{column}_{side}" for side in "ab" for column in COMPARED)]
     return pd.DataFrame(rows, columns=COMPARISONS).sort_values(order, kind="stable")
 
 
 def cost_frame(cells: Iterable[Record]) -> pd.DataFrame:
-    """Return what each cell's retriever cost to train and the cell to evaluate: seconds, steps, tokens, MiB."""
+    """Return the cost of each cell's training and evaluation: seconds, steps, tokens, MiB."""
     rows = []
     for cell in cells:
         training = {"seconds": None, "cpu_seconds": None, **cell.trained.get("cost", {})}
-        rows.append(
-            {
-                **cell.spec.columns,
-                **{f"training_{name}": value for name, value in training.items()},
-                **{f"evaluation_{name}": value for name, value in cell.manifest["cost"].items()},
-                "documents_cached": cell.manifest["documents_cached"],
-                "diagnostics": diagnostics.told(cell.trained.get("diagnostics", {})),
-            }
-        )
+        row: dict[str, Any] = {**cell.spec.columns}
+        row |= {f"training_{name}": value for name, value in training.items()}
+        row |= {f"evaluation_{name}": value for name, value in cell.manifest["cost"].items()}
+        row["documents_cached"] = cell.manifest["documents_cached"]
+        row["diagnostics"] = diagnostics_text(cell.trained.get("diagnostics", {}))
+        rows.append(row)
     return _sorted(pd.DataFrame(rows)).rename(columns=lambda name: name.replace("training_trained_", "trained_"))
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
-    order = dict.fromkeys([*FIRST, *(column.name for column in COLUMNS)])
+    first = ("dataset", "pair", "encoder", "measure", "method")
+    order = dict.fromkeys([*first, *(column.name for column in COLUMNS)])
     return frame.sort_values(
         [column for column in order if column in frame.columns],
         kind="stable",

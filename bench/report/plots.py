@@ -1,7 +1,7 @@
 """Plots for papers, as PNG and SVG: quality against cost, a heat map, learning curves.
 
-They show what `bench.report.data` worked out. The same data are the same bytes: nothing random is in an SVG, and no
-file says when it was made. Names go into plots as text, never as formulas.
+They show what `bench.report.data` computed. The same data are the same bytes: an SVG has no random ids, and no file has
+a date. Names are drawn as text, never as formulas.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from textwrap import fill
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -40,9 +40,8 @@ STYLE: Any = {
 ACCENT, QUIET = "#14609e", "#62666e"
 PALETTE = "Blues"
 """One hue from light to dark, which every kind of colour vision sees."""
-MIDDLE = 0.179
-"""The luminance that black and white text stand out from equally well."""
-DPI = 200
+DARK = 0.715
+"""The share of the largest value above which white text has a higher contrast (WCAG 2) on the palette than black."""
 NAME_WIDTH = 28
 """Characters of a point's name in one line."""
 PLACES = [
@@ -50,68 +49,71 @@ PLACES = [
     for right, up in [(6, 0), (5, 8), (5, -8), *((10, up) for up in (18, -18, 30, -30, 42, 54, 66, 78, 90, 102))]
     for side in (1, -1)
 ]
-"""Where the name of a point may stand: points to its right and above it, and the side of the name that is there."""
+"""Offsets from a point at which its name may be placed, in printer's points, and the side of the name that is there."""
+BESIDE: Any = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 COSTS = {"cpu": "training, CPU seconds", "seconds": "training, seconds"}
 METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG}
+Values = Mapping[str, Any]
 
 
-def write_plots(data: Mapping[str, Any], folder: Path) -> list[str]:
-    """Write all plots of a report's data; returns their names, each that of a PNG and an SVG."""
+def write_plots(data: Values, folder: Path) -> list[str]:
+    """Write all plots of a report's data as PNG and SVG; return their names without the endings."""
     names: list[str] = []
     with matplotlib.rc_context(STYLE):
         for name, figure in _plots(data):
-            for ending, canvas in CANVASES.items():
+            for ending, metadata in METADATA.items():
                 with atomic_write(folder / f"{name}.{ending}", "wb") as file:
-                    canvas(figure).print_figure(
-                        file, format=ending, dpi=DPI, metadata=METADATA[ending], bbox_inches="tight"
-                    )
+                    figure.savefig(file, format=ending, dpi=200, metadata=metadata, bbox_inches="tight")
             names.append(name)
     return names
 
 
-def _plots(data: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
-    """File names without their endings, and figures: a heat map per measure, a scatter plot per measure and board,
-    curves per board. Those that would be empty are left out.
+def _plots(data: Values) -> Iterator[tuple[str, Figure]]:
+    """Yield names and figures: a heat map per measure, a scatter plot per measure and board, learning curves per board.
+    Empty plots are left out.
     """
-    boards = _file_names(data["boards"])
+    names = _file_names(data["boards"])
+    boards = [(name, board["title"], i) for i, (name, board) in enumerate(zip(names, data["boards"], strict=True))]
     for measure in data["measures"]:
         yield f"heat-{_plain(measure)}", _heat(data, measure)
-        for number, board in enumerate(boards):
-            systems = [system for system in data["systems"] if system["board"] == number]
-            systems = [system for system in systems if measure in system["standings"]]
+        for name, title, i in boards:
+            systems = [each for each in data["systems"] if each["board"] == i and measure in each["standings"]]
             if cost := next((cost for cost in COSTS if _trained(systems, cost)), None):
-                title = data["boards"][number]["title"]
-                yield f"cost-{_plain(measure)}-{board}", _scatter(systems, cost, measure, title)
-    for number, board in enumerate(boards):
-        if curves := _lines(data, number):
-            yield f"curves-{board}", _curves(curves, data["boards"][number]["title"])
+                yield f"cost-{_plain(measure)}-{name}", _scatter(systems, cost, measure, title)
+    for name, title, i in boards:
+        curves: dict[str, list[Values]] = {}
+        for curve in data["curves"]:
+            if system := next((data["systems"][s] for s in curve["systems"] if data["systems"][s]["board"] == i), None):
+                curves.setdefault(_label(system), []).append(curve)
+        if curves:
+            yield f"curves-{name}", _curves(curves, title)
 
 
-def _heat(data: Mapping[str, Any], measure: str) -> Figure:
-    """Systems by boards, with the mean in each cell; best first."""
+def _heat(data: Values, measure: str) -> Figure:
+    """Draw systems by boards with the mean in each cell, best system first."""
     systems = data["systems"]
     boards = sorted({system["board"] for system in systems if measure in system["standings"]})
-    rows = [row for row in data["overview"] if measure in row["standings"]]
+    rows = [(row["standings"][measure], row["systems"]) for row in data["overview"] if measure in row["standings"]]
     sign = 1 if measure in data["lower"] else -1
-    rows.sort(key=lambda row: (-row["standings"][measure]["boards"], sign * row["standings"][measure]["mean"]))
-    values = [[float("nan")] * len(boards) for _ in rows]
-    for line, row in zip(values, rows, strict=True):
-        for system in (systems[i] for i in row["systems"]):
+    rows.sort(key=lambda row: (-row[0]["boards"], sign * row[0]["mean"]))
+    values = np.full((len(rows), len(boards)), np.nan)
+    for y, (_, members) in enumerate(rows):
+        for system in (systems[i] for i in members):
             if measure in system["standings"]:
-                line[boards.index(system["board"])] = system["standings"][measure]["mean"]
-    top = max(row["standings"][measure]["high"] for row in rows) or 1.0
+                values[y, boards.index(system["board"])] = system["standings"][measure]["mean"]
+    top = max(overall["high"] for overall, _ in rows) or 1.0
     figure = Figure(figsize=(1.8 + 0.85 * len(boards), 0.9 + 0.28 * len(rows)))
     axes = figure.subplots()
     axes.imshow(values, cmap=PALETTE, vmin=0, vmax=top, aspect="auto")
-    for y, line in enumerate(values):
-        for x, value in enumerate(line):
-            if value == value:
-                colour = "black" if _luminance(matplotlib.colormaps[PALETTE](value / top)) > MIDDLE else "white"
-                axes.text(x, y, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(boards)), [_short_title(data["boards"], i) for i in boards])
+    for y, x in np.argwhere(~np.isnan(values)):
+        colour = "white" if values[y, x] / top >= DARK else "black"
+        axes.text(x, y, f"{values[y, x]:.3f}", ha="center", va="center", color=colour, fontsize=8)
+    named = [
+        name for name in ("dataset", "pair", "encoder") if name == "pair" or len({b[name] for b in data["boards"]}) > 1
+    ]
+    axes.set_xticks(range(len(boards)), ["\n".join(data["boards"][i][name] for name in named) for i in boards])
     axes.xaxis.tick_top()
-    axes.set_yticks(range(len(rows)), [_label(systems[row["systems"][0]]) for row in rows])
+    axes.set_yticks(range(len(rows)), [_label(systems[members[0]]) for _, members in rows])
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -119,19 +121,13 @@ def _heat(data: Mapping[str, Any], measure: str) -> Figure:
     return figure
 
 
-def _luminance(colour: Sequence[float]) -> float:
-    """The relative luminance of a colour, (red, green, blue, ...) in sRGB from 0 to 1, by WCAG 2."""
-    linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in colour[:3]]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _trained(systems: Sequence[Mapping[str, Any]], cost: str) -> list[Mapping[str, Any]]:
-    """The systems that are no reference and have a cost."""
+def _trained(systems: Sequence[Values], cost: str) -> list[Values]:
+    """Return the systems with this cost that are no references."""
     return [system for system in systems if not system["reference"] and (system["cost"][cost] or 0) > 0]
 
 
-def _scatter(systems: Sequence[Mapping[str, Any]], cost: str, measure: str, title: str) -> Figure:
-    """Means with their intervals against a cost, on a logarithmic axis; references are lines."""
+def _scatter(systems: Sequence[Values], cost: str, measure: str, title: str) -> Figure:
+    """Draw means with their intervals against a cost on a logarithmic axis; references are lines."""
     figure = Figure(figsize=(5.6, 3.6))
     axes = figure.subplots()
     points = []
@@ -141,10 +137,9 @@ def _scatter(systems: Sequence[Mapping[str, Any]], cost: str, measure: str, titl
         reach = [[max(mean - standing["low"], 0)], [max(standing["high"] - mean, 0)]]
         axes.errorbar([spent], [mean], yerr=reach, fmt="o", color=ACCENT, markersize=4, elinewidth=1, alpha=0.9)
         points.append((spent, mean, _label(system)))
-    for system in systems:
-        if system["reference"]:
-            mean = system["standings"][measure]["mean"]
-            axes.axhline(mean, color=QUIET, linestyle=":", linewidth=1)
+    lines = [(each["standings"][measure]["mean"], each["method"]) for each in systems if each["reference"]]
+    for mean, _ in lines:
+        axes.axhline(mean, color=QUIET, linestyle=":", linewidth=1)
     axes.set_xscale("log")
     costs = [spent for spent, _, _ in points]
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if max(costs) >= 5 * min(costs) else MaxNLocator(5))
@@ -152,80 +147,53 @@ def _scatter(systems: Sequence[Mapping[str, Any]], cost: str, measure: str, titl
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.12)
     axes.set_ylim(bottom=0)
-    _name_points(axes, points, _name_lines(axes, systems, measure))
+    _name_points(axes, points, _name_lines(axes, lines))
     axes.set_xlabel(COSTS[cost])
     axes.set_ylabel(measure)
     axes.set_title(title, loc="left", fontsize=9)
     return figure
 
 
-def _name_lines(axes: Axes, systems: Sequence[Mapping[str, Any]], measure: str) -> list[Annotation]:
-    """Names of references at the right end of their lines, those of near ones together, each once; returns them."""
-    height = axes.get_ylim()[1]
+def _name_lines(axes: Axes, lines: Sequence[tuple[float, str]]) -> list[Annotation]:
+    """Write the names of references at the right end of their lines; lines that are close share one text."""
+    distance = 0.05 * axes.get_ylim()[1]
     names: list[tuple[float, list[str]]] = []
-    for system in sorted(systems, key=lambda system: system["standings"][measure]["mean"]):
-        if not system["reference"]:
-            continue
-        mean = system["standings"][measure]["mean"]
-        if not names or mean - names[-1][0] >= 0.05 * height:
+    for mean, method in sorted(lines, key=lambda line: line[0]):
+        if not names or mean - names[-1][0] >= distance:
             names.append((mean, []))
-        names[-1][1].append(system["method"])
-    return [
-        axes.annotate(
-            ", ".join(dict.fromkeys(methods)),
-            (1, mean),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=QUIET,
-            fontsize=8,
-            style="italic",
-        )
-        for mean, methods in names
-    ]
+        names[-1][1].append(method)
+    style = {"xycoords": ("axes fraction", "data"), "xytext": (4, 0), "color": QUIET, "style": "italic", **BESIDE}
+    return [axes.annotate(", ".join(dict.fromkeys(methods)), (1, mean), **style) for mean, methods in names]
 
 
 def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]], others: Sequence[Annotation]) -> None:
-    """Names beside points, each at the first of `PLACES` where it covers no point, no axis and no other name."""
-    figure = axes.figure
-    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[arg-type]
-    pixels = [axes.transData.transform(point[:2]) for point in points]
+    """Write names beside points, each at the first of `PLACES` where it covers no point, no axis and no other name; at
+    the first of all if there is none.
+    """
+    renderer = FigureCanvasAgg(axes.figure).get_renderer()  # type: ignore[arg-type]
     reach = 4 * renderer.points_to_pixels(1.0)
+    pixels = [axes.transData.transform(point[:2]) for point in points]
     taken = [Bbox.from_extents(x - reach, y - reach, x + reach, y + reach) for x, y in pixels]
     taken += [text.get_window_extent(renderer) for text in others]
     bottom = axes.get_window_extent(renderer).y0
     for x, y, name in sorted(points, key=lambda point: -point[1]):
         for right, up, side in PLACES:
+            arrow = {"arrowstyle": "-", "color": "#b9b5ab", "linewidth": 0.6} if abs(up) > 10 else None
             text = axes.annotate(
-                fill(name, NAME_WIDTH),
-                (x, y), xytext=(right, up), textcoords="offset points", ha=side, va="center", fontsize=8,
-                arrowprops={"arrowstyle": "-", "color": "#b9b5ab", "linewidth": 0.6} if abs(up) > 10 else None,
-            )  # fmt: skip
+                fill(name, NAME_WIDTH), (x, y), xytext=(right, up), ha=side, arrowprops=arrow, **BESIDE
+            )
             text.update_positions(renderer)
-            own = Text.get_window_extent(text, renderer)  # that of an annotation has its arrow in it, too
+            own = Text.get_window_extent(text, renderer)  # the extent of an annotation includes its arrow
             if own.y0 >= bottom and not own.count_overlaps(taken):
                 taken.append(own)
                 break
             text.remove()
         else:
-            axes.annotate(
-                fill(name, NAME_WIDTH), (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8
-            )
+            axes.annotate(fill(name, NAME_WIDTH), (x, y), xytext=PLACES[0][:2], **BESIDE)
 
 
-def _lines(data: Mapping[str, Any], board: int) -> dict[str, list[Mapping[str, Any]]]:
-    """The curves of a board's systems, by their labels."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for curve in data["curves"]:
-        system = next((data["systems"][i] for i in curve["systems"] if data["systems"][i]["board"] == board), None)
-        if system is not None:
-            found.setdefault(_label(system), []).append(curve)
-    return found
-
-
-def _curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
-    """A panel per system, each with an axis of its own, for methods minimise different things."""
+def _curves(curves: Mapping[str, Sequence[Values]], title: str) -> Figure:
+    """Draw a panel per system, each with its own axis, since methods minimise different losses."""
     columns = min(3, len(curves))
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(2.5 * columns, 1.7 * rows + 0.3), layout="constrained")
@@ -241,22 +209,16 @@ def _curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Fi
     return figure
 
 
-def _label(system: Mapping[str, Any]) -> str:
+def _label(system: Values) -> str:
     return " · ".join([system["method"], *system["details"]])
 
 
-def _short_title(boards: Sequence[Mapping[str, Any]], number: int) -> str:
-    """A board's pair, and its collection and encoder where not all have the same."""
-    names = [name for name in ("dataset", "pair", "encoder") if name == "pair" or len({b[name] for b in boards}) > 1]
-    return "\n".join(boards[number][name] for name in names)
-
-
-def _file_names(boards: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name per board, with a number where two would share one."""
+def _file_names(boards: Sequence[Values]) -> list[str]:
+    """Return a name per board, with a number if two boards would share one."""
     names = [_plain("-".join(board[name] for name in ("dataset", "pair", "encoder"))) for board in boards]
     return [name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names)]
 
 
 def _plain(text: str) -> str:
-    """A text as part of a file's name."""
+    """Return a text as part of a file name."""
     return re.sub(r"[^\w.]+", "-", text.replace("@", "_")).strip("-.") or "-"

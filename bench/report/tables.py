@@ -1,50 +1,74 @@
-"""Tables to read: one per collection, pair and encoder, for the terminal and as Markdown."""
+"""Tables of text, one per collection, pair and encoder: for the terminal, as Markdown and as LaTeX."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from bench.evaluation.bias import TOP
 from bench.report.comparison import Standing, best_first
-from bench.report.labels import labels
-from bench.report.languages import favours
+from bench.report.labels import figure, key_of, labels, p_value, title
+from bench.report.languages import favoured
 from bench.results.systems import Boards, System
-from bench.spec import SYSTEM
+from bench.statistics.significance import ALPHA
 from bench.tables import print_table
 
 Standings = Mapping[tuple[System, str], Standing]
 """By system and measure."""
+Costs = Mapping[tuple[str, ...], Mapping[str, float]]
+"""By the columns of a system."""
 LEFT = {"method", "scoring", "students", "trains on"}
 USUAL = {"scoring": {"mean"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}}
-"""Columns that are left out where they say nothing else."""
+"""Columns that are left out if they have no other values."""
+PREAMBLE = r"""% Tables for \input; they need the package booktabs.
+"""
+TABLE = r"""\begin{{table}}
+\centering
+\caption{{{caption}}}
+\begin{{tabular}}{{l{align}}}
+\toprule
+{heads} \\
+\midrule
+{rows} \\
+\bottomrule
+\end{{tabular}}
+\end{{table}}
+"""
+BETTER, WORSE = r"$^{\uparrow}$", r"$^{\downarrow}$"
+ESCAPES = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        **{character: "\\" + character for character in "&%$#_{}"},
+    }
+)
 
 
 def tables(
-    boards: Boards,
-    standings: Standings,
-    measures: Sequence[str],
-    cost: pd.DataFrame,
-    baseline: str,
+    boards: Boards, standings: Standings, measures: Sequence[str], costs: Costs, baseline: str
 ) -> dict[str, pd.DataFrame]:
-    """A table of texts per collection, pair and encoder, best first; the first measure has rank group, interval and
-    significance. A table has the measures that any of its rows was scored by, and a collection without any has none.
+    """Return a table of texts per board by its title, best system first. The first measure has rank, interval and
+    significance.
+
+    A table has the measures that any of its systems was scored by. Boards without any are left out.
     """
-    grouped = cost.groupby(SYSTEM, dropna=False)
-    spent = {"training s": grouped["training_seconds"].mean(), "CPU s": grouped["training_cpu_seconds"].mean()}
+    against = f"p, {baseline}"
     result = {}
     for board, systems in boards.items():
         shown = [measure for measure in measures if any(measure in system.measures for system in systems)]
         if not shown:
             continue
-        against = f"p, {baseline}"
+        first, *others = shown
         lines = []
-        for system in best_first(systems, shown[0]):
-            names, (first, *others) = system.spec.columns, shown
-            key = tuple(names[column] for column in SYSTEM)
-            standing = standings.get((system, first))
+        for system in best_first(systems, first):
+            names, standing = system.spec.columns, standings.get((system, first))
+            mean, comparison = figure(system, first), standing.against if standing else None
+            seconds = {"training s": costs[key_of(system)]["seconds"], "CPU s": costs[key_of(system)]["cpu"]}
             lines.append(
                 {
                     "rank": str(standing.rank) if standing else "-",
@@ -54,73 +78,42 @@ def tables(
                     "trains on": names["uses"] or "-",
                     "bitext": str(system.spec.level) if system.spec.train else "-",
                     "budget": names["budget"] or "-",
-                    f"{first} [95 %]": with_interval(system, first, standing),
-                    against: p_value(standing),
+                    f"{first} [95 %]": f"{mean} [{standing.mean.low:.3f}, {standing.mean.high:.3f}]"
+                    if standing
+                    else mean,
+                    against: p_value(comparison.p_holm if comparison else None),
                     **{measure: figure(system, measure) for measure in others},
                     "seeds": str(len(system.seeds)) if names["train"] else "-",
-                    **{
-                        name: "-" if pd.isna(seconds[key]) or not names["train"] else f"{seconds[key]:.0f}"
-                        for name, seconds in spent.items()
-                    },
+                    **{name: "-" if pd.isna(value) else f"{value:.0f}" for name, value in seconds.items()},
                 }
             )
         table = pd.DataFrame(lines)
         usual = {**USUAL, against: {"-"}}
-        unused = [column for column, texts in usual.items() if set(table[column]) <= texts]
-        result[title(board, systems)] = table.drop(columns=unused)
+        result[title(board, systems)] = table.drop(columns=[name for name in usual if set(table[name]) <= usual[name]])
     return result
 
 
 def remarks(boards: Boards, diagnostics: Mapping[System, str], shares: pd.DataFrame) -> dict[str, list[str]]:
-    """Return by the titles of the tables the diagnostics of trainings, and the languages of a pool that systems favour:
-    a line for each system that has any.
-    """
-    by_columns = favours(shares)
+    """Return the lines below the tables, by their titles: the diagnostics of trainings, and favoured languages."""
+    ratios = favoured(shares)
     names = labels(boards)
     result = {}
     for board, systems in boards.items():
-        favoured = {
-            system: f"first {TOP} documents against the pool: {text}"
-            for system in systems
-            if (text := by_columns.get(tuple(system.spec.columns[column] for column in SYSTEM)))
-        }
+        ordered = sorted(systems, key=lambda each: names[each])
+        about = {system: " · ".join([system.name, *names[system].apart]) for system in ordered}
         result[title(board, systems)] = [
-            f"{' · '.join([system.name, *names[system].apart])}: {text}"
-            for found in (diagnostics, favoured)
-            for system in sorted(systems, key=lambda each: names[each])
-            if (text := found.get(system))
+            *(f"{about[system]}: {text}" for system in ordered if (text := diagnostics.get(system))),
+            *(
+                f"{about[system]}: first {TOP} documents against the pool: {text}"
+                for system in ordered
+                if (text := ratios.get(key_of(system)))
+            ),
         ]
     return result
 
 
-def title(board: tuple[str, ...], systems: Sequence[System]) -> str:
-    """What a table is of."""
-    dataset, pair, encoder = board
-    queries = max(len(system.queries) for system in systems)
-    return f"{dataset} {pair}, {queries:,} queries, encoder {Path(encoder).name}"
-
-
-def figure(system: System, measure: str) -> str:
-    """A mean, three decimals."""
-    return f"{system.mean(measure):.3f}" if measure in system.measures else "-"
-
-
-def with_interval(system: System, measure: str, standing: Standing | None) -> str:
-    """A mean with its interval, if it has one."""
-    found = figure(system, measure)
-    return f"{found} [{standing.mean.low:.3f}, {standing.mean.high:.3f}]" if standing else found
-
-
-def p_value(standing: Standing | None) -> str:
-    """The corrected p-value against the baseline."""
-    if standing is None or standing.against is None:
-        return "-"
-    p = standing.against.p_holm
-    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
-
-
 def print_tables(frames: Mapping[str, pd.DataFrame], below: Mapping[str, Sequence[str]]) -> None:
-    """Print tables to stdout, each with the lines that belong below it."""
+    """Print tables to stdout, each followed by its remarks."""
     for name, frame in frames.items():
         columns = list(frame.columns)
         print_table(columns, frame.values.tolist(), title=name, right=set(columns) - LEFT)
@@ -129,6 +122,41 @@ def print_tables(frames: Mapping[str, pd.DataFrame], below: Mapping[str, Sequenc
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table of texts."""
+    """Return a Markdown table of texts."""
     lines = [list(table.columns), ["---"] * len(table.columns), *table.values.tolist()]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def latex_document(boards: Boards, standings: Standings, measures: Sequence[str], baseline: str) -> str:
+    """Return LaTeX tables, one per board. The best of each measure is bold, and arrows mark systems that are
+    significantly better or worse than the baseline.
+    """
+    names = labels(boards)
+    documents = []
+    for board, systems in boards.items():
+        shown = [measure for measure in measures if any(measure in system.measures for system in systems)]
+        if not shown:
+            continue
+        best = {measure: figure(best_first(systems, measure)[0], measure) for measure in shown}
+        rows = []
+        for system in best_first(systems, shown[0]):
+            cells = [escaped(" ".join([names[system].method, *names[system].details]))]
+            for measure in shown:
+                text, standing = figure(system, measure), standings.get((system, measure))
+                cells.append(rf"\textbf{{{text}}}" if text == best[measure] else text)
+                if standing and standing.against and standing.against.is_significant:
+                    cells[-1] += BETTER if standing.against.better is standing.against.a else WORSE
+            rows.append(" & ".join(cells))
+        caption = (
+            f"{escaped(title(board, systems))}. {BETTER} and {WORSE}: significantly better and worse than "
+            f"{escaped(baseline)} (paired tests, Holm-corrected, $p < {ALPHA:g}$). "
+            f"Systems are ordered by {escaped(shown[0])}."
+        )
+        heads = " & ".join(["method", *map(escaped, shown)])
+        documents.append(TABLE.format(caption=caption, align="r" * len(shown), heads=heads, rows=" \\\\\n".join(rows)))
+    return PREAMBLE + "\n".join(documents)
+
+
+def escaped(text: str) -> str:
+    """Escape all characters that LaTeX reads as a command or typesets as another character."""
+    return text.translate(ESCAPES)

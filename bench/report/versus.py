@@ -1,12 +1,15 @@
-"""What `bench compare A B` is about: two methods, two results folders, or two runs with judgments."""
+"""The parts of `bench compare A B`: the pairs of systems that A and B name, and the comparisons of them as text.
+
+A and B are two methods of a results folder, two results folders, or two runs with judgments.
+"""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from bench.atomic import atomic_write
 from bench.data.dimensions import Level
@@ -16,34 +19,28 @@ from bench.evaluation import measures
 from bench.evaluation.run import read_foreign_run
 from bench.progress import Display
 from bench.report.comparison import Comparison, most_like
+from bench.report.labels import p_value
 from bench.results.store import Store
 from bench.results.systems import System, boards, gather
 from bench.spec import MethodSpec, RunSpec, select
 
-COLUMNS = [
-    *("collection", "measure", "A", "B", "difference [95 %]", "effect"),
-    *("wins", "ties", "losses", "p, queries", "p, seeds", "p, Holm"),
-]
-CHANGES = ["collection", "query", "A", "B", "difference"]
-
 
 def opponents(a: str, b: str, results: Path, qrels: Path | None, names: Sequence[str]) -> list[tuple[System, System]]:
-    """The pairs to compare. Raises `BenchError` if there is nothing of the kind, or nothing in common."""
+    """Return the pairs to compare. Raises `BenchError` if there is nothing to compare."""
     one, other = Path(a), Path(b)
     if one.is_file() and other.is_file():
         if qrels is None:
             raise BenchError("two runs are compared by judgments; name their file with --qrels")
         return [(_of_run(one, qrels, names), _of_run(other, qrels, names))]
     if qrels is not None:
-        missing = a if not one.is_file() else b
-        raise BenchError(f"--qrels goes with two files of runs, and {missing} is no file")
-    if _is_store(one) and _is_store(other):
-        return _of_folders(one, other)
+        raise BenchError(f"--qrels needs two run files, and {b if one.is_file() else a} is not a file")
+    if (one / "cells").is_dir() and (other / "cells").is_dir():
+        theirs = {system.spec: system for system in _current(other)}
+        pairs = [(system, theirs[system.spec]) for system in _current(one) if system.spec in theirs]
+        if not pairs:
+            raise BenchError(f"{one} and {other} have no cell with the same specification")
+        return pairs
     return _of_methods(a, b, results)
-
-
-def _is_store(path: Path) -> bool:
-    return (path / "cells").is_dir()
 
 
 def _of_run(path: Path, qrels: Path, names: Sequence[str]) -> System:
@@ -56,17 +53,8 @@ def _of_run(path: Path, qrels: Path, names: Sequence[str]) -> System:
     return System(spec, ("",), tuple(judged), {name: np.array([list(of.values())]) for name, of in scores.items()})
 
 
-def _of_folders(one: Path, other: Path) -> list[tuple[System, System]]:
-    """The systems that both folders have."""
-    in_one, in_other = ({system.spec: system for system in _current(folder)} for folder in (one, other))
-    pairs = [(system, in_other[key]) for key, system in in_one.items() if key in in_other]
-    if not pairs:
-        raise BenchError(f"{one} and {other} have no cell that asks the same question")
-    return pairs
-
-
 def _current(results: Path) -> list[System]:
-    """Return the systems of a folder's current state, and print why cells are left out."""
+    """Return the systems of a folder's current state, and print the reasons why cells are left out."""
     contents = Store(results).contents()
     for note in contents.notes:
         Display().warn(note)
@@ -74,7 +62,7 @@ def _current(results: Path) -> list[System]:
 
 
 def _of_methods(a: str, b: str, results: Path) -> list[tuple[System, System]]:
-    """Return each row called A with the row called B of its board that is most like it."""
+    """Pair each row named A with the row named B of its board that is most like it."""
     systems = _current(results)
     specs = [system.spec for system in systems]
     ours, theirs = (set(select(text, specs, f"file, results folder or method in {results}:")) for text in (a, b))
@@ -89,78 +77,65 @@ def _of_methods(a: str, b: str, results: Path) -> list[tuple[System, System]]:
     return pairs
 
 
-def row(found: Comparison) -> list[str]:
-    """A comparison as texts, in the order of `COLUMNS`."""
-    differences = found.differences
-    difference = found.difference
-    return [
-        collection(found),
-        found.measure,
-        f"{found.mean_a:.4f}",
-        f"{found.mean_b:.4f}",
-        f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
-        "-" if np.isnan(found.effect) else f"{found.effect:+.2f}",
-        *(str(int(count)) for count in ((differences > 0).sum(), (differences == 0).sum(), (differences < 0).sum())),
-        *map(p_value, (found.p_queries, found.p_seeds, found.p_holm)),
-    ]
+def table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """Return a row of texts per comparison."""
+    rows = []
+    for found in comparisons:
+        difference = found.difference
+        means = {"A": f"{found.mean_a:.4f}", "B": f"{found.mean_b:.4f}"}
+        interval = f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
+        effect = "-" if np.isnan(found.effect) else f"{found.effect:+.2f}"
+        row = {"collection": _collection(found), "measure": found.measure, **means, "difference [95 %]": interval}
+        row |= {"effect": effect, **dict(zip(("wins", "ties", "losses"), map(str, found.outcomes), strict=True))}
+        p_values = {"p, queries": found.p_queries, "p, seeds": found.p_seeds, "p, Holm": found.p_holm}
+        rows.append(row | {name: p_value(p, digits=4) for name, p in p_values.items()})
+    return pd.DataFrame(rows)
 
 
-def p_value(p: float | None) -> str:
-    """With four digits, and never as zero; `-` where there is none."""
-    if p is None:
-        return "-"
-    return "<0.0001" if p < 0.00005 else f"{p:.4f}"
+def changes(comparisons: Sequence[Comparison], limit: int) -> pd.DataFrame:
+    """Return a row of texts for each of the queries with the largest differences; ties by query id."""
+    frames = []
+    for frame in map(_by_query, comparisons):
+        frame["size"] = frame["difference"].abs()
+        frames.append(frame[frame["size"] > 0].sort_values(["size", "query"], ascending=[False, True]).head(limit))
+    found = pd.concat(frames)
+    figures = {"A": found["a"].map("{:.4f}".format), "B": found["b"].map("{:.4f}".format)}
+    return found[["collection", "query"]].assign(**figures, difference=found["difference"].map("{:+.4f}".format))
 
 
-def collection(found: Comparison) -> str:
-    """What both systems were asked, and what they have in common."""
+def _by_query(found: Comparison) -> pd.DataFrame:
+    """Return a row per query with its scores, averaged over seeds."""
+    a, b = found.scores
+    constant = {"collection": _collection(found), "measure": found.measure}
+    return pd.DataFrame({**constant, "query": list(found.queries), "a": a, "b": b, "difference": a - b})
+
+
+def _collection(found: Comparison) -> str:
+    """Return what both systems have in common: collection, pair, encoder and settings."""
     spec = found.a.spec
     names = spec.columns
-    told = [names["dataset"], names["pair"], Path(spec.encoder).name, names["budget"], names["students"]]
-    if found.a.name == found.b.name:
-        told.insert(0, found.a.name)
-    if spec.scoring != "mean":
-        told.append(spec.scoring)
-    if spec.level != Level():
-        told.append(f"bitext {spec.level}")
-    return " ".join(filter(None, told))
-
-
-def changes(found: Comparison, limit: int) -> list[list[str]]:
-    """The queries whose scores differ most, in the order of `CHANGES`; ties by their ids."""
-    ones, others = (scores.mean(axis=0) for scores in found.scores)
-    order = sorted(range(len(ones)), key=lambda i: (-abs(ones[i] - others[i]), found.queries[i]))
-    return [
-        [
-            collection(found),
-            found.queries[i],
-            f"{ones[i]:.4f}",
-            f"{others[i]:.4f}",
-            f"{ones[i] - others[i]:+.4f}",
-        ]
-        for i in order[:limit]
-        if ones[i] != others[i]
+    parts = [
+        found.a.name if found.a.name == found.b.name else "",
+        *(names["dataset"], names["pair"], Path(spec.encoder).name, names["budget"], names["students"]),
+        spec.scoring if spec.scoring != "mean" else "",
+        f"bitext {spec.level}" if spec.level != Level() else "",
     ]
+    return " ".join(filter(None, parts))
 
 
 def write_differences(path: Path, comparisons: Sequence[Comparison]) -> None:
-    """Write a CSV with a row for every query of every comparison: its scores, averaged over seeds."""
+    """Write a CSV with a row per query of every comparison: its scores, averaged over seeds."""
     with atomic_write(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["collection", "measure", "query", "a", "b", "difference"])
-        for found in comparisons:
-            scores = found.scores
-            for query, a, b in zip(found.queries, *(score.mean(axis=0).tolist() for score in scores), strict=True):
-                writer.writerow([collection(found), found.measure, query, repr(a), repr(b), repr(a - b)])
+        pd.concat(map(_by_query, comparisons)).to_csv(file, index=False, lineterminator="\n")
 
 
 def verdict(a: str, b: str, comparisons: Sequence[Comparison]) -> str:
-    """One line about all of them."""
+    """Summarise all comparisons in one line."""
     better = [found for found in comparisons if found.better is found.a]
     worse = [found for found in comparisons if found.better is found.b]
-    told = [
+    parts = [
         f"{word} in {len(group)} of {len(comparisons)} ({sum(found.is_significant for found in group)} significantly)"
         for word, group in (("better", better), ("worse", worse))
         if group
     ]
-    return f"{a} is {' and '.join(told)} than {b}" if told else f"{a} and {b} are equal in all {len(comparisons)}"
+    return f"{a} is {' and '.join(parts)} than {b}" if parts else f"{a} and {b} are equal in all {len(comparisons)}"
