@@ -83,8 +83,11 @@ def read_options(model: type[Model], options: argparse.Namespace) -> Model:
     try:
         found = model.model_validate(values)
     except ValidationError as error:
-        key = str(next(iter(_first(error)["loc"]), ""))
-        raise BenchError(f"{sources.get(key, '')}{_complaint(error, model)}") from error
+        first = _first(error)
+        key = str(next(iter(first["loc"]), ""))
+        if first["type"] == "missing":
+            raise BenchError(f"{_option(key)} is missing; see --help") from error
+        raise BenchError(f"{sources.get(key, '')}{complaint(error, model)}") from error
     if getattr(found, "offline", False):
         forbid_network()
     return found
@@ -103,7 +106,7 @@ def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Mod
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise BenchError(f"{what}: {_complaint(error, model)}") from error
+        raise BenchError(f"{what}: {complaint(error, model)}") from error
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -117,17 +120,28 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise BenchError(f"{path}: not TOML: {error}") from error
 
 
-def _complaint(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first error in one line."""
+def complaint(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first problem of values for a model, in one line that names the key."""
     first = _first(error)
-    key = ".".join(map(str, first["loc"]))
+    *parents, key = [part for part in first["loc"] if part != "[key]"] or [""]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*parents, key)).lstrip(".")
     if first["type"] == "extra_forbidden":
-        return str(unknown("key", key, model.model_fields))
+        kind = f"key of {place.removesuffix(f'.{key}')}" if parents else "key"
+        return str(unknown(kind, str(key), _nested(model, parents).model_fields))
     if first["type"] == "missing":
-        return f"{_option(key)} is missing; see --help"
-    if first["type"] == "value_error":  # raised by this project's own parsers, which name what they refuse
-        return str(first["msg"]).removeprefix("Value error, ")
-    return f"{key} = {first['input']!r}: {first['msg']}"
+        return f"{place} is missing"
+    if first["type"] == "value_error":  # raised by this project's own parsers, which name the value
+        message = str(first["msg"]).removeprefix("Value error, ")
+        return f"{place}: {message}" if parents else message
+    return f"{place} = {first['input']!r}: {first['msg']}"
+
+
+def _nested(model: type[BaseModel], location: list[int | str]) -> type[BaseModel]:
+    """Return the model of the table at a location."""
+    for name in (part for part in location if part in model.model_fields):
+        kinds = get_args(model.model_fields[str(name)].annotation)
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
+    return model
 
 
 def _option(name: str) -> str:

@@ -106,7 +106,7 @@ def encoder(*removed: str, added: str = "") -> Break:
 
 
 FATAL: dict[str, tuple[Break, str]] = {
-    "unknown key in a card": (card("test", "licence =", "license ="), "unknown key; did you mean licence?"),
+    "unknown key in a card": (card("test", "licence =", "license ="), "unknown key 'license'; did you mean licence"),
     "card that is no TOML": (card("test", "[[data]]", "[[data"), "mini-test.toml: not TOML"),
     "wrong language code": (card("test", "swh-eng", "xx-eng"), "unknown language 'xx'"),
     "missing file": (drop("test.eng"), "mini-test: test.eng is missing; looked for"),

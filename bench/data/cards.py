@@ -1,4 +1,4 @@
-"""Cards: what a collection is, where its files are and which roles it can play, as TOML.
+"""Cards: the description, files and roles of a collection, as TOML.
 
 A card is a file in the checkout's folder `datasets` (in an installed package, `bench.carddata`). A new
 collection in a known format is a new card and no code.
@@ -6,7 +6,6 @@ collection in a known format is a new card and no code.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -27,39 +26,25 @@ from pydantic import (
 )
 
 from bench.data import Pair, formats
-from bench.data.languages import parse_language, parse_pair
+from bench.data.languages import parse_language
 from bench.errors import BenchError, unknown
+from bench.options import complaint
+from bench.values import PairText, parser
 
 Role = Literal["bitext", "relevance", "test", "passages"]
 
 IR_DATASETS = "ir_datasets"
 """The source of cards whose data the library of that name downloads, verifies and reads."""
-
-
-def _as_value_error(parse: Any) -> Any:
-    """The parser with its BenchError turned into the ValueError that pydantic adds the key to."""
-
-    def validate(value: Any) -> Any:
-        if not isinstance(value, str):
-            raise ValueError("must be a text")
-        try:
-            return parse(value)
-        except BenchError as error:
-            raise ValueError(str(error)) from None
-
-    return validate
-
-
 _SOURCE = r"[\w.-]+/[\w.-]+@[0-9a-f]{40}"
 
 
 def _split(path: str) -> tuple[str | None, str]:
-    """The repository and commit that a path names, if it does, and the path there."""
+    """Return the repository and commit of a path that names them, else None, and the path inside the repository."""
     match = re.fullmatch(rf"({_SOURCE}):(.*)", path)
     return (match[1], match[2]) if match else (None, path)
 
 
-def _stays_inside(path: str) -> str:
+def _relative(path: str) -> str:
     inner = PurePosixPath(_split(path)[1])
     if inner.is_absolute() or ".." in inner.parts or "\\" in path:
         raise ValueError(f"'{path}' is not a relative path inside the repository")
@@ -68,9 +53,8 @@ def _stays_inside(path: str) -> str:
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
-Language = Annotated[str, BeforeValidator(_as_value_error(parse_language))]
-PairText = Annotated[Pair, BeforeValidator(_as_value_error(parse_pair))]
-RelativePath = Annotated[str, AfterValidator(_stays_inside)]
+Language = Annotated[str, parser(lambda value: parse_language(str(value)))]
+RelativePath = Annotated[str, AfterValidator(_relative)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 OneOrMore = Annotated[
     tuple[RelativePath, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
@@ -82,7 +66,7 @@ class _Table(BaseModel):
 
 
 class Data(_Table):
-    """One `[[data]]` entry: a role that the collection offers, and the files and format it comes from.
+    """One `[[data]]` entry: a role that the collection offers, with its files and their format.
 
     In `files` and `options`, the placeholders {query}, {document} and {language} stand for this collection's own codes.
     A file of another repository than the card's source is written `owner/repository@commit:path`.
@@ -100,12 +84,9 @@ class Data(_Table):
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Data:
-        if self.role == "passages":
-            missing, misplaced = ("languages", "pairs") if not self.languages else ("", "pairs")
-        else:
-            missing, misplaced = ("pairs", "languages") if not self.pairs else ("", "languages")
-        if missing:
-            raise ValueError(f"role '{self.role}' needs '{missing}'")
+        needed, misplaced = ("languages", "pairs") if self.role == "passages" else ("pairs", "languages")
+        if not getattr(self, needed):
+            raise ValueError(f"role '{self.role}' needs '{needed}'")
         if getattr(self, misplaced):
             raise ValueError(f"role '{self.role}' has no '{misplaced}'")
         if self.distractors and self.role != "test":
@@ -118,18 +99,18 @@ class Data(_Table):
 
     @property
     def keys(self) -> tuple[Pair | str, ...]:
-        """The pairs or languages that this entry has data for."""
+        """The pairs or languages of this entry's data."""
         return self.pairs or self.languages
 
 
 class Mix(_Table):
-    """The collections that a method trains on by default, for these pairs."""
+    """The standard training data of these pairs: the collections that they consist of."""
 
     pairs: tuple[PairText, ...] = Field(min_length=1)
     bitext: tuple[Name, ...] = ()
     relevance: tuple[Name, ...] = ()
     caps: dict[Name, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
-    """At most so many pairs of a collection, a random sample: no one source need dominate the others."""
+    """The largest number of rows of a collection, a random sample, so that no source dominates the others."""
 
     @model_validator(mode="after")
     def _caps_what_it_has(self) -> Mix:
@@ -148,13 +129,13 @@ class Card(_Table):
     non_commercial: bool = False
     citation: Text | None = None
     caveats: Text | None = None
-    """What a reader of results should know about this collection, in a sentence or two."""
+    """Notes for readers of results, in a sentence or two."""
     measures: tuple[Text, ...] = ()
-    """What its field scores it by, besides the default measures."""
+    """The usual measures of this collection, besides the default ones."""
     source: Annotated[str, StringConstraints(pattern=f"^({IR_DATASETS}|{_SOURCE})$")] | None = None
     """`owner/repository@commit` on GitHub, or IR_DATASETS; None for local files, generated data and mixes."""
     folder: Text | None = None
-    """Where local files are, relative to the card; in a card of the project, to the mirror or the cache. They are
+    """The folder of local files, relative to the card; in a card of the project, to the mirror or the cache. They are
     never downloaded, and need no sha256.
     """
     codes: dict[Language, Text] = Field(default_factory=dict)
@@ -171,7 +152,7 @@ class Card(_Table):
         offered: set[tuple[str, Pair | str]] = set()
         used: set[str] = set()
         for entry in self.data:
-            if entry.files and self.source is None and self.folder is None:
+            if entry.files and self.generated:
                 raise ValueError("'source' or 'folder' is missing, but [[data]] names files")
             if (entry.format == "ir-datasets") != (self.source == IR_DATASETS):
                 raise ValueError(f"format 'ir-datasets' goes with source '{IR_DATASETS}', and only with it")
@@ -188,7 +169,7 @@ class Card(_Table):
         return self
 
     def origin(self, path: str) -> tuple[str, str, str]:
-        """`owner/repository`, commit and the path there of one of the card's files; BenchError without a source."""
+        """Return `owner/repository`, commit and path there of a file. Raises `BenchError` if the card has no source."""
         other, inner = _split(path)
         source = other or self.source
         if source is None:
@@ -198,7 +179,7 @@ class Card(_Table):
 
     @property
     def generated(self) -> bool:
-        """Whether there is nothing to have at hand: the data are made by this program."""
+        """True if this program makes the data, so that there are no files."""
         return self.source is None and self.folder is None
 
     @property
@@ -207,69 +188,68 @@ class Card(_Table):
         return tuple(dict.fromkeys(entry.role for entry in self.data))
 
     def pairs(self, role: Role) -> tuple[Pair, ...]:
-        """The pairs that the collection offers for a role; none for passages."""
+        """Return the pairs that the collection offers for a role; none for passages."""
         return tuple(pair for entry in self.data if entry.role == role for pair in entry.pairs)
 
     def languages(self, role: Role) -> tuple[str, ...]:
-        """The languages that the collection offers for a role; none but for passages."""
+        """Return the languages that the collection offers for a role; none except for passages."""
         return tuple(language for entry in self.data if entry.role == role for language in entry.languages)
 
     def offers(self, role: Role, key: Pair | str) -> bool:
-        """Whether the collection has data in this role for a pair, or a language for passages."""
+        """Return True if the collection has data in this role for a pair, or a language for passages."""
         return any(entry.role == role and key in entry.keys for entry in self.data)
 
     def entry(self, role: Role, key: Pair | str) -> Data:
-        """The entry with the data in this role for a pair or language; raises BenchError if there is none."""
-        for entry in self.data:
-            if entry.role == role and key in entry.keys:
+        """Return the entry with the data in this role for a pair or language. Raises `BenchError` if there is none."""
+        entries = [entry for entry in self.data if entry.role == role]
+        for entry in entries:
+            if key in entry.keys:
                 return entry
-        others = [str(other) for entry in self.data if entry.role == role for other in entry.keys]
-        has = f"it has {', '.join(others)}" if others else "it has none at all"
-        raise BenchError(f"{self.name} has no {role} for {key}; {has}")
+        others = ", ".join(str(other) for entry in entries for other in entry.keys)
+        raise BenchError(f"{self.name} has no {role} for {key}; it has {others or 'none at all'}")
 
     def code(self, language: str) -> str:
-        """This collection's own code of a canonical language."""
+        """Return this collection's own code of a canonical language."""
         return self.codes.get(language, language)
 
     def files(self, entry: Data, key: Pair | str) -> dict[str, tuple[str, ...]]:
-        """The entry's files for a pair or language, placeholders filled, relative to the repository or folder."""
+        """Return the entry's files for a pair or language, relative to the repository or folder."""
         return {part: tuple(self._filled(path, key) for path in paths) for part, paths in entry.files.items()}
 
     def options(self, entry: Data, key: Pair | str) -> dict[str, Any]:
-        """The entry's options for a pair or language, placeholders filled."""
+        """Return the entry's options for a pair or language."""
         return {
             name: self._filled(value, key) if isinstance(value, str) else value for name, value in entry.options.items()
         }
 
     def _filled(self, text: str, key: Pair | str) -> str:
-        if isinstance(key, Pair):
-            codes = {"{query}": self.code(key.query), "{document}": self.code(key.document)}
-        else:
-            codes = {"{language}": self.code(key)}
-        for placeholder, code in codes.items():
-            text = text.replace(placeholder, code)
+        languages = {"query": key.query, "document": key.document} if isinstance(key, Pair) else {"language": key}
+        for placeholder, language in languages.items():
+            text = text.replace(f"{{{placeholder}}}", self.code(language))
         return text
 
 
 def load_cards(extra_folder: Path | None = None) -> dict[str, Card]:
-    """All cards by name: those of the project and those of a folder of the user's own.
+    """Return all cards by name: those of the project and those of a folder of the user's own.
 
-    Raises BenchError, in one line that names file and key, for a card that cannot be used.
+    Raises `BenchError`, in one line that names file and key, for a card that cannot be used.
     """
     cards = {card.name: card for card in map(_read_card, _card_files(builtin_folder()))}
-    if extra_folder is not None:
-        for file in _card_files(extra_folder):
-            card = _read_card(file)
-            if card.name in cards:
-                raise BenchError(f"{file}: a card named '{card.name}' exists already; choose another name")
-            cards[card.name] = _in_place(card, extra_folder)
+    for file in _card_files(extra_folder) if extra_folder is not None else ():
+        card = _read_card(file)
+        if card.name in cards:
+            raise BenchError(f"{file}: a card named '{card.name}' exists already; choose another name")
+        if card.folder is not None:
+            place = Path(str(file)).parent.absolute() / Path(card.folder).expanduser()
+            card = card.model_copy(update={"folder": str(place)})
+        cards[card.name] = card
     for card in cards.values():
         _check_references(card, cards)
     return cards
 
 
 def get_card(name: str, cards: Mapping[str, Card] | None = None) -> Card:
-    """The card of this name among `cards` (all by default); raises BenchError with a suggestion."""
+    """Return the card of this name among `cards` (all by default). Raises `BenchError` with a suggestion."""
     cards = load_cards() if cards is None else cards
     if name not in cards:
         raise unknown("collection", name, cards)
@@ -277,7 +257,7 @@ def get_card(name: str, cards: Mapping[str, Card] | None = None) -> Card:
 
 
 def builtin_folder() -> Traversable:
-    """The folder of the project's cards, and of what travels with them."""
+    """Return the folder of the project's cards and of their statistics."""
     # The wheel maps the checkout's folder `datasets` to this name; nothing called `datasets` may be importable.
     try:
         return resources.files("bench.carddata")
@@ -300,65 +280,28 @@ def _read_card(file: Traversable) -> Card:
     except tomllib.TOMLDecodeError as error:
         raise BenchError(f"{file}: not TOML: {error}") from error
     except ValidationError as error:
-        raise BenchError(f"{file}: {_one_line(error)}") from error
+        raise BenchError(f"{file}: {complaint(error, Card)}") from error
     if file.name != f"{card.name}.toml":
         raise BenchError(f"{file}: name: '{card.name}' differs from the file's name; rename one of them")
     return card
 
 
-def _in_place(card: Card, folder: Path) -> Card:
-    """The card with its own folder, if it has one, seen from the folder that the card is in."""
-    if card.folder is None:
-        return card
-    return card.model_copy(update={"folder": str(folder.absolute() / Path(card.folder).expanduser())})
-
-
-_MODELS: Mapping[str, type[BaseModel]] = {"data": Data, "mix": Mix}
-
-
-def _one_line(error: ValidationError) -> str:
-    """The first of pydantic's complaints, as `key: what is wrong`."""
-    complaints = error.errors()
-    # An unknown key explains best, because what is missing is often the same key spelt right.
-    first = next((item for item in complaints if item["type"] == "extra_forbidden"), complaints[0])
-    location = [part for part in first["loc"] if part != "[key]"]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    if first["type"] == "extra_forbidden":
-        model = _MODELS.get(str(location[0]), Card) if len(location) > 1 else Card
-        near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(model.model_fields)}"
-        message = f"unknown key; {hint}"
-    elif first["type"] == "missing":
-        message = "is missing"
-    else:
-        message = re.sub(r"^Value error, ", "", first["msg"])
-    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    return f"{key}: {message}{more}" if key else f"{message}{more}"
-
-
 def _check_references(card: Card, cards: Mapping[str, Card]) -> None:
-    """That every collection which the card names exists and offers what it is named for."""
-    for index, entry in enumerate(card.data):
-        for name in entry.distractors:
-            other = _referenced(card, f"data[{index}].distractors", name, cards)
-            for pair in entry.pairs:
-                if not other.offers("passages", pair.document):
-                    raise BenchError(
-                        f"{card.name}.toml: data[{index}].distractors: {name} has no passages in {pair.document}"
-                    )
+    """Raise `BenchError` unless every collection that the card names exists and offers the role."""
+    references: list[tuple[str, Role, tuple[str, ...], tuple[Pair, ...]]] = [
+        (f"data[{index}].distractors", "passages", entry.distractors, entry.pairs)
+        for index, entry in enumerate(card.data)
+    ]
     if card.mix is not None:
-        roles: tuple[tuple[Role, tuple[str, ...]], ...] = (
-            ("bitext", card.mix.bitext),
-            ("relevance", card.mix.relevance),
-        )
-        for role, names in roles:
-            for name in names:
-                if role not in _referenced(card, f"mix.{role}", name, cards).roles:
-                    raise BenchError(f"{card.name}.toml: mix.{role}: {name} offers no {role}")
-
-
-def _referenced(card: Card, key: str, name: str, cards: Mapping[str, Card]) -> Card:
-    try:
-        return get_card(name, cards)
-    except BenchError as error:
-        raise BenchError(f"{card.name}.toml: {key}: {error}") from None
+        references += [
+            ("mix.bitext", "bitext", card.mix.bitext, ()),
+            ("mix.relevance", "relevance", card.mix.relevance, ()),
+        ]
+    for key, role, names, pairs in references:
+        place = f"{card.name}.toml: {key}"
+        for name in names:
+            if name not in cards:
+                raise BenchError(f"{place}: {unknown('collection', name, cards)}")
+            lacking = [f" in {pair.document}" for pair in pairs if not cards[name].offers(role, pair.document)]
+            if lacking or role not in cards[name].roles:
+                raise BenchError(f"{place}: {name} offers no {role}{''.join(lacking[:1])}")
