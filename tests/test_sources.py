@@ -132,8 +132,8 @@ def test_what_only_reading_would_tell_is_not_read(world: World, monkeypatch: pyt
     monkeypatch.setattr(socket, "socket", refuse)
     online = replace(world.resolver, offline=False)
     (world.mirror / "owner/sentences/q").unlink()
-    assert sources.test_key(world.cards["sentences"], SWH, online, world.cards) is None
-    assert LazyTestCollection(world.cards["sentences"], SWH, online, world.cards).summary_if_known is None
+    lazy = LazyTestCollection(world.cards["sentences"], SWH, online, world.cards)
+    assert lazy.key is None and lazy.summary_if_known is None
     assert world_test(world).summary_if_known is None
     assert LazyTrainingData(("usual",), (SWH,), online, world.cards).summary_if_known is None
 
@@ -204,7 +204,7 @@ def test_reading_corrects_a_summary_that_is_not_right(tmp_path: Path) -> None:
     folder, cache = write(tmp_path / "mine", BEIR), tmp_path / "cache"
     right = folder_test(folder, cache).summary
     (memo,) = (cache / "collections").iterdir()
-    sources._keep(memo, {**sources._recall(memo), "digest": "wrong"})
+    sources._store(memo, replace(right, digest="wrong"))
     lazy = folder_test(folder, cache)
     assert lazy.summary.digest == "wrong"
     lazy.load()
@@ -300,10 +300,10 @@ def test_what_ir_datasets_has_got_meanwhile_is_checked_for_leakage(world: World,
     def not_checked() -> object:
         return LazyTrainingData(("usual",), (SWH,), online, world.cards).summary.report["not_checked"]
 
-    assert sources.test_key(world.cards["far"], SWH, online, world.cards) is None
+    assert LazyTestCollection(world.cards["far"], SWH, online, world.cards).key is None
     assert list(not_checked()) == ["far"]  # type: ignore[call-overload]
     (library.folder / "far").write_text("d0\tone\nd1\tnot asked for\n")
-    assert sources.test_key(world.cards["far"], SWH, online, world.cards) is not None
+    assert LazyTestCollection(world.cards["far"], SWH, online, world.cards).key is not None
     assert not_checked() == {}
     assert "moja" not in LazyTrainingData(("usual",), (SWH,), online, world.cards).load().bitext.query_side
 
@@ -314,12 +314,12 @@ from pathlib import Path
 from bench.data import Pair
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
-from bench.data.sources import test_key, training_key
+from bench.data.sources import LazyTestCollection, LazyTrainingData
 cards, resolver = load_cards(), Resolver(Path(sys.argv[1]), Path(sys.argv[1]), offline=True)
 pairs = {"bucc": Pair("cmn", "eng"), "tatoeba": Pair("swh", "eng"), "afriqa": Pair("swh", "eng")}
 for name, pair in pairs.items():
-    print(name, test_key(cards[name], pair, resolver, cards))
-print("training", training_key(["standard"], [Pair("swh", "eng")], resolver, cards, False))
+    print(name, LazyTestCollection(cards[name], pair, resolver, cards).key)
+print("training", LazyTrainingData(("standard",), (Pair("swh", "eng"),), resolver, cards).key)
 print("heavy", [name for name in ("torch", "pandas", "transformers") if name in sys.modules])
 """
 
@@ -362,4 +362,4 @@ def test_the_swahili_mix_from_the_cache_is_the_one_that_is_made(real: Resolver) 
     cards = load_cards()
     made, kept = (LazyTrainingData(("standard",), (SWH,), real, cards).load() for _ in range(2))
     assert made == kept and made is not kept
-    assert made.summary.bitext == {SWH: 64_102}
+    assert made.summary.bitext == {"swh-eng": 64_102}

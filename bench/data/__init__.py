@@ -210,9 +210,9 @@ class TrainingSummary:
 
     digest: str
     """The hash of the texts and of their languages."""
-    bitext: Mapping[Pair, int]
-    """The number of bitext rows of each language pair."""
-    report: Mapping[str, object]
+    bitext: Mapping[str, int]
+    """The number of bitext rows of each language pair, such as `swh-eng`."""
+    report: Mapping[str, Any]
     """The report of the training data."""
 
 
@@ -227,7 +227,7 @@ class TrainingData:
     """Within and between the languages of each pair: queries and positives may be in either."""
     validation: Relevance = field(default_factory=lambda: Relevance.join([]))
     """Judgments that no method trains on, for the harness to choose a checkpoint by; none unless that is asked for."""
-    report: Mapping[str, object] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
     """Counts per source, rows removed as leakage per test collection, collections not checked."""
 
     @cached_property
@@ -243,7 +243,7 @@ class TrainingData:
 
     @property
     def summary(self) -> TrainingSummary:
-        return TrainingSummary(self.digest, dict(Counter(self.bitext.pairs)), self.report)
+        return TrainingSummary(self.digest, dict(Counter(map(str, self.bitext.pairs))), self.report)
 
     @property
     def document_language(self) -> str:
