@@ -1,4 +1,4 @@
-"""How large collections are and what their texts are like: counted once, kept beside the cards, shown by `bench ls`.
+"""The sizes of collections and the properties of their texts: stored beside the cards, shown by `bench ls`.
 
 `statistics.csv` has a row for each collection, role and pair or language; `sizes.csv` has the bytes of every file.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import csv
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from bench.atomic import atomic_write
 from bench.data import Pair, formats
@@ -29,18 +31,18 @@ SIZES = "sizes.csv"
 TOKENIZER = "all-MiniLM-L6-v2"
 """The encoder whose word pieces are counted."""
 SAMPLE = 100_000
-"""About so many texts of a side, spread evenly, are looked into where there are many more."""
+"""The approximate number of texts of a side, evenly spaced, that are analysed."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a collection has in one role for one pair or language.
+    """The size of a collection in one role for one pair or language, and the properties of its texts.
 
-    Of bitext, `queries` and `documents` are its two sides; of relevance, the queries and their positives; a test's
+    For bitext, `queries` and `documents` are its two sides; for relevance, the queries and their positives. A test's
     `documents` include its distractors, and `relevant` is the mean number of relevant documents per query. Words (runs
     between white space, so few in a script without spaces) and word pieces (of all-MiniLM-L6-v2) are means per text.
-    A script is the commonest among the letters, by the names of Unicode's characters. Of a side without texts, and of a
-    collection whose numbers ir_datasets knows but whose texts are not at hand, these are 0 and empty.
+    The script is the most frequent one among the letters, by the names of Unicode's characters. The properties are 0
+    and empty for a side without texts, and for a collection of ir_datasets that is not on this machine.
     """
 
     collection: str
@@ -57,85 +59,71 @@ class Statistics:
     document_script: str = ""
 
 
-COLUMNS = tuple(field.name for field in fields(Statistics))
-_TYPES: Mapping[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
-
-
 def read_statistics() -> list[Statistics]:
-    """The rows that travel with the cards."""
-    types = [_TYPES[str(field.type)] for field in fields(Statistics)]
-    return [Statistics(*(kind(value) for kind, value in zip(types, row, strict=True))) for row in _rows(STATISTICS)]
+    """Return the rows that are stored beside the cards."""
+    return TypeAdapter(list[Statistics]).validate_python(_rows(STATISTICS))
 
 
 def read_sizes() -> dict[tuple[str, str], int]:
-    """The bytes of each file, by collection and path, that travel with the cards."""
-    return {(collection, path): int(size) for collection, path, size in _rows(SIZES)}
+    """Return the bytes of each file, by collection and path, that are stored beside the cards."""
+    return {(row["collection"], row["path"]): int(row["bytes"]) for row in _rows(SIZES)}
 
 
-def _rows(name: str) -> Iterator[list[str]]:
-    yield from list(csv.reader((builtin_folder() / name).read_text(encoding="utf-8").splitlines()))[1:]
+def _rows(name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((builtin_folder() / name).read_text(encoding="utf-8").splitlines()))
 
 
-def write(folder: Path, rows: Sequence[Statistics], cards: Iterable[Card], resolver: Resolver) -> None:
-    """Write both files to a folder: these rows, and the sizes of all files that are at hand."""
+def write(folder: Path, rows: Iterable[Statistics], cards: Iterable[Card], resolver: Resolver) -> None:
+    """Write both files to a folder: these rows, and the sizes of all files on this machine."""
     sizes = [
-        (card.name, path, resolver.path(card, path).stat().st_size)
+        {"collection": card.name, "path": path, "bytes": resolver.path(card, path).stat().st_size}
         for card in cards
         for path in card.sha256
         if resolver.available(card, path)
     ]
-    _write(folder / STATISTICS, COLUMNS, map(astuple, rows))
-    _write(folder / SIZES, ("collection", "path", "bytes"), sizes)
+    _write(folder / STATISTICS, list(map(asdict, rows)))
+    _write(folder / SIZES, sizes)
 
 
-def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with atomic_write(path) as file:
-        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def count(card: Card, resolver: Resolver, cards: Mapping[str, Card], tokenizer: Tokenizer) -> Iterator[Statistics]:
-    """The statistics of each role and pair or language of a card whose files are at hand, or that ir_datasets knows.
+    """Yield the statistics of each role and pair or language of a card whose files are on this machine.
 
-    Pairs of two languages of which neither is English are left out: they have the queries of one counted pair and the
-    documents of another.
+    The sizes of collections of ir_datasets come from that library. Pairs of two languages of which neither is English
+    are left out: they have the queries of one counted pair and the documents of another.
 
-    `tokenizer` is that of all-MiniLM-L6-v2. Raises BenchError for files that cannot be read.
+    `tokenizer` is that of all-MiniLM-L6-v2. Raises `BenchError` for files that cannot be read.
     """
     known: dict[str, tuple[int, int, str]] = {}  # corpora are shared by many pairs
     for entry in card.data:
         for key in filter(is_counted, entry.keys):
+            about = (card.name, entry.role, str(key))
             if available(card, entry.role, key, resolver, cards):
                 queries, documents, relevant = _sides(card, entry.role, key, resolver, cards)
-                query, document = (_describe(side, known, tokenizer) for side in (queries, documents))
-                yield Statistics(
-                    card.name,
-                    entry.role,
-                    str(key),
-                    len(queries),
-                    len(documents),
-                    relevant,
-                    query_words=query[0],
-                    document_words=document[0],
-                    query_pieces=query[1],
-                    document_pieces=document[1],
-                    query_script=query[2],
-                    document_script=document[2],
-                )
+                sides = (_describe(queries, known, tokenizer), _describe(documents, known, tokenizer))
+                properties = (value for both in zip(*sides, strict=True) for value in both)
+                yield Statistics(*about, len(queries), len(documents), relevant, *properties)  # type: ignore[arg-type]
             elif card.source == IR_DATASETS and entry.role == "test":
                 with suppress(MissingFile):
-                    count_of, documents_of, positive = formats.irds.numbers(source_of(card, entry, key, resolver))
-                    relevant = round(positive / count_of, 3)
-                    yield Statistics(card.name, "test", str(key), count_of, documents_of, relevant)
+                    n_queries, n_documents, positive = formats.irds.numbers(source_of(card, entry, key, resolver))
+                    yield Statistics(*about, n_queries, n_documents, round(positive / n_queries, 3))
 
 
 def is_counted(key: Pair | str) -> bool:
-    """Whether a pair or language has statistics of its own."""
+    """Return True if a pair or language has statistics of its own."""
     return isinstance(key, str) or key.training != key or "eng" in (key.query, key.document)
 
 
 def _sides(
     card: Card, role: Role, key: Pair | str, resolver: Resolver, cards: Mapping[str, Card]
 ) -> tuple[Sequence[str], Sequence[str], float]:
+    """Return the queries, the documents and the mean number of relevant documents per query."""
     if isinstance(key, str):
         return (), load_passages(card, key, resolver), 0.0
     if role == "bitext":
@@ -152,19 +140,16 @@ def _sides(
 def _describe(
     texts: Sequence[str], known: dict[str, tuple[int, int, str]], tokenizer: Tokenizer
 ) -> tuple[float, float, str]:
-    """Mean words, mean word pieces and the commonest script."""
+    """Return the mean number of words, the mean number of word pieces, and the most frequent script."""
     texts = [texts[row] for row in range(0, len(texts), max(1, len(texts) // SAMPLE))]
     new = [text for text in dict.fromkeys(texts) if text not in known]
     for text, encoding in zip(new, tokenizer.encode_batch(new, add_special_tokens=False), strict=True):
-        known[text] = len(text.split()), len(encoding), _script(text)
+        letters = (unicodedata.name(letter, "") for letter in text if letter.isalpha())
+        known[text] = len(text.split()), len(encoding), _commonest(name.partition(" ")[0].lower() for name in letters)
     if not texts:
         return 0.0, 0.0, ""
     words, pieces, scripts = zip(*(known[text] for text in texts), strict=True)
     return round(sum(words) / len(texts), 1), round(sum(pieces) / len(texts), 1), _commonest(scripts)
-
-
-def _script(text: str) -> str:
-    return _commonest(unicodedata.name(letter, "").partition(" ")[0].lower() for letter in text if letter.isalpha())
 
 
 def _commonest(names: Iterable[str]) -> str:
