@@ -1,4 +1,4 @@
-"""What collections are made of: plain, immutable values that every later room shares."""
+"""Test collections, bitext and relevance judgments as immutable values, which all other packages share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.fingerprint import digest, digest_texts
 MULTIPLE = "mul"
 """The document language of a corpus in several languages: ISO 639's code for "multiple languages"."""
 READS_TEST = "bench.reads_test"
-"""The audit event (`sys.audit`) of reading a test collection, with its name: what no method does."""
+"""The audit event (`sys.audit`) of reading a test collection, with its name. No method may cause it."""
 
 
 @dataclass(frozen=True, order=True)
@@ -26,7 +26,7 @@ class Pair:
 
     @property
     def training(self) -> Pair:
-        """The pair that a retriever for this one is trained for.
+        """The pair of the training data for a retriever of this pair.
 
         Bitext is with English, and so are the judgments: one student per language learns from them, and is evaluated on
         documents in its own language and in many as well.
@@ -38,12 +38,12 @@ class Pair:
 
 
 Origin = tuple[str, Pair]
-"""A collection, and the languages that its data are in."""
+"""A collection, and the languages of its data."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns of one length, the first two of them texts: row i is what stands at i in each."""
+    """Columns of one length: two of texts, then the collection and the languages of each row."""
 
     def __post_init__(self) -> None:
         if len({len(column) for column in self.columns}) > 1:
@@ -53,34 +53,34 @@ class Rows:
     def columns(self) -> tuple[tuple[Any, ...], ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
 
+    @property
+    def origins(self) -> list[Origin]:
+        """The origin of each row."""
+        return list(zip(*self.columns[2:], strict=True))
+
     def __len__(self) -> int:
         return len(self.columns[0])
 
     def take(self, rows: Iterable[int]) -> Self:
-        """The rows of these numbers, in their order."""
+        """Return the rows with these numbers, in this order."""
         rows = list(rows)
         return type(self)(*(tuple(column[row] for row in rows) for column in self.columns))
 
+    def between(self, pair: Pair) -> Self:
+        """Return the rows of a pair."""
+        return self.take(row for row, other in enumerate(self.columns[3]) if other == pair)
+
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:
-        """The rows of all parts, in order."""
+        """Return the rows of all parts, in order."""
         parts = list(parts)
         return cls(*(tuple(chain.from_iterable(getattr(part, field.name) for part in parts)) for field in fields(cls)))
 
     @classmethod
     def of(cls, pair: Pair, first: Iterable[str], second: Iterable[str], source: str) -> Self:
-        """Rows of one pair and one source."""
+        """Return rows of one pair and one source."""
         first, second = tuple(first), tuple(second)
         return cls(first, second, (source,) * len(first), (pair,) * len(first))  # type: ignore[call-arg]
-
-    @property
-    def origins(self) -> list[Origin]:
-        """Where each row comes from."""
-        return list(zip(*self.columns[2:], strict=True))
-
-    def between(self, pair: Pair) -> Self:
-        """The rows of a pair."""
-        return self.take(row for row, (_, other) in enumerate(self.origins) if other == pair)
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,8 @@ class Bitext(Rows):
     query_side: tuple[str, ...]
     document_side: tuple[str, ...]
     sources: tuple[str, ...]
-    """The collection each row comes from."""
     pairs: tuple[Pair, ...]
-    """The languages of each row: one pair, or several that one student is trained for together."""
+    """The languages of each row: one pair, or several if one student is trained for them together."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Relevance(Rows):
     positives: tuple[str, ...]
     sources: tuple[str, ...]
     pairs: tuple[Pair, ...]
-    """Often only within the document language, where judgments are plenty."""
+    """Often only within the document language, which has most judgments."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +117,12 @@ class Ids:
 class TestSummary:
     """The facts about a test collection from which a run is planned, without its texts."""
 
-    __test__ = False  # not a test class, whatever pytest thinks of the name
+    __test__ = False  # not a test class of pytest
 
     name: str
     pair: Pair
     digest: str
-    """The hash of everything in the collection that scoring reads."""
+    """The hash of everything in the collection that affects scores."""
     queries: int
     documents: int
     left_out: int
@@ -136,15 +135,14 @@ class TestSummary:
 class TestCollection:
     """Queries, documents and qrels of one collection and pair.
 
-    `oracle_queries` are the same queries in the document language (a human translation or
-    the original), row by row; None where the collection has none, or where they would be
-    the documents themselves.
+    `oracle_queries` are the same queries in the document language (a human translation or the original), row by row;
+    None if there are none, or if they would be the documents themselves.
 
-    In a mining collection, which is one with `tuning`, translations are to be found among all sentences: most
-    queries have none, and the qrels are the gold pairs.
+    A mining collection is one with `tuning`. Its task is to find translations among all sentences: most queries have
+    none, and the qrels are the gold pairs.
     """
 
-    __test__ = False  # not a test class, whatever pytest thinks of the name
+    __test__ = False  # not a test class of pytest
 
     name: str
     pair: Pair
@@ -152,15 +150,15 @@ class TestCollection:
     queries: tuple[str, ...]
     document_ids: Sequence[str]
     documents: Sequence[str]
-    """Possibly more than memory holds: sliced or iterated in order, single ones looked up, never copied as a whole."""
+    """Possibly larger than the memory: use slices, iteration in order and single rows, and never a copy of all."""
     qrels: Mapping[str, Mapping[str, int]]
     oracle_queries: tuple[str, ...] | None = None
     left_out: int = 0
-    """Queries of the collection that are not among these, because none of its documents is judged relevant to them."""
+    """The number of further queries of the collection, which have no relevant document."""
     tuning: tuple[str, ...] = ()
     """Ids of the queries on which a threshold for mined pairs is tuned; the others are the test."""
     document_languages: Sequence[str] = ()
-    """The language of each document where they are in several and translations of each other; else empty."""
+    """The language of each document if they are in several languages and translations of each other; else empty."""
 
     @property
     def mining(self) -> bool:
@@ -176,17 +174,9 @@ class TestCollection:
 
     @cached_property
     def digest(self) -> str:
-        """The hash of everything in the collection; computed once, for that reads all documents."""
-        columns = (
-            self.query_ids,
-            self.queries,
-            self.document_ids,
-            self.documents,
-            self.oracle_queries or (),
-            self.tuning,
-            self.document_languages,
-        )
-        texts = digest_texts(*columns)
+        """The hash of everything in the collection. It is computed once, since it reads all documents."""
+        columns = (self.query_ids, self.queries, self.document_ids, self.documents)
+        texts = digest_texts(*columns, self.oracle_queries or (), self.tuning, self.document_languages)
         return digest([texts, {query: dict(judged) for query, judged in self.qrels.items()}])
 
     @property
@@ -209,16 +199,14 @@ class TrainingSummary:
     """The facts about training data from which a run is planned, without their texts."""
 
     digest: str
-    """The hash of the texts and of their languages."""
     bitext: Mapping[str, int]
     """The number of bitext rows of each language pair, such as `swh-eng`."""
     report: Mapping[str, Any]
-    """The report of the training data."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All that a method may train on for one pair, or for several together, with what was taken out and why."""
+    """Everything that a method may train on for one pair, or for several together, with a report."""
 
     pairs: tuple[Pair, ...]
     """All of one document language."""
@@ -226,20 +214,15 @@ class TrainingData:
     relevance: Relevance
     """Within and between the languages of each pair: queries and positives may be in either."""
     validation: Relevance = field(default_factory=lambda: Relevance.join([]))
-    """Judgments that no method trains on, for the harness to choose a checkpoint by; none unless that is asked for."""
+    """Judgments that no method trains on, from which the harness selects a checkpoint; empty unless requested."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """Counts per source, rows removed as leakage per test collection, collections not checked."""
 
     @cached_property
     def digest(self) -> str:
-        """The hash of the texts that are trained on or chosen by, and of their languages."""
-        return digest_texts(
-            *(
-                map(str, column)
-                for rows in (self.bitext, self.relevance, self.validation)
-                for column in (*rows.columns[:2], rows.pairs)
-            )
-        )
+        """The hash of all texts, including those of the validation, and of their languages."""
+        rows = (self.bitext, self.relevance, self.validation)
+        return digest_texts(*(map(str, column) for part in rows for column in (*part.columns[:2], part.pairs)))
 
     @property
     def summary(self) -> TrainingSummary:
@@ -251,10 +234,10 @@ class TrainingData:
 
     @property
     def texts(self) -> list[str]:
-        """Every text, on both sides of both kinds of data."""
+        """Every text, on both sides of bitext and relevance."""
         return [text for rows in (self.bitext, self.relevance) for column in rows.columns[:2] for text in column]
 
     @classmethod
     def none(cls, pairs: tuple[Pair, ...]) -> TrainingData:
-        """What a method is given that trains on nothing."""
+        """Return the data of a method that trains on nothing."""
         return cls(pairs, Bitext.join([]), Relevance.join([]))
