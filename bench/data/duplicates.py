@@ -1,7 +1,7 @@
-"""Near-duplicates: texts that equal another but for a few letters, or that contain it.
+"""Near-duplicates: texts that equal another one except for a few letters, or that contain it.
 
-Texts are compared by their shingles: the set of all runs of five letters in a text, white space and diacritics left
-out, so that scripts without spaces and spellings without tone marks are compared like any other.
+Texts are compared by their shingles: the set of all runs of five letters in a text, without white space and diacritics,
+so that scripts without spaces and spellings without tone marks are compared like any other.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,9 +18,9 @@ from scipy import sparse
 SHINGLE = 5
 """Letters of a shingle."""
 SIMILAR, SHORTEST_SIMILAR = 0.8, 10
-"""Near: a Jaccard similarity of at least so much, with a text of at least so many shingles."""
+"""Near: the least Jaccard similarity, to a text with at least this number of shingles."""
 CONTAINED, SHORTEST_CONTAINED = 0.9, 40
-"""Contained: at least such a share of the shingles of a text that has at least so many."""
+"""Contained: the least share of the shingles of a text, with at least this number of shingles."""
 CHUNK = 4096
 """Texts that are compared at a time; memory grows with it."""
 
@@ -36,16 +37,14 @@ class NearDuplicate(NamedTuple):
 
 
 def near_duplicates(texts: Sequence[str], others: Sequence[str]) -> list[NearDuplicate]:
-    """Which of `texts` are near or contain which of `others`, equal ones included, in order; all are normalised."""
+    """Return all pairs of a text that is near, or contains, another, in order. All texts are normalised."""
     texts, others = [_letters(text) for text in texts], [_letters(other) for other in others]
-    known: dict[int, frozenset[str]] = {}
+    shingles_of_other = cache(lambda other: _shingles(others[other]))
     found, last, shingles = [], -1, frozenset[str]()
     for text, other in _candidates(texts, others):
         if text != last:
             last, shingles = text, _shingles(texts[text])
-        if other not in known:
-            known[other] = _shingles(others[other])
-        verdict = _compare(shingles, known[other])
+        verdict = _compare(shingles, shingles_of_other(other))
         if verdict is not None:
             found.append(NearDuplicate(text, other, *verdict))
     return found
@@ -70,33 +69,40 @@ def _shingles(letters: str) -> frozenset[str]:
 
 
 def _candidates(texts: Sequence[str], others: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """All pairs that `_compare` may accept and few more, in order.
+    """Yield all pairs that `_compare` may accept and few more, in order.
 
-    What it accepts lacks at most a share of 1 - SIMILAR of the other's shingles. Were they all of the rarer half, it
-    would still have the rest of that half; and few texts share so many rare shingles by chance.
+    An accepted text lacks at most a share of 1 - SIMILAR of the other's shingles. Even if all of these were in the rarer
+    half, the text would have the rest of that half, and few texts share so many rare shingles by chance.
     """
-    rows, codes = _distinct(*_coded_shingles(others))
+    rows, codes = _coded_shingles(others)
+    vocabulary, columns = np.unique(codes, return_inverse=True)
+    distinct = _ones(rows, columns, (len(others), len(vocabulary))).tocoo()
+    rows, columns = distinct.row, distinct.col
     counts = np.bincount(rows, minlength=len(others))
-    _, place, frequency = np.unique(codes, return_inverse=True, return_counts=True)
-    order = np.lexsort((frequency[place], rows))
+    frequency = np.bincount(columns, minlength=len(vocabulary))
+    order = np.lexsort((frequency[columns], rows))
     rank = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
     half = -(-counts // 2)
     rare = order[(rank < half[rows]) & (counts >= SHORTEST_SIMILAR)[rows]]
     required = np.maximum(half - np.ceil(counts * (1 - SIMILAR)).astype(int), 1)
-    vocabulary = np.unique(codes[rare])
-    if len(vocabulary) == 0:
+    if len(rare) == 0:
         return
-    of_others = _matrix(rows[rare], codes[rare], vocabulary, len(others)).T.tocsr()
+    used, places = np.unique(columns[rare], return_inverse=True)
+    vocabulary = vocabulary[used]
+    of_others = _ones(places, rows[rare], (len(vocabulary), len(others)))
     for start in range(0, len(texts), CHUNK):
         part = texts[start : start + CHUNK]
-        shared = (_matrix(*_coded_shingles(part), vocabulary, len(part)) @ of_others).tocoo()
+        rows, codes = _coded_shingles(part)
+        columns = np.minimum(np.searchsorted(vocabulary, codes), len(vocabulary) - 1)
+        known = vocabulary[columns] == codes
+        shared = (_ones(rows[known], columns[known], (len(part), len(vocabulary))) @ of_others).tocoo()
         enough = shared.data >= required[shared.col]
         pairs = zip(shared.row[enough].tolist(), shared.col[enough].tolist(), strict=True)
         yield from sorted((start + row, column) for row, column in pairs)
 
 
 def _coded_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Of each shingle of each text its text's number and a 64-bit hash of its letters, both (n_shingles,)."""
+    """Return the text's number and a 64-bit hash of the letters of each shingle of each text, both (n_shingles,)."""
     letters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     rows = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
     count = max(len(letters) - SHINGLE + 1, 0)
@@ -107,20 +113,8 @@ def _coded_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return rows[:count][whole], codes[whole]
 
 
-def _distinct(rows: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct pairs of row and code, sorted."""
-    order = np.lexsort((codes, rows))
-    rows, codes = rows[order], codes[order]
-    new = np.ones(len(rows), dtype=bool)
-    new[1:] = (rows[1:] != rows[:-1]) | (codes[1:] != codes[:-1])
-    return rows[new], codes[new]
-
-
-def _matrix(rows: np.ndarray, codes: np.ndarray, vocabulary: np.ndarray, height: int) -> Any:
-    """Which row has which code of the vocabulary: a sparse matrix (height, n_vocabulary) of ones, int32."""
-    columns = np.minimum(np.searchsorted(vocabulary, codes), len(vocabulary) - 1)
-    known = vocabulary[columns] == codes
-    ones = np.ones(np.count_nonzero(known), dtype=np.int32)
-    matrix = sparse.csr_array((ones, (rows[known], columns[known])), shape=(height, len(vocabulary)))
+def _ones(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> Any:
+    """Return a sparse matrix with ones, int32, at these places, which may repeat."""
+    matrix = sparse.csr_array((np.ones(len(rows), dtype=np.int32), (rows, columns)), shape=shape)
     matrix.data[:] = 1
     return matrix
