@@ -1,4 +1,4 @@
-"""Collections of the reader's own in BEIR's and TREC's layout: by path, by a card with a folder; what is refused."""
+"""Collections of the user's own in BEIR's and TREC's layout: by path, by a card with a folder; what is refused."""
 
 from __future__ import annotations
 
@@ -99,11 +99,11 @@ BAD: dict[str, tuple[dict[str, str], str]] = {
     "two qrels": ({**TREC, "qrels.dev": QRELS_TREC}, "mine has 2 files called qrels*"),
     "which split": (
         {**{name: BEIR[name] for name in ("corpus.jsonl", "queries.jsonl")}, "qrels/a.tsv": "", "qrels/b.tsv": ""},
-        "mine/qrels has neither test.tsv nor a single other file",
+        "mine/qrels has no test.tsv and 2 other files",
     ),
     "no qrels": (
         {name: BEIR[name] for name in ("corpus.jsonl", "queries.jsonl")},
-        "mine/qrels has neither test.tsv nor",
+        "mine/qrels has no test.tsv and 0 other files",
     ),
     "empty corpus": ({**TREC, "corpus.tsv": "\n"}, "corpus.tsv is empty"),
     "columns of the corpus": (swap("corpus.tsv", "d2\t", "d2 "), "corpus.tsv: line 2: 1 columns instead of two"),
@@ -162,8 +162,8 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--datasets", "{0}"], "does not say its languages; name them, as in --pairs swh-eng"),
-        (["--datasets", "{0}", "--pairs", "swh-eng,hau-eng"], "does not say its languages"),
+        (["--datasets", "{0}"], "are not known; name them, as in --pairs swh-eng"),
+        (["--datasets", "{0}", "--pairs", "swh-eng,hau-eng"], "are not known"),
         (["--datasets", "no/where", "--pairs", "swh-eng"], "the folder no/where does not exist"),
     ],
 )
@@ -233,7 +233,7 @@ def test_a_file_that_its_folder_lacks_is_never_downloaded(own: Path) -> None:
         (lambda card: card + f'[sha256]\n"qrels.txt" = "{"0" * 64}"\n', "is not the file of the card: sha256"),
         (lambda card: card.replace('folder = "../data"\n', ""), "'source' or 'folder' is missing"),
         (lambda card: card.replace("folder =", f'source = "a/b@{"0" * 40}"\nfolder ='), "exclude each other"),
-        (lambda card: card.replace("folder =", "source ="), "source: "),
+        (lambda card: card.replace("folder =", "source ="), "source = "),
         (lambda card: card.replace('"trec"', '"ir-datasets"'), "format 'ir-datasets' goes with source 'ir_datasets'"),
     ],
 )

@@ -71,8 +71,8 @@ def _shingles(letters: str) -> frozenset[str]:
 def _candidates(texts: Sequence[str], others: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield all pairs that `_compare` may accept and few more, in order.
 
-    An accepted text lacks at most a share of 1 - SIMILAR of the other's shingles. Even if all of these were in the rarer
-    half, the text would have the rest of that half, and few texts share so many rare shingles by chance.
+    An accepted text lacks at most a share of 1 - SIMILAR of the other's shingles. Even if all of these were in the
+    rarer half, the text would have the rest of that half, and few texts share so many rare shingles by chance.
     """
     rows, codes = _coded_shingles(others)
     vocabulary, columns = np.unique(codes, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Test collections without a card: folders of the reader's own, as BEIR or TREC lay them out."""
+"""Test collections without a card: a user's own folders in BEIR's or TREC's layout."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PARTS = {"queries": ("topics*",), "documents": ("corpus*", "collection*"), "qrel
 
 
 def with_folders(cards: Mapping[str, Card], names: Sequence[str], pairs: Sequence[Pair]) -> dict[str, Card]:
-    """The cards, and a card for each name that is the path of a folder, by that name.
+    """Return the cards, and a card for each name that is the path of a folder, by that name.
 
-    A name is one if no card has it, and it has a slash in it or there is such a folder. The collection in it gets the
-    folder's name, with those of the folders around it as far as another collection has that already. Raises BenchError
-    if there is no such folder, it does not hold what it should, or not one pair is given.
+    A name is a path if no card has it, and it has a slash in it or there is such a folder. The collection gets the
+    folder's name, preceded by those of its parents if another collection has that name. Raises `BenchError` if the
+    folder does not exist or has another layout, and unless exactly one pair is given.
     """
-    found = dict(cards)
+    result = dict(cards)
     for name in names:
         if name in cards or not ("/" in name or Path(name).is_dir()):
             continue
@@ -29,30 +29,30 @@ def with_folders(cards: Mapping[str, Card], names: Sequence[str], pairs: Sequenc
         if not folder.is_dir():
             raise BenchError(f"the folder {name} does not exist; name a collection (see bench ls datasets) or a folder")
         if len(pairs) != 1:
-            raise BenchError(f"the folder {name} does not say its languages; name them, as in --pairs swh-eng")
+            raise BenchError(f"the languages of the folder {name} are not known; name them, as in --pairs swh-eng")
         format, files = _layout(folder)
-        taken = {card.name for card in found.values()}
+        taken = {card.name for card in result.values()}
         own = _plain(folder.name)
         for parent in folder.parents:
             own = own if own not in taken else f"{_plain(parent.name)}-{own}"
-        found[name] = Card.model_validate(
+        result[name] = Card.model_validate(
             {
                 "name": own,
                 "description": f"The collection in {folder}",
-                "licence": "not known: a folder of the reader's own",
+                "licence": "not known: a folder of the user's own",
                 "folder": str(folder),
                 "data": [{"role": "test", "format": format, "pairs": [str(pairs[0])], "files": files}],
             }
         )
-    return found
+    return result
 
 
 def _layout(folder: Path) -> tuple[str, dict[str, str]]:
-    """The format of what is in a folder, and its files."""
+    """Return the format of a folder, and its files."""
     if (folder / "corpus.jsonl").is_file() and (folder / "queries.jsonl").is_file():
         qrels = sorted(path.name for path in folder.glob("qrels/*.tsv"))
         if "test.tsv" not in qrels and len(qrels) != 1:
-            raise BenchError(f"{folder}/qrels has neither test.tsv nor a single other file; which one is meant?")
+            raise BenchError(f"{folder}/qrels has no test.tsv and {len(qrels)} other files; it needs a single file")
         qrels_file = "test.tsv" if "test.tsv" in qrels else qrels[0]
         return "beir", {"queries": "queries.jsonl", "documents": "corpus.jsonl", "qrels": f"qrels/{qrels_file}"}
     files = {}
@@ -68,5 +68,5 @@ def _layout(folder: Path) -> tuple[str, dict[str, str]]:
 
 
 def _plain(name: str) -> str:
-    """The name with nothing but what a collection's name may have in it."""
+    """Return the name with only the characters that are allowed in the name of a collection."""
     return re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip(".-") or "folder"

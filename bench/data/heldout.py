@@ -1,4 +1,4 @@
-"""Judgments held out of the training data, for a checkpoint to be chosen by."""
+"""The validation split: judgments held out of the training data, from which a checkpoint is selected."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     import numpy as np
 
 SHARE, LARGEST = 0.1, 500
-"""How many of the judgments within the document language are held out: this share of them, and at most so many."""
+"""The share of the judgments within the document language that is held out, and the largest number."""
 
 
 def hold_out(data: TrainingData, rng: np.random.Generator) -> TrainingData:
-    """The data with a random sample of the judgments within the document language as `validation`, and without every
-    other row that repeats a text of it, exactly or nearly, as `bench.data.leakage` finds it.
+    """Return the data with a random sample of the judgments within the document language as `validation`.
 
-    The report gains `held_out`: the rows of `validation`, and how many were `removed` from each source.
-    Raises `BenchError` if there are no such judgments.
+    All other rows that repeat a text of the sample, exactly or nearly, are removed (`bench.data.leakage`). The report
+    gains `held_out`: the number of rows of `validation`, and the number `removed` from each source. Raises
+    `BenchError` if there are fewer than two such judgments.
     """
     language = data.document_language
     judged = [row for row, pair in enumerate(data.relevance.pairs) if pair == Pair(language, language)]
     if len(judged) < 2:
         raise BenchError(
-            f"recipe.selection needs judgments within {language}, of which the training data have {len(judged)}; "
-            "name a collection that has some with --train, or leave it at 'last'"
+            f"recipe.selection needs at least 2 judgments within {language}, and the training data have {len(judged)}; "
+            "name a collection that has some with --train, or set it to 'last'"
         )
     chosen = rng.permutation(judged)[: min(max(round(SHARE * len(judged)), 1), LARGEST)]
     validation = data.relevance.take(sorted(chosen.tolist()))

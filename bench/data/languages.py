@@ -1,7 +1,7 @@
-"""Languages and language pairs as users write them, made canonical.
+"""Canonical codes of languages and language pairs, for any code that a user writes.
 
-The canonical form is an ISO 639-3 code of an individual language (`swh`, not `sw` or `swa`).
-Which code a collection's files use is its card's business.
+The canonical form is an ISO 639-3 code of an individual language (`swh`, not `sw` or `swa`). Cards map it to the codes
+of their files.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import re
 from bench.data import Pair
 from bench.errors import BenchError
 
-# A macrolanguage covers several languages; a collection that names one means its dominant member.
-# `fil` is no macrolanguage, but the standardised form of Tagalog: collections use either code.
+# A macrolanguage covers several languages; collections use its code for the dominant member.
+# `fil` is the standardised form of Tagalog, and collections use either code.
 _CANONICAL = {
     "ara": "arb",
     "aze": "azj",
@@ -36,7 +36,7 @@ _CANONICAL = {
     "zho": "cmn",
 }
 
-# The languages that suggestions are made from; with all eight thousand, every typo is some language.
+# The languages of suggestions. Among all eight thousand, every typo is near some language.
 _COMMON = (
     "afr amh arb azj bam bem ben bul cmn deu ell eng ewe fon fra gaz hau heb hin ibo ind ita jpn kan khm kin "
     "kor lin lug mal mar mya npi nya pan pes por rus sna som sot spa swh tam tel tgl tha tir tsn tur twi ukr urd vie "
@@ -47,24 +47,24 @@ _PRIVATE_USE = re.compile(r"q[a-t][a-z]")
 
 
 def parse_language(text: str) -> str:
-    """The canonical ISO 639-3 code of a language given by its 639-1, 639-2 or 639-3 code.
+    """Return the canonical ISO 639-3 code of a language for its 639-1, 639-2 or 639-3 code.
 
-    Private-use codes (`qaa` to `qtz`) stand for artificial languages and stay as they are.
-    Raises BenchError, with a suggestion, for a code that stands for no language.
+    Private-use codes (`qaa` to `qtz`) are artificial languages and do not change. Raises `BenchError`, with a
+    suggestion, for a code of no language.
     """
     code = text.strip().lower()
     if _PRIVATE_USE.fullmatch(code):
         return code
-    found = _iso_639_3(code)
-    if found is None:
+    individual = _iso_639_3(code)
+    if individual is None:
         raise _unknown_language(text)
-    return _CANONICAL.get(found, found)
+    return _CANONICAL.get(individual, individual)
 
 
 def parse_pair(text: str) -> Pair:
-    """The pair written `swh-eng` or `sw-en`: the language of the queries, then that of the documents.
+    """Return the pair of a text such as `swh-eng` or `sw-en`: the language of the queries, then of the documents.
 
-    Raises BenchError for a malformed pair or an unknown language.
+    Raises `BenchError` for a malformed pair or an unknown language.
     """
     languages = text.strip().split("-")
     if len(languages) != 2 or not all(languages):
@@ -76,24 +76,23 @@ def parse_pair(text: str) -> Pair:
 
 
 def name(code: str) -> str:
-    """The English name of a language, for display; raises BenchError for an unknown code."""
+    """Return the English name of a language, for display. Raises `BenchError` for an unknown code."""
     code = parse_language(code)
     if _PRIVATE_USE.fullmatch(code):
         return f"artificial language {code}"
     from iso639 import Lang
 
-    # "Swahili (individual language)", "Modern Greek (1453-)": the remark only serves the standard.
+    # Remarks as in "Swahili (individual language)" and "Modern Greek (1453-)" are left out.
     return re.sub(r" \(.*\)$", "", Lang(code).name)
 
 
 def _iso_639_3(code: str) -> str | None:
-    """The ISO 639-3 code for any ISO 639 code of a language; None for anything else."""
-    # Imported here because reading its tables takes longer than all else that `bench --help` needs.
+    """Return the ISO 639-3 code for any ISO 639 code of a language; None for anything else."""
+    # Imported here because it takes longer than everything else that `bench --help` needs.
     from iso639 import Lang
     from iso639.exceptions import DeprecatedLanguageValue, InvalidLanguageValue
 
-    # Lang() also takes names; only codes are accepted here, so that every language has one spelling.
-    if len(code) not in (2, 3):
+    if len(code) not in (2, 3):  # Lang() also accepts names
         return None
     try:
         return Lang(code).pt3 or None
@@ -106,7 +105,7 @@ def _iso_639_3(code: str) -> str | None:
 
 
 def _unknown_language(text: str) -> BenchError:
-    """Like `errors.unknown`, but near in code or in name: 'swahili' leads to swh."""
+    """Return the error for an unknown language, with suggestions by code or by name: 'swahili' leads to swh."""
     labels = {spelling: code for code in _COMMON.split() for spelling in (code, name(code).lower())}
     near = dict.fromkeys(labels[match] for match in difflib.get_close_matches(text.lower(), labels, n=2, cutoff=0.6))
     if near:

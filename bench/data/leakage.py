@@ -1,8 +1,7 @@
-"""Train/test leakage: training rows that repeat a text which a test collection judges by, exactly or nearly.
+"""Train/test leakage: training rows that repeat, exactly or nearly, a text that affects the scores of a test.
 
-Only queries, their oracle translations and the documents judged relevant are protected. The other
-documents of a test corpus are passages that anybody may have read, and so are the sentences of a mining collection
-that are in no gold pair.
+Only queries, their oracle translations and the relevant documents are protected. Training may use the other documents
+of a test corpus, and the sentences of a mining collection that are in no gold pair.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class Leak:
     """The text on one side of a training row that repeats a protected text of the test collection `test`.
 
-    `kind` is "exact" for texts that are equal once normalised; `bench.data.duplicates` says what "near" and "contained"
-    are, and their `similarity`.
+    `kind` is "exact" for texts that are equal after normalisation. `bench.data.duplicates` defines "near" and
+    "contained", and the `similarity`.
     """
 
     row: int
@@ -40,7 +39,7 @@ class Leak:
 
 
 def protected(test: TestCollection) -> dict[str, frozenset[str]]:
-    """The normalised texts that no training row may repeat; with each the ids of the queries that are judged by it."""
+    """Return the normalised texts that no training row may repeat, each with the ids of the queries it belongs to."""
     texts: dict[str, set[str]] = defaultdict(set)
     for column in (test.queries, test.oracle_queries or test.queries):
         for key, text in zip(test.query_ids, column, strict=True):
@@ -58,9 +57,9 @@ def protected(test: TestCollection) -> dict[str, frozenset[str]]:
 
 
 def find_leaks(data: Rows, tests: Mapping[str, Collection[str]]) -> list[Leak]:
-    """Every text of the data, on either side, that repeats a protected text, by row.
+    """Return every text of the data, on either side, that repeats a protected text, by row.
 
-    `tests` maps a test collection's name to its protected texts.
+    `tests` maps the name of each test collection to its protected texts.
     """
     from bench.data.duplicates import near_duplicates  # here, because cards are listed without numpy
 
@@ -73,12 +72,12 @@ def find_leaks(data: Rows, tests: Mapping[str, Collection[str]]) -> list[Leak]:
         for text in texts:
             owners[text].append(test)
     ours, theirs = list(places), sorted(owners)
-    found: list[tuple[str, str, Kind, float]] = [(text, text, "exact", 1.0) for text in theirs if text in places]
+    pairs: list[tuple[str, str, Kind, float]] = [(text, text, "exact", 1.0) for text in theirs if text in places]
     near = [(ours[text], theirs[other], kind, value) for text, other, kind, value in near_duplicates(ours, theirs)]
-    found += [pair for pair in near if pair[0] != pair[1]]
+    pairs += [pair for pair in near if pair[0] != pair[1]]
     leaks = [
         Leak(row, side, test, other, kind, similarity)
-        for text, other, kind, similarity in found
+        for text, other, kind, similarity in pairs
         for row, side in places[text]
         for test in owners[other]
     ]
@@ -86,13 +85,13 @@ def find_leaks(data: Rows, tests: Mapping[str, Collection[str]]) -> list[Leak]:
 
 
 def remove(data: _Rows, leaks: Iterable[Leak]) -> _Rows:
-    """The data without the rows that leak."""
+    """Return the data without the rows that leak."""
     leaked = {leak.row for leak in leaks}
     return data.take(row for row in range(len(data)) if row not in leaked)
 
 
 def count_rows(leaks: Iterable[Leak], tests: Iterable[str]) -> dict[str, dict[Kind, int]]:
-    """How many rows each test collection objects to, by kind; a row counts once for each, by the first of its kinds."""
+    """Return the number of leaking rows of each test collection by kind. A row counts once, by its first kind."""
     kinds: dict[tuple[str, int], Kind] = {}
     for leak in leaks:
         key = leak.test, leak.row

@@ -1,4 +1,4 @@
-"""Less bitext, or worse: samples of it, and rows whose sides do not belong together."""
+"""Bitext subsets: random samples of the bitext, and misaligned rows, whose sides do not belong together."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from bench.data import Bitext, TrainingData
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.data.dimensions import Level  # only here, so that no result depends on the text of an option
+    from bench.data.dimensions import (
+        Level,
+    )  # for type checkers only, so that no result depends on the text of an option
 
 
 def apply_level(data: TrainingData, level: Level, seed: int) -> TrainingData:
-    """Return the data with less or worse bitext of each pair, the same rows for every method with this seed.
+    """Return the data with a bitext subset of each pair, the same rows for every method with this seed.
 
-    The report gains `level`: the number of pairs `kept` of each source, and how many pairs are `misaligned`.
+    The report gains `level`: the number of rows `kept` of each source, and the number of `misaligned` rows.
     """
     size, noise = level.bitext_size, level.bitext_noise
     if size is None and not noise:
@@ -41,18 +43,18 @@ def apply_level(data: TrainingData, level: Level, seed: int) -> TrainingData:
 
 
 def sample(bitext: Bitext, size: int, rng: np.random.Generator) -> Bitext:
-    """`size` random rows, in order, or all if there are fewer; those of a smaller size are among those of a larger."""
+    """Return `size` random rows, in order, or all if there are fewer. A larger sample includes a smaller one."""
     return bitext.take(sorted(_shuffled(len(bitext), rng)[:size]))
 
 
 def misalign(bitext: Bitext, share: float, rng: np.random.Generator) -> Bitext:
-    """The bitext with each of `share` of its rows, chosen at random, given the document side of another of them.
+    """Exchange the document sides of a random `share` of the rows, so that none of these keeps its own.
 
-    The rows chosen for a smaller share are among those for a larger. A single row has no other and stays as it is.
+    The rows of a larger share include those of a smaller one. A single row does not change.
     """
     chosen = _shuffled(len(bitext), rng)[: round(share * len(bitext))]
     documents = list(bitext.document_side)
-    # One cycle through all of them, in random order, leaves none where it was.
+    # One cycle through all chosen rows, in random order, moves each document.
     for row, other in zip(chosen, chosen[1:] + chosen[:1], strict=True):
         documents[row] = bitext.document_side[other]
     return replace(bitext, document_side=tuple(documents))

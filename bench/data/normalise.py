@@ -1,4 +1,4 @@
-"""The form in which texts are compared: two copies of one sentence have the same."""
+"""Normalisation of texts for comparison: copies of one sentence have the same normal form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import unicodedata
 
 
 class _Folding(dict[int, str]):
-    """Per character: nothing for invisible format characters, a space for punctuation, white space and controls."""
+    """A map of characters: invisible format characters to nothing; punctuation, white space and controls to a space."""
 
     def __missing__(self, codepoint: int) -> str:
         character = chr(codepoint)
@@ -19,5 +19,5 @@ _FOLDING = _Folding()
 
 
 def normalise(text: str) -> str:
-    """Return the text without differences in compatibility forms, case, punctuation and white space."""
+    """Return the text with normal compatibility forms, case and white space, and without punctuation."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING).split())

@@ -1,4 +1,4 @@
-"""Parallel groups: training rows that say the same in whatever languages, none of which is a negative of another."""
+"""Parallel groups: training rows with the same meaning in any languages, which are not negatives of each other."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bench.data.normalise import normalise
 
 
 def parallel_groups(rows: Iterable[tuple[str, str]]) -> np.ndarray:
-    """The group of each row, (n_rows,) int64: rows are of one group if a chain of equal texts connects them.
+    """Return the group of each row, (n_rows,) int64. Rows are in one group if a chain of equal texts connects them.
 
-    A row's two texts belong together: translations, or a query and what answers it. Texts are compared as
-    `bench.data.normalise` leaves them. Nearly equal texts are not connected: a comparison of all with all would
-    take minutes, and many of them, such as a census of one tribe and the next, differ in what matters.
+    A row's two texts belong together: translations, or a query and its answer. Texts are normalised before they are
+    compared. Nearly equal texts are not connected: comparing all with all would take minutes, and many of them, such as
+    the numbers of two tribes in a census, differ in meaning.
     """
     numbers: dict[str, int] = {}
     fold = cache(normalise)  # collections repeat many texts
