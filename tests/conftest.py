@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported; no 
 import pytest
 import torch
 from hypothesis import settings
-from small_bench import Bench
+from small_bench import CARD, SIZES, Bench, Command
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -23,6 +26,7 @@ from bench.data.files import Resolver
 from bench.encoders.encoder import Encoder
 from bench.encoders.vocabulary import learn_wordpieces, make_student
 from bench.training.budget import Budget
+from bench.training.checkpoint import Checkpoint
 from bench.training.method import Task
 from bench.training.recipe import Recipe
 
@@ -183,14 +187,10 @@ def conlang_cards() -> Callable[..., dict[str, Card]]:
     """The generated collection, a twentieth of its size and in the languages asked for, as the only card there is."""
 
     def make(*pairs: str) -> dict[str, Card]:
-        options = {"scale": 0.05, "test_queries": 20, "test_passages": 1200, "dev_queries": 10, "dev_passages": 400}
-        entries = [
-            {"role": "test", "format": "conlang", "pairs": pairs, "options": options},
-            {"role": "bitext", "format": "conlang", "pairs": pairs, "options": options},
-            {"role": "relevance", "format": "conlang", "pairs": ["eng-eng"], "options": options},
-        ]
+        of_role = {"test": pairs, "bitext": pairs, "relevance": ["eng-eng"]}
+        data = [{"role": role, "format": "conlang", "pairs": its, "options": SIZES} for role, its in of_role.items()]
         mix = {"pairs": pairs, "bitext": ["conlang"], "relevance": ["conlang"]}
-        card = {"name": "conlang", "description": "d", "licence": "l", "data": entries, "mix": mix}
+        card = {"name": "conlang", "description": "d", "licence": "l", "data": data, "mix": mix}
         return {"conlang": Card.model_validate(card)}
 
     return make
@@ -213,3 +213,48 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(small_conlang: dict[str, Card], encoder_folder: Path) -> Bench:
     """`bench run` with the small encoder and collection."""
     return Bench(small_conlang, encoder_folder)
+
+
+@pytest.fixture(scope="module")
+def whole(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """A finished comparison of one method and the reference rows by the command. No test changes it."""
+    folder = tmp_path_factory.mktemp("command")
+    (folder / "cards").mkdir()
+    (folder / "cards" / "small.toml").write_text(CARD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.results.provenance.package_commit", dict)  # asking git takes longer than all the rest
+        command = Command(folder, encoder_folder, folder / "results")
+        assert command("distillation").code == 0
+        yield command
+
+
+@pytest.fixture
+def command(whole: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The same command with a results folder of its own."""
+    return replace(whole, results=tmp_path / "results", capture=capsys)
+
+
+@pytest.fixture
+def again(whole: Command, command: Command) -> Command:
+    """The same command with a copy of the finished results."""
+    shutil.copytree(whole.results, command.results)
+    return command
+
+
+@pytest.fixture
+def interrupted_at_checkpoint(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """Every step has a checkpoint; within the block a training is interrupted right after its first one."""
+    monkeypatch.setattr(Checkpoint, "due", True)
+    save = Checkpoint.save
+
+    def save_and_die(self: Checkpoint, *arguments: Any) -> None:
+        save(self, *arguments)
+        raise KeyboardInterrupt
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoint, "save", save_and_die)
+            yield
+
+    return block

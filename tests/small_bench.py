@@ -1,12 +1,17 @@
-"""Whole comparisons with a small encoder on a small generated collection."""
+"""Whole comparisons with a small encoder on a small generated collection, as calls of functions and of the command."""
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from bench.cli import main
 from bench.commands.run import run
 from bench.data import Pair
 from bench.data.cards import Card
@@ -15,13 +20,32 @@ from bench.evaluation import measures
 from bench.progress import Display
 from bench.report.leaderboard import leaderboard
 from bench.request import Request
-from bench.results.store import Store
+from bench.results.store import RUN, SCORES, Store
 from bench.running.execute import Executor, Outcome
 from bench.running.materials import Materials
 from bench.running.plan import make_plan
+from bench.sealed import MANIFEST, read_manifest
 from bench.training.budget import Budget
 
 METHODS = ("optical", "adversarial", "distillation")
+REFERENCES = ("zero-shot", "untrained", "oracle")
+SIZES = {"scale": 0.05, "test_queries": 20, "test_passages": 1200, "dev_queries": 10, "dev_passages": 400}
+"""Options of the small collection."""
+
+
+def rows(results: Path, file: str = "leaderboard.csv") -> list[dict[str, str]]:
+    with (results / file).open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def entry(results: Path, kind: str, method: str) -> Path:
+    """The folder of the only training, or cell, of a method."""
+    (folder,) = (results / kind).glob(f"{method}.*")
+    return folder
+
+
+def contents(results: Path, pattern: str = "*") -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in results.rglob(pattern) if path.is_file()}
 
 
 @dataclass(frozen=True)
@@ -55,10 +79,94 @@ class Bench:
         request, resolver = self.request(results, methods, **changes), Resolver(offline=True)
         plan, store = make_plan(request, self.cards, resolver), Store(results).open()
         how = (request.device, request.precision, self.cards, resolver, Display(quiet=True))
-        materials = Materials(plan.encoder, *how, threads=1)
-        outcome = Executor(materials, request, store).run(plan)
+        outcome = Executor(Materials(plan.encoder, *how, threads=1), request, store).run(plan)
         leaderboard(store).write()
         return outcome
 
     def run(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> int:
         return run(self.request(results, methods, **changes), self.cards)
+
+
+CARD = """
+name = "small"
+description = "the generated collection, a twentieth of its size"
+licence = "none"
+data = [
+    {{ role = "test", format = "conlang", pairs = ["qaa-eng"], options = {0} }},
+    {{ role = "bitext", format = "conlang", pairs = ["qaa-eng"], options = {0} }},
+]
+""".format(f"{{ {', '.join(f'{key} = {value}' for key, value in SIZES.items())} }}")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a call printed, and its exit code."""
+
+    code: int
+    out: str
+    lines: list[str]
+    """On stderr."""
+
+    def line(self, *words: str) -> str:
+        """The only line with all these words."""
+        (line,) = [line for line in self.lines if all(word in line for word in words)]
+        return line
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command in this process, with the small encoder and collection."""
+
+    folder: Path
+    """Has the cards, and perhaps `plugin.py`."""
+    encoder: Path
+    results: Path
+    capture: pytest.CaptureFixture[str] | None = None
+
+    def arguments(self, methods: str, *more: str, budget: str = "2steps") -> list[str]:
+        """Of `bench run`; methods of `plugin.py` go by the names of their classes."""
+        names = [f"{self.folder}/plugin.py:{name}" if name[0].isupper() else name for name in methods.split()]
+        given = ["--datasets", "small", "--pairs", "qaa-eng", "--train", "small", "--cards", str(self.folder / "cards")]
+        given += ["--encoder", str(self.encoder), "--device", "cpu", "--results", str(self.results)]
+        return ["run", "--methods", ",".join(names), *given, "--budget", budget, *more]
+
+    def __call__(self, methods: str, *more: str, budget: str = "2steps") -> Said:
+        return self.call(*self.arguments(methods, *more, budget=budget))
+
+    def call(self, *arguments: str) -> Said:
+        code = main(arguments)
+        out, err = self.capture.readouterr() if self.capture else ("", "")
+        assert "Traceback" not in err
+        return Said(code, out, err.splitlines())
+
+    def leaderboard(self) -> Said:
+        return self.call("leaderboard", "--results", str(self.results))
+
+    def methods(self) -> set[str]:
+        """Those on the leaderboard."""
+        return {row["method"] for row in rows(self.results)}
+
+    def entry(self, kind: str, method: str) -> Path:
+        return entry(self.results, kind, method)
+
+    def manifest(self, kind: str, method: str) -> dict[str, Any]:
+        return read_manifest(self.entry(kind, method))
+
+    def forget(self, kind: str, method: str) -> None:
+        """Leave an entry as one that is not finished."""
+        (self.entry(kind, method) / MANIFEST).unlink()
+
+    def files(self) -> dict[str, bytes]:
+        """What must be the same bytes however it came about."""
+        found = {
+            path: data
+            for pattern in ("leaderboard*.csv", RUN, SCORES)
+            for path, data in contents(self.results, pattern).items()
+        }
+        return {str(path.relative_to(self.results)): data for path, data in sorted(found.items())}
+
+
+def steps_of(log: Path) -> list[int]:
+    """The steps in a log, but for one that is just being written."""
+    lines = log.read_text().splitlines(keepends=True)
+    return [json.loads(line)["step"] for line in lines if line.endswith("\n")]
