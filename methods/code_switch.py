@@ -14,19 +14,19 @@ from bench.api import Batch, BenchError, Encoder, Pair, Task, TrainedConfig, Tra
 from methods.translation_table import TableConfig, TranslationTable, words
 
 WORD = re.compile(r"\w+")
-"""A word of an English text. Combining marks, which are no word characters to Python, are not to be expected there."""
+"""A word of an English text. English has no combining marks, which are no word characters to Python."""
 
 
 class CodeSwitchConfig(TrainedConfig, TableConfig):
     documents: Literal["teacher", "student"] = "student"
     minimum_probability: float = Field(0.05, ge=0, le=1)
-    """Translations that are less probable than this are left out: they are mostly words from the neighbourhood."""
+    """Less probable translations are left out: most of them are words from the context."""
     probability: float = Field(0.5, ge=0, le=1)
-    """With which each word that has a translation is replaced (the paper's default, from memory)."""
+    """Probability that a word with a translation is replaced (the paper's default, from memory)."""
     side: Literal["query", "both"] = "query"
-    """Whether only queries are code-switched, or passages, too, although those that are searched are all English."""
+    """Code-switch only queries, or passages, too, although test documents are all English."""
     temperature: float = Field(0.05, gt=0)
-    """Of the contrastive loss."""
+    """Divisor of the cosines in the contrastive loss."""
 
 
 class CodeSwitch(TrainedMethod):
@@ -35,7 +35,7 @@ class CodeSwitch(TrainedMethod):
     Minimises InfoNCE between queries and their passages, with the other passages of the batch as negatives. Every time
     a query is read, each of its words is replaced with a certain probability by a translation drawn from p(f|e), the
     table that IBM Model 1 learns from the bitext. Of several languages that are trained together, each has a table of
-    its own and all of the judgments; which one a query is mixed with is drawn uniformly.
+    its own and all of the judgments. The language that a query is mixed with is drawn uniformly.
 
     A reconstruction: the paper's abstract could be read. It trains rerankers, with lexicons from word embeddings and
     from Wikipedia's titles; here it is a dual encoder, and the lexicon comes from the bitext that other methods have.
@@ -80,17 +80,16 @@ class CodeSwitch(TrainedMethod):
         return loss, {}
 
     def switch(self, texts: Sequence[str], tables: Sequence[TranslationTable], rng: np.random.Generator) -> list[str]:
-        """Each text with words replaced by translations from its table."""
         return [code_switch(*pair, self.config.probability, rng) for pair in zip(texts, tables, strict=True)]
 
     def diagnose(self) -> dict[str, Any]:
-        """`coverage`: the share of the queries' words that have a translation, in the mean over the languages."""
+        """Return `coverage`: the share of the queries' words that have a translation, averaged over the languages."""
         running = [word for query in self.relevance.queries for word in words(query)]
         return {"coverage": float(np.mean([[word in table.rows for word in running] for table in self.tables]))}
 
 
 def code_switch(text: str, table: TranslationTable, probability: float, rng: np.random.Generator) -> str:
-    """The text, each word with a translation replaced with this probability; what is between words stays."""
+    """Replace each word that has a translation with this probability; the text between words stays."""
 
     def replace(match: re.Match[str]) -> str:
         translations = table.translations(match[0].casefold())

@@ -14,18 +14,18 @@ from methods.examples import Examples, translated
 
 class ContrastiveConfig(TrainedConfig):
     temperature: float = Field(0.05, gt=0)
-    """Of the cosines, before the softmax."""
+    """Divisor of the cosines before the softmax."""
     symmetric: bool = True
-    """Whether the translation, too, has to find the sentence, as in bidirectional translation ranking."""
+    """Average with the reverse direction: the translation finds the sentence (bidirectional translation ranking)."""
 
 
 class Contrastive(TrainedMethod):
     """Contrastive bitext: InfoNCE of a sentence and its translation, the rest of the batch as negatives.
 
     For a sentence f with translation e minimises -log of the softmax over the batch of cos(S(f), D(e)) / temperature,
-    averaged with the same for e among all f. D, which encodes documents, is the frozen teacher by default: then it
-    trains what `distillation` trains from the same data, and only the loss differs. Other members of a pair's parallel
-    group (the same sentence again, or another translation of it) are no negatives.
+    averaged with the same for e among all f. D encodes documents and is the frozen teacher by default. The trained
+    encoder and the data are then those of `distillation`, and only the loss differs. Other members of a pair's
+    parallel group (the same sentence again, or another translation of it) are no negatives.
     """
 
     name = "contrastive"

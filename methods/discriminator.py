@@ -1,14 +1,15 @@
-"""A language discriminator, and what a student learns from it: the adversary of `adversarial`."""
+"""The language discriminator of `adversarial`, the student's loss against it, and a probe for the trained student."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,42 +31,42 @@ class GradientReversal(torch.autograd.Function):
 
 
 def reverse_gradient(x: Tensor, strength: float) -> Tensor:
-    """`x`, with its gradient reversed and scaled by `strength`."""
+    """Return `x`. Its gradient is reversed and scaled by `strength`."""
     return GradientReversal.apply(x, strength)
 
 
 def ramp(progress: float) -> float:
-    """2 / (1 + exp(-10 p)) - 1 over the training progress p (Ganin & Lempitsky 2015, section 4.1)."""
+    """Return 2 / (1 + exp(-10 p)) - 1 for the training progress p (Ganin & Lempitsky 2015, section 4.1)."""
     return 2 / (1 + math.exp(-10 * progress)) - 1
 
 
 def confusion(logits: Tensor) -> Tensor:
-    """KL(uniform || softmax) of each row of (n, languages) logits, averaged: 0 where no language is preferred."""
+    """Return the mean KL(uniform || softmax) of (n, languages) logits: 0 if no language is preferred."""
     return -functional.log_softmax(logits, dim=1).mean() - math.log(logits.shape[1])
 
 
 def critic_gap(values: Tensor, languages: Tensor) -> Tensor:
-    """What a critic makes of the distance between languages: its mean over those of language 0 minus that of another.
+    """Return a critic's mean for language 0 minus its mean for another, averaged over the other languages.
 
-    Column j - 1 of `values`, (n, languages - 1), compares language 0 with language j; the gaps are averaged.
+    Column j - 1 of `values`, (n, languages - 1), compares language 0 with language j.
     """
     gaps = [values[languages == 0, j].mean() - values[languages == j + 1, j].mean() for j in range(values.shape[1])]
     return torch.stack(gaps).mean()
 
 
 def accuracy(logits: Tensor, languages: Tensor) -> Tensor:
-    """The share of sentences whose language is the most probable."""
+    """Return the share of sentences whose language is the most probable."""
     return (logits.argmax(dim=1) == languages).float().mean()
 
 
 def critic_accuracy(values: Tensor, languages: Tensor) -> Tensor:
-    """How often a critic's value of a sentence of language 0 is above that of a sentence of another: 0.5 is chance."""
+    """Return how often a critic ranks a sentence of language 0 above one of another language: 0.5 is chance."""
     ranked = [values[languages == 0, j, None] > values[languages == j + 1, j] for j in range(values.shape[1])]
     return torch.stack([pairs.float().mean() for pairs in ranked]).mean()
 
 
 def make_network(dimension: int, outputs: int, *, layers: int, hidden: int, seed: int) -> nn.Sequential:
-    """Linear layers with ReLU between them, the same for the same seed."""
+    """Return linear layers with ReLU between them, the same for the same seed."""
     sizes = [dimension, *[hidden] * (layers - 1), outputs]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -73,20 +74,13 @@ def make_network(dimension: int, outputs: int, *, layers: int, hidden: int, seed
     return nn.Sequential(*[module for block in blocks for module in block][:-1])
 
 
-@torch.no_grad()
-def clip_weights(network: nn.Module, bound: float) -> None:
-    """Bring every weight into [-bound, bound], which keeps a critic's slope bounded."""
-    for parameter in network.parameters():
-        parameter.clamp_(-bound, bound)
-
-
 class Discriminator:
-    """A network that learns to tell languages apart from embeddings a student has made lately.
+    """A network that learns to tell languages apart from the student's recent embeddings.
 
-    It has an optimiser of its own, Adam, and never sends a gradient into the student; the student is judged by a
-    frozen copy, or, with `momentum`, by an average of the network over time. Before each of the student's steps it
-    takes one on each of the last `steps` batches of embeddings, so that with one step and no momentum both descend at
-    once, as behind a gradient reversal layer.
+    It has its own optimiser, Adam, and never sends a gradient into the student. The student is judged by a frozen
+    copy or, with `momentum`, by an average of the network over time. Before each step of the student it takes one on
+    each of the last `steps` batches of embeddings. With one step and no momentum both descend at once, as behind a
+    gradient reversal layer. The weights of a Wasserstein critic stay in [-clip, clip], which bounds its slope.
     """
 
     def __init__(
@@ -94,38 +88,40 @@ class Discriminator:
     ) -> None:
         self.network, self.loss, self.momentum = network, loss, momentum
         self.bound = clip if loss == "wasserstein" else math.inf
-        clip_weights(network, self.bound)
+        self.clip_weights()
         self.judge = copy.deepcopy(network).requires_grad_(False)
         self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
         self.batches: deque[tuple[Tensor, Tensor]] = deque(maxlen=steps)
 
+    @torch.no_grad()
+    def clip_weights(self) -> None:
+        for parameter in self.network.parameters():
+            parameter.clamp_(-self.bound, self.bound)
+
     def remember(self, embeddings: Tensor, languages: Tensor) -> None:
-        """Keep a batch to learn from: (n, dimension) float32 and (n,) int64."""
+        """Store a batch to learn from: (n, dimension) float32 and (n,) int64."""
         self.batches.append((embeddings.detach(), languages))
 
     def learn(self) -> None:
-        """One step on every batch that is kept, the oldest first."""
+        """Take one step on every stored batch, the oldest first."""
         for embeddings, languages in self.batches:
             loss = self.objective(self.network(embeddings), languages)
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.step()
-            clip_weights(self.network, self.bound)
+            self.clip_weights()
         with torch.no_grad():
             for average, parameter in zip(self.judge.parameters(), self.network.parameters(), strict=True):
                 average.lerp_(parameter, 1 - self.momentum)
 
     def objective(self, outputs: Tensor, languages: Tensor) -> Tensor:
-        """What the network minimises: the cross-entropy of the languages, or minus a critic's gap between them."""
+        """Return the network's loss: cross-entropy of the languages, or minus a critic's gap between them."""
         if self.loss == "wasserstein":
             return -critic_gap(outputs, languages)
         return functional.cross_entropy(outputs, languages)
 
     def adversary(self, embeddings: Tensor, languages: Tensor, strength: float) -> tuple[Tensor, dict[str, float]]:
-        """What the student minimises so that the languages of its embeddings cannot be told, and figures.
-
-        Computed in float32: the weights of a clipped critic are small.
-        """
+        """Return the student's adversarial loss, and figures. All is float32: weights of a critic are small."""
         confuse = self.loss == "confusion"
         with torch.autocast(embeddings.device.type, enabled=False):
             outputs = self.judge(embeddings if confuse else reverse_gradient(embeddings, strength))
@@ -136,28 +132,44 @@ class Discriminator:
         return loss, {name: float(value) for name, value in figures.items()}
 
     def state(self) -> dict[str, Tensor]:
-        """All that its next step depends on."""
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"judge.{name}": tensor for name, tensor in self.judge.state_dict().items()}
-        for parameter, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{parameter}.{name}": tensor for name, tensor in moments.items()}
-        for i, (embeddings, languages) in enumerate(self.batches):
-            tensors |= {f"batches.{i}.embeddings": embeddings, f"batches.{i}.languages": languages}
-        return tensors
+        """Return everything that the next step depends on, under names with a path."""
+        parts: dict[str, Mapping[str, Tensor]] = {
+            "network": self.network.state_dict(),
+            "judge": self.judge.state_dict(),
+            "embeddings": {str(i): embeddings for i, (embeddings, _) in enumerate(self.batches)},
+            "languages": {str(i): languages for i, (_, languages) in enumerate(self.batches)},
+        }
+        parts |= {f"moments{i}": moments for i, moments in self.optimiser.state_dict()["state"].items()}
+        return {f"{part}/{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Put back what `state` returned."""
-        own: dict[str, dict[str, Any]] = {}
-        for name, tensor in state.items():
-            kind, _, rest = name.partition(".")
-            own.setdefault(kind, {})[rest] = tensor
-        self.network.load_state_dict(own["network"])
-        self.judge.load_state_dict(own["judge"])
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in own.get("optimiser", {}).items():
-            parameter, _, key = name.partition(".")
-            moments.setdefault(int(parameter), {})[key] = tensor
+        """Restore what `state` returned."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for path, tensor in state.items():
+            part, name = path.split("/")
+            parts.setdefault(part, {})[name] = tensor
+        self.network.load_state_dict(parts["network"])
+        self.judge.load_state_dict(parts["judge"])
+        moments = {int(part[7:]): tensors for part, tensors in parts.items() if part.startswith("moments")}
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        kept, device = own.get("batches", {}), self.network[0].weight.device
-        for i in range(len(kept) // 2):
-            self.batches.append((kept[f"{i}.embeddings"].to(device), kept[f"{i}.languages"].to(device)))
+        device = self.network[0].weight.device
+        for i, embeddings in sorted(parts.get("embeddings", {}).items(), key=lambda item: int(item[0])):
+            self.batches.append((embeddings.to(device), parts["languages"][i].to(device)))
+
+
+def language_probe_accuracy(groups: Sequence[np.ndarray], rng: np.random.Generator) -> float:
+    """Return the held-out accuracy of a logistic regression between languages, averaged over the languages.
+
+    `groups` has the embeddings of each language, (any number, dimension) float32. The probe is trained on a random
+    half of each language and tested on the other half. Every language counts the same, so chance is 1 / languages.
+    Near 1 the languages are still apart, whatever a discriminator's training curve shows.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    shuffled = [vectors[rng.permutation(len(vectors))] for vectors in groups]
+    train, test = ([vectors[start::2] for vectors in shuffled] for start in (0, 1))
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced"))
+    classifier.fit(np.concatenate(train), np.repeat(range(len(train)), [len(vectors) for vectors in train]))
+    return float(np.mean([np.mean(classifier.predict(vectors) == i) for i, vectors in enumerate(test)]))

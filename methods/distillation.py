@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.functional import normalize
 
 from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod
-from methods.bitext import TokenizedBitext
+from methods.examples import TokenizedTexts, pair_batches
 
 
 class DistillationConfig(TrainedConfig):
     english_side: bool = True
-    """Whether the student also reproduces the teacher on the document side, as in the paper."""
+    """The student also reproduces the teacher on the document side, as in the paper."""
 
 
 class Distillation(TrainedMethod):
@@ -33,20 +33,20 @@ class Distillation(TrainedMethod):
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
-        self.bitext = TokenizedBitext(task, student, both_sides=self.config.english_side)
+        bitext, limit = task.data.bitext, task.recipe.max_length
+        self.target = TokenizedTexts(task.teacher, bitext.document_side, "document", limit)
+        self.sides = [TokenizedTexts(student, bitext.query_side, "query", limit)]
+        if self.config.english_side:
+            self.sides.append(TokenizedTexts(student, bitext.document_side, "query", limit))
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        return self.bitext.batches(rng)
+        rows = pair_batches(self.task, self.sides[0].lengths, self.task.data.bitext.pairs, rng)
+        return ({"bitext": batch} for batch in rows)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-        rows, teacher = batch["bitext"], self.task.teacher
+        rows, loss = batch["bitext"], torch.zeros((), device=self.student.device)
         with torch.no_grad():
-            target = functional.normalize(teacher(teacher.collate([self.bitext.teacher_ids[i] for i in rows])), dim=-1)
-        loss = self.distance(self.bitext.student_ids, rows, target)
-        if self.config.english_side:
-            loss = loss + self.distance(self.bitext.student_document_ids, rows, target)
+            target = normalize(self.target.embed(rows), dim=-1)
+        for side in self.sides:
+            loss = loss + (normalize(side.embed(rows), dim=-1) - target).square().sum(dim=-1).mean()
         return loss, {}
-
-    def distance(self, ids: list[list[int]], rows: np.ndarray, target: Tensor) -> Tensor:
-        embeddings = functional.normalize(self.student(self.student.collate([ids[i] for i in rows])), dim=-1)
-        return (embeddings - target).square().sum(dim=-1).mean()

@@ -1,60 +1,74 @@
-"""Hard negatives: contrastive training on what a search confuses with the positive, mined once or again and again."""
+"""Hard negatives: contrastive training on documents that a search confuses with the positive, mined once or often."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.api import Batch, BenchError, Encoder, Relevance, Spent, Task, TrainedConfig, TrainedMethod, info_nce
-from methods.examples import Examples, embed, judged, translated
-from methods.mining import Miner, Pool, pick
+from bench.api import (
+    Batch,
+    BenchError,
+    Encoder,
+    Ids,
+    Relevance,
+    Side,
+    Spent,
+    Task,
+    TrainedConfig,
+    TrainedMethod,
+    autocast,
+    info_nce,
+)
+from bench.search import search
+from methods.examples import Examples, judged, translated
 
 
 class HardNegativesConfig(TrainedConfig):
     data: Literal["bitext", "relevance", "both"] = "bitext"
-    """Which examples it trains on: sentences with their translations, judged queries with their positives, or both."""
+    """The training examples: sentences with their translations, judged queries with their positives, or both."""
     temperature: float = Field(0.05, gt=0)
-    """Of the cosines, before the softmax."""
+    """Divisor of the cosines before the softmax."""
     mining: Literal["static", "dynamic"] = "dynamic"
-    """Whether the student mines again and again while it learns, or a frozen miner once for each query."""
+    """`dynamic`: the student mines again and again while it learns. `static`: a frozen miner mines once per query."""
     miner: Literal["teacher", "student"] = "teacher"
-    """Who mines where mining is static: the teacher, which reads a sentence's translation in its place, or the student
+    """The encoder that mines statically: the teacher, which reads a sentence's translation in its place, or the student
     before its first step, which cannot read a new language yet."""
     refresh: int = Field(50, gt=0)
-    """Steps from one mining to the next; each is for the queries that are trained on until then."""
+    """Steps between two minings. Each covers the queries that are trained on until the next."""
     number: int = Field(4, gt=0)
     """Mined negatives per query."""
     depth: int = Field(200, gt=0)
-    """They are drawn from so many nearest documents, as in ANCE."""
+    """Number of nearest documents that negatives are drawn from, as in ANCE."""
     pool: int = Field(8192, gt=1)
-    """How many documents there are to be found: a sample of the examples' positives, drawn once, because encoding all
-    of them would be dear."""
+    """Number of documents that are searched: a sample of the examples' positives, drawn once, because encoding all of
+    them would be expensive."""
     margin: float = Field(0.95, gt=0)
-    """A document is admitted only if the miner scores it below so many times the positive (NV-Retriever's filter)."""
+    """A document is a negative only if the miner scores it below this share of the positive (NV-Retriever's filter)."""
     denoise: float | None = Field(None, gt=0)
-    """The same by the teacher's scores, whoever mines; the teacher reads a sentence's translation in its place."""
+    """The same filter by the teacher's scores, whoever mines. The teacher reads a sentence's translation in its
+    place."""
 
 
 class HardNegatives(TrainedMethod):
-    """Hard negatives: InfoNCE with documents besides the batch's own that a search took for the right ones.
+    """Hard negatives: InfoNCE with the batch's documents and others that a search took for the right ones.
 
     Minimises -log of the softmax of cos(S(q), D(d)) / temperature over the batch's positives and all mined negatives
-    of its queries. Documents are ranked by the pipeline's own search; of the nearest, those are admitted that score
-    less than `margin` times the positive and are of another parallel group than the query and all its positives, for
-    the positive's translations and copies are the classic false negative of cross-lingual mining. The negatives are
-    drawn from these at random; where there are too few, any documents of other groups take the remaining places, whose
-    share is `negatives_filled`.
+    of its queries. Documents are ranked by the pipeline's own search. Of the nearest, those are negatives that score
+    less than `margin` times the positive and are of another parallel group than the query and all its positives: the
+    positive's translations and copies are the classic false negative of cross-lingual mining. Negatives are drawn from
+    these at random. If there are too few, documents of other groups fill the remaining places, whose share is
+    `negatives_filled`.
 
     Static: mined once for each query, by a frozen encoder. Dynamic: mined again and again by the student. Documents are
-    encoded by the frozen teacher, so their index is made once (ADORE); with `documents=student` it is made at every
-    mining (ANCE). What mining costs is part of the training's cost.
+    encoded by the frozen teacher, so their index is made once (ADORE). With `documents=student` it is made at every
+    mining (ANCE). The cost of mining is part of the training's cost.
 
     Known limits: a student that has just met a language scores the positive no higher than other documents, so that
     its first negatives are mostly random ones. Nearly equal texts are not of one parallel group.
@@ -81,14 +95,14 @@ class HardNegatives(TrainedMethod):
         config, sources = self.config, {"bitext": translated(task.data.bitext), "relevance": judged(task.data)}
         rows = Relevance.join([sources[use] for use in self.uses])
         self.examples = Examples(task, student, self.document_encoder, rows)
-        first: dict[str, int] = {}
-        for row, text in enumerate(rows.positives):
-            first.setdefault(text, row)
-        self.candidates = task.numpy_generator("pool").permutation(list(first.values()))[: config.pool]
+        first_rows = {text: row for row, text in reversed([*enumerate(rows.positives)])}
+        order = task.numpy_generator("pool").permutation(sorted(first_rows.values()))
+        self.candidates = order[: config.pool]
         if len(np.unique(self.examples.groups[self.candidates])) < 2:
             raise BenchError("hard-negatives needs documents of which some say different things; give it more data")
-        self.pool = Pool([rows.positives[row] for row in self.candidates], task.precision)
-        readable = [p if s == "bitext" else q for q, p, s in zip(*rows.columns[:3], strict=True)]
+        self.pool = [rows.positives[row] for row in self.candidates]
+        self.frozen: dict[int, np.ndarray] = {}
+        readable = [p if source == "bitext" else q for q, p, source in zip(*rows.columns[:3], strict=True)]
         self.judge = Miner(task.teacher, task.teacher, readable)
         if config.mining == "dynamic":
             self.miner = Miner(student, self.document_encoder, rows.queries)
@@ -114,11 +128,11 @@ class HardNegatives(TrainedMethod):
             if len(rows):
                 self.mine(rows, spent)
         if self.config.documents == "teacher":
-            self.vectors = self.pool.vectors(self.task.teacher, spent)
+            self.vectors = self.documents(self.task.teacher, spent)
         spent.mining_seconds += time.perf_counter() - started
 
     def coming(self, step: int) -> np.ndarray:
-        """The examples of the batches from `step` to the next mining, each once."""
+        """Return the examples of the batches from `step` to the next mining, each once."""
         budget, stop = self.task.budget, step + self.config.refresh
         if budget.unit == "steps":
             stop = min(stop, budget.amount)
@@ -129,18 +143,40 @@ class HardNegatives(TrainedMethod):
     def mine(self, rows: np.ndarray, spent: Spent) -> None:
         """Find negatives for these examples."""
         config, groups = self.config, self.examples.groups
-        positives = [self.examples.rows.positives[row] for row in rows]
-        view = self.pool.view(self.miner, rows, positives, spent)
+        view = self.view(self.miner, rows, spent)
         found = view.nearest(config.depth)
         apart = groups[self.candidates] != groups[rows][:, None]
         admitted = np.take_along_axis(apart, found, axis=1) & view.below(config.margin, found)
         if config.denoise is not None:
-            admitted &= self.pool.view(self.judge, rows, positives, spent).below(config.denoise, found)
+            admitted &= self.view(self.judge, rows, spent).below(config.denoise, found)
         rng = self.task.numpy_generator(f"negatives {spent.steps}")
         for i, row in enumerate(rows):
-            self.negatives[row], self.filled[row] = pick(
-                found[i][admitted[i]], np.flatnonzero(apart[i]), config.number, rng
-            )
+            others = np.flatnonzero(apart[i])
+            self.negatives[row], self.filled[row] = pick(found[i][admitted[i]], others, config.number, rng)
+
+    def view(self, miner: Miner, rows: np.ndarray, spent: Spent) -> View:
+        """Return the miner's embeddings of the queries of these rows and of the pool."""
+        queries = self.encode(miner.query_encoder, [miner.queries[row] for row in rows], "query", spent)
+        documents = self.documents(miner.document_encoder, spent)
+        positives = [self.examples.rows.positives[row] for row in rows]
+        place = {text: i for i, text in enumerate(self.pool)}
+        outside = [text for text in dict.fromkeys(positives) if text not in place]
+        place |= {text: len(documents) + i for i, text in enumerate(outside)}
+        known = np.concatenate([documents, self.encode(miner.document_encoder, outside, "document", spent)])
+        return View(queries, documents, (queries * known[[place[text] for text in positives]]).sum(axis=1))
+
+    def documents(self, encoder: Encoder, spent: Spent) -> np.ndarray:
+        """Return the embeddings of the pool, (pool, dimension); those of a frozen encoder are computed once."""
+        if encoder is self.student:
+            return self.encode(encoder, self.pool, "document", spent)
+        if id(encoder) not in self.frozen:
+            self.frozen[id(encoder)] = self.encode(encoder, self.pool, "document", spent)
+        return self.frozen[id(encoder)]
+
+    def encode(self, encoder: Encoder, texts: Sequence[str], side: Side, spent: Spent) -> np.ndarray:
+        spent.mining_texts += len(set(texts))
+        with autocast(encoder.device, self.task.precision):
+            return encoder.encode(texts, side)
 
     def state(self) -> dict[str, Tensor]:
         return {"negatives": torch.from_numpy(self.negatives), "filled": torch.from_numpy(self.filled)}
@@ -155,18 +191,62 @@ class HardNegatives(TrainedMethod):
         if self.config.documents == "teacher":
             negatives = torch.from_numpy(self.vectors[mined]).to(self.student.device)
         else:
-            negatives = embed(self.student, examples.positive_ids, others)
+            negatives = examples.positives.embed(others)
         loss = info_nce(
-            embed(self.student, examples.query_ids, rows),
-            torch.cat([embed(self.document_encoder, examples.positive_ids, rows), negatives]),
+            examples.queries.embed(rows),
+            torch.cat([examples.positives.embed(rows), negatives]),
             self.config.temperature,
-            torch.cat([examples.related(rows, rows), examples.related(rows, others)], dim=1),
+            examples.related(rows, np.concatenate([rows, others])),
         )
         return loss, {"negatives_filled": self.filled_share(rows)}
 
     def diagnose(self) -> dict[str, Any]:
-        """`negatives_filled`: the share of all negatives that no search had found."""
+        """Return `negatives_filled`: the share of all negatives that no search returned."""
         return {"negatives_filled": self.filled_share(np.flatnonzero(self.negatives[:, 0] >= 0))}
 
     def filled_share(self, rows: np.ndarray) -> float:
         return float(self.filled[rows].mean() / self.config.number)
+
+
+class Miner(NamedTuple):
+    """The encoders that search for negatives, and the queries as they read them."""
+
+    query_encoder: Encoder
+    document_encoder: Encoder
+    queries: Sequence[str]
+
+
+class View(NamedTuple):
+    """A miner's L2-normalised embeddings, float32: `queries` (n, dimension), `documents` (m, dimension).
+
+    `positives` (n,) has the score of each query's own positive, which need not be among the documents.
+    """
+
+    queries: np.ndarray
+    documents: np.ndarray
+    positives: np.ndarray
+
+    def nearest(self, depth: int) -> np.ndarray:
+        """Return the `depth` highest-scoring documents of each query, best first, (n, at most depth) int64."""
+        names = Ids([str(i) for i in range(len(self.queries))], [str(i) for i in range(len(self.documents))])
+        run = search(self.queries, [self.documents], names, depth)
+        return np.array([[int(document) for document, _ in run[query]] for query in names.queries])
+
+    def below(self, share: float, candidates: np.ndarray) -> np.ndarray:
+        """Return which candidates (n, k) score less than `share` times the query's positive, (n, k) bool."""
+        scores = [self.documents[found] @ query for found, query in zip(candidates, self.queries, strict=True)]
+        return np.array(scores) < share * self.positives[:, None]
+
+
+def pick(found: np.ndarray, others: np.ndarray, number: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """Return `number` of the documents `found`, at random, and how many had to be taken from `others` instead.
+
+    A document is taken twice only if there are not enough.
+    """
+    chosen = rng.permutation(found)[:number]
+    missing = number - len(chosen)
+    if missing:
+        fresh = np.setdiff1d(others, chosen)
+        enough = len(fresh) >= missing
+        chosen = np.concatenate([chosen, rng.choice(fresh if enough else others, missing, replace=not enough)])
+    return chosen, missing

@@ -1,4 +1,4 @@
-"""Hybrid batches: monolingual and cross-lingual retrieval examples in turn, drawn by chance."""
+"""Hybrid batches: monolingual and cross-lingual retrieval examples alternate at random."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from bench.api import Batch, BenchError, Encoder, Relevance, Task, TrainedConfig, TrainedMethod, TrainingData
+from bench.api import Batch, BenchError, Encoder, Pair, Relevance, Task, TrainedConfig, TrainedMethod, TrainingData
 from methods.examples import Examples, judged, translated
 
 
 class HybridBatchConfig(TrainedConfig):
     documents: Literal["teacher", "student"] = "student"
     alpha: float = Field(0.5, ge=0, le=1)
-    """The probability that a batch is monolingual; the paper found 0.4 to 0.6 best."""
+    """The probability that a batch is monolingual. The paper reports 0.4 to 0.6 as best."""
     temperature: float = Field(0.05, gt=0)
-    """Of the cosines, before the softmax (not from the paper)."""
+    """Divisor of the cosines before the softmax (not from the paper)."""
 
 
 class HybridBatch(TrainedMethod):
-    """Hybrid batches: InfoNCE on batches within one language and on batches between two, mixed by chance.
+    """Hybrid batches: InfoNCE on batches within one language and on batches between two, mixed at random.
 
     A batch is monolingual with probability alpha (queries and passages in one language X, drawn uniformly from those
     that have such examples), else cross-lingual (queries in X, passages in Y, the pair drawn uniformly from the pairs
     with X != Y, in both directions). Minimises -log of the softmax over the batch's passages of cos(S(q), S(p)) /
     temperature. One student encodes queries and passages.
 
-    Examples are judgments in the languages of each, and translations in both directions where a pair of
-    languages has no judgments; the training's manifest has the number of each. With judgments in English only, all
-    monolingual batches are English.
+    Examples are judgments in the languages of each, and translations in both directions for pairs of languages
+    without judgments. The training's manifest has the number of each. With judgments in English only, all monolingual
+    batches are English.
 
-    What the paper says of the optimisation is a setting of the harness, there for every method: learning rate 3e-5,
-    batches of 100, the prefixes "Query: " and "Passage: " (`recipe.query_prompt`, `recipe.document_prompt`), and the
-    checkpoint with the lowest English validation loss (`recipe.selection`). The defaults are those of all methods, so
-    that their students remain comparable.
+    The paper's optimisation consists of settings that the harness has for every method: learning rate 3e-5, batches of
+    100, the prefixes "Query: " and "Passage: " (`recipe.query_prompt`, `recipe.document_prompt`), and the checkpoint
+    with the lowest English validation loss (`recipe.selection`). The defaults are those of all methods, so that their
+    students remain comparable.
     """
 
     name = "hybrid-batch"
@@ -56,20 +56,20 @@ class HybridBatch(TrainedMethod):
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
-        rows = examples(task.data)
+        rows, alpha = examples(task.data), self.config.alpha
         self.examples = Examples(task, student, self.document_encoder, rows)
         monolingual = np.array([pair.query == pair.document for pair in rows.pairs], dtype=bool)
-        self.monolingual, self.cross_lingual = np.flatnonzero(monolingual), np.flatnonzero(~monolingual)
-        if self.config.alpha > 0 and not len(self.monolingual):
+        self.kinds = np.flatnonzero(monolingual), np.flatnonzero(~monolingual)
+        if alpha > 0 and not len(self.kinds[0]):
             raise BenchError("hybrid-batch has no judgments within one language for monolingual batches; set alpha=0")
-        if self.config.alpha < 1 and not len(self.cross_lingual):
+        if alpha < 1 and not len(self.kinds[1]):
             raise BenchError("hybrid-batch has no bitext or judgments for cross-lingual batches; set alpha=1")
         task.outcome["examples"] = dict(Counter(f"{pair} {origin}" for origin, pair in rows.origins))
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         monolingual, cross_lingual = (
-            self.examples.batches(child, rows, exponent=0)  # which draws languages uniformly
-            for rows, child in zip((self.monolingual, self.cross_lingual), rng.spawn(2), strict=True)
+            self.examples.batches(child, rows=rows, exponent=0)  # languages are drawn uniformly
+            for rows, child in zip(self.kinds, rng.spawn(2), strict=True)
         )
         while True:
             yield {"examples": next(monolingual if rng.random() < self.config.alpha else cross_lingual)}
@@ -77,12 +77,14 @@ class HybridBatch(TrainedMethod):
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         rows = batch["examples"]
         pair = self.examples.rows.pairs[rows[0]]
-        loss = self.examples.loss(rows, self.config.temperature)
-        return loss, {"monolingual": float(pair.query == pair.document)}
+        return self.examples.loss(rows, self.config.temperature), {"monolingual": float(pair.query == pair.document)}
 
 
 def examples(data: TrainingData) -> Relevance:
-    """The judgments, and the bitext in both directions for those pairs of languages that have none."""
-    judgments, known = judged(data), set(data.relevance.pairs)
-    both = Relevance.join([translated(data.bitext), translated(data.bitext, reverse=True)])
-    return Relevance.join([judgments, both.take(row for row, pair in enumerate(both.pairs) if pair not in known)])
+    """Return the judgments, and the bitext in both directions for the pairs of languages without judgments."""
+    judgments, forth = judged(data), translated(data.bitext)
+    back = Relevance(
+        forth.positives, forth.queries, forth.sources, tuple(Pair(pair.document, pair.query) for pair in forth.pairs)
+    )
+    bitext, known = Relevance.join([forth, back]), set(judgments.pairs)
+    return Relevance.join([judgments, bitext.take(row for row, pair in enumerate(bitext.pairs) if pair not in known)])

@@ -1,4 +1,4 @@
-"""Off the shelf: another retriever, multilingual if it is to be of use, as it is."""
+"""Off the shelf: a pretrained retriever, usually a multilingual one, without further training."""
 
 from __future__ import annotations
 
@@ -6,18 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.api import (
-    BenchError,
-    DualEncoder,
-    Encoder,
-    Method,
-    MethodConfig,
-    Retriever,
-    Side,
-    Task,
-    read_json,
-    write_json,
-)
+from bench.api import BenchError, DualEncoder, Encoder, Method, MethodConfig, Task, read_json, write_json
 from bench.pretrained import load_encoder
 
 
@@ -25,24 +14,37 @@ class OffTheShelfConfig(MethodConfig):
     always_shown = ("encoder",)
 
     encoder: str = "multilingual-e5-small"
-    """A known encoder, a folder or an id of the Hugging Face hub; safetensors weights, in sentence-transformers' layout
-    or as a bare transformer. Its maximal length is honoured."""
+    """A known encoder, a folder or an id of the Hugging Face hub, with safetensors weights, in sentence-transformers'
+    layout or as a bare transformer. Its maximal length is respected."""
     query_prefix: str | None = None
-    """What is put before queries; unless given, what is known of the encoder or its folder says, else nothing."""
+    """Text before each query. The default is that of the known encoder or of its folder, or none."""
     document_prefix: str | None = None
-    """The same for documents."""
+    """Text before each document, likewise."""
     pooling: Literal["as stated", "mean", "cls", "max"] = "as stated"
-    """How token embeddings become one; `as stated` in its folder, which is `mean` where it states nothing."""
+    """Pooling of token embeddings. `as stated` follows the encoder's folder, and is `mean` without a statement."""
 
 
 @dataclass(frozen=True)
 class Shelved(DualEncoder):
-    """A retriever of which only the name is kept."""
+    """A retriever that is saved by name only."""
 
     config: OffTheShelfConfig
 
+    @classmethod
+    def make(cls, config: OffTheShelfConfig, teacher: Encoder) -> Shelved:
+        """Load the encoder to the teacher's device. Raises `BenchError` if it cannot be loaded."""
+        encoder = load_encoder(config.encoder)
+        if config.query_prefix is not None:
+            encoder.prompts["query"] = config.query_prefix
+        if config.document_prefix is not None:
+            encoder.prompts["document"] = config.document_prefix
+        if config.pooling != "as stated":
+            encoder.pooling = config.pooling
+        encoder = encoder.to(teacher.device)
+        return cls(encoder, encoder, config)
+
     def save(self, folder: Path, teacher: Encoder) -> None:
-        """Write which encoder it is, and its fingerprint."""
+        """Write the configuration, with the encoder's name, and the encoder's fingerprint."""
         folder.mkdir(parents=True, exist_ok=True)
         fingerprint = self.query_encoder.fingerprint()
         write_json(folder / "retriever.json", {"fingerprint": fingerprint, "config": self.config.model_dump()})
@@ -51,8 +53,8 @@ class Shelved(DualEncoder):
 class OffTheShelf(Method):
     """A retriever that others have trained, as it is: one encoder for queries and documents, whatever the teacher.
 
-    Known limits: neither its training data nor its budget are the comparison's, and it may have been trained on what
-    the tests judge by.
+    Known limits: neither its training data nor its budget are the comparison's, and it may have been trained on the
+    test collections.
     """
 
     name = "off-the-shelf"
@@ -64,26 +66,14 @@ class OffTheShelf(Method):
     def models(self) -> tuple[str, ...]:
         return (self.config.encoder,)
 
-    def fit(self, task: Task) -> Retriever:
-        encoder = encoder_of(self.config).to(task.teacher.device)
-        return Shelved(encoder, encoder, self.config)
+    def fit(self, task: Task) -> Shelved:
+        return Shelved.make(self.config, task.teacher)
 
     @classmethod
-    def load(cls, folder: Path, teacher: Encoder) -> Retriever:
-        """Raises `BenchError` if the encoder cannot be had or is no longer what it was."""
+    def load(cls, folder: Path, teacher: Encoder) -> Shelved:
+        """Read the retriever. Raises `BenchError` if the encoder cannot be loaded or has changed."""
         saved = read_json(folder / "retriever.json")
-        config = OffTheShelfConfig(**saved["config"])
-        encoder = encoder_of(config).to(teacher.device)
-        if encoder.fingerprint() != saved["fingerprint"]:
-            raise BenchError(f"{folder} was made with another version of the encoder {config.encoder}")
-        return Shelved(encoder, encoder, config)
-
-
-def encoder_of(config: OffTheShelfConfig) -> Encoder:
-    """The frozen encoder that a configuration describes. Raises `BenchError` if it cannot be had."""
-    encoder = load_encoder(config.encoder)
-    given: dict[Side, str | None] = {"query": config.query_prefix, "document": config.document_prefix}
-    encoder.prompts |= {side: prefix for side, prefix in given.items() if prefix is not None}
-    if config.pooling != "as stated":
-        encoder.pooling = config.pooling
-    return encoder
+        retriever = Shelved.make(OffTheShelfConfig(**saved["config"]), teacher)
+        if retriever.query_encoder.fingerprint() != saved["fingerprint"]:
+            raise BenchError(f"{folder} was made with another version of the encoder {retriever.config.encoder}")
+        return retriever

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,37 +11,27 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from bench.api import Batch, BenchError, Encoder, Task, TrainedConfig, TrainedMethod, word_pieces
+from bench.api import Batch, BenchError, Encoder, Task, TokenBatch, TrainedConfig, TrainedMethod, word_pieces
 from methods import solvers
-from methods.bitext import TokenizedBitext
-from methods.transport import (
-    cosine_cost,
-    inverse_document_frequency,
-    marginal,
-    squared_euclidean_cost,
-    transport_loss,
-    word_starts,
-    words,
-)
+from methods.examples import TokenizedTexts, pair_batches
 
 Solver = Literal["entropic", "exact", "proximal", "unbalanced", "partial", "quadratic", "group-lasso", "greedy"]
 
-ITERATIVE = ("tolerance", "max_iterations")
-READ_BY: dict[Solver, tuple[str, ...]] = {
-    "entropic": ("epsilon", *ITERATIVE),
-    "exact": (),
-    "proximal": ("proximal_step", *ITERATIVE),
-    "unbalanced": ("epsilon", "relaxation", *ITERATIVE),
-    "partial": ("epsilon", "mass", *ITERATIVE),
-    "quadratic": ("quadratic_strength",),
-    "group-lasso": ("epsilon", "group_strength", *ITERATIVE),
-    "greedy": (),
+SOLVERS: dict[Solver, tuple[Callable[..., solvers.Plan], tuple[str, ...]]] = {
+    "entropic": (solvers.entropic, ("epsilon", "stop")),
+    "exact": (solvers.exact, ()),
+    "proximal": (solvers.proximal, ("proximal_step", "stop")),
+    "unbalanced": (solvers.unbalanced, ("epsilon", "relaxation", "stop")),
+    "partial": (solvers.partial, ("epsilon", "mass", "stop")),
+    "quadratic": (solvers.quadratic, ("quadratic_strength",)),
+    "group-lasso": (solvers.group_lasso, ("epsilon", "group_strength", "stop")),
+    "greedy": (solvers.greedy, ()),
 }
-"""The settings that each solver reads."""
+"""The function of each solver, and the settings that it takes, in order. `stop` is `tolerance` and `max_iterations`."""
 
 
 class OpticalConfig(TrainedConfig):
-    """No number of it is from the paper."""
+    """The settings of `optical`. No default is from the paper."""
 
     solver: Solver = "entropic"
     """`exact`; with entropy: `entropic`, `unbalanced` (marginals at a price), `partial` (a share of the mass),
@@ -52,19 +41,19 @@ class OpticalConfig(TrainedConfig):
     """Strength of the entropic regularisation, on a cost between 0 and 2 (entropic, unbalanced, partial, group-lasso).
     """
     proximal_step: float = Field(0.5, gt=0)
-    """Strength of the divergence from the last plan (proximal); smaller means fewer, harder steps."""
+    """Strength of the divergence from the last plan (proximal). Smaller means fewer, harder steps."""
     relaxation: float = Field(0.5, gt=0)
-    """Price of a divergence from the marginals (unbalanced); a token whose cost is well above it loses its mass."""
+    """Price of a divergence from the marginals (unbalanced). A token whose cost is well above it loses its mass."""
     mass: float = Field(0.8, gt=0, le=1)
     """Share of the mass that is transported (partial)."""
     quadratic_strength: float = Field(1.0, gt=0)
-    """Of half the squared norm of the plan (quadratic); larger is less sparse."""
+    """Weight of half the plan's squared norm (quadratic). Larger is less sparse."""
     group_strength: float = Field(0.1, gt=0)
-    """Of the norms of what an English token sends to each word of the student's side (group-lasso)."""
+    """Weight of the norms of an English token's mass on each word of the student's side (group-lasso)."""
     tolerance: float = Field(1e-4, gt=0)
-    """Largest deviation from the marginals, or movement of the plan, as mass, at which the iterations stop."""
+    """Iterations stop at this largest deviation from the marginals, or movement of the plan, as mass."""
     max_iterations: int = Field(1000, gt=0)
-    """At which they stop in any case; `plans_unconverged` in the log is the share of problems that need more."""
+    """Iterations stop here in any case. `plans_unconverged` in the log is the share of problems that need more."""
     marginals: Literal["uniform", "norm", "idf"] = "uniform"
     """A token's mass: the same for all, in proportion to the norm of its embedding, or to the inverse document
     frequency of its word piece in the bitext."""
@@ -72,34 +61,37 @@ class OpticalConfig(TrainedConfig):
     """One minus the cosine, or the squared distance of the embeddings as they are, in units of the mean squared norm of
     the sentence's teacher tokens."""
     layer: int = -1
-    """Whose hidden states are transported, for teacher and student: -1 is the last, 0 the word embeddings. What the
-    student has above is not trained."""
+    """The layer whose hidden states are transported, for teacher and student: -1 is the last, 0 the word embeddings.
+    The student's layers above it are not trained."""
     special_tokens: bool = False
-    """Whether [CLS], [SEP] and their kin have mass."""
+    """[CLS], [SEP] and their kin have mass, too."""
+
+    @property
+    def stop(self) -> solvers.Stop:
+        return solvers.Stop(self.tolerance, self.max_iterations)
 
     @model_validator(mode="after")
-    def _solver_reads_what_is_set(self) -> Self:
-        for name in sorted({name for names in READ_BY.values() for name in names}):
-            if name not in READ_BY[self.solver] and getattr(self, name) != type(self).model_fields[name].default:
-                readers = ", ".join(solver for solver, names in READ_BY.items() if name in names)
-                raise ValueError(f"{name} means nothing to the solver {self.solver}; it belongs to {readers}")
+    def _refuse_settings_of_other_solvers(self) -> Self:
+        readers: dict[str, list[Solver]] = {}
+        for solver, (_, names) in SOLVERS.items():
+            for name in (*names, *(solvers.Stop._fields if "stop" in names else ())):
+                readers.setdefault(name, []).append(solver)
+        for name in sorted(readers.keys() & type(self).model_fields):
+            if self.solver not in readers[name] and getattr(self, name) != type(self).model_fields[name].default:
+                solvers_of = ", ".join(readers[name])
+                raise ValueError(f"{name} has no effect with the solver {self.solver}; it belongs to {solvers_of}")
         return self
 
 
-@dataclass(frozen=True)
-class Side:
-    """One side of the bitext as one encoder reads it: token ids of each sentence, and weights and word starts of the
-    vocabulary.
-    """
+class Side(NamedTuple):
+    """A side of the bitext, and the weight and the word start (bool) of each piece of the vocabulary."""
 
-    encoder: Encoder
-    ids: Sequence[Sequence[int]]
+    texts: TokenizedTexts
     weights: Tensor
     starts: Tensor
 
 
-@dataclass(frozen=True)
-class Tokens:
+class Tokens(NamedTuple):
     """A batch of sentences: embeddings (n, length, dimension) of their tokens, their mass and word (n, length)."""
 
     embeddings: Tensor
@@ -112,63 +104,63 @@ class Optical(TrainedMethod):
 
     For a sentence e and its translation f with token embeddings H^T(e) and H^S(f), minimises <P, C> with
     C_ij = 1 - cos(H^T(e)_i, H^S(f)_j) and P the entropic plan for C between uniform marginals, held constant. The
-    teacher is frozen and encodes the documents; the student encodes queries. With `documents=student` it reads e, too,
-    and <P', C'> between H^T(e) and H^S(e) is added.
+    teacher is frozen and encodes the documents; the student encodes queries. With `documents=student` the student reads
+    e, too, and <P', C'> between H^T(e) and H^S(e) is added.
 
     A reconstruction: the paper's abstract and claims could be read (the loss <P, C>, the frozen teacher, the
     query-side student, bitext as the only data); cost, marginals, solver and its strength are this project's choice.
     The solver `greedy` is its closest relative, the student of DR.DECR (Li et al. 2021).
 
     Known limits: `greedy` needs a student that reads the language already. From new word embeddings all of its tokens
-    move to a few frequent ones of the teacher's, for nothing asks for the others. `quadratic` and `proximal` take
-    longer than the rest of a tiny encoder's step.
+    move to a few frequent ones of the teacher's, because nothing pulls them to the others. `quadratic` and `proximal`
+    take longer than the rest of a tiny encoder's step.
     """
 
     name = "optical"
     source = "Huang, Yu & Allan 2023 (WSDM; arXiv 2301.12566), a reconstruction"
     uses = ("bitext",)
     Config = OpticalConfig
-    aligners = tuple({"solver": solver} for solver in get_args(Solver))
+    aligners = tuple({"solver": solver} for solver in SOLVERS)
 
     def prepare(self, task: Task, student: Encoder) -> None:
-        """Raises `BenchError` for a layer that the encoder does not have."""
+        """Tokenise the bitext. Raises `BenchError` for a layer that the encoder does not have."""
         super().prepare(task, student)
-        self.bitext = TokenizedBitext(task, student)
-        self.english = self.side(task.teacher, self.bitext.teacher_ids)
-        self.student_sides = [self.side(student, self.bitext.student_ids)]
+        bitext, limit = task.data.bitext, task.recipe.max_length
+        self.english = self.side(TokenizedTexts(task.teacher, bitext.document_side, "document", limit))
+        self.student_sides = [self.side(TokenizedTexts(student, bitext.query_side, "query", limit))]
         if self.document_encoder is student:
-            ids = student.tokenize(task.data.bitext.document_side, "document", task.recipe.max_length)
-            self.student_sides.append(self.side(student, ids))
+            self.student_sides.append(self.side(TokenizedTexts(student, bitext.document_side, "document", limit)))
 
-    def side(self, encoder: Encoder, ids: Sequence[Sequence[int]]) -> Side:
+    def side(self, texts: TokenizedTexts) -> Side:
+        encoder = texts.encoder
         layers = encoder.transformer.config.num_hidden_layers
         if not -layers - 1 <= self.config.layer <= layers:
             raise BenchError(
-                f"optical: {encoder.name} has no layer {self.config.layer}; name one from {-layers - 1} to {layers}"
+                f"optical: {encoder.name} has no layer {self.config.layer}; choose one from {-layers - 1} to {layers}"
             )
         size = len(encoder.tokenizer)
-        weights = inverse_document_frequency(ids, size) if self.config.marginals == "idf" else torch.ones(size)
-        return Side(encoder, ids, weights.to(encoder.device), word_starts(encoder).to(encoder.device))
+        weights = inverse_document_frequency(texts.ids, size) if self.config.marginals == "idf" else torch.ones(size)
+        return Side(texts, weights.to(encoder.device), word_starts(encoder).to(encoder.device))
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        return self.bitext.batches(rng)
+        lengths, pairs = self.student_sides[0].texts.lengths, self.task.data.bitext.pairs
+        return ({"bitext": rows} for rows in pair_batches(self.task, lengths, pairs, rng))
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+        rows, losses, plans = batch["bitext"], [], []
         with torch.no_grad():
-            english = self.read(self.english, [self.english.ids[i] for i in batch["bitext"]])
-        loss, plans = torch.zeros((), device=english.mass.device), []
+            english = self.read(self.english, self.english.texts.batch(rows))
         for side in self.student_sides:
-            distance, plan = self.transport(english, self.read(side, [side.ids[i] for i in batch["bitext"]]))
-            loss = loss + distance
+            loss, plan = self.transport(english, self.read(side, side.texts.batch(rows)))
+            losses.append(loss)
             plans.append(plan)
-        return loss, {
+        return torch.stack(losses).sum(), {
             "plan_iterations": max(plan.iterations for plan in plans),
             "plans_unconverged": sum(plan.unconverged(self.config.tolerance) for plan in plans) / len(plans),
         }
 
-    def read(self, side: Side, ids: Sequence[Sequence[int]]) -> Tokens:
-        batch = side.encoder.collate(ids)
-        embeddings = side.encoder.token_embeddings(batch, self.config.layer)
+    def read(self, side: Side, batch: TokenBatch) -> Tokens:
+        embeddings = side.texts.encoder.token_embeddings(batch, self.config.layer)
         weights = side.weights[batch.input_ids]
         if self.config.marginals == "norm":
             weights = embeddings.detach().float().norm(dim=-1)
@@ -176,7 +168,7 @@ class Optical(TrainedMethod):
         return Tokens(embeddings, mass, words(batch, side.starts))
 
     def transport(self, english: Tokens, student: Tokens) -> tuple[Tensor, solvers.Plan]:
-        """The mean <P, C> of a batch of sentence pairs, and the plans."""
+        """Return the mean <P, C> of a batch of sentence pairs, and the plans."""
         if self.config.cost == "cosine":
             cost = cosine_cost(english.embeddings, student.embeddings)
         else:
@@ -186,37 +178,81 @@ class Optical(TrainedMethod):
 
     @torch.no_grad()
     def plan(self, cost: Tensor, a: Tensor, b: Tensor, words: Tensor) -> solvers.Plan:
-        """The plans for a cost (batch, n, m) between mass a (batch, n) of teacher tokens and b (batch, m) of student
-        tokens, which are pieces of `words` (batch, m).
+        """Return the plans for a cost (batch, n, m) between mass a (batch, n) of teacher tokens and b (batch, m) of
+        student tokens, which are pieces of `words` (batch, m).
         """
-        config = self.config
-        stop = solvers.Stop(config.tolerance, config.max_iterations)
+        solve, names = SOLVERS[self.config.solver]
+        groups = (words,) if self.config.solver == "group-lasso" else ()
         with torch.autocast(cost.device.type, enabled=False):
-            match config.solver:
-                case "exact":
-                    return solvers.exact(cost, a, b)
-                case "proximal":
-                    return solvers.proximal(cost, a, b, config.proximal_step, stop)
-                case "unbalanced":
-                    return solvers.unbalanced(cost, a, b, config.epsilon, config.relaxation, stop)
-                case "partial":
-                    return solvers.partial(cost, a, b, config.epsilon, config.mass, stop)
-                case "quadratic":
-                    return solvers.quadratic(cost, a, b, config.quadratic_strength)
-                case "group-lasso":
-                    return solvers.group_lasso(cost, a, b, words, config.epsilon, config.group_strength, stop)
-                case "greedy":
-                    return solvers.greedy(cost, a, b)
-            return solvers.entropic(cost, a, b, config.epsilon, stop)
+            return solve(cost, a, b, *groups, *(getattr(self.config, name) for name in names))
 
     @torch.no_grad()
     def align(self, english: Sequence[str], foreign: Sequence[str]) -> np.ndarray:
-        """The mass that the plan moves between the words of a sentence and of its translation."""
+        """Return the mass that the plan moves between the words of a sentence and of its translation."""
         tokens, members = [], []
         for side, sentence in ((self.english, english), (self.student_sides[0], foreign)):
-            ids, word_ids = word_pieces(side.encoder, sentence)
-            tokens.append(self.read(side, [ids]))
+            ids, word_ids = word_pieces(side.texts.encoder, sentence)
+            tokens.append(self.read(side, side.texts.encoder.collate([ids])))
             of_no_word = [len(sentence) if word is None else word for word in word_ids]
             members.append(functional.one_hot(torch.tensor(of_no_word), len(sentence) + 1)[:, :-1].float())
         plan = self.transport(*tokens)[1].plan[0].cpu()
         return (members[0].T @ plan @ members[1]).numpy()
+
+
+def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
+    """Return 1 - cosine between tokens: x (batch, n, dim), y (batch, m, dim) -> (batch, n, m) float32."""
+    x, y = functional.normalize(x.float(), dim=-1), functional.normalize(y.float(), dim=-1)
+    with torch.autocast(x.device.type, enabled=False):
+        return 1 - x @ y.transpose(1, 2)
+
+
+def squared_euclidean_cost(x: Tensor, y: Tensor, mass: Tensor) -> Tensor:
+    """Return |x_i - y_j|^2 over the mean of |x_i|^2 by `mass` (batch, n), a constant: (batch, n, m) float32.
+
+    In this unit an entropy has the same effect as with cosines: two orthogonal tokens of that norm cost 2.
+    """
+    x, y = x.float(), y.float()
+    squares = x.square().sum(dim=-1)
+    unit = (mass * squares).sum(dim=1).detach()
+    with torch.autocast(x.device.type, enabled=False):
+        product = x @ y.transpose(1, 2)
+    distance = squares.unsqueeze(2) + y.square().sum(dim=-1).unsqueeze(1) - 2 * product
+    return distance / unit.clamp(min=1e-12)[:, None, None]
+
+
+def marginal(weights: Tensor, batch: TokenBatch, *, special_tokens: bool) -> Tensor:
+    """Return mass in proportion to `weights` (batch, length), summing to 1 per sentence: (batch, length) float32.
+
+    Padding has no mass. Special tokens have mass only with `special_tokens`, or in a sentence of nothing else.
+    """
+    real = batch.attention_mask.bool()
+    counted = real if special_tokens else real & ~batch.special
+    counted = torch.where(counted.any(dim=1, keepdim=True), counted, real)
+    mass = weights.float() * counted
+    return mass / mass.sum(dim=1, keepdim=True)
+
+
+def inverse_document_frequency(sentences: Sequence[Sequence[int]], vocabulary: int) -> Tensor:
+    """Return log(1 + (N - n + 1/2) / (n + 1/2)) of each word piece, with n of N sentences: (vocabulary,) float32.
+
+    It is positive for every piece (BM25's variant in Lucene).
+    """
+    counts = torch.bincount(torch.tensor([i for ids in sentences for i in set(ids)]), minlength=vocabulary)
+    return torch.log1p((len(sentences) - counts + 0.5) / (counts + 0.5))
+
+
+def word_starts(encoder: Encoder) -> Tensor:
+    """Return which pieces begin a word: (vocabulary,) bool, for WordPiece, SentencePiece and byte-level BPE."""
+    prefix = getattr(encoder.tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None)
+    pieces = encoder.tokenizer.convert_ids_to_tokens(range(len(encoder.tokenizer)))
+    return torch.tensor([not piece.startswith(prefix) if prefix else piece.startswith(("▁", "Ġ")) for piece in pieces])
+
+
+def words(batch: TokenBatch, starts: Tensor) -> Tensor:
+    """Return the number of each token's word in its sentence, (batch, length) int64; special tokens are words."""
+    return ((starts.to(batch.special.device)[batch.input_ids] | batch.special).long().cumsum(dim=1) - 1).clamp(min=0)
+
+
+def transport_loss(plan: Tensor, cost: Tensor) -> Tensor:
+    """Return <P, C> of each problem, (batch,), a Frobenius product. A gradient flows through the cost only."""
+    return (plan.detach() * cost).sum(dim=(1, 2))

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 
 from bench.api import BenchError, Encoder, Ids, Method, OnBatch, Ranker, Task
 from methods.translation_table import TableConfig, TranslationTable, words
 
-BLOCK = 4096
-"""Documents that are read at a time."""
-
 
 class PSQConfig(TableConfig):
     keep_unknown: bool = True
-    """Whether a word that the bitext lacks stands for itself: it may be a number, or a name in the same script."""
+    """A word without a translation stands for itself: it may be a number, or a name in the same script."""
     k1: float = Field(1.2, gt=0)
-    """BM25's: the frequency at which a word of an average document has half of its largest weight."""
+    """BM25's k1: the frequency at which a word of an average document has half of its largest weight."""
     b: float = Field(0.75, ge=0, le=1)
-    """BM25's: how far frequencies are taken relative to the document's length."""
+    """BM25's b: the strength of length normalisation."""
 
 
 class PSQ(Method):
     """Probabilistic structured queries: BM25 over expected term frequencies, by a table learned from the bitext.
 
-    A translation e in a document d counts as an occurrence of the query word f as far as it is probable, and likewise
-    in the number of documents with f: tf(f, d) = sum_e p(e|f) tf(e, d) and df(f) = sum_e p(e|f) df(e). Of these BM25
-    makes the score sum_f idf(f) tf(f, d) / (tf(f, d) + k1 (1 - b + b |d| / average length)), with idf(f) =
-    log(1 + (N - df(f) + 1/2) / (df(f) + 1/2)); f is summed over as often as the query has it. p(e|f) is the table that
-    IBM Model 1 learns, pruned and not normalised again. The training budget does not apply; it costs what EM costs.
+    A translation e in a document d counts as an occurrence of the query word f in proportion to its probability, and
+    likewise in the number of documents with f: tf(f, d) = sum_e p(e|f) tf(e, d) and df(f) = sum_e p(e|f) df(e). The
+    score is BM25's, sum_f idf(f) tf(f, d) / (tf(f, d) + k1 (1 - b + b |d| / average length)), with idf(f) =
+    log(1 + (N - df(f) + 1/2) / (df(f) + 1/2)) and the sum over all occurrences of f in the query. p(e|f) is the table
+    that IBM Model 1 learns, pruned and not normalised again. The training budget does not apply; the cost is that of
+    EM.
 
     A reconstruction: the papers' full texts could not be read. Expected frequencies are as they are commonly stated,
-    the criteria of pruning are those of Yang et al., with the values that the documentation of their fast_psq has (it
+    the criteria of pruning are those of Yang et al., with the values in the documentation of their fast_psq (which
     translates documents when it indexes, and has a hidden Markov model for BM25), and k1 and b are usual values. The
     library bm25s counts whole words only, so BM25 is written out; without translations its scores are those of bm25s.
 
-    Nothing is stemmed, no stop word is removed, and names are not transliterated. Documents are taken to be in the
-    bitext's document language, whatever a test says. Several languages that are trained together share one table,
-    for a query does not say which it is in.
+    Nothing is stemmed, no stop word is removed, and names are not transliterated. All documents are read as if they
+    were in the bitext's document language. Several languages that are trained together share one table, because the
+    language of a query is not given.
     """
 
     name = "psq"
@@ -64,7 +63,12 @@ class PSQ(Method):
 
     @classmethod
     def load(cls, folder: Path, teacher: Encoder) -> StructuredQueries:
-        return StructuredQueries.load(folder)
+        """Read the retriever. Raises `BenchError` if a file is missing or damaged."""
+        table = TranslationTable.load(folder)
+        try:
+            return StructuredQueries(table, PSQConfig.model_validate_json((folder / "psq.json").read_bytes()))
+        except (OSError, ValueError) as error:
+            raise BenchError(f"{folder / 'psq.json'} is damaged; delete {folder} to learn it again") from error
 
 
 @dataclass(frozen=True)
@@ -80,29 +84,20 @@ class StructuredQueries(Ranker):
         self.table.save(folder)
         (folder / "psq.json").write_text(self.config.model_dump_json(), encoding="utf-8")
 
-    @classmethod
-    def load(cls, folder: Path) -> StructuredQueries:
-        """Read what `save` wrote. Raises `BenchError` if it is not there or damaged."""
-        table = TranslationTable.load(folder)
-        try:
-            return cls(table, PSQConfig.model_validate_json((folder / "psq.json").read_bytes()))
-        except (OSError, ValueError) as error:
-            raise BenchError(f"{folder / 'psq.json'} is damaged; delete {folder} to learn it again") from error
-
     def rank(
         self, queries: Sequence[str], documents: Sequence[str], ids: Ids, depth: int, on_texts: OnBatch
     ) -> Mapping[str, Sequence[tuple[str, float]]]:
-        """As `Ranker` says; found are the documents with a translation of one of the query's words.
+        """Rank the documents that have a translation of one of the query's words.
 
-        Of the documents only the words are kept that some query translates to, in 8 bytes for each that one has.
+        Only words that a query translates to are counted, in 8 bytes for each occurrence in a document.
         """
-        asked = [Counter(words(query)) for query in queries]
-        terms = sorted(set().union(*asked))
+        counts = [Counter(words(query)) for query in queries]
+        terms = sorted(set().union(*counts))
         row = {term: i for i, term in enumerate(terms)}
         translations, vocabulary = self.translate(terms)
-        index = Index.of(documents, vocabulary, on_texts)
+        index = count_words(documents, vocabulary, on_texts)
         run = {}
-        for query, frequencies in zip(ids.queries, asked, strict=True):
+        for query, frequencies in zip(ids.queries, counts, strict=True):
             rows = [row[term] for term in frequencies]
             scores = bm25(index, translations[rows], np.array([*frequencies.values()]), self.config.k1, self.config.b)
             run[query] = best(scores, ids.documents, depth)
@@ -110,7 +105,7 @@ class StructuredQueries(Ranker):
         return run
 
     def translate(self, terms: Sequence[str]) -> tuple[csr_array, dict[str, int]]:
-        """p(document word | term), (terms, document words) float64, and the column of each document word."""
+        """Return p(document word | term), (terms, document words) float64, and the column of each document word."""
         of_terms = [self.table.translations(term) for term in terms]
         if self.config.keep_unknown:
             of_terms = [found or {term: 1.0} for term, found in zip(terms, of_terms, strict=True)]
@@ -121,36 +116,33 @@ class StructuredQueries(Ranker):
         return csr_array((np.array(values, dtype=float), columns, offsets), (len(terms), len(vocabulary))), vocabulary
 
 
-@dataclass(frozen=True)
-class Index:
-    """How often words occur in documents: `postings` is (words, documents) int32, `lengths` has all words of each."""
+class Index(NamedTuple):
+    """Word counts of documents: `postings` is (words, documents) int32, `lengths` has the number of all words."""
 
     postings: csr_array
     lengths: np.ndarray
 
-    @classmethod
-    def of(cls, documents: Sequence[str], vocabulary: Mapping[str, int], on_texts: OnBatch) -> Index:
-        """Count those words in all documents, which are read once."""
-        blocks: list[csr_array] = []
-        lengths: list[int] = []
-        for start in range(0, len(documents), BLOCK):
-            texts = [words(text) for text in documents[start : start + BLOCK]]
-            known = [[vocabulary[word] for word in text if word in vocabulary] for text in texts]
-            columns = np.fromiter(chain.from_iterable(known), dtype=np.int32)
-            offsets = np.cumsum([0, *map(len, known)])
-            block = csr_array((np.ones(len(columns), dtype=np.int32), columns, offsets), (len(texts), len(vocabulary)))
-            block.sum_duplicates()
-            blocks.append(block)
-            lengths += map(len, texts)
-            on_texts(len(texts))
-        return cls(vstack(blocks).T.tocsr(), np.array(lengths))
+
+def count_words(documents: Iterable[str], vocabulary: Mapping[str, int], on_texts: OnBatch) -> Index:
+    """Count the words of a vocabulary in all documents, which are read once."""
+    columns, offsets, lengths = array("i"), array("q", [0]), array("i")
+    for text in documents:
+        found = words(text)
+        columns.extend(vocabulary[word] for word in found if word in vocabulary)
+        offsets.append(len(columns))
+        lengths.append(len(found))
+        on_texts(1)
+    parts = np.ones(len(columns), dtype=np.int32), np.array(columns), np.array(offsets)
+    postings = csr_array(parts, (len(lengths), len(vocabulary)))
+    postings.sum_duplicates()
+    return Index(postings.T.tocsr(), np.array(lengths))
 
 
 def bm25(index: Index, translations: csr_array, frequencies: np.ndarray, k1: float, b: float) -> np.ndarray:
-    """The score of every document, (documents,) float32: 0 for one that no translation occurs in.
+    """Return the score of every document, (documents,) float32; 0 without any translation.
 
-    `translations` (terms, words) are the probabilities of the query's terms, `frequencies` (terms,) says how often the
-    query has each.
+    `translations` (terms, words) are the probabilities of the query's terms, `frequencies` (terms,) their frequencies
+    in the query.
     """
     expected = translations @ index.postings
     documents_with = translations @ np.diff(index.postings.indptr)
@@ -162,7 +154,7 @@ def bm25(index: Index, translations: csr_array, frequencies: np.ndarray, k1: flo
 
 
 def best(scores: np.ndarray, ids: Sequence[str], depth: int) -> list[tuple[str, float]]:
-    """The documents with the `depth` largest scores above 0, and all that tie with the last of them."""
+    """Return the documents with the `depth` largest scores above 0, and all ties with the last of them."""
     found = np.flatnonzero(scores)
     if len(found) > depth:
         found = found[scores[found] >= np.partition(scores[found], -depth)[-depth]]

@@ -1,31 +1,27 @@
-"""The reference rows that every comparison carries, unasked."""
+"""The reference rows of every comparison, which need not be requested."""
 
 from __future__ import annotations
 
-from bench.api import DualEncoder, Method, Retriever, Task
+from bench.api import DualEncoder, Method, Task
 
 
 class ZeroShot(Method):
     """The unmodified encoder on both sides."""
 
     name = "zero-shot"
-    source = "a reference row: what the encoder does without any training"
+    source = "a reference row: the encoder without any training"
     depends_on = ()
 
-    def fit(self, task: Task) -> Retriever:
+    def fit(self, task: Task) -> DualEncoder:
         return DualEncoder(task.teacher, task.teacher)
 
 
-class Oracle(Method):
+class Oracle(ZeroShot):
     """The ceiling: the unmodified encoder, given the queries in the documents' language."""
 
     name = "oracle"
     source = "a reference row: human translation of the query, or the original it was translated from"
-    depends_on = ()
     oracle = True
-
-    def fit(self, task: Task) -> Retriever:
-        return DualEncoder(task.teacher, task.teacher)
 
 
 class Untrained(Method):
@@ -35,5 +31,5 @@ class Untrained(Method):
     source = "a reference row: what vocabulary replacement alone leaves of the encoder"
     depends_on = ("data", "seed")
 
-    def fit(self, task: Task) -> Retriever:
+    def fit(self, task: Task) -> DualEncoder:
         return DualEncoder(task.make_student().eval(), task.teacher)

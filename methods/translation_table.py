@@ -12,26 +12,26 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from scipy.sparse import csr_array
 
 from bench.api import BenchError, MethodConfig, normalise
 
 BLOCK = 1 << 22
-"""Pairs of words that EM looks at together: what bounds its memory."""
+"""Pairs of words that EM processes together, which bounds its memory."""
 
 _UNSPACED = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
-# A combining mark is no word character to Python, so that a letter takes along those that follow it.
+# A combining mark is no word character to Python, so a letter includes the marks that follow it.
 _CHARACTER = re.compile(rf"{_UNSPACED}(?:(?!\w){_UNSPACED})*")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, casefolded, without punctuation: what stands between spaces, apostrophes and hyphens.
+    """Return the words of a text, casefolded, split at spaces and punctuation such as apostrophes and hyphens.
 
-    Nothing is stemmed. Han, kana, Thai, Lao, Burmese and Khmer are written without spaces and fall into characters,
-    each with its combining marks. A Han character often means something by itself; a letter of the others does not, and
-    a table of such a language is a poor one.
+    Nothing is stemmed. Han, kana, Thai, Lao, Burmese and Khmer are written without spaces and are split into
+    characters, each with its combining marks. A Han character often has a meaning of its own. A letter of the others
+    has none, and a table of such a language is a poor one.
     """
     return _CHARACTER.sub(r" \g<0> ", normalise(text)).split()
 
@@ -45,15 +45,14 @@ class TranslationTable:
     probabilities: csr_array
     """(source words, target words) float64; a row sums to 1, or to less if the table was pruned."""
     log_likelihood: tuple[float, ...]
-    """Of the target side given the source side, mean per word in nats, before each iteration of EM."""
+    """Log-likelihood of the target side given the source side, mean per word in nats, before each iteration of EM."""
 
     @cached_property
     def rows(self) -> dict[str, int]:
-        """The row of each source word."""
         return {word: row for row, word in enumerate(self.source)}
 
     def translations(self, word: str) -> dict[str, float]:
-        """Its translations with their probabilities, the best first if the table was pruned; none for a new word."""
+        """Return a word's translations with their probabilities, the best first in a pruned table."""
         row = self.rows.get(word)
         if row is None:
             return {}
@@ -62,11 +61,11 @@ class TranslationTable:
         return {self.target[column]: value for column, value in zip(columns, values.tolist(), strict=True)}
 
     def pruned(self, minimum: float, cumulative: float, alternatives: int) -> TranslationTable:
-        """The table with only the most probable translations of each word, best first and by the alphabet among equals.
+        """Return the table with only the most probable translations of each word, best first, ties by the alphabet.
 
         A translation stays if its probability is at least `minimum`, if those before it sum to less than `cumulative`,
-        and if they are fewer than `alternatives`. Probabilities stay what they are; words that are left without a
-        partner go.
+        and if they are fewer than `alternatives`. Probabilities are not normalised again. Words without a translation
+        are dropped.
         """
         entries = self.probabilities.tocoo()
         rows, columns, values = entries.row, entries.col, entries.data
@@ -87,55 +86,50 @@ class TranslationTable:
         )
 
     def save(self, folder: Path) -> None:
-        """Write two files, which `load` reads."""
+        """Write `table.safetensors`, with the words in its header."""
         folder.mkdir(parents=True, exist_ok=True)
         table = self.probabilities
-        save_file(
-            {"values": table.data, "columns": table.indices.astype(np.int32), "offsets": table.indptr.astype(np.int64)},
-            folder / "table.safetensors",
-        )
-        rest = {"source": self.source, "target": self.target, "log_likelihood": self.log_likelihood}
-        (folder / "table.json").write_text(json.dumps(rest, ensure_ascii=False), encoding="utf-8")
+        arrays = {"values": table.data, "columns": table.indices.astype(np.int32), "offsets": table.indptr}
+        header = json.dumps([self.source, self.target, self.log_likelihood], ensure_ascii=False)
+        save_file(arrays, folder / "table.safetensors", {"words": header})
 
     @classmethod
     def load(cls, folder: Path) -> TranslationTable:
-        """Read what `save` wrote. Raises `BenchError` if it is not there or damaged."""
+        """Read a saved table. Raises `BenchError` if it is missing or damaged."""
         try:
-            arrays = load_file(folder / "table.safetensors")
-            rest = json.loads((folder / "table.json").read_text(encoding="utf-8"))
-            source, target, log_likelihood = (tuple(rest[key]) for key in ("source", "target", "log_likelihood"))
-            shape = (len(source), len(target))
-            table = csr_array((arrays["values"], arrays["columns"], arrays["offsets"]), shape=shape)
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
-            raise BenchError(f"{folder} holds no translation table or a damaged one; delete it to learn one") from error
-        return cls(source, target, table, log_likelihood)
+            with safe_open(folder / "table.safetensors", "np") as file:
+                source, target, log_likelihood = map(tuple, json.loads(file.metadata()["words"]))
+                arrays = tuple(file.get_tensor(name) for name in ("values", "columns", "offsets"))
+        except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
+            raise BenchError(f"{folder} has no translation table or a damaged one; delete it to learn one") from error
+        return cls(source, target, csr_array(arrays, shape=(len(source), len(target))), log_likelihood)
 
 
 class TableConfig(MethodConfig):
-    """How a translation table is learned and pruned."""
+    """The learning and the pruning of a translation table."""
 
     iterations: int = Field(10, gt=0)
-    """Of the EM algorithm."""
+    """Iterations of EM."""
     minimum_probability: float = Field(1e-4, ge=0, le=1)
-    """Translations that are less probable than this are left out."""
+    """Less probable translations are left out."""
     cumulative_probability: float = Field(0.99, gt=0, le=1)
-    """Of each word the most probable translations are kept until their probabilities sum to this."""
+    """The most probable translations of a word are kept until their probabilities sum to this."""
     alternatives: int = Field(64, gt=0)
-    """The largest number of translations that are kept of a word."""
+    """The largest number of translations of a word."""
 
     def table(self, source_side: Sequence[str], target_side: Sequence[str]) -> TranslationTable:
-        """The pruned table from one side of a bitext to the other. Raises `BenchError` if the bitext is empty."""
+        """Learn the pruned table from one side of a bitext to the other. Raises `BenchError` if the bitext is empty."""
         table = learn_table(source_side, target_side, self.iterations)
         return table.pruned(self.minimum_probability, self.cumulative_probability, self.alternatives)
 
 
 def learn_table(source_side: Sequence[str], target_side: Sequence[str], iterations: int) -> TranslationTable:
-    """IBM Model 1 (Brown et al. 1993, section 4.1) by EM, from uniform probabilities.
+    """Learn IBM Model 1 (Brown et al. 1993, section 4.1) by EM, from uniform probabilities.
 
-    Each word of a target sentence is taken to come from one of the words of its source sentence or from the empty
-    word, which every source sentence has besides; from which is hidden, all being equally probable beforehand. The
-    likelihood is concave, so that no start is better than another, and nothing is drawn. The empty word's row is no
-    part of the table. Memory: 4 bytes for each pair of words in a pair of sentences and some 40 for each pair of types.
+    Each word of a target sentence comes from a hidden word of its source sentence or from the empty word, which every
+    source sentence has besides; all are equally probable beforehand. The likelihood is concave, so no start is better
+    than another, and nothing is random. The empty word's row is no part of the table. Memory: 4 bytes for each pair of
+    words in a pair of sentences and some 40 for each pair of types.
 
     Raises `BenchError` if there are no words to learn from.
     """
@@ -153,7 +147,7 @@ def learn_table(source_side: Sequence[str], target_side: Sequence[str], iteratio
     together.sort_indices()
     rows = np.repeat(np.arange(len(source)), np.diff(together.indptr))
 
-    # Per word of the target side, the candidates: how many there are, and where in the source side they begin.
+    # The candidates of each word of the target side: their number, and their first position in the source side.
     target_lengths = np.diff(target_ends)
     sizes = np.repeat(np.diff(source_ends), target_lengths)
     begins = np.repeat(source_ends[:-1], target_lengths)
@@ -185,7 +179,7 @@ def learn_table(source_side: Sequence[str], target_side: Sequence[str], iteratio
 
 
 def _number(sentences: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """The vocabulary in order, the numbers of all words, and where each sentence begins among them, with the end."""
+    """Return the sorted vocabulary, the numbers of all words, and the offsets of the sentences among them."""
     vocabulary = sorted(set(chain.from_iterable(sentences)))
     number = {word: i for i, word in enumerate(vocabulary)}
     ids = np.fromiter((number[word] for sentence in sentences for word in sentence), dtype=np.int64)
@@ -193,5 +187,5 @@ def _number(sentences: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], np.nda
 
 
 def _ranges(begins: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The numbers from each `begins[i]` on, `sizes[i]` of them, one range after the other."""
+    """Return `sizes[i]` numbers from each `begins[i]` on, one range after the other."""
     return np.arange(sizes.sum()) + np.repeat(begins - (sizes.cumsum() - sizes), sizes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -60,27 +59,6 @@ def test_loss_is_info_nce_over_the_switched_queries(make_task: MakeTask, documen
     expected = functional.cross_entropy(asked @ found.T / 0.1, torch.arange(len(asked)))
     for _ in range(2):  # the draws are the batch's, not those of a generator that goes on
         assert float(method.loss(batch, 0.0)[0].detach()) == pytest.approx(float(expected), abs=1e-4)
-
-
-def test_batches_skipped_are_batches_seen(make_task: MakeTask) -> None:
-    task, method = make_task(), CodeSwitch()
-    method.prepare(task, task.make_student())
-    one = [*islice(method.batches(np.random.default_rng(1)), 6)]
-    other = [*islice(method.batches(np.random.default_rng(1)), 5, 6)]
-    assert {name: value.tolist() for name, value in one[5].items()} == {n: v.tolist() for n, v in other[0].items()}
-    assert len({int(batch["seed"][0]) for batch in one}) == 6
-
-
-def test_training_reduces_the_loss_and_a_seed_gives_one_student(make_task: MakeTask) -> None:
-    losses: list[float] = []
-    students = [
-        CodeSwitch().fit(make_task(steps=30, seed=seed, on_step=lambda record: losses.append(record["loss"])))
-        for seed in (0, 0, 1)
-    ]
-    prints = [student.query_encoder.fingerprint() for student in students]
-    assert prints[0] == prints[1] != prints[2]
-    assert students[0].document_encoder is students[0].query_encoder
-    assert np.mean(losses[25:30]) < np.mean(losses[:5])
 
 
 def test_each_language_of_a_joint_student_has_its_table(make_task: MakeTask) -> None:

@@ -15,7 +15,6 @@ from bench.api import Ids, Task
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.run import strictly_decreasing
-from methods import psq
 from methods.psq import PSQ, PSQConfig, StructuredQueries
 from methods.translation_table import TranslationTable, words
 
@@ -57,8 +56,7 @@ def test_scores_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("k1", "b"), [(1.2, 0.75), (0.9, 0.4), (2.0, 0.0)])
-def test_without_translations_it_is_the_bm25_of_bm25s(k1: float, b: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psq, "BLOCK", 7)  # so that there are several
+def test_without_translations_it_is_the_bm25_of_bm25s(k1: float, b: float) -> None:
     rng = np.random.default_rng(0)
     documents = [" ".join(f"w{i}" for i in rng.zipf(1.4, rng.integers(1, 30)).clip(max=60)) for _ in range(50)]
     queries = ["w1 w2 w9", "w3 w3 w17 unheard", "w60"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
 
 import numpy as np
 import ot
@@ -11,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.training.method import Task
 from methods import solvers
+from methods.optical import cosine_cost
 from methods.solvers import Plan, Stop
-from methods.transport import cosine_cost
 
 Problems = tuple[Tensor, Tensor, Tensor]
 Solve = Callable[[Tensor, Tensor, Tensor], Plan]
@@ -247,3 +250,17 @@ def test_gradient_of_the_regularised_value_is_the_plan(name: str) -> None:
         assert (values[0] - values[1]) / (2 * step) == pytest.approx(
             float(plan[index]), abs=1e-3 if name == "quadratic" else 1e-4
         )
+
+
+def test_benchmark_prints_a_row_for_each_solver(
+    make_task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(__file__).parents[1] / "benchmarks" / "ot_speed.py"
+    benchmark = SourceFileLoader("ot_speed", str(path)).load_module()
+    monkeypatch.setattr(benchmark, "SHAPES", [(2, 4), (2, 6)])
+    monkeypatch.setattr(benchmark, "PATIENCE", 1e-9)
+    benchmark.shares(make_task(4))
+    benchmark.sweep()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows if row and row[0] in SOLVERS] == [*SOLVERS, *SOLVERS]
+    assert ["solver", "2", "x", "4", "2", "x", "6"] in rows
