@@ -152,7 +152,7 @@ class Discriminator:
         self.judge.load_state_dict(parts["judge"])
         moments = {int(part[7:]): tensors for part, tensors in parts.items() if part.startswith("moments")}
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        device = self.network[0].weight.device
+        device = next(self.network.parameters()).device
         for i, embeddings in sorted(parts.get("embeddings", {}).items(), key=lambda item: int(item[0])):
             self.batches.append((embeddings.to(device), parts["languages"][i].to(device)))
 

@@ -58,7 +58,7 @@ def pair_batches(
     """
     recipe, rows = task.recipe, np.arange(len(lengths)) if rows is None else rows
     exponent = recipe.language_sampling if exponent is None else exponent
-    own = [pairs[row] for row in rows]
+    own = [pairs[row] for row in rows.tolist()]
     for chosen in language_batches(lengths[rows], own, batch_size or recipe.batch_size, rng, exponent):
         yield rows[chosen]
 

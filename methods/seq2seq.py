@@ -125,7 +125,7 @@ class LearningToTranslate(TrainedMethod):
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
         bitext, limit = task.data.bitext, min(task.recipe.max_length, self.max_length)
-        self.source = TokenizedTexts(student, bitext.query_side, "query", limit)
+        self.sources = TokenizedTexts(student, bitext.query_side, "query", limit)
         # Without special tokens and prompts: the decoder's output is read as text.
         self.references = task.teacher.tokenizer(
             list(bitext.document_side), add_special_tokens=False, truncation=True, max_length=limit
@@ -149,7 +149,7 @@ class LearningToTranslate(TrainedMethod):
         return [(self.decoder, self.learning_rate)]
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        rows = pair_batches(self.task, self.source.lengths, self.task.data.bitext.pairs, rng, rows=self.rows)
+        rows = pair_batches(self.task, self.sources.lengths, self.task.data.bitext.pairs, rng, rows=self.rows)
         return ({"bitext": batch} for batch in rows)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
@@ -157,7 +157,7 @@ class LearningToTranslate(TrainedMethod):
 
     def cross_entropy(self, rows: np.ndarray, smoothing: float = 0.0) -> Tensor:
         """Return the mean loss of the word pieces of the rows' document sides and the boundary after each."""
-        source, device = self.source.batch(rows), self.student.device
+        source, device = self.sources.batch(rows), self.student.device
         length = max(len(self.target_ids[row]) for row in rows) + 1
         before, after = np.zeros((len(rows), length), np.int64), np.full((len(rows), length), -1)
         for i, row in enumerate(rows):
@@ -175,7 +175,7 @@ class LearningToTranslate(TrainedMethod):
         for start in range(0, len(self.held_out), BATCH):
             rows = self.held_out[start : start + BATCH]
             losses += [float(self.cross_entropy(rows[i : i + 1])) for i in range(len(rows))]
-            written = translator.write([self.source.ids[row] for row in rows])
+            written = translator.write([self.sources.ids[row] for row in rows])
             overlaps += [overlap(ids, self.references[row]) for ids, row in zip(written, rows, strict=True)]
         return {"held_out_loss": float(np.mean(losses)), "held_out_f1": float(np.mean(overlaps))} if losses else {}
 

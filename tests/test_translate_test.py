@@ -63,13 +63,13 @@ def test_loss_is_that_of_each_piece_given_those_before(training: LearningToTrans
     rows, losses = np.array([0, 44, 83, 149]), []
     with torch.no_grad():
         for row in rows:
-            memory = training.student.token_embeddings(batch := training.student.collate([training.source.ids[row]]))
+            memory = training.student.token_embeddings(batch := training.student.collate([training.sources.ids[row]]))
             sentence = [0, *training.target_ids[row], 0]
             for place in range(1, len(sentence)):
                 output, _ = training.decoder(torch.tensor([sentence[:place]]), memory, batch.attention_mask)
                 scores = training.decoder.embeddings.weight @ output[0, -1]
                 losses.append(-float(torch.log_softmax(scores, dim=-1)[sentence[place]]))
-        assert len({len(training.source.ids[row]) for row in rows}) > 1  # so that there is padding
+        assert len({len(training.sources.ids[row]) for row in rows}) > 1  # so that there is padding
         assert float(training.cross_entropy(rows)) == pytest.approx(np.mean(losses), abs=1e-5)
 
 
@@ -95,8 +95,8 @@ def test_greedy_is_the_argmax_of_every_step_whatever_it_is_batched_with(training
 
 
 def test_translation_ends_at_its_longest(training: LearningToTranslate) -> None:
-    whole = training.translator.write(training.source.ids[:20])
-    short = Learned(training.student, training.decoder, None, max_length=3).write(training.source.ids[:20])
+    whole = training.translator.write(training.sources.ids[:20])
+    short = Learned(training.student, training.decoder, None, max_length=3).write(training.sources.ids[:20])
     assert short == [ids[:3] for ids in whole]
     assert max(map(len, whole)) > 3
 

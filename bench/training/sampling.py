@@ -10,7 +10,7 @@ from bench.errors import BenchError
 
 
 def language_batches(
-    lengths: Sequence[int],
+    lengths: Sequence[int] | np.ndarray,
     languages: Sequence[Hashable],
     batch_size: int,
     rng: np.random.Generator,
@@ -37,7 +37,7 @@ def language_batches(
 
 
 def length_buckets(
-    lengths: Sequence[int], batch_size: int, rng: np.random.Generator, batches_per_pool: int = 50
+    lengths: Sequence[int] | np.ndarray, batch_size: int, rng: np.random.Generator, batches_per_pool: int = 50
 ) -> Iterator[np.ndarray]:
     """Endless batches of row indices, (batch_size,) int64, of similar length within a batch.
 
