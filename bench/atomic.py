@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 ABANDONED = 24 * 3600.0
-"""Seconds after which a temporary file belongs to nobody any more: its process was killed."""
+"""Seconds after which a temporary file is one of a killed process."""
 
 
 def sweep(folder: Path) -> None:
-    """Delete the temporary files and folders that killed processes left in a folder; there may be no such folder."""
+    """Delete the temporary files and folders of killed processes in a folder, which may not exist."""
     for path in folder.glob(".*.tmp"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
@@ -32,10 +32,9 @@ def _beside(path: Path) -> Path:
 
 @contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file for writing that appears under its name only when the block ends without an error.
+    """Open a file that appears under its name only when the block ends without an error; make missing folders.
 
-    `mode` is "w" (UTF-8, "\\n" line ends on every platform) or "wb". Missing folders are made. An error of the system,
-    such as that of a full disk, names the file.
+    `mode` is "w" (UTF-8, "\\n" line ends on every platform) or "wb". An `OSError` of the disk names the file.
     """
     temporary = _beside(path)
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
@@ -54,7 +53,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 @contextmanager
 def atomic_gzip(path: Path) -> Iterator[TextIO]:
-    """`atomic_write` for gzipped text, without a time stamp: the same text is the same bytes."""
+    """Open gzipped text as `atomic_write` does, without a time stamp: the same text gives the same bytes."""
     with atomic_write(path, "wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
         text = io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
         yield text
@@ -69,10 +68,7 @@ def open_gzip(path: Path) -> TextIO:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its name when the block ends without an error.
-
-    Whoever comes second with the same name keeps the first one's folder.
-    """
+    """Make a temporary folder that is renamed to `path` when the block ends without an error, unless that exists."""
     partial = _beside(path)
     partial.mkdir()
     try:

@@ -1,4 +1,4 @@
-"""Where downloaded and derived files are kept between calls."""
+"""The folder of downloaded and derived files."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,14 +94,6 @@ class _Source:
     """The names of a module that only re-exports, each with its origin; None for a module with other code."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    path: Path | None
-    """None for a package without `__init__`."""
-    folders: tuple[Path, ...] = ()
-    """The folders of its submodules, if it is a package."""
-
-
 NO_CODE = _Source("", exports=())
 
 
@@ -119,19 +111,17 @@ class _Closure:
         self.distributions = _distributions_of(module) if plugin else set()
         self.roots = {name for name, owners in _distributions().items() if self.distributions & set(owners)} | {root}
         """The top-level modules of the plugin itself, which are followed even if they are installed."""
-        self._places: dict[str, _Place | None] = {}
+        self._specs: dict[str, ModuleSpec | None] = {}
         self._follow()
 
     def data_files(self) -> dict[str, str]:
         """Return the hash of each data file of the packages of all modules."""
-        places = {name: place for name in self.hashes if not _is_path(name) and (place := self._place(name))}
-        packages = {name if place.folders else name.rpartition(".")[0] for name, place in places.items()}
+        packages = {self._package(name) for name in self.hashes} - WITHOUT_EFFECT
         return {
             f"{package}/{path.relative_to(folder).as_posix()}": _sha256(path.read_bytes())
-            for package in packages - WITHOUT_EFFECT - {""}
-            if (place := self._place(package))
-            for folder in place.folders
-            for path in _data_files(folder)
+            for package in packages
+            for folder in self._folders(package)
+            for path in _data_files(Path(folder))
         }
 
     def _follow(self) -> None:
@@ -171,7 +161,7 @@ class _Closure:
             if use.name in ("", "*", name) or name == "*":
                 yield from self._resolve(origin, seen)
         submodule = f"{use.module}.{use.name}"
-        if use.name.isidentifier() and self._place(submodule):
+        if use.name.isidentifier() and self._spec(submodule):
             yield from self._resolve(_Use(submodule), seen)
 
     def _note_library(self, module: str) -> None:
@@ -183,66 +173,52 @@ class _Closure:
         """Return the source of a module; None for a library or a module that cannot be found."""
         if module in WITHOUT_EFFECT and module != self.module:
             return NO_CODE
-        place = self._place(module)
-        if place is None or place.path is None:
-            return place and NO_CODE
-        package = "" if _is_path(module) else module if place.folders else module.rpartition(".")[0]
-        stat = place.path.stat()
-        return _read(place.path, package, stat.st_mtime_ns, stat.st_size)
+        spec = self._spec(module)
+        if spec is None or not spec.has_location:  # None, or a package without `__init__`
+            return spec and NO_CODE
+        path = Path(str(spec.origin))
+        stat = path.stat()
+        return _read(path, self._package(module), stat.st_mtime_ns, stat.st_size)
 
-    def _place(self, module: str) -> _Place | None:
-        if module not in self._places:
-            self._places[module] = self._find(module)
-        return self._places[module]
+    def _package(self, module: str) -> str:
+        """Return the package of a module, or its own name if it is one; a file on its own is in none."""
+        return "" if _is_path(module) else module if self._folders(module) else module.rpartition(".")[0]
 
-    def _find(self, module: str) -> _Place | None:
+    def _folders(self, package: str) -> Sequence[str]:
+        spec = self._spec(package)
+        return (spec and spec.submodule_search_locations) or ()
+
+    def _spec(self, module: str) -> ModuleSpec | None:
+        if module not in self._specs:
+            self._specs[module] = self._find(module)
+        return self._specs[module]
+
+    def _find(self, module: str) -> ModuleSpec | None:
+        """Find the file or the folders of a module; None for a library, or if there is no such module."""
         if _is_path(module):
-            return _Place(Path(module))
+            return spec_from_file_location(Path(module).stem, module)
         parent, _, name = module.rpartition(".")
         if parent:
-            place = self._place(parent)
-            return _look(name, place.folders) if place else None
+            return PathFinder.find_spec(name, self._folders(parent)) if self._folders(parent) else None
         if module in OWN:
-            return _importable(module)
-        beside = _look(module, [Path(self.module).parent]) if _is_path(self.module) else None
-        if (beside and beside.path) or module in sys.stdlib_module_names:
-            return beside if beside and beside.path else None
-        place = _importable(module)
-        if beside and (place is None or place.path is None):
-            return beside  # Python prefers a module anywhere to a folder without `__init__`.
-        return place if place and (module in self.roots or _is_source(module, place)) else None
+            return find_spec(module)
+        beside = PathFinder.find_spec(module, [str(Path(self.module).parent)]) if _is_path(self.module) else None
+        if beside and beside.has_location:
+            return beside
+        if not module or module in sys.stdlib_module_names:
+            return None
+        try:
+            spec = find_spec(module)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None or not spec.has_location:
+            spec = beside or spec  # Python prefers a module anywhere to a folder without `__init__`
+        return spec if spec and (spec is beside or module in self.roots or _is_source(module, spec)) else None
 
 
-def _look(name: str, folders: Iterable[Path]) -> _Place | None:
-    """Return the place of a module in the first of the folders that has it, in the order that Python prefers."""
-    portions = []
-    for folder in folders:
-        inner = folder / name
-        if (inner / "__init__.py").is_file():
-            return _Place(inner / "__init__.py", (inner,))
-        for suffix in (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES):
-            if (path := folder / f"{name}{suffix}").is_file():
-                return _Place(path)
-        if inner.is_dir():
-            portions.append(inner)
-    return _Place(None, tuple(portions)) if portions else None
-
-
-def _importable(root: str) -> _Place | None:
-    """Return the place of a top-level module."""
-    try:
-        spec = importlib.util.find_spec(root)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or not (spec.has_location or spec.submodule_search_locations):
-        return None
-    path = Path(spec.origin) if spec.has_location and spec.origin else None
-    return _Place(path, tuple(map(Path, spec.submodule_search_locations or ())))
-
-
-def _is_source(root: str, place: _Place) -> bool:
+def _is_source(root: str, spec: ModuleSpec) -> bool:
     """Return whether a top-level module belongs to no installed distribution; an editable one is source."""
-    folder = place.folders[0].parent if place.folders else place.path.parent if place.path else Path()
+    folder = Path(next(iter(spec.submodule_search_locations or [str(spec.origin)]))).parent
     installed = folder.name in ("site-packages", "dist-packages") or any(folder.glob("*.dist-info"))
     return not installed or root not in _distributions()
 

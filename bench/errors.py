@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable
 
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator")
-"""What torch's errors say when a GPU or the machine itself has no memory left."""
+"""Parts of torch's error messages about the memory of a GPU or of the machine."""
 
 
 class BenchError(Exception):
@@ -24,24 +24,24 @@ class MissingFile(BenchError):
 
 
 class Interrupted(BenchError):
-    """Ctrl-C where nothing is kept to go on from."""
+    """Ctrl-C in a command whose work is lost by it."""
 
     exit_code = 130
 
 
 class CellFailed(BenchError):
-    """Something went wrong inside one training or cell; the others go on."""
+    """One training or cell failed; the others go on."""
 
     exit_code = 1
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> list[str]:
-    """The one or two known names that look most like `name`."""
+    """Return the one or two known names that are most similar to `name`."""
     return difflib.get_close_matches(name, sorted(known), n=2, cutoff=cutoff)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> BenchError:
-    """The error for a name nobody knows, with the nearest known names as a suggestion."""
+    """Return the error for an unknown name, with the nearest known names as a suggestion."""
     known = sorted(known)
     near = nearest(name, known)
     if near:
@@ -50,7 +50,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> BenchError:
 
 
 def describe(error: BaseException) -> str:
-    """One line about an error: its own words where they are meant for users, else with what kind of error it is."""
+    """Return one line about an error: its own text if it is meant for users, else with its type."""
     if isinstance(error, BenchError):
         return str(error)
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):

@@ -1,4 +1,4 @@
-"""Ctrl-C: never lost in a library, and while a training runs obeyed after the step, a second time at once."""
+"""Ctrl-C: no library can swallow it, and a training obeys it after the step, a second one at once."""
 
 from __future__ import annotations
 
@@ -13,60 +13,56 @@ from types import FrameType
 
 @dataclass
 class Interrupt:
-    """Whether an interrupt was asked for."""
-
     requested: bool = False
-    watched: bool = False
-    """True within `remembered_interrupt`, which resets `requested` at its end."""
 
     def obey(self) -> None:
-        """Raise KeyboardInterrupt if one was."""
+        """Raise KeyboardInterrupt if one was requested."""
         if self.requested:
             raise KeyboardInterrupt
 
 
-_remembered = Interrupt()
-"""That of `remembered_interrupt`."""
+_remembered: Interrupt | None = None
+"""The interrupt of `remembered_interrupt`, within its block."""
 
 
 @contextmanager
 def remembered_interrupt() -> Iterator[None]:
-    """Within the block SIGINT raises KeyboardInterrupt as usual, and is remembered for `obey_interrupt`, because a
-    library, or a method, may catch whatever is raised in it and go on.
+    """Let SIGINT raise KeyboardInterrupt as usual within the block, and remember it for `obey_interrupt`, because a
+    library, or a method, may catch the exception and go on.
 
-    Where something else handles the signal, or it is ignored, and outside the main thread, nothing changes.
+    Nothing changes if the signal is ignored or has another handler, and outside the main thread.
     """
+    global _remembered
     alone = threading.current_thread() is not threading.main_thread()
     if alone or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
+    _remembered = interrupt = Interrupt()
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
-        _remembered.requested = True
+        interrupt.requested = True
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, on_interrupt)
-    _remembered.watched = True
     try:
         yield
     finally:
-        _remembered.requested = _remembered.watched = False
+        _remembered = None
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def obey_interrupt() -> None:
-    """Raise the KeyboardInterrupt that somebody swallowed."""
-    _remembered.obey()
+    """Raise a KeyboardInterrupt that was swallowed."""
+    if _remembered is not None:
+        _remembered.obey()
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Interrupt]:
-    """Within the block the first SIGINT only sets `requested`; the next raises KeyboardInterrupt as usual. One that
-    was swallowed before counts as asked for.
-
-    Outside the main thread, where signals cannot be handled, nothing changes.
+    """Let the first SIGINT within the block only set `requested`, and the next raise KeyboardInterrupt as usual. One
+    that was swallowed before counts as requested. Nothing changes outside the main thread.
     """
-    interrupt = Interrupt(_remembered.requested)
+    interrupt = _remembered or Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
@@ -74,7 +70,6 @@ def deferred_interrupt() -> Iterator[Interrupt]:
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         interrupt.requested = True
-        _remembered.requested = _remembered.watched
         signal.signal(signal.SIGINT, usual)
         print("bench: finishing the step and saving; press Ctrl-C again to stop at once", file=sys.stderr)
 

@@ -29,14 +29,14 @@ print(json.dumps({
     "threads": torch.get_num_threads(),
 }))
 """
-"""The question to a fresh interpreter: this process may have set another number of threads already."""
+"""Program for a new interpreter: this process may have set another number of threads already."""
 SMALL_DIMENSION = 256
 """Encoders narrower than this train faster in float32 on a processor: converting costs more than it saves."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The device that `auto` stands for, whether it multiplies bfloat16 natively, and torch's number of threads."""
+    """The device that `auto` stands for, the devices that multiply bfloat16 natively, and torch's number of threads."""
 
     device: Literal["cpu", "cuda"]
     cpu_bfloat16: bool
@@ -45,12 +45,12 @@ class Machine:
 
 
 def machine() -> Machine:
-    """Return the facts about this machine; where they are not remembered, a fresh interpreter is asked."""
+    """Return the facts about this machine, which are stored; a new interpreter finds them out."""
     return Machine(**remembered(default_cache() / "machine" / f"{digest(_key())}.json", _ask))
 
 
 def precision(asked: str, device: str, dimension: int, facts: Machine) -> str:
-    """Return what training is autocast to, `float32` or `bfloat16`; `auto` is the faster of both for an encoder."""
+    """Return the precision of training, `float32` or `bfloat16`; `auto` is the faster of both for an encoder."""
     if asked != "auto":
         return asked
     fast = facts.gpu_bfloat16 if device == "cuda" else facts.cpu_bfloat16 and dimension >= SMALL_DIMENSION
@@ -71,7 +71,7 @@ def prepare_libraries(*, offline: bool, threads: int | None) -> None:
 
 
 def _key() -> dict[str, Any]:
-    """Return all that the facts depend on."""
+    """Return everything that the facts depend on."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         processor = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})

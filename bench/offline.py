@@ -1,4 +1,4 @@
-"""What `--offline` promises: no socket, neither by this program nor by a library that it uses."""
+"""`--offline`: no socket is opened, neither by this program nor by a library that it uses."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from typing import Any
 MESSAGE = "--offline forbids the network"
 
 _forbidden = 0
-"""How many forbid the network at present: `forbid_network` for good, each `no_network` until its block ends."""
+"""The number of calls of `forbid_network`, and of blocks of `no_network` that have not ended."""
 
 
 def forbid_network() -> None:
-    """From now on, and until this process ends, every attempt to open an internet socket raises `OSError`."""
+    """Let every attempt to open an internet socket raise `OSError` until this process ends."""
     global _forbidden
-    os.environ["HF_HUB_OFFLINE"] = "1"  # lets libraries say so themselves, before they try
+    os.environ["HF_HUB_OFFLINE"] = "1"  # libraries report this in clearer words
     _watch()
     _forbidden += 1
 
 
 def network_forbidden() -> bool:
-    """Whether anything forbids the network at present."""
     return _forbidden > 0
 
 
 @contextmanager
 def no_network() -> Iterator[None]:
-    """Within the block, every attempt to open an internet socket raises `OSError`."""
+    """Let every attempt to open an internet socket within the block raise `OSError`."""
     global _forbidden
     _watch()
     _forbidden += 1
@@ -61,8 +60,6 @@ def _watch() -> None:
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    if _forbidden and (
-        event == "socket.getaddrinfo"
-        or (event == "socket.__new__" and arguments[1] in (socket.AF_INET, socket.AF_INET6))
-    ):
+    internet = event == "socket.__new__" and arguments[1] in (socket.AF_INET, socket.AF_INET6)
+    if _forbidden and (internet or event == "socket.getaddrinfo"):
         raise OSError(errno.ENETUNREACH, MESSAGE)

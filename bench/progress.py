@@ -1,4 +1,4 @@
-"""What a user sees while work goes on: bars on a terminal, a few plain lines elsewhere. All of it goes to stderr."""
+"""Progress on stderr: bars on a terminal, a few plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from contextlib import contextmanager
 from typing import Protocol
 
 PLAIN_INTERVAL = 60.0
-"""Seconds between two lines about the same stage where there is no terminal."""
+"""Seconds between two lines about the same stage if there is no terminal."""
 FOUND = 1.0
-"""Seconds in which a stage reports what it finds already done."""
+"""Seconds in which a stage reports work that an earlier call had done."""
 
 
 class Stage(Protocol):
-    """A piece of work that is under way."""
+    """Work that is under way."""
 
     def update(self, done: float, note: str = "") -> None:
-        """Report that `done` of the total is done; `note` has figures such as the loss."""
+        """Report the part of the total that is done; `note` has figures such as the loss."""
 
 
 class Display:
-    """Bars if stderr is a terminal, else plain lines; with a `topic`, lines that begin with it, wherever they go."""
+    """Bars if stderr is a terminal, else plain lines; with a `topic`, always lines, which begin with it."""
 
     def __init__(self, *, quiet: bool = False, topic: str = "") -> None:
         self.quiet = quiet
@@ -30,16 +30,16 @@ class Display:
         self.interactive = sys.stderr.isatty() and not quiet and not topic
 
     def about(self, topic: str) -> Display:
-        """The display of one of several processes, whose bars would overwrite each other."""
+        """Return the display of one of several processes, whose bars would overwrite each other."""
         return Display(quiet=self.quiet, topic=topic)
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Print a line, unless the display is quiet."""
         if not self.quiet:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """One line that stays, even if the display is quiet."""
+        """Print a line, even if the display is quiet."""
         print(f"{self.prefix}{text}", file=sys.stderr, flush=True)
 
     @contextmanager
@@ -73,20 +73,20 @@ class _BarStage:
 class _PlainStage:
     def __init__(self, display: Display, label: str, total: float, unit: str) -> None:
         self.display, self.label, self.total, self.unit = display, label, total, unit
-        self.told = time.monotonic()
+        self.printed = time.monotonic()
+        """The time of the last line."""
         self.began: float | None = None
-        """When the first report came."""
+        """The time of the first report."""
         self.mark = (0.0, 0.0)
-        """A moment, and what was done by then: the rate is that since. It is the last line's, and before there is one
-        the first second's end, until which what is reported had been done before, by a call that was interrupted.
-        """
+        """The time and the work done, since which the rate is measured: at the last line, or `FOUND` seconds after the
+        first report."""
 
     def update(self, done: float, note: str = "") -> None:
         now = time.monotonic()
         self.began = now if self.began is None else self.began
         if now - self.began < FOUND:
             self.mark = (now, done)
-        if now - self.told < PLAIN_INTERVAL or done >= self.total:
+        if now - self.printed < PLAIN_INTERVAL or done >= self.total:
             return
         since, before = self.mark
         note = f", {note}" if note else ""
@@ -94,4 +94,4 @@ class _PlainStage:
             left = (now - since) * (self.total - done) / (done - before)
             note += f", about {left:.0f} s left"
         self.display.say(f"  {self.label}: {done:,.0f}/{self.total:,.0f} {self.unit}{note}")
-        self.told, self.mark = now, (now, done)
+        self.printed, self.mark = now, (now, done)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ SEAL = 66
 
 
 class Damaged(BenchError):
-    """A stored file is missing, unreadable, or not what was written."""
+    """A stored file is missing, unreadable, or not as it was written."""
 
 
 def write_sealed(path: Path, data: bytes) -> None:
@@ -68,36 +68,31 @@ def _seal(path: Path, data: bytes) -> bytes:
 
 
 def remembered(path: Path, make: Callable[[], Any]) -> Any:
-    """Return the JSON value of a sealed file; where there is none, or it is damaged, make the value and keep it.
-
-    A value that cannot be written is returned all the same.
-    """
+    """Return the JSON value of a sealed file; if it is missing or damaged, make the value and store it if possible."""
     try:
         return json.loads(read_sealed(path))
     except Damaged:
-        value = json.loads(json.dumps(make(), ensure_ascii=False))
-    keep_sealed(path, json.dumps(value, ensure_ascii=False).encode())
-    return value
+        text = json.dumps(make(), ensure_ascii=False)
+    keep_sealed(path, text.encode())
+    return json.loads(text)
 
 
 def seal(folder: Path, content: Mapping[str, Any], *, leave_out: Collection[str] = ()) -> None:
     """Write the manifest of a folder: `content`, the sha256 of every file, and the manifest's own.
 
-    `leave_out` names files and folders that are not part of what is kept. Raises `ValueError` if `content` has one of
-    the two keys that the manifest itself adds.
+    Temporary files and those in `leave_out`, which names files and folders, are not listed.
     """
-    if taken := {CHECKSUM, FILES} & content.keys():
-        raise ValueError(f"a manifest has its own {' and '.join(sorted(taken))}")
-    names = [name for name in _names(folder) if name.split("/")[0] not in leave_out]
-    value = {**content, FILES: {name: sha256_of(folder / name) for name in names}}
-    value = json.loads(json.dumps(value, ensure_ascii=False, default=str))
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    kept = (name for name in paths if name != MANIFEST and name.split("/")[0] not in leave_out)
+    files = {name: sha256_of(paths[name]) for name in kept if not paths[name].match(".*.tmp")}
+    value = json.loads(json.dumps({**content, FILES: files}, ensure_ascii=False, default=str))
     with atomic_write(folder / MANIFEST) as file:
         json.dump({**value, CHECKSUM: digest(value)}, file, indent=2, ensure_ascii=False)
         file.write("\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what `seal` wrote. Raises `Damaged` if it is not that, or there is none."""
+    """Return the manifest that `seal` wrote. Raises `Damaged` if it is missing or has other content."""
     path = folder / MANIFEST
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -113,7 +108,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: Path, manifest: Mapping[str, Any], below: str = "", *, missing_ok: bool = False) -> None:
-    """Raise `Damaged` for the first file of a sealed folder, of those `below` a folder in it, that is not as it was."""
+    """Raise `Damaged` for the first changed file of a sealed folder whose relative path starts with `below`."""
     for name, expected in manifest[FILES].items():
         if not name.startswith(below) or (missing_ok and not os.path.lexists(folder / name)):
             continue
@@ -126,43 +121,41 @@ def verify(folder: Path, manifest: Mapping[str, Any], below: str = "", *, missin
 
 
 def read_whole(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a sealed folder. Raises `Damaged` if any file is not as it was."""
+    """Return the manifest of a sealed folder. Raises `Damaged` if any file has changed."""
     manifest = read_manifest(folder)
     verify(folder, manifest)
     return manifest
 
 
 def sealed_folder(
-    folder: Path, make: Callable[[Path], Mapping[str, Any] | None], *, on_damage: Callable[[str], None] | None = None
-) -> dict[str, Any]:
-    """Return the manifest of a sealed folder whose files are all as they were; else make the folder first.
+    folder: Path, make: Callable[[Path], Mapping[str, Any] | None], on_damage: Callable[[str], None]
+) -> None:
+    """Make a sealed folder unless it is there and none of its files has changed.
 
-    `make` fills a temporary folder and returns what its manifest is to say besides. Only one process at a time makes
-    it; a whole folder is read without a lock, so also where nothing can be written. `on_damage` is told what was
-    damaged.
+    `make` fills a temporary folder and returns further content of its manifest. Only one process at a time makes it; a
+    whole folder is read without a lock, so also on a read-only disk. `on_damage` is called with a line about damage.
     """
     with suppress(Damaged):
-        return read_whole(folder)
+        read_whole(folder)
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if folder.exists():
             try:
-                return read_whole(folder)
+                read_whole(folder)
+                return
             except Damaged as error:
-                if on_damage is not None:
-                    on_damage(str(error))
+                on_damage(str(error))
                 remove(folder)
         with atomic_folder(folder) as partial:
             seal(partial, make(partial) or {})
-    return read_manifest(folder)
 
 
 def remove(path: Path) -> None:
-    """Delete a file or folder, whatever it is; there may be none. Of a folder the manifest goes first."""
+    """Delete a file or a folder, of a folder the manifest first; there may be none."""
     if path.is_dir() and not path.is_symlink():
-        manifest = path / MANIFEST
-        if manifest.is_file():
-            manifest.unlink()
+        if (path / MANIFEST).is_file():
+            (path / MANIFEST).unlink()
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -172,11 +165,3 @@ def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _names(folder: Path) -> Iterator[str]:
-    """The files below a folder but for the manifest and temporary ones, by their relative paths, sorted."""
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != MANIFEST and not (path.name.startswith(".") and path.name.endswith(".tmp")):
-            yield name

@@ -1,4 +1,4 @@
-"""Tables: rows of texts, as wide as the terminal; elsewhere wide enough that no number is broken into two lines."""
+"""Tables of texts as wide as the terminal; without one, wide enough that no number is broken into two lines."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_WIDTH = 170
-"""Columns of text where stdout is no terminal, or more if numbers need them."""
+"""Characters per line if stdout is no terminal; more if numbers need them."""
 WORDS_WIDTH = 24
-"""Columns of text that a table's column of words is given at least, if it has as many."""
+"""Least width of a column of words, unless it has shorter texts only."""
 TEXT_WIDTH = 118
-"""The same for what is mostly words."""
+"""`PLAIN_WIDTH` of tables that are mostly words."""
 
 
 def print_table(
@@ -25,7 +25,7 @@ def print_table(
     right: Collection[str] = (),
     width: int = PLAIN_WIDTH,
 ) -> None:
-    """Print one table to stdout; the columns named in `right` are aligned to the right, for they have numbers."""
+    """Print a table to stdout; the columns in `right` have numbers and are aligned to the right."""
     from rich import box
     from rich.cells import cell_len
     from rich.measure import Measurement
@@ -53,7 +53,7 @@ def print_table(
 
 
 def print_markdown(text: str) -> None:
-    """Print Markdown to stdout as it is meant to look."""
+    """Print rendered Markdown to stdout."""
     from rich.markdown import Markdown
 
     _console(TEXT_WIDTH).print(Markdown(text))

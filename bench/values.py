@@ -1,4 +1,4 @@
-"""Values as a user writes them on the command line, in a file or in a manifest: how they are read and written."""
+"""Reading and writing of values on the command line, in a configuration file and in a manifest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parser(parse: Callable[[Any], Any]) -> BeforeValidator:
 
 
 def toml_value(text: str) -> Any:
-    """Return `text` as a value of TOML (a number, true, a list), else as it is."""
+    """Return the value of a text in TOML (a number, true, a list), else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -35,7 +35,7 @@ def toml_value(text: str) -> Any:
 
 
 def spelled(value: Any) -> str:
-    """Return the one way in which a setting is written; `toml_value` reads it."""
+    """Return the text of a setting's value, which `toml_value` reads."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
@@ -44,7 +44,7 @@ def spelled(value: Any) -> str:
 
 
 def items(value: Any) -> tuple[Any, ...]:
-    """Return `a,b c`, or a list of such, as a, b, c, each once; a value that is no text stays as it is."""
+    """Split `a,b c`, or a list of such texts, into a, b, c, each once; other values are left as they are."""
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
     parts = (item.replace(",", " ").split() if isinstance(item, str) else [item] for item in values)
     return tuple(dict.fromkeys(item for part in parts for item in part))
