@@ -23,9 +23,9 @@ CORE = """
 """
 """What every method depends on: the data, the encoder, the retriever and the training loop."""
 TINY = """
-    bench.conlang.chance bench.conlang.collection bench.conlang.english bench.conlang.facts bench.conlang.language
-    bench.conlang.languages bench.conlang.lexicon bench.conlang.measures bench.conlang.parallel bench.conlang.sentence
-    bench.conlang.world bench.conlang/lexicon.toml bench.encoders.tiny bench.encoders.vocabulary bench.training.sampling
+    bench.conlang.collection bench.conlang.english bench.conlang.language bench.conlang.lexicon bench.conlang.parallel
+    bench.conlang.rng bench.conlang.world bench.conlang/languages.toml bench.conlang/lexicon.toml
+    bench.encoders.tiny bench.encoders.vocabulary bench.training.sampling
 """
 METHODS = {
     "adversarial": "methods.discriminator methods.examples bench.training.sampling",

@@ -60,10 +60,11 @@ def ls(options: Listing, kind: str, name: str | None) -> int:
             print()
             print_table(columns, rows, right=right)
         if any(entry.format == "conlang" for entry in card.data):
-            from bench.conlang.__main__ import print_statistics
+            from bench.conlang import properties_table
 
             print()
-            print_statistics()
+            columns, rows = properties_table()
+            print_table(columns, rows, right=columns[3:])
     else:
         raise BenchError(f"bench ls {kind} takes no name")
     return 0

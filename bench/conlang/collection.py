@@ -1,21 +1,20 @@
-"""The collection: what a training and an evaluation read, generated on demand and kept for the process."""
+"""The collection: training and test data, generated on demand and cached for the process."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from statistics import fmean
 
-from bench.conlang import measures, parallel
-from bench.conlang.chance import stream
-from bench.conlang.english import Speaker
-from bench.conlang.facts import Passage, Question
-from bench.conlang.language import Language, Translation
-from bench.conlang.languages import LANGUAGES
+from bench.conlang import parallel
+from bench.conlang.english import Sentence, Speaker, text_of
+from bench.conlang.language import LANGUAGES, Language, Translation
 from bench.conlang.lexicon import english
-from bench.conlang.sentence import Sentence, text_of
-from bench.conlang.world import World
+from bench.conlang.rng import stream
+from bench.conlang.world import Passage, Question, World
 from bench.data import READS_TEST, Bitext, Pair, Relevance, TestCollection
 from bench.errors import BenchError, unknown
 
@@ -25,16 +24,16 @@ ENGLISH = "eng"
 PASSAGE_PARAPHRASE = 0.3
 QUESTION_PARAPHRASE = 0.5
 EXTRAS = 1
-"""What a question mentions beyond the least that its kind needs, before it is checked to be unique."""
+"""Pairings that a question mentions beyond the required ones, before it is checked to be unique."""
 
 
 @dataclass(frozen=True)
 class ConlangOptions:
     """Sizes and seed of the collection.
 
-    `scale` multiplies the passages, the training questions and the bitext, but not the queries, of test
-    and development. The seed decides the facts and the texts; the languages stay what they are.
-    BenchError where a size is not positive or asks for more queries than passages.
+    `scale` multiplies passages, training questions and bitext, but not the test and development queries. The seed
+    changes facts and texts, not the languages. Raises `BenchError` if a size is not positive or if there are more
+    queries than passages.
     """
 
     scale: float = 1.0
@@ -56,23 +55,22 @@ class ConlangOptions:
                 raise BenchError(f"conlang: {split} cannot have {queries} queries about {passages} passages")
 
     def sizes(self, split: str) -> tuple[int, int]:
-        """How many questions and passages "test", "dev" or "train" has."""
+        """Return the numbers of questions and passages of "test", "dev" or "train"."""
         if split == "test":
             return self.test_queries, self.scaled(self.test_passages)
         if split == "dev":
             return self.dev_queries, self.scaled(self.dev_passages)
         questions = self.scaled(self.train_questions)
-        # Not every passage allows a question that is its alone.
+        # Not every passage allows a unique question.
         return questions, questions + questions // 8
 
     def scaled(self, count: int) -> int:
-        """A corpus size at this scale, one at least."""
         return max(1, round(count * self.scale))
 
 
 @dataclass(frozen=True)
 class Split:
-    """Passages and questions in structure: question i, `sentences[i]` in words, asks about passage `rows[i]`."""
+    """The facts of a split. Question i, `sentences[i]` in words, is about passage `rows[i]`."""
 
     passages: tuple[Passage, ...]
     texts: tuple[str, ...]
@@ -85,7 +83,7 @@ DEFAULT = ConlangOptions()
 
 
 def bitext(code: str, options: ConlangOptions = DEFAULT) -> Bitext:
-    """The bitext of a language, itself on the query side and English on the document side."""
+    """Return the bitext of a language, with English on the document side."""
     rows = _rows(code, options)
     foreign, own = (text_of(row.foreign) for row in rows), (text_of(row.english) for row in rows)
     return Bitext.of(Pair(code, ENGLISH), foreign, own, SOURCE)
@@ -94,61 +92,83 @@ def bitext(code: str, options: ConlangOptions = DEFAULT) -> Bitext:
 def aligned_bitext(
     code: str, options: ConlangOptions = DEFAULT
 ) -> tuple[tuple[tuple[str, ...], tuple[str, ...], parallel.Links], ...]:
-    """The rows of the bitext that are not misaligned, each as (English tokens, foreign tokens, gold links).
+    """Return the rows of the bitext that are not misaligned, each as (English tokens, foreign tokens, gold links).
 
-    A link is a pair (English token, foreign token) of positions; the marks are tokens, linked to each other.
-    Words that the bitext dropped are missing here too.
+    A link is a pair (English token, foreign token) of positions. The final marks are tokens and linked.
     """
     return tuple((row.english, row.foreign, row.links) for row in _rows(code, options) if not row.misaligned)
 
 
 @lru_cache(maxsize=4)
 def relevance(options: ConlangOptions = DEFAULT) -> Relevance:
-    """English training questions, each with the one passage of its split that answers it."""
+    """Return English training questions, each with the one passage of its split that answers it."""
     split = structure("train", options)
     questions = (text_of(sentence.tokens) for sentence in split.sentences)
     return Relevance.of(Pair(ENGLISH, ENGLISH), questions, (split.texts[row] for row in split.rows), SOURCE)
 
 
 def test(code: str, options: ConlangOptions = DEFAULT) -> TestCollection:
-    """The test collection "conlang": queries in the language, English passages, one of them relevant to each query."""
+    """Return the test collection "conlang": queries in the language, English passages, one relevant to each query."""
     sys.audit(READS_TEST, f"{SOURCE} {code}-{ENGLISH}")
     return _retrieval(code, "test", SOURCE, options)
 
 
 def dev(code: str, options: ConlangOptions = DEFAULT) -> TestCollection:
-    """The development collection "conlang-dev", made like the test but of other facts."""
+    """Return the development collection "conlang-dev", made like the test from other facts."""
     return _retrieval(code, "dev", f"{SOURCE}-dev", options)
 
 
-def statistics(code: str, options: ConlangOptions = DEFAULT) -> dict[str, float]:
-    """What the generated data is like, measured:
+def properties(code: str, options: ConlangOptions = DEFAULT) -> dict[str, float]:
+    """Return properties of a generated language that a cipher of English would not have:
 
-    - bitext_rows: rows of the bitext, misaligned ones included;
-    - coverage: share of the test queries' running words whose form occurs on the bitext's foreign side;
-    - one_to_one: share of links of aligned rows of which neither end has another link;
-    - reordered: share of those links that cross at least one other of their row;
+    - bitext_rows: rows of the bitext, including misaligned ones;
+    - seen_words: share of the running words of the test queries whose form occurs in the bitext;
+    - one_to_one: share of links of aligned rows whose two words have no other link;
+    - reordered: share of these links that cross at least one other link of their row;
     - foreign_length, english_length: mean words per sentence of aligned rows;
     - noise: share of misaligned rows.
     """
     rows = _rows(code, options)
     aligned = [row for row in rows if not row.misaligned]
-    links = [row.links for row in aligned]
-    words = [token for query in _translations(code, "test", options) for token in query.tokens]
+    known = {token for row in rows for token in row.foreign}
+    words = [token for query in _translations(code, "test", options) for token in query.tokens[:-1]]
     return {
         "bitext_rows": len(rows),
-        "coverage": measures.coverage(words, (row.foreign for row in rows)),
-        "one_to_one": measures.one_to_one(links),
-        "reordered": measures.reordered(links),
-        "foreign_length": measures.mean_length([row.foreign for row in aligned]),
-        "english_length": measures.mean_length([row.english for row in aligned]),
+        "seen_words": fmean(word in known for word in words),
+        "one_to_one": fmean(alone for row in aligned for alone in one_to_one(row.links)),
+        "reordered": fmean(crosses for row in aligned for crosses in reordered(row.links)),
+        "foreign_length": fmean(len(row.foreign) - 1 for row in aligned),
+        "english_length": fmean(len(row.english) - 1 for row in aligned),
         "noise": 1 - len(aligned) / len(rows),
     }
 
 
+def properties_table() -> tuple[list[str], list[list[str]]]:
+    """Return the columns and rows of a table of the properties of each language."""
+    measured = {code: properties(code) for code in LANGUAGES}
+    columns = ["code", "name", "order", *next(iter(measured.values()))]
+    rows = [
+        [code, LANGUAGES[code].name, LANGUAGES[code].word_order, str(values.pop("bitext_rows"))]
+        + [f"{value:.3f}" for value in values.values()]
+        for code, values in measured.items()
+    ]
+    return columns, rows
+
+
+def one_to_one(links: parallel.Links) -> list[bool]:
+    """Return for each link True if neither of its ends has another link."""
+    sources, targets = Counter(source for source, _ in links), Counter(target for _, target in links)
+    return [sources[source] == 1 and targets[target] == 1 for source, target in links]
+
+
+def reordered(links: parallel.Links) -> list[bool]:
+    """Return for each link True if it crosses another: (e, f) crosses (e', f') if e < e' and f > f', or the reverse."""
+    return [any((e - other_e) * (f - other_f) < 0 for other_e, other_f in links) for e, f in links]
+
+
 @cache
 def language(code: str) -> Language:
-    """The language with a code; BenchError where there is none."""
+    """Return the language with a code. Raises `BenchError` for an unknown code."""
     if code not in LANGUAGES:
         raise unknown("conlang language", code, LANGUAGES)
     return Language(LANGUAGES[code], english())
@@ -156,7 +176,7 @@ def language(code: str) -> Language:
 
 @lru_cache(maxsize=12)
 def structure(split: str, options: ConlangOptions = DEFAULT) -> Split:
-    """The passages and questions of "train", "dev" or "test" as facts and as English."""
+    """Return the passages and questions of "train", "dev" or "test" as facts and as English."""
     world = _world(options.seed)
     questions, size = options.sizes(split)
     passages = world.passages(split, size, stream(options.seed, split, "passages"))
@@ -208,6 +228,6 @@ def _retrieval(code: str, split: str, name: str, options: ConlangOptions) -> Tes
 
 
 def _numbered(prefix: str, count: int) -> tuple[str, ...]:
-    """Ids whose lexical order is their numerical order."""
+    """Return ids whose lexical order is their numerical order."""
     width = len(str(count - 1))
     return tuple(f"{prefix}{number:0{width}}" for number in range(count))

@@ -1,4 +1,4 @@
-"""English: how facts are put into words."""
+"""English: sentences with their structure, and a speaker that states facts in them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
-from bench.conlang.chance import happens, pick
-from bench.conlang.facts import ASKED, Entity, Event, Passage, Question
 from bench.conlang.lexicon import GENERAL, Lexicon, english
-from bench.conlang.sentence import Phrase, Sentence, Token
+from bench.conlang.rng import bernoulli, pick
+from bench.conlang.world import ASKED, Entity, Event, Passage, Question
 
 SINGULAR = ("a", "a", "the")
 PLURAL = ("some", "many", "the", "two", "three", "four")
@@ -21,8 +21,55 @@ SINGULAR_SHARE = 0.7
 TIME_FIRST_SHARE = 0.5
 
 
+class Token(NamedTuple):
+    """An English word."""
+
+    form: str
+    lemma: str
+    part: str
+    plural: bool = False
+    past: bool = False
+
+
+class Phrase(NamedTuple):
+    """Tokens that move together, and their role in the clause.
+
+    The roles are question, auxiliary, subject, home, verb, object, predicate, partner, place, time.
+    """
+
+    role: str
+    tokens: tuple[Token, ...]
+
+
+class Sentence(NamedTuple):
+    """One clause in English order with its final mark ("." or "?").
+
+    `asked` is the role of the answer of a question word. It is empty in statements and if the question word is a
+    determiner ("which baker ...").
+    """
+
+    phrases: tuple[Phrase, ...]
+    mark: str = "."
+    asked: str = ""
+
+    @property
+    def words(self) -> tuple[Token, ...]:
+        """The tokens in English order, without the mark."""
+        return tuple(token for phrase in self.phrases for token in phrase.tokens)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The surface forms in English order, the mark last."""
+        return (*(token.form for phrase in self.phrases for token in phrase.tokens), self.mark)
+
+
+def text_of(tokens: tuple[str, ...]) -> str:
+    """Return running text: words joined by spaces, the mark attached to the last word."""
+    return " ".join(tokens[:-1]) + tokens[-1]
+
+
 def past_form(lemma: str, lexicon: Lexicon) -> str:
-    """The past of a verb: carry -> carried."""
+    """Return the past of a verb: carry -> carried."""
     if lemma in lexicon.past:
         return lexicon.past[lemma]
     if lemma.endswith("e"):
@@ -31,7 +78,7 @@ def past_form(lemma: str, lexicon: Lexicon) -> str:
 
 
 def plural_form(lemma: str, lexicon: Lexicon) -> str:
-    """The plural of a noun: torch -> torches."""
+    """Return the plural of a noun: torch -> torches."""
     if lemma in lexicon.plural:
         return lexicon.plural[lemma]
     if re.search(r"(s|x|z|ch|sh)$", lemma):
@@ -43,7 +90,7 @@ def plural_form(lemma: str, lexicon: Lexicon) -> str:
 
 @cache
 def word(lemma: str, *, plural: bool = False, past: bool = False) -> Token:
-    """The token of a lemma in the form that its features ask for."""
+    """Return the token of a lemma, inflected."""
     lexicon = english()
     part = lexicon.parts[lemma]
     form = lemma
@@ -55,9 +102,9 @@ def word(lemma: str, *, plural: bool = False, past: bool = False) -> Token:
 
 
 class Speaker:
-    """Puts facts into English sentences, choosing words, articles and positions by chance.
+    """A speaker that states facts in English sentences, with random words, articles and positions.
 
-    `paraphrase` is the probability that a concept with several names goes by another than its common one.
+    `paraphrase` is the probability of a less common name for a concept with several names.
     """
 
     def __init__(self, rng: np.random.Generator, paraphrase: float) -> None:
@@ -66,13 +113,13 @@ class Speaker:
         self._paraphrase = paraphrase
 
     def tell(self, passage: Passage) -> tuple[Sentence, ...]:
-        """A passage: who the entity is, then one sentence per event."""
+        """Return the sentences of a passage: an introduction of the entity, then one sentence per event."""
         return (self.introduce(passage.entity), *self._story(passage))
 
     def introduce(self, entity: Entity) -> Sentence:
-        """One sentence that states the noun, both traits and the home of an entity."""
+        """Return a sentence with the noun, both traits and the home of an entity."""
         first, second = entity.traits
-        if happens(self._rng, 0.5):
+        if bernoulli(self._rng, 0.5):
             home = self._noun_phrase(entity.home, "the", preposition=pick(self._rng, NEIGHBOURHOOD))
             named = self._noun_phrase(entity.noun, pick(self._rng, SINGULAR), (first, second))
             verb = self._verb(pick(self._rng, self._lexicon.names["dwell", GENERAL]))
@@ -83,12 +130,12 @@ class Speaker:
         return Sentence((subject, self._home(entity.home), copula, predicate))
 
     def report(self, entity: Entity, event: Event) -> Sentence:
-        """One event as a sentence of its own, its subject named by one trait."""
+        """Return one event as a sentence whose subject has one trait."""
         subject = self._noun_phrase(entity.noun, pick(self._rng, SINGULAR), (pick(self._rng, entity.traits),))
         return self._statement(subject, event)
 
     def ask(self, question: Question) -> Sentence:
-        """A question in words; it mentions what `question.given` holds and nothing else."""
+        """Return a question in words. It mentions exactly `question.given`."""
         given: defaultdict[str, list[str]] = defaultdict(list)
         for role, concept in question.given:
             given[role].append(concept)
@@ -122,7 +169,7 @@ class Speaker:
         pronoun = "it" if animal else pick(self._rng, ("he", "she"))
         sentences = []
         for number, event in enumerate(passage.events):
-            if number and happens(self._rng, 0.6):
+            if number and bernoulli(self._rng, 0.6):
                 subject: tuple[Token, ...] = (word(pronoun),)
             else:
                 subject = self._noun_phrase(passage.entity.noun, "the")
@@ -132,14 +179,14 @@ class Speaker:
     def _statement(self, subject: tuple[Token, ...], event: Event) -> Sentence:
         clause = (Phrase("subject", subject), self._verb(event.verb), *self._rest(event))
         time = self._time(event)
-        return Sentence((*time, *clause) if happens(self._rng, TIME_FIRST_SHARE) else (*clause, *time))
+        return Sentence((*time, *clause) if bernoulli(self._rng, TIME_FIRST_SHARE) else (*clause, *time))
 
     def _rest(self, event: Event) -> list[Phrase]:
-        """What follows the verb, but for the time."""
+        """Return the phrases after the verb, except the time."""
         kind = self._lexicon.concepts[event.verb].kind
         phrases = []
         if event.object:
-            singular = happens(self._rng, SINGULAR_SHARE)
+            singular = bernoulli(self._rng, SINGULAR_SHARE)
             determiner = pick(self._rng, SINGULAR if singular else PLURAL)
             qualities = (event.quality,) if event.quality else ()
             phrases.append(
@@ -181,7 +228,6 @@ class Speaker:
         return (article, *tokens)
 
     def _bare(self, noun: str, adjectives: Sequence[str] = (), *, plural: bool = False) -> tuple[Token, ...]:
-        """Adjectives and noun, without a determiner."""
         return (
             *(word(self._name(adjective), plural=plural) for adjective in adjectives),
             word(self._name(noun), plural=plural),
@@ -189,6 +235,6 @@ class Speaker:
 
     def _name(self, concept: str) -> str:
         lemmas = self._lexicon.concepts[concept].lemmas
-        if len(lemmas) == 1 or not happens(self._rng, self._paraphrase):
+        if len(lemmas) == 1 or not bernoulli(self._rng, self._paraphrase):
             return lemmas[0]
         return pick(self._rng, lemmas[1:])

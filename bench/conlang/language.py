@@ -1,36 +1,39 @@
-"""Artificial languages: a specification, the lexicon it gives rise to, and translation with word alignment."""
+"""Artificial languages: their specification (`languages.toml`), lexicon, and translation with word alignment."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from bench.conlang.chance import happens, pick, stream
+from bench.conlang.english import Phrase, Sentence, Token, text_of
 from bench.conlang.lexicon import Lexicon
-from bench.conlang.sentence import Phrase, Sentence, Token, text_of
+from bench.conlang.rng import bernoulli, pick, stream
 
 Entry = tuple[str, ...]
-"""One translation of a lemma: its words, of which the last carries the affixes."""
+"""One translation of a lemma: its words. The last word has the affixes."""
 
 CONTENT = ("noun", "adjective", "verb")
 ARTICLES = ("the", "a")
 LIGHT_WORDS = 12
-"""How many words the first half of a two-word entry is taken from."""
+"""Number of words from which the first half of a two-word entry is drawn."""
 
 
 @dataclass(frozen=True)
 class Phonology:
     """The sounds of a language.
 
-    A coined word has one of `syllables` syllables, each an onset, a vowel and a coda; a cognate is the
-    English lemma after the regular expressions of `sound_changes`, in order. In a suffix, "A" and "U"
-    stand for a and u, or for e and ü after a stem whose last vowel is one of `front_vowels`.
+    A coined word has one of the numbers of `syllables`, each an onset, a vowel and a coda. A cognate is the English
+    lemma after the regular expressions of `sound_changes`, in order. In a suffix, "A" and "U" are a and u, or e and ü
+    after a stem whose last vowel is one of `front_vowels`.
     """
 
     onsets: tuple[str, ...]
@@ -41,19 +44,17 @@ class Phonology:
     front_vowels: str = ""
 
     def coin(self, rng: np.random.Generator, syllables: int) -> str:
-        """A new word."""
-        return "".join(
-            pick(rng, self.onsets) + pick(rng, self.vowels) + pick(rng, self.codas) for _ in range(syllables)
-        )
+        parts = (self.onsets, self.vowels, self.codas)
+        return "".join(pick(rng, sounds) for _ in range(syllables) for sounds in parts)
 
     def borrow(self, lemma: str) -> str:
-        """The cognate of an English lemma."""
+        """Return the cognate of an English lemma."""
         for pattern, sounds in self.sound_changes:
             lemma = re.sub(pattern, sounds, lemma)
         return lemma
 
     def attach(self, stem: str, suffix: str) -> str:
-        """A stem with a suffix in vowel harmony with it."""
+        """Return a stem with a suffix in vowel harmony."""
         vowels = [letter for letter in stem if letter in "aeiouöü"]
         front = bool(vowels) and vowels[-1] in self.front_vowels
         return stem + suffix.replace("A", "e" if front else "a").replace("U", "ü" if front else "u")
@@ -61,12 +62,12 @@ class Phonology:
 
 @dataclass(frozen=True)
 class Morphology:
-    """The affixes of a language; "" where it marks nothing.
+    """The affixes of a language; an empty affix marks nothing.
 
-    `articles` are "kept" as words, "dropped", or, for the definite one, "fused" as the suffix `definite`
-    (the indefinite is dropped). Nouns end in stem + `plural` + `definite` + case: `object` or, in place of
-    an adposition, the suffix that `cases` gives for it. With `classes`, every noun belongs to one of these
-    prefixes, and so do the adjectives and numerals that describe it. `particle` ends every question.
+    Articles are "kept" as words, "dropped", or "fused": the definite one becomes the suffix `definite`, and the
+    indefinite one is dropped. A noun is stem + `plural` + `definite` + case. Its case is `object` or the suffix in
+    `cases` that replaces an adposition. With `classes`, every noun has one of these prefixes, which adjectives and
+    numerals repeat. `particle` ends every question.
     """
 
     articles: str
@@ -82,14 +83,13 @@ class Morphology:
 
 @dataclass(frozen=True)
 class LanguageSpec:
-    """All that makes a language, and the bitext that exists for it.
+    """The definition of a language and of its bitext.
 
-    `order` is the order of the roles in a clause; in a language that asks `in_situ`, a question word
-    stands where its answer would. Of the content lemmas, `cognate_share` resemble English, `synonym_share`
-    have two or three entries of which each occurrence takes one, `merge_share` share the entries of
-    another lemma (of the same meaning where there is one), and an entry has two words with probability
-    `multiword_share`. The bitext has `sentences` rows about `domains` only; `misaligned_share` of its rows
-    have the translation of another row, and `dropped_share` of its translated words are missing.
+    `order` is the order of the roles in a clause. With `in_situ`, a question word has the position of its answer. Of
+    the content lemmas, `cognate_share` resemble English, `synonym_share` have two or three entries (each occurrence
+    takes one), and `merge_share` share the entries of another lemma, of the same meaning if possible. An entry has
+    two words with probability `multiword_share`. The bitext has `sentences` rows about `domains`; `misaligned_share`
+    of its rows have the translation of another row, and `dropped_share` of its translated words are missing.
     """
 
     code: str
@@ -112,12 +112,21 @@ class LanguageSpec:
 
     @property
     def word_order(self) -> str:
-        """The basic word order, such as "SOV"."""
+        """Return the basic word order, such as "SOV"."""
         return "".join(role[0].upper() for role in self.order if role in ("subject", "verb", "object"))
 
 
+def _read_languages() -> dict[str, LanguageSpec]:
+    table = tomllib.loads(files(__package__).joinpath("languages.toml").read_text(encoding="utf-8"))
+    coded = {code: {"code": code, **values} for code, values in table.items()}
+    return TypeAdapter(dict[str, LanguageSpec]).validate_python(coded)
+
+
+LANGUAGES = _read_languages()
+
+
 class Translation(NamedTuple):
-    """A translated sentence: its tokens, the mark last, and its links (English token, foreign token), sorted."""
+    """A translated sentence: its tokens, the mark last, and its sorted links (English token, foreign token)."""
 
     tokens: tuple[str, ...]
     links: tuple[tuple[int, int], ...]
@@ -128,16 +137,16 @@ class Translation(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A foreign word and the English tokens that it translates."""
+    """A foreign word and the positions of the English tokens that it translates."""
 
     form: str
     sources: tuple[int, ...]
 
 
 class Language:
-    """A language: `entries` holds the translations of every English lemma.
+    """A language. `entries` has the translations of every English lemma.
 
-    What it says depends on its specification and on the generator given to `translate` alone.
+    Translations depend only on the specification and on the generator given to `translate`.
     """
 
     def __init__(self, spec: LanguageSpec, lexicon: Lexicon) -> None:
@@ -147,12 +156,12 @@ class Language:
         self._cases = dict(spec.morphology.cases)
 
     def noun_class(self, lemma: str) -> str:
-        """The class prefix of a noun, "" in a language without classes."""
+        """Return the class prefix of a noun, "" in a language without classes."""
         classes = self.spec.morphology.classes
         return classes[crc32(f"{self.spec.seed} {lemma}".encode()) % len(classes)] if classes else ""
 
     def translate(self, sentence: Sentence, rng: np.random.Generator) -> Translation:
-        """The sentence in this language; `rng` chooses among the entries of each lemma."""
+        """Translate a sentence; `rng` chooses among the entries of each lemma."""
         morphology = self.spec.morphology
         auxiliary: tuple[int, ...] = ()
         located: list[tuple[int, Phrase, int]] = []
@@ -184,7 +193,7 @@ class Language:
         return Translation(tuple(word.form for word in words), tuple(links))
 
     def _verb(self, verb: Token, index: int, auxiliary: tuple[int, ...], rng: np.random.Generator) -> list[Word]:
-        """The verb; it takes over the tense of an auxiliary."""
+        """Translate a verb, which takes the tense of an auxiliary."""
         morphology = self.spec.morphology
         if verb.part == "copula" and not morphology.copula:
             return []
@@ -192,7 +201,7 @@ class Language:
         return self._words(verb.lemma, index, rng, suffix=past, fused=auxiliary if past else ())
 
     def _nominal(self, phrase: Phrase, start: int, agreement: str, rng: np.random.Generator) -> list[Word]:
-        """Any other phrase: adposition, determiners, adjectives and noun in the order of the language."""
+        """Translate any other phrase: adposition, determiners, adjectives and noun in the order of the language."""
         morphology = self.spec.morphology
         adposition: list[Word] = []
         determiners: list[Word] = []
@@ -236,7 +245,7 @@ class Language:
         suffix: str = "",
         fused: Iterable[int] = (),
     ) -> list[Word]:
-        """One entry of a lemma; its last word has the affixes and stands for the `fused` tokens too."""
+        """Return one entry of a lemma. Its last word has the affixes and also translates the `fused` tokens."""
         *light, stem = pick(rng, self.entries[lemma])
         form = prefix + self.spec.phonology.attach(stem, suffix)
         return [*(Word(word, (index,)) for word in light), Word(form, (*fused, index))]
@@ -247,7 +256,7 @@ class Language:
 
 
 def _coin_entries(spec: LanguageSpec, lexicon: Lexicon) -> dict[str, tuple[Entry, ...]]:
-    """The entries of every lemma. A word is coined for one lemma only; what lemmas share, they share by merging."""
+    """Return the entries of every lemma. A word is coined for one lemma only; lemmas share entries only by merging."""
     coins = stream(spec.seed, "light words")
     light = [spec.phonology.coin(coins, 1) for _ in range(LIGHT_WORDS)]
     taken = set(light)
@@ -255,7 +264,7 @@ def _coin_entries(spec: LanguageSpec, lexicon: Lexicon) -> dict[str, tuple[Entry
     def new_word(rng: np.random.Generator, lemma: str, cognate: bool, syllables: tuple[int, ...]) -> str:
         word = spec.phonology.borrow(lemma) if cognate else spec.phonology.coin(rng, pick(rng, syllables))
         while word in taken:
-            # Where the short words run out, longer ones do not.
+            # Short words may run out; longer ones never do.
             syllables = (*syllables, max(syllables) + 1)
             word = spec.phonology.coin(rng, pick(rng, syllables))
         taken.add(word)
@@ -267,12 +276,12 @@ def _coin_entries(spec: LanguageSpec, lexicon: Lexicon) -> dict[str, tuple[Entry
         if part not in CONTENT:
             entries[lemma] = ((new_word(rng, lemma, False, (1,)),),)
             continue
-        cognate = happens(rng, spec.cognate_share)
-        alternatives = pick(rng, (2, 2, 3)) if happens(rng, spec.synonym_share) else 1
+        cognate = bernoulli(rng, spec.cognate_share)
+        alternatives = pick(rng, (2, 2, 3)) if bernoulli(rng, spec.synonym_share) else 1
         own = []
         for number in range(alternatives):
             word = new_word(rng, lemma, cognate and number == 0, spec.phonology.syllables)
-            own.append((pick(rng, light), word) if happens(rng, spec.multiword_share) else (word,))
+            own.append((pick(rng, light), word) if bernoulli(rng, spec.multiword_share) else (word,))
         entries[lemma] = tuple(own)
 
     same_part: defaultdict[str, list[str]] = defaultdict(list)
@@ -282,7 +291,7 @@ def _coin_entries(spec: LanguageSpec, lexicon: Lexicon) -> dict[str, tuple[Entry
     merged = dict(entries)
     for lemma, part in lexicon.parts.items():
         rng = stream(spec.seed, "merge", lemma)
-        if part in CONTENT and happens(rng, spec.merge_share):
+        if part in CONTENT and bernoulli(rng, spec.merge_share):
             others = [name for name in names.get(lemma, ()) if name != lemma] or same_part[part]
             merged[lemma] = entries[pick(rng, others)]
     return merged

@@ -1,4 +1,4 @@
-"""The English lexicon: concepts and their names, by kind and topic domain, read from `lexicon.toml`."""
+"""The English lexicon of `lexicon.toml`: concepts and their names, by kind and topic domain."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 GENERAL = "general"
-"""The domain of the words that every domain shares."""
-
+"""The domain of the words that all domains share."""
 PART_OF_SPEECH = {
     "people": "noun",
     "animals": "noun",
@@ -26,14 +25,13 @@ PART_OF_SPEECH = {
     "stay": "verb",
     "dwell": "verb",
 }
-"""The part of speech of each kind of concept."""
 
 
 @dataclass(frozen=True)
 class Concept:
-    """A meaning: the lemmas that name it (the first is the common one and identifies it), its kind and domain.
+    """A meaning: its lemmas (the first is the common one and identifies it), kind and domain.
 
-    `preposition` is the one that a place is located with, empty for everything else.
+    `preposition` belongs to places: `in` for a forest, `on` for a bridge.
     """
 
     lemmas: tuple[str, ...]
@@ -50,9 +48,9 @@ class Concept:
 class Lexicon:
     """All words of the English side.
 
-    `concepts` maps a concept's name to it; `names[kind, domain]` lists the concepts of one kind and
-    domain; `times` are whole phrases; `parts` gives the part of speech of every lemma; `past` and
-    `plural` hold the forms that no rule gives.
+    `concepts` maps the name of a concept to it. `names[kind, domain]` has the names of the concepts of a kind and
+    domain. `times` are whole phrases. `parts` has the part of speech of every lemma. `past` and `plural` have the
+    irregular forms.
     """
 
     domains: tuple[str, ...]
@@ -64,13 +62,13 @@ class Lexicon:
     plural: Mapping[str, str]
 
     def of(self, kind: str, domain: str) -> tuple[str, ...]:
-        """The names of a domain's concepts of one kind, the general ones included."""
+        """Return the names of the concepts of one kind in a domain, including the general ones."""
         return self.names.get((kind, GENERAL), ()) + self.names.get((kind, domain), ())
 
 
 @lru_cache(maxsize=1)
 def english() -> Lexicon:
-    """The lexicon that ships with the package; ValueError where a lemma has two parts of speech or meanings."""
+    """Return the lexicon. Raises `ValueError` if a lemma occurs twice."""
     table = tomllib.loads(files(__package__).joinpath("lexicon.toml").read_text(encoding="utf-8"))
     times = tuple(table[GENERAL].pop("times"))
     concepts: dict[str, Concept] = {}

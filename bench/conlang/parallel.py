@@ -1,4 +1,4 @@
-"""The bitext of a language: free sentences, their translations, and the noise that real bitext has."""
+"""The bitext of a language: random sentences, their translations, and noise as in real bitext."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.conlang.chance import happens
-from bench.conlang.english import Speaker
+from bench.conlang.english import Sentence, Speaker
 from bench.conlang.language import Language, Translation
-from bench.conlang.sentence import Sentence
+from bench.conlang.rng import bernoulli
 from bench.conlang.world import MENTIONED, World
 
 Links = tuple[tuple[int, int], ...]
@@ -20,10 +19,7 @@ PARAPHRASE = 0.4
 
 
 class Row(NamedTuple):
-    """A row of a bitext: the tokens of both sides, their links, and whether the sides belong to each other.
-
-    Links are pairs (English token, foreign token); a misaligned row has none.
-    """
+    """A row of a bitext: tokens, and links (English token, foreign token). A misaligned row has no links."""
 
     english: tuple[str, ...]
     foreign: tuple[str, ...]
@@ -32,7 +28,7 @@ class Row(NamedTuple):
 
 
 def rows(world: World, language: Language, count: int, rng: np.random.Generator) -> tuple[Row, ...]:
-    """`count` rows about the domains of the language's bitext, with its shares of dropped words and misaligned rows."""
+    """Return `count` rows about the domains of the language, with its shares of dropped words and misaligned rows."""
     spec = language.spec
     speaker = Speaker(rng, PARAPHRASE)
     aligned = []
@@ -44,9 +40,9 @@ def rows(world: World, language: Language, count: int, rng: np.random.Generator)
 
 
 def drop_words(translation: Translation, share: float, rng: np.random.Generator) -> Translation:
-    """The translation with each word missing with probability `share`; the mark stays, and so does one word."""
+    """Drop each word of a translation with probability `share`, but not the mark, and never all words."""
     last = len(translation.tokens) - 1
-    kept = [index for index in range(last) if not happens(rng, share)] or [0]
+    kept = [index for index in range(last) if not bernoulli(rng, share)] or [0]
     position = {old: new for new, old in enumerate((*kept, last))}
     return Translation(
         tuple(translation.tokens[index] for index in position),
@@ -55,7 +51,7 @@ def drop_words(translation: Translation, share: float, rng: np.random.Generator)
 
 
 def misalign(aligned: list[Row], share: float, rng: np.random.Generator) -> tuple[Row, ...]:
-    """The rows, `share` of them (rounded; never just one) with the foreign side of another of them."""
+    """Exchange the foreign sides of a `share` of the rows (rounded; never of a single row) among these rows."""
     count = round(share * len(aligned))
     chosen = rng.permutation(len(aligned))[: count if count > 1 else 0].tolist()
     result = list(aligned)

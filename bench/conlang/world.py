@@ -1,27 +1,79 @@
-"""The world: who is there, what they did, and which part of the data may know it.
+"""The world of facts: entities, their deeds, and the questions about them.
 
-Every pair of a noun and a trait, and every pair of a verb and its object, belongs to one split, fixed
-by a checksum. Each question mentions at least one such pair, so the facts and questions of one split
-never occur in another, however large the splits are made.
+Every pair of a noun and a trait, and every pair of a verb and its object, belongs to one split, chosen by a checksum.
+Each question mentions at least one such pair. So the facts and questions of one split never occur in another, at any
+size of the splits.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
 import numpy as np
 
-from bench.conlang.chance import happens, pick
-from bench.conlang.facts import ASKED, Entity, Event, Pairing, Passage, Question
 from bench.conlang.lexicon import english
+from bench.conlang.rng import bernoulli, pick
 from bench.errors import BenchError
 
-SHARES = {"test": 0.3, "dev": 0.2, "train": 0.3, "bitext": 0.2}
-"""How much of the world each split owns."""
+Pairing = tuple[str, str]
+"""A role and the concept that fills it, such as ("object", "lamp")."""
+ASKED = {"what": "object", "where": "place", "when": "time"}
+"""The role of an event that is the answer, by kind of question. The answer to who and which is the entity."""
 
+
+class Entity(NamedTuple):
+    """A person or an animal: its noun, two traits, and the place near which it lives."""
+
+    noun: str
+    traits: tuple[str, str]
+    home: str
+
+
+class Event(NamedTuple):
+    """A deed of an entity. Roles without a concept are empty; a verb without an object is intransitive."""
+
+    verb: str
+    object: str = ""
+    quality: str = ""
+    partner: str = ""
+    place: str = ""
+    time: str = ""
+
+    def pairings(self) -> tuple[Pairing, ...]:
+        return tuple((role, concept) for role, concept in zip(self._fields, self, strict=True) if concept)
+
+
+class Passage(NamedTuple):
+    """The facts of one document: an entity and its deeds."""
+
+    entity: Entity
+    events: tuple[Event, ...]
+
+    def facts(self) -> tuple[frozenset[Pairing], ...]:
+        """Return the pairings of each event, including those of the entity."""
+        noun, traits, home = self.entity
+        known = (("noun", noun), *(("trait", trait) for trait in traits), ("home", home))
+        return tuple(frozenset((*known, *event.pairings())) for event in self.events)
+
+
+class Question(NamedTuple):
+    """A question about one event: its kind (who, which, what, where or when) and the pairings that it mentions.
+
+    The kind "what" asks for the object, even if the English question word is "who".
+    """
+
+    kind: str
+    given: tuple[Pairing, ...]
+
+    def fits(self, fact: frozenset[Pairing]) -> bool:
+        return fact.issuperset(self.given)
+
+
+SHARES = {"test": 0.3, "dev": 0.2, "train": 0.3, "bitext": 0.2}
+"""The share of the world that each split owns."""
 OTHER_DOMAIN_SHARE = 0.2
 QUALITY_SHARE = 0.85
 PARTNER_SHARE = 0.3
@@ -37,8 +89,7 @@ TARGETS = {
     "meet": ("people", "animals"),
     "stay": ("places",),
 }
-"""What verbs of each kind act on, or where the intransitive ones happen."""
-
+"""The kinds of objects of each kind of verb; for intransitive verbs, the places."""
 MENTIONED = {
     "who": ("verb", "object"),
     "which": ("noun", "verb", "object"),
@@ -46,8 +97,7 @@ MENTIONED = {
     "where": ("noun", "trait", "verb", "object"),
     "when": ("noun", "trait", "verb", "object"),
 }
-"""What each kind of question mentions at least: always a pair that a split owns."""
-
+"""The roles that each kind of question always mentions. They contain a pair that a split owns."""
 OPTIONAL = {
     "who": ("quality", "partner", "place", "time"),
     "which": ("trait", "home", "quality", "partner", "place", "time"),
@@ -55,19 +105,16 @@ OPTIONAL = {
     "where": ("trait", "home", "quality", "partner", "time"),
     "when": ("trait", "home", "quality", "partner", "place"),
 }
-"""What each kind of question may mention besides."""
-
-PATIENCE = 200
-"""Draws without a new passage after which the world counts as exhausted."""
-
-
+"""The roles that each kind of question may mention."""
+MAX_IDLE_DRAWS = 200
+"""Consecutive draws without a new passage after which the world counts as exhausted."""
 T = TypeVar("T")
 Shared = dict[str, dict[str, list[T]]]
-"""Things by the split that owns them and by domain."""
+"""Items by split and domain."""
 
 
 class World:
-    """The facts that a seed brings about; see the module for how splits share them."""
+    """The facts of a seed, divided among the splits as in the module's docstring."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -75,7 +122,7 @@ class World:
         self._deeds = self._share_deeds()
 
     def owner(self, first: str, second: str) -> str:
-        """The split that owns a pair of concepts."""
+        """Return the split that owns a pair of concepts."""
         point = crc32(f"{self._seed} {first} {second}".encode()) / 2**32
         for split, share in SHARES.items():
             if point < share:
@@ -84,7 +131,7 @@ class World:
         return split
 
     def passage(self, split: str, domains: Sequence[str], rng: np.random.Generator, events: int) -> Passage:
-        """A random passage of a split about an entity of one of the domains, mostly staying in that domain."""
+        """Return a random passage of a split about an entity of one of the domains, mostly within that domain."""
         domain = pick(rng, domains)
         noun, traits = pick(rng, self._entities[split][domain])
         first, second = rng.permutation(len(traits))[:2].tolist()
@@ -93,24 +140,24 @@ class World:
         return Passage(entity, tuple(self._event(split, _near(domain, domains, rng), rng) for _ in range(events)))
 
     def passages(self, split: str, count: int, rng: np.random.Generator) -> tuple[Passage, ...]:
-        """`count` different passages over all domains; BenchError where the world has no more."""
+        """Return `count` different passages over all domains. Raises `BenchError` if the world has fewer."""
         found: dict[Passage, None] = {}
         idle = 0
         while len(found) < count:
             before = len(found)
             found[self.passage(split, english().domains, rng, pick(rng, EVENTS))] = None
             idle = 0 if len(found) > before else idle + 1
-            if idle == PATIENCE:
+            if idle == MAX_IDLE_DRAWS:
                 raise BenchError(f"conlang: the world has only {len(found)} of {count} passages; lower the scale")
         return tuple(found)
 
     def questions(
         self, passages: Sequence[Passage], count: int, rng: np.random.Generator, extras: int
     ) -> list[tuple[int, Question]]:
-        """`count` questions about different passages, with the row of the passage that each asks about.
+        """Return `count` questions about different passages, each with the index of its passage.
 
-        A question mentions what its kind needs and `extras` things more, and more still until exactly
-        one event of all passages fits it. BenchError where fewer passages can be asked about.
+        A question mentions the roles of its kind and `extras` more, and further ones until exactly one event of all
+        passages fits. Raises `BenchError` if the passages allow fewer questions.
         """
         facts = [(row, fact) for row, passage in enumerate(passages) for fact in passage.facts()]
         postings: defaultdict[Pairing, set[int]] = defaultdict(set)
@@ -138,31 +185,31 @@ class World:
         return found
 
     def question(self, fact: frozenset[Pairing], rng: np.random.Generator) -> Question:
-        """A question about a fact that mentions all it can, the indispensable first, the rest in random order."""
+        """Return a question with all pairings of a fact: first the required ones, then the rest in random order."""
         known = sorted(fact)
         known = [known[i] for i in rng.permutation(len(known)).tolist()]
         filled = dict(known)
         kind = pick(rng, [kind for kind in MENTIONED if kind not in ASKED or ASKED[kind] in filled])
-        # Instead of an object, an intransitive verb has its place, unless that is asked for.
+        # An intransitive verb has a place instead of an object, unless the place is the answer.
         needed = [role if role in filled else "place" for role in MENTIONED[kind]]
-        indispensable = [(role, filled[role]) for role in needed if role != ASKED.get(kind)]
-        rest = [pairing for pairing in known if pairing[0] in OPTIONAL[kind] and pairing not in indispensable]
-        return Question(kind, (*indispensable, *rest))
+        required = [(role, filled[role]) for role in needed if role != ASKED.get(kind)]
+        rest = [pairing for pairing in known if pairing[0] in OPTIONAL[kind] and pairing not in required]
+        return Question(kind, (*required, *rest))
 
     def _event(self, split: str, domain: str, rng: np.random.Generator) -> Event:
         verb, target = pick(rng, self._deeds[split][domain])
         kind = english().concepts[verb].kind
-        time = pick(rng, english().times) if happens(rng, TIME_SHARE) else ""
-        partner = pick(rng, english().of("people", domain)) if happens(rng, PARTNER_SHARE) else ""
+        time = pick(rng, english().times) if bernoulli(rng, TIME_SHARE) else ""
+        partner = pick(rng, english().of("people", domain)) if bernoulli(rng, PARTNER_SHARE) else ""
         if kind == "stay":
             return Event(verb, partner=partner, place=target, time=time)
-        place = pick(rng, english().of("places", domain)) if happens(rng, PLACE_SHARE) else ""
+        place = pick(rng, english().of("places", domain)) if bernoulli(rng, PLACE_SHARE) else ""
         qualities = "traits" if kind == "meet" else "qualities"
-        quality = pick(rng, english().of(qualities, domain)) if happens(rng, QUALITY_SHARE) else ""
+        quality = pick(rng, english().of(qualities, domain)) if bernoulli(rng, QUALITY_SHARE) else ""
         return Event(verb, target, quality, partner, place, time)
 
     def _share_entities(self) -> Shared[tuple[str, tuple[str, ...]]]:
-        """By split and domain, each noun with the traits that the split may give it (two at least)."""
+        """Return, by split and domain, each noun with the traits that the split owns (two or more)."""
         shared: Shared[tuple[str, tuple[str, ...]]] = _empty()
         for domain in english().domains:
             traits = english().of("traits", domain)
@@ -175,7 +222,7 @@ class World:
         return shared
 
     def _share_deeds(self) -> Shared[tuple[str, str]]:
-        """By split and domain, the pairs of a verb and its object, or of an intransitive verb and its place."""
+        """Return, by split and domain, the pairs of a verb and its object, or of an intransitive verb and its place."""
         shared: Shared[tuple[str, str]] = _empty()
         for domain in english().domains:
             for kind, target_kinds in TARGETS.items():
@@ -187,8 +234,7 @@ class World:
 
 
 def _near(domain: str, domains: Sequence[str], rng: np.random.Generator) -> str:
-    """Mostly the domain itself."""
-    return pick(rng, domains) if happens(rng, OTHER_DOMAIN_SHARE) else domain
+    return pick(rng, domains) if bernoulli(rng, OTHER_DOMAIN_SHARE) else domain
 
 
 def _empty() -> Shared[T]:

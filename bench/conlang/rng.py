@@ -1,4 +1,4 @@
-"""Seeded chance: independent random streams by name, and draws fast enough for a corpus."""
+"""Random draws: independent seeded streams by name, and draws fast enough for a corpus."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:
-    """A generator fixed by a seed and a name, so that what one name draws never changes what another does."""
+    """Return a generator fixed by a seed and names, so that draws under one name never change those under another."""
     return np.random.default_rng(np.random.SeedSequence([seed, *(crc32(name.encode()) for name in names)]))
 
 
 def pick(rng: np.random.Generator, items: Sequence[T]) -> T:
-    """One of `items`, all equally likely (an order of magnitude faster than `Generator.choice`)."""
+    """Return one of `items`, uniformly (ten times as fast as `Generator.choice`)."""
     return items[int(rng.random() * len(items))]
 
 
-def happens(rng: np.random.Generator, probability: float) -> bool:
-    """True with the given probability."""
+def bernoulli(rng: np.random.Generator, probability: float) -> bool:
+    """Return True with the given probability."""
     return float(rng.random()) < probability
