@@ -174,8 +174,10 @@ class _Closure:
         if module in WITHOUT_EFFECT and module != self.module:
             return NO_CODE
         spec = self._spec(module)
-        if spec is None or not spec.has_location:  # None, or a package without `__init__`
-            return spec and NO_CODE
+        if spec is None:
+            return None
+        if not spec.has_location:  # a package without `__init__`
+            return NO_CODE
         path = Path(str(spec.origin))
         stat = path.stat()
         return _read(path, self._package(module), stat.st_mtime_ns, stat.st_size)

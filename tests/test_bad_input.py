@@ -171,11 +171,6 @@ def test_bad_training_data_stop_only_what_trains_on_them(
         assert {row["method"] for row in csv.DictReader(lines)} == {"zero-shot"}
 
 
-def test_pair_that_no_collection_has(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert world.run("--pairs", "yor-eng") == 2
-    assert capsys.readouterr().err == "bench: unknown pair in mini-test: 'yor-eng'; did you mean swh-eng?\n"
-
-
 def test_results_that_are_finished_survive_bad_input(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert world.run() == 0
     before = {path: path.read_bytes() for path in world.results.rglob("*") if path.is_file()}

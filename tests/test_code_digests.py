@@ -11,7 +11,6 @@ import pytest
 from bench import code
 from bench.code import code_modules, plugin_libraries
 from bench.fingerprint import code_digest
-from bench.running.materials import CELL_CODE
 
 Files = dict[str, str]
 
@@ -67,30 +66,6 @@ def test_modules_of_a_method(name: str) -> None:
 @pytest.mark.parametrize("module", OTHERS)
 def test_modules_of_other_parts(module: str) -> None:
     assert list(code_modules(module)) == sorted(OTHERS[module].split())
-
-
-EDITS: dict[str, set[str]] = {
-    "bench.data.formats.bucc": set(),
-    "bench.data.leakage": set(),
-    "bench.conlang.language": set(),
-    "bench.progress": set(),
-    "bench.evaluation.measures": {"cells"},
-    "bench.evaluation.bias": {"cells"},
-    "bench.evaluation.maxsim": {"cells"},
-    "methods.solvers": {"optical"},
-    "methods.examples": {*METHODS} - {"code_switch", "off_the_shelf", "psq", "references"},
-    "methods.translation_table": {"code_switch", "psq"},
-    "bench.training.loop": {*METHODS},
-    "bench.encoders.encoder": {"cells", *METHODS},
-}
-"""A module, and what is computed again after an edit: trainings of a method, all cells."""
-
-
-@pytest.mark.parametrize("module", EDITS)
-def test_what_an_edit_computes_again(module: str) -> None:
-    found = {name for name in METHODS if module in code_modules(f"methods.{name}")}
-    found |= {"cells" for part in CELL_CODE if module in code_modules(part)}
-    assert found == EDITS[module]
 
 
 def test_every_built_in_method_is_in_the_table() -> None:
@@ -237,12 +212,6 @@ def test_file_is_in_no_package(tmp_path: Path) -> None:
     text = "try:\n    from . import helper\nexcept ImportError:\n    import helper"
     path = write(tmp_path, {"__init__.py": "x = 0", "helper.py": HELPER, "mine.py": text}) / "mine.py"
     assert list(code_modules(str(path))) == ["helper", "mine.py"]
-
-
-def test_link_to_nothing_is_no_data(tmp_path: Path) -> None:
-    path = write(tmp_path, {"pkg/__init__.py": "x = 0", "mine.py": "import pkg"}) / "mine.py"
-    (tmp_path / "pkg" / "words.txt").symlink_to(tmp_path / "absent")
-    assert list(code_modules(str(path))) == ["mine.py", "pkg"]
 
 
 def test_module_without_effect_counts_only_if_it_is_the_one_in_question(tmp_path: Path) -> None:

@@ -120,11 +120,6 @@ def test_digest_of_texts_knows_where_each_text_and_column_ends(one: list, other:
     assert digest_texts(*one) != digest_texts(*other)
 
 
-@given(st.lists(st.lists(st.text(max_size=4), max_size=3), max_size=3))
-def test_digest_of_texts_is_that_of_equal_texts(columns: list[list[str]]) -> None:
-    assert digest_texts(*columns) == digest_texts(*(tuple(column) for column in columns))
-
-
 def test_library_versions_are_those_installed() -> None:
     import sys
 

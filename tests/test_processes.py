@@ -50,10 +50,6 @@ def test_a_worker_has_what_its_caller_has_but_no_input(worker: Worker) -> None:
     assert process != os.getpid()
 
 
-def test_calls_share_a_process(worker: Worker) -> None:
-    assert worker.run(os.getpid) == worker.run(os.getpid)
-
-
 def test_an_exception_comes_with_its_traceback_and_leaves_the_process(worker: Worker) -> None:
     process = worker.run(os.getpid)
     with pytest.raises(ZeroDivisionError) as caught:
@@ -110,27 +106,23 @@ def hang_in_c() -> None:
     ctypes.PyDLL(None).sleep(int(FAR))
 
 
-def replace_the_alarm() -> None:
+def sleep_watched(alarm: bool) -> None:
     with watchdog(PATIENCE):
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        if not alarm:
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
         time.sleep(FAR)
 
 
-@pytest.mark.parametrize("hang", [time.sleep, hang_in_c, replace_the_alarm])
-def test_silence_is_given_up(worker: Worker, hang: Callable[..., None]) -> None:
+@pytest.mark.parametrize(("function", "arguments"), [(time.sleep, (FAR,)), (hang_in_c, ()), (sleep_watched, (False,))])
+def test_silence_is_given_up(worker: Worker, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     with pytest.raises(CellFailed, match=r"^no sign of life for 0\.4 s, .*--patience 0\.8s would wait longer$"):
-        worker.run(hang, *[FAR] * (hang is time.sleep))
-
-
-def sleep_watched() -> None:
-    with watchdog(PATIENCE):
-        time.sleep(FAR)
+        worker.run(function, *arguments)
 
 
 def test_what_can_be_interrupted_is_given_up_in_its_process(worker: Worker) -> None:
     process = worker.run(os.getpid)
     with pytest.raises(CellFailed, match=r"^no sign of life for 0\.4 s"):
-        worker.run(sleep_watched)
+        worker.run(sleep_watched, True)
     assert worker.run(os.getpid) == process
 
 
