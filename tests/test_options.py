@@ -54,10 +54,7 @@ def test_defaults(read: Read) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [
-        *(("bitext size", text) for text in ("1000,0", "most", ",")),
-        *(("bitext noise", text) for text in ("0.1,1.5", "nan")),
-    ],
+    [("size", "1000,0"), ("size", "most"), ("size", ","), ("noise", "0.1,1.5"), ("noise", "nan"), ("noise", "much")],
 )
 def test_a_resource_level_that_there_cannot_be_is_refused(read: Read, option: str, value: str) -> None:
     with pytest.raises(BenchError, match=f"bitext {option} '.*' does not parse"):
