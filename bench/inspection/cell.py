@@ -1,4 +1,4 @@
-"""`bench inspect cell`: the manifest of a cell, laid out to be read."""
+"""`bench inspect cell`: the manifest of a cell, in sections."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bench.errors import BenchError
 from bench.results.ir_metadata import to_yaml
 from bench.results.store import Record, find_cell
 from bench.sealed import MANIFEST
-from bench.spec import RunSpec
 from bench.tables import TEXT_WIDTH
 
-Section = tuple[str, list[tuple[str, str]]]
-"""A title, and names with what there is to say of them."""
+Section = tuple[str, dict[str, str]]
+"""A title, and texts by name."""
 
 
 def inspect_cell(text: str, results: Path, form: str = "") -> int:
-    """Print a cell's manifest, laid out, or as it is (`json`), or its run's metadata (`ir_metadata`); returns the exit
-    code. Raises `BenchError` if there is no such cell.
+    """Print a cell's manifest in sections or as it is (`json`), or the metadata of its run (`ir_metadata`).
+
+    Returns the exit code. Raises `BenchError` if there is no such cell.
     """
     cell = find_cell(text, results)
     if form == "json":
@@ -36,122 +36,92 @@ def inspect_cell(text: str, results: Path, form: str = "") -> int:
 
 
 def describe_cell(cell: Record) -> list[Section]:
-    """All that a cell's manifest says, and its training's."""
-    manifest, training = cell.manifest, cell.trained
+    """Return the contents of the manifests of a cell and of its training."""
+    manifest, training, spec = cell.manifest, cell.trained, cell.spec
+    settings = {f"settings of {method.name}": method for method in spec.methods} | {"recipe": spec.recipe}
+    asked = {name: " ".join(each.told(dict(each.settings))) for name, each in settings.items()}
+    means = cell.means | {f"{name} (reported)": value for name, value in manifest.get("reported", {}).items()}
+    if "threshold" in manifest:
+        means["threshold"] = manifest["threshold"]
+    counts = {name: manifest.get(name) or None for name in ("queries", "queries_left_out", "documents")}
+    cost = {
+        name.replace("training trained", "trained"): text
+        for name, text in _texts(training.get("cost"), "training ").items()
+    }
     return [
-        ("asked", _asked(cell.spec)),
-        ("scores", _scores(cell)),
-        ("data", _data(cell)),
-        ("cost", [*_training_cost(training.get("cost", {})), *_prefixed("evaluation", manifest["cost"])]),
-        ("diagnostics", [*_items(training.get("diagnostics")), *_prefixed("teacher", training.get("teacher"))]),
+        ("asked", _texts(spec.columns) | asked),
+        ("scores", {name: f"{value:.4f}" for name, value in means.items()} | _texts(counts)),
+        ("data", _data(training.get("data_report", {}), spec.leakage)),
+        ("cost", cost | _texts(manifest["cost"], "evaluation ")),
+        ("diagnostics", _texts(training.get("diagnostics")) | _texts(training.get("teacher"), "teacher ")),
         ("provenance", _provenance(cell)),
     ]
 
 
 def render(sections: Iterable[Section]) -> list[str]:
-    """Lines; the values of all sections begin in one column. Sections with nothing in them are left out."""
-    sections = [section for section in sections if section[1]]
-    margin = max((len(name) for _, rows in sections for name, _ in rows), default=0) + 4
+    """Return lines with all values in one column. Empty values and sections are left out."""
+    filled = [(title, {name: text for name, text in rows.items() if text}) for title, rows in sections]
+    margin = max((len(name) for _, rows in filled for name in rows), default=0) + 4
+    wrapper = textwrap.TextWrapper(TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
+    wrapper.subsequent_indent = " " * margin
     lines = []
-    for title, rows in sections:
-        lines.append(title)
-        for name, value in rows:
-            first = f"  {name}".ljust(margin)
-            wrapper = textwrap.TextWrapper(
-                TEXT_WIDTH,
-                initial_indent=first,
-                subsequent_indent=" " * margin,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-            lines += wrapper.wrap(value)
-        lines.append("")
-    return lines[:-1]
+    for title, rows in filled:
+        if rows:
+            lines += ["", title]
+        for name, text in rows.items():
+            wrapper.initial_indent = f"  {name}".ljust(margin)
+            lines += wrapper.wrap(text)
+    return lines[1:]
 
 
-def _asked(spec: RunSpec) -> list[tuple[str, str]]:
-    rows = [(name.replace("_", " "), value) for name, value in spec.columns.items() if value]
-    rows += [(f"settings of {method.name}", " ".join(method.told(dict(method.settings)))) for method in spec.methods]
-    rows.append(("recipe", " ".join(spec.recipe.told(dict(spec.recipe.settings)))))
-    return [(name, value) for name, value in rows if value]
+def _texts(values: Mapping[str, Any] | None, prefix: str = "") -> dict[str, str]:
+    """Return values as texts, by their names in words; None is left out."""
+    texts = {}
+    for name, value in (values or {}).items():
+        if value is not None:
+            form = ",.7g" if isinstance(value, float) else "," if isinstance(value, int) else ""
+            texts[f"{prefix}{name}".replace("_", " ").replace(" mib", " MiB")] = format(value, form)
+    return texts
 
 
-def _scores(cell: Record) -> list[tuple[str, str]]:
-    manifest = cell.manifest
-    rows = [(name, f"{value:.4f}") for name, value in cell.means.items()]
-    rows += [(f"{name} (reported)", f"{value:.4f}") for name, value in manifest.get("reported", {}).items()]
-    counts = {name.replace("_", " "): manifest.get(name) for name in ("queries", "queries_left_out", "documents")}
-    rows += [(name, f"{count:,}") for name, count in counts.items() if count]
-    return [*rows, *(("threshold", f"{manifest[key]:.4f}") for key in ("threshold",) if key in manifest)]
-
-
-def _data(cell: Record) -> list[tuple[str, str]]:
-    """What was trained on, and what was removed of it and why; nothing for what trains on nothing."""
-    report = cell.trained.get("data_report", {})
-    rows = []
+def _data(report: Mapping[str, Any], leakage: str) -> dict[str, str]:
+    """Return the training data by source, and the rows that were removed because they repeat a test."""
+    rows = {}
     for role in ("bitext", "relevance"):
         for source, counts in report.get(role, {}).items():
             steps = ", ".join(f"{count:,} {step}" for step, count in counts.items() if count and step != "kept")
-            rows.append((f"{role} {source}", f"{counts.get('kept', 0):,} rows of {steps}"))
+            rows[f"{role} {source}"] = f"{counts.get('kept', 0):,} rows of {steps}"
     if level := report.get("level"):
         kept = ", ".join(f"{count:,} of {source}" for source, count in level["kept"].items())
-        rows.append(("level", f"{kept}; {level['misaligned']:,} misaligned"))
-    clean = []
-    for test, roles in report.get("leakage", {}).items():
-        found = [
-            f"{count:,} {kind} in {role}" for role, kinds in roles.items() for kind in KINDS if (count := kinds[kind])
-        ]
-        if found:
-            rows.append((f"leaks {test}", ", ".join(found)))
-        else:
-            clean.append(test)
-    if report.get("leakage"):
-        told = "KEPT: rows that repeat a test were trained on"
-        rows.append(("leakage", told if cell.spec.leakage == "keep" else "such rows were removed"))
-    rows += [("no leakage of", ", ".join(clean))] if clean else []
-    rows += [(f"NOT CHECKED {test}", reason) for test, reason in report.get("not_checked", {}).items()]
-    return rows
+        rows["level"] = f"{kept}; {level['misaligned']:,} misaligned"
+    leaks = {
+        test: ", ".join(
+            f"{kinds[kind]:,} {kind} in {role}" for role, kinds in roles.items() for kind in KINDS if kinds[kind]
+        )
+        for test, roles in report.get("leakage", {}).items()
+    }
+    rows |= {f"leaks {test}": text for test, text in leaks.items()}
+    if leaks:
+        kept = leakage == "keep"
+        rows["leakage"] = "KEPT: rows that repeat a test were trained on" if kept else "such rows were removed"
+    rows["no leakage of"] = ", ".join(test for test, text in leaks.items() if not text)
+    return rows | {f"NOT CHECKED {test}": reason for test, reason in report.get("not_checked", {}).items()}
 
 
-def _provenance(cell: Record) -> list[tuple[str, str]]:
-    manifest, training = cell.manifest, cell.trained
-    made = manifest["provenance"]
+def _provenance(cell: Record) -> dict[str, str]:
+    manifest, made = cell.manifest, cell.manifest["provenance"]
     if external := manifest.get("external"):
-        return [
-            ("imported", f"{external['file']}, sha256 {external['sha256']}"),
-            ("finished", made["finished"]),
-            ("fingerprint", manifest["fingerprint"]),
-            ("folder", str(cell.folder)),
-        ]
-    commit = str(made.get("commit") or "not known") + (", with uncommitted changes" if made.get("dirty") else "")
-    trained = training.get("provenance", {})
-    return [
-        ("bench", f"{made['bench']}, commit {commit}"),
-        ("libraries", ", ".join(f"{name} {version}" for name, version in made["libraries"].items())),
-        ("platform", f"{made['platform']}, {made['processor']}, {made['threads']} threads"),
-        ("trained", str(trained.get("finished", "not known"))),
-        ("evaluated", made["finished"]),
-        ("command", made["command"]),
-        ("fingerprint", manifest["fingerprint"]),
-        ("training", f"{manifest['training']}"),
-        ("folder", str(cell.folder)),
-    ]
-
-
-def _training_cost(cost: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Named as in `cost.csv`."""
-    return [(name.replace("training trained", "trained"), value) for name, value in _prefixed("training", cost)]
-
-
-def _prefixed(prefix: str, values: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    return [(f"{prefix} {name}", value) for name, value in _items(values)]
-
-
-def _items(values: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    return [
-        (name.replace("_", " ").replace(" mib", " MiB"), f"{value:,.7g}" if isinstance(value, float) else f"{value:,}")
-        if isinstance(value, int | float)
-        else (name.replace("_", " "), str(value))
-        for name, value in (values or {}).items()
-        if value is not None
-    ]
+        rows = {"imported": f"{external['file']}, sha256 {external['sha256']}", "finished": made["finished"]}
+    else:
+        commit = str(made.get("commit") or "not known") + (", with uncommitted changes" if made.get("dirty") else "")
+        rows = {
+            "bench": f"{made['bench']}, commit {commit}",
+            "libraries": ", ".join(f"{name} {version}" for name, version in made["libraries"].items()),
+            "platform": f"{made['platform']}, {made['processor']}, {made['threads']} threads",
+            "trained": str(cell.trained.get("provenance", {}).get("finished", "not known")),
+            "evaluated": made["finished"],
+            "command": made["command"],
+        }
+    rows["fingerprint"] = cell.fingerprint
+    rows["training"] = manifest.get("training") or ""
+    return rows | {"folder": str(cell.folder)}
