@@ -59,6 +59,12 @@ def print_markdown(text: str) -> None:
     _console(TEXT_WIDTH).print(Markdown(text))
 
 
+def shortened(text: str, length: int) -> str:
+    """Return the text in one line of at most `length` characters and an ellipsis."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[:length]}…"
+
+
 def _console(width: int) -> Console:
     from rich.console import Console
 

@@ -84,14 +84,14 @@ def inspect_leakage(options: InspectLeakage) -> int:
     for pair in options.pairs or leakage_pairs(options.train, cards):
         found = search(options.train or (default_mix(pair, cards),), [pair], resolver, cards)
         groups = findings(pair, found)
-        for group, members in groups.items():
-            rows.append(count(group, members, found))
+        for members in groups:
+            rows.append(count(members, found))
             everything += members
             if options.limit:
-                print(f"{pair}: {group.training} {group.role} repeats {group.test}")
+                print(f"{pair}: {members[0].training} {members[0].role} repeats {members[0].test}")
                 print("\n".join([*excerpt(members, options.limit), ""]))
-        clean = [test for test in found.tests if all(test != group.test for group in groups)]
-        if clean:
+        leaked = {members[0].test for members in groups}
+        if clean := [test for test in found.tests if test not in leaked]:
             display.say(f"{pair}: no leakage of {', '.join(clean)}")
         for test, reason in found.not_checked.items():
             display.warn(f"{pair}: NOT CHECKED: {test}: {reason}")

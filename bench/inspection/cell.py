@@ -102,8 +102,8 @@ def _data(report: Mapping[str, Any], leakage: str) -> dict[str, str]:
     }
     rows |= {f"leaks {test}": text for test, text in leaks.items()}
     if leaks:
-        kept = leakage == "keep"
-        rows["leakage"] = "KEPT: rows that repeat a test were trained on" if kept else "such rows were removed"
+        trained = "KEPT: rows that repeat a test were trained on"
+        rows["leakage"] = trained if leakage == "keep" else "such rows were removed"
     rows["no leakage of"] = ", ".join(test for test, text in leaks.items() if not text)
     return rows | {f"NOT CHECKED {test}": reason for test, reason in report.get("not_checked", {}).items()}
 

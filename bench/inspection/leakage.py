@@ -1,55 +1,53 @@
-"""`bench inspect leakage`: which training rows repeat what a test judges by."""
+"""`bench inspect leakage`: the training rows that repeat texts by which a test judges."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.atomic import atomic_write
 from bench.data import Pair
 from bench.data.cards import Card, get_card
-from bench.data.leakage import KINDS, Leak, count_rows
+from bench.data.leakage import KINDS, Kind
 from bench.data.mixing import Search
 from bench.errors import BenchError
+from bench.tables import shortened
 
 COLUMNS = ["pair", "test", "queries", "met", "met exactly", "training", "rows", *KINDS]
-"""Of the table of counts: how many queries a test has, and how many of them training meets in a text that they are
-judged by, in any way or exactly; then how many rows a training collection has, and how many of them leak, by kind."""
-CSV_COLUMNS = [
-    *("pair", "test", "training", "role", "row", "side"),
-    *("kind", "similarity", "queries", "training_text", "test_text"),
-]
+"""The columns of the table of counts: the queries of a test, those judged by a text that leaks at all and exactly, the
+rows of a training collection, and those that leak, by kind.
+"""
 SIDES = ("query", "document")
 SHOWN = 200
 """Characters of a text that are shown."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A leak with what it is about: the training text as it was read, and the test's queries that are judged by it."""
+class Finding(NamedTuple):
+    """A leak; the fields are the columns of the CSV file."""
 
     pair: Pair
-    training: str
-    role: str
-    text: str
-    queries: frozenset[str]
-    leak: Leak
-
-
-class Group(NamedTuple):
-    """Findings that belong together."""
-
     test: str
     training: str
     role: str
+    row: int
+    """Numbered from 0 over all rows that are read for a pair and role."""
+    side: str
+    kind: Kind
+    similarity: float
+    queries: frozenset[str]
+    """The test's queries that are judged by the text."""
+    training_text: str
+    test_text: str
+    """The text, normalised."""
 
 
 def leakage_pairs(train: Sequence[str], cards: Mapping[str, Card]) -> tuple[Pair, ...]:
-    """The pairs of the collections and mixes named, of all mixes if none is; raises BenchError if they have none."""
+    """Return the pairs of the named collections and mixes, by default of all mixes. Raises `BenchError` if there is
+    none.
+    """
     named = [get_card(name, cards) for name in train] or [card for card in cards.values() if card.mix]
     pairs = dict.fromkeys(pair for card in named for pair in (card.mix.pairs if card.mix else card.pairs("bitext")))
     if not pairs:
@@ -57,61 +55,55 @@ def leakage_pairs(train: Sequence[str], cards: Mapping[str, Card]) -> tuple[Pair
     return tuple(pairs)
 
 
-def findings(pair: Pair, found: Search) -> dict[Group, list[Finding]]:
-    """The leakage in the training data of a pair, in the order of the tests and of the training data."""
+def findings(pair: Pair, found: Search) -> list[list[Finding]]:
+    """Return the leaks in the training data of a pair, grouped by test, training collection and role."""
     columns = {"bitext": found.bitext.columns, "relevance": found.relevance.columns}
-    groups: dict[Group, list[Finding]] = {}
+    groups: dict[tuple[str, ...], list[Finding]] = {}
     for test, texts in found.tests.items():
         for role, leaks in found.leaks.items():
-            for leak in leaks:
-                if leak.test == test:
-                    training, text = columns[role][2][leak.row], columns[role][leak.side][leak.row]
-                    finding = Finding(pair, training, role, text, texts[leak.text], leak)
-                    groups.setdefault(Group(test, training, role), []).append(finding)
-    return groups
+            for leak in (leak for leak in leaks if leak.test == test):
+                training, text = columns[role][2][leak.row], columns[role][leak.side][leak.row]
+                where = pair, test, training, role, leak.row, SIDES[leak.side]
+                finding = Finding(*where, leak.kind, leak.similarity, texts[leak.text], text, leak.text)
+                groups.setdefault((test, training, role), []).append(finding)
+    return list(groups.values())
 
 
-def count(group: Group, members: Sequence[Finding], found: Search) -> list[str]:
-    """A group's row of the table of counts."""
-    data = found.bitext if group.role == "bitext" else found.relevance
-    met = frozenset[str]().union(*(member.queries for member in members))
-    exactly = frozenset[str]().union(*(member.queries for member in members if member.leak.kind == "exact"))
-    queries = frozenset[str]().union(*found.tests[group.test].values())
-    by_kind = count_rows([member.leak for member in members], [group.test])[group.test]
-    numbers = [len(queries), len(met), len(exactly), Counter(data.sources)[group.training], *by_kind.values()]
-    shown = [f"{number:,}" for number in numbers]
-    return [str(members[0].pair), group.test, *shown[:3], f"{group.training} {group.role}", *shown[3:]]
+def count(members: Sequence[Finding], found: Search) -> list[str]:
+    """Return a group's row of the table of counts."""
+    pair, test, training, role = members[0][:4]
+    data = found.bitext if role == "bitext" else found.relevance
+    kinds: dict[int, Kind] = {}
+    for member in members:
+        kinds[member.row] = min(member.kind, kinds.get(member.row, member.kind), key=KINDS.index)
+    queries = {query for by_text in found.tests[test].values() for query in by_text}
+    met = {query for member in members for query in member.queries}
+    met_exactly = {query for member in members if member.kind == "exact" for query in member.queries}
+    by_query = [f"{len(ids):,}" for ids in (queries, met, met_exactly)]
+    rows = [Counter(data.sources)[training], *(Counter(kinds.values())[kind] for kind in KINDS)]
+    return [str(pair), test, *by_query, f"{training} {role}", *(f"{number:,}" for number in rows)]
 
 
 def excerpt(members: Iterable[Finding], limit: int) -> list[str]:
-    """Lines that show at most `limit` pairs of texts, each once, the most doubtful first."""
-    distinct = {(member.text, member.leak.text): member for member in members}.values()
+    """Return lines with at most `limit` different pairs of texts, the most doubtful first."""
+    distinct = {(member.training_text, member.test_text): member for member in members}.values()
     lines = []
-    order = sorted(distinct, key=lambda each: (each.leak.kind == "exact", each.leak.similarity, each.leak.row))
-    for member in order[:limit]:
-        leak = member.leak
-        how = leak.kind if leak.kind == "exact" else f"{leak.kind} {leak.similarity:.2f}"
+    for member in sorted(distinct, key=lambda each: (each.kind == "exact", each.similarity, each.row))[:limit]:
+        how = member.kind if member.kind == "exact" else f"{member.kind} {member.similarity:.2f}"
         lines += [
-            f"  {how}, {SIDES[leak.side]} side of row {leak.row:,}",
-            f"    training: {_short(member.text)}",
-            f"    test:     {_short(leak.text)}",
+            f"  {how}, {member.side} side of row {member.row:,}",
+            f"    training: {shortened(member.training_text, SHOWN)}",
+            f"    test:     {shortened(member.test_text, SHOWN)}",
         ]
     left = len(distinct) - limit
     return [*lines, f"  and {left:,} more"] if left > 0 else lines
 
 
 def write_findings(path: Path, members: Iterable[Finding]) -> None:
-    """Write all findings as CSV; rows are numbered from 0 over all that is read for a pair and role."""
+    """Write all findings as CSV."""
     with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
+        writer.writerow(Finding._fields)
         for member in members:
-            leak = member.leak
-            where = [member.pair, leak.test, member.training, member.role, leak.row, SIDES[leak.side]]
-            how = [leak.kind, f"{leak.similarity:.4f}", " ".join(sorted(member.queries))]
-            writer.writerow([*where, *how, member.text, leak.text])
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
+            how = [f"{member.similarity:.4f}", " ".join(sorted(member.queries))]
+            writer.writerow([*member[:7], *how, *member[9:]])

@@ -1,4 +1,4 @@
-"""Pictures of word plans: shaded on the terminal, as a heat map in a file."""
+"""Pictures of word plans: shades on the terminal, or a heat map in a file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from bench.errors import BenchError
 from bench.inspection.plans import WordPlan
 
 SHADES, PLAIN_SHADES = " ░▒▓█", " .-+#"
-"""From nothing to the largest entry; the others where a terminal cannot show these."""
+"""From zero to the largest entry; the second for terminals that cannot show the first."""
 FORMATS = (".svg", ".png")
 ROWS = 30
-"""Words of a document that are shown on the terminal: those with the largest entries."""
+"""The most words of a document that are shown on the terminal: those with the largest entries."""
 LONGEST = 16
-"""Columns of the terminal for a word."""
-INSTALL = "install matplotlib: pip install -c constraints.txt '.[plots]'"
+"""The most columns of the terminal for a word."""
 
 
 def shaded(plan: WordPlan, width: int) -> list[str]:
-    """Lines: a row for each word of the document, a column for each of the query, wrapped at `width` columns."""
+    """Return lines with a row for each word of the document and a column for each of the query, wrapped at `width`."""
     largest = float(plan.mass.max(initial=0.0))
     if largest <= 0:
         return ["  nothing is moved between them"]
@@ -58,18 +57,21 @@ def check_output(path: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise BenchError(f"--output needs a library that is not installed; {INSTALL}") from error
+        raise BenchError(
+            "--output needs matplotlib, which is not installed: pip install -c constraints.txt '.[plots]'"
+        ) from error
 
 
 def write_heat_maps(path: Path, title: str, plans: Sequence[WordPlan]) -> bool:
-    """Write the plans side by side; returns whether the picture has all letters."""
+    """Write the plans side by side; return False if the picture lacks letters."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    svg = path.suffix == ".svg"
     widths = [max(len(plan.words.query), 4) for plan in plans]
     height = max(len(plan.words.document) for plan in plans)
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    # An SVG keeps its text as text, so that whoever looks at it needs the fonts, and nobody else.
+    # An SVG keeps its text as text, which is drawn with the fonts of its reader.
     with (
         rc_context({"svg.fonttype": "none", "svg.hashsalt": title}),
         warnings.catch_warnings(record=True) as caught,
@@ -85,12 +87,8 @@ def write_heat_maps(path: Path, title: str, plans: Sequence[WordPlan]) -> bool:
             axis.set_title(plan.title, fontsize="medium")
             figure.colorbar(image, ax=axis, label="share of the mass")
         with atomic_write(path, "wb") as file:
-            figure.savefig(file, format=path.suffix[1:], dpi=150, metadata={"Date": None} if _is_svg(path) else None)
-    return _is_svg(path) or not any("missing from" in str(warning.message) for warning in caught)
-
-
-def _is_svg(path: Path) -> bool:
-    return path.suffix == ".svg"
+            figure.savefig(file, format=path.suffix[1:], dpi=150, metadata={"Date": None} if svg else None)
+    return svg or not any("missing from" in str(warning.message) for warning in caught)
 
 
 def _fit(word: str) -> str:
@@ -98,7 +96,7 @@ def _fit(word: str) -> str:
 
 
 def _groups(words: Sequence[str], width: int) -> Iterator[list[int]]:
-    """The positions of words that fit into lines of `width` columns, one between two words, at least one a line."""
+    """Iterate over the positions of the words in each line of `width` columns."""
     group: list[int] = []
     used = 0
     for position, word in enumerate(words):

@@ -1,31 +1,37 @@
-"""The transport plans of saved students: what a method's loss moves between the words of two texts."""
+"""The transport plans of saved students: the mass that a method's loss moves between the words of two texts."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 
 from bench.data import Bitext, Pair, TrainingData
 from bench.encoders.encoder import Encoder
+from bench.encoders.models import load_teacher
+from bench.errors import BenchError
 from bench.evaluation.retriever import DualEncoder
-from bench.running.rows import make_method, method_class
+from bench.results.store import RETRIEVER, Record, training_of
+from bench.running.materials import recipe_of
+from bench.running.rows import load_retriever, make_method, method_class
 from bench.spec import MethodSpec
 from bench.training.budget import Budget
 from bench.training.method import Task, TrainedMethod
 from bench.training.recipe import Recipe
 
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-"""Letters that are written without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
+"""Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """A query's and a document's words."""
+    """The words of a query and of a document."""
 
     query: Sequence[str]
     document: Sequence[str]
@@ -33,7 +39,7 @@ class Words:
 
 @dataclass(frozen=True)
 class WordPlan:
-    """How much `method` moves between each word of a document and each of a query: (document words, query words)."""
+    """The mass that is moved between each word of a document and each of a query: (document words, query words)."""
 
     title: str
     words: Words
@@ -41,7 +47,7 @@ class WordPlan:
 
 
 def split_words(text: str) -> list[str]:
-    """The runs between white space; of scripts without it each letter, with its marks."""
+    """Return the runs between white space; in scripts without spaces, each letter with its marks."""
     words: list[str] = []
     for run in re.findall(rf"[{UNSPACED}]|[^\s{UNSPACED}]+", text):
         if words and unicodedata.category(run[0]).startswith("M"):
@@ -51,10 +57,32 @@ def split_words(text: str) -> list[str]:
     return words
 
 
-def aligning(methods: Sequence[MethodSpec]) -> list[MethodSpec]:
-    """Return the methods that align words."""
-    classes = ((spec, method_class(spec)) for spec in methods)
-    return [spec for spec, kind in classes if issubclass(kind, TrainedMethod) and kind.aligners]
+def cell_plans(
+    cell: Record, query: str, document: str, data: Callable[[], TrainingData]
+) -> Iterator[tuple[str, Words, np.ndarray]]:
+    """Iterate over the methods of a cell that align words: the name, the words, and the plan as in `word_plan`.
+
+    Raises `BenchError` if the student, its teacher or the method is not available.
+    """
+    classes = [] if cell.external else [(method, method_class(method)) for method in cell.spec.methods]
+    aligning = [method for method, kind in classes if issubclass(kind, TrainedMethod) and kind.aligners]
+    words = Words(split_words(query), split_words(document))
+    if not (aligning and words.query and words.document):
+        return
+    training = training_of(cell)
+    if training is None:
+        raise BenchError(f"its student is not there: {cell.manifest['training']}")
+    training.verify(RETRIEVER)
+    teacher = _teacher(cell.spec.encoder)
+    retriever = load_retriever(cell.spec.methods, training.folder / RETRIEVER, teacher)
+    if isinstance(retriever, DualEncoder):
+        for method in aligning:
+            yield method.name, words, word_plan(method, retriever, teacher, recipe_of(cell.spec), words, data)
+
+
+@cache
+def _teacher(name: str) -> Encoder:
+    return load_teacher(name, torch.device("cpu"), offline=True)
 
 
 def word_plan(
@@ -65,31 +93,20 @@ def word_plan(
     words: Words,
     data: Callable[[], TrainingData],
 ) -> np.ndarray:
-    """What the loss of `part` moves between a document's and a query's words, with a saved student: (document words,
-    query words).
+    """Return the mass that the loss of `part` moves with a saved student: (document words, query words).
 
-    This is a function of the two encoders and the configuration, unless the loss weighs words by the bitext. Whether
-    it does shows with two bitexts made up of nothing but these words: only if they give different plans the `data` are
-    asked for, which takes far longer. Raises `BenchError` if they cannot be had.
+    The training data are read, which takes long, only if the loss weighs words by the bitext. It does if two bitexts of
+    nothing but these words give different plans. Raises `BenchError` if the data are not available.
     """
-    texts = " ".join(words.query), " ".join(words.document)
-    firsts = words.query[0], words.document[0]
-    one, other = (_align(part, retriever, teacher, recipe, words, _bitext(rows)) for rows in ([texts], [texts, firsts]))
-    if np.array_equal(one, other):
-        return one
-    return _align(part, retriever, teacher, recipe, words, data())
 
+    def align(data: TrainingData) -> np.ndarray:
+        method: Any = make_method([part])
+        student = retriever.query_encoder
+        method.prepare(Task(data, teacher, lambda: student, Budget(1, "steps"), recipe, seed=0), student)
+        return np.asarray(method.align(words.document, words.query))
 
-def _align(
-    part: MethodSpec, retriever: DualEncoder, teacher: Encoder, recipe: Recipe, words: Words, data: TrainingData
-) -> np.ndarray:
-    method: Any = make_method([part])
-    student = retriever.query_encoder
-    method.prepare(Task(data, teacher, lambda: student, Budget(1, "steps"), recipe, seed=0), student)
-    return np.asarray(method.align(words.document, words.query))
-
-
-def _bitext(rows: Sequence[tuple[str, str]]) -> TrainingData:
-    pair = Pair("mul", "eng")  # no language is asked for
-    bitext = Bitext.of(pair, (query for query, _ in rows), (document for _, document in rows), "")
-    return replace(TrainingData.none((pair,)), bitext=bitext)
+    pair = Pair("mul", "eng")  # any languages
+    queries, documents = [" ".join(words.query), words.query[0]], [" ".join(words.document), words.document[0]]
+    bitexts = [Bitext.of(pair, queries[:rows], documents[:rows], "") for rows in (1, 2)]
+    one, other = (align(replace(TrainingData.none((pair,)), bitext=bitext)) for bitext in bitexts)
+    return one if np.array_equal(one, other) else align(data())
