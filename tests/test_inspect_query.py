@@ -6,6 +6,7 @@ import shutil
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from bench.data.files import Resolver
 from bench.data.loading import load_test
 from bench.evaluation.run import read_run
 from bench.inspection.pictures import shaded, write_heat_maps
-from bench.inspection.plans import WordPlan, Words, split_words, word_plan
+from bench.inspection.plans import WordPlan, split_words, word_plan
 from bench.results.external import import_run
 from bench.results.store import Store
 from bench.running.rows import load_retriever, make_method, make_row
@@ -148,7 +149,7 @@ def test_plan_of_a_saved_student_is_that_of_the_fitted_method(
     row = make_row(f"optical:{settings}", {})
     method = make_method(row.methods)
     method.fit(task).save(tmp_path / "retriever", task.teacher)
-    words = Words(data.bitext.query_side[7].split(), data.bitext.document_side[7].split())
+    query, document = data.bitext.query_side[7].split(), data.bitext.document_side[7].split()
     asked: list[str] = []
 
     def read_data() -> TrainingData:
@@ -156,8 +157,8 @@ def test_plan_of_a_saved_student_is_that_of_the_fitted_method(
         return data
 
     saved = load_retriever(row.methods, tmp_path / "retriever", task.teacher)
-    plan = word_plan(row.methods[0], saved, task.teacher, task.recipe, words, read_data)
-    np.testing.assert_allclose(plan, method.align(words.document, words.query), atol=1e-6)
+    plan = word_plan(row.methods[0], saved, task.teacher, task.recipe, query, document, read_data)
+    np.testing.assert_allclose(plan, method.align(document, query), atol=1e-6)
     assert plan.sum() == pytest.approx(1, abs=1e-3)
     assert asked == (["data"] if settings == "marginals=idf" else [])
 
@@ -170,7 +171,7 @@ def test_words_of_scripts_without_spaces() -> None:
 
 def test_shades_by_hand() -> None:
     mass = np.array([[0.4, 0.0, 0.1], [0.05, 0.2, 0.3]])
-    plan = WordPlan("t", Words(["ab", "c", "我"], ["one", "three"]), mass)
+    plan = WordPlan("t", ["ab", "c", "我"], ["one", "three"], mass)
     assert shaded(plan, 40) == [
         "         ab c 我",
         "  one    ██   ░░",
@@ -188,19 +189,19 @@ def test_shades_by_hand() -> None:
         ["one", "░░"],
         ["three", "▓▓"],
     ]
-    assert shaded(WordPlan("t", plan.words, mass * 0), 40) == ["  nothing is moved between them"]
+    assert shaded(replace(plan, mass=mass * 0), 40) == ["  nothing is moved between them"]
 
 
 def test_of_a_long_document_the_words_with_most_are_shown() -> None:
     mass = np.arange(1.0, 101.0)[:, None] / 5050
-    lines = shaded(WordPlan("t", Words(["x"], [f"w{i}" for i in range(100)]), mass), 80)
+    lines = shaded(WordPlan("t", ["x"], [f"w{i}" for i in range(100)], mass), 80)
     assert [line.split()[0] for line in lines[1:31]] == [f"w{i}" for i in range(70, 100)]
     assert "  left out: 70 words of the document that have less" in lines
 
 
 def test_heat_map_has_every_word(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    plan = WordPlan("optical", Words(["habari", "नमस्ते"], ["hello", "there"]), np.array([[0.5, 0.1], [0.0, 0.4]]))
+    plan = WordPlan("optical", ["habari", "नमस्ते"], ["hello", "there"], np.array([[0.5, 0.1], [0.0, 0.4]]))
     for name in ("a.svg", "b.svg"):
         assert write_heat_maps(tmp_path / name, "title", [plan, plan])
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

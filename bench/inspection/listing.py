@@ -60,16 +60,15 @@ def statistics_table(statistics: Iterable[Statistics]) -> Table:
 def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
     """Return the contents of a card, and the number and size of its files that are available, in lines."""
     about = {
-        card.name: card.description,
-        "licence": card.licence,
-        "NON-COMMERCIAL use only": card.non_commercial,
         "citation": card.citation,
         "source": card.source,
         "folder": card.folder,
         "caveats": card.caveats,
         "measures besides the default": ", ".join(card.measures),
     }
-    lines = [name if text is True else f"{name}: {text}" for name, text in about.items() if text]
+    lines = [f"{card.name}: {card.description}", f"licence: {card.licence}"]
+    lines += ["NON-COMMERCIAL use only"] if card.non_commercial else []
+    lines += [f"{name}: {text}" for name, text in about.items() if text]
     for role in card.roles:
         keys: Sequence[object] = card.pairs(role) or card.languages(role)
         lines.append(f"{role}: {', '.join(map(str, keys)) if len(keys) <= MANY else _summary(card.pairs(role))}")
@@ -154,13 +153,8 @@ def _pairs(cards: Mapping[str, Card]) -> list[list[str]]:
         for pair in card.pairs("test"):
             tests.setdefault(pair, []).append(card.name)
     mixes = {pair: card.name for card in cards.values() if card.mix for pair in card.mix.pairs}
-    return [
-        [
-            str(pair),
-            language_name(pair.query),
-            language_name(pair.document),
-            ", ".join(names),
-            mixes.get(pair.training, "-"),
-        ]
-        for pair, names in sorted(tests.items(), key=lambda item: str(item[0]))
-    ]
+    rows = []
+    for pair, names in sorted(tests.items()):
+        languages = [language_name(pair.query), language_name(pair.document)]
+        rows.append([str(pair), *languages, ", ".join(names), mixes.get(pair.training, "-")])
+    return rows

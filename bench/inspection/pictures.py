@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from bench.atomic import atomic_write
 from bench.errors import BenchError
 from bench.inspection.plans import WordPlan
 
-SHADES, PLAIN_SHADES = " ░▒▓█", " .-+#"
-"""From zero to the largest entry; the second for terminals that cannot show the first."""
+SHADES = " ░▒▓█"
+"""From zero to the largest entry."""
 FORMATS = (".svg", ".png")
 ROWS = 30
 """The most words of a document that are shown on the terminal: those with the largest entries."""
@@ -31,22 +30,21 @@ def shaded(plan: WordPlan, width: int) -> list[str]:
         return ["  nothing is moved between them"]
     levels = np.rint(plan.mass / largest * (len(SHADES) - 1)).astype(int)
     shown = sorted(np.argsort(-plan.mass.max(axis=1), kind="stable")[:ROWS].tolist())
-    rows = [_fit(plan.words.document[row]) for row in shown]
+    rows = [_fit(plan.document[row]) for row in shown]
     margin = max(map(cell_len, rows)) + 2
-    shades = _shades()
     lines = []
-    for columns in _groups(plan.words.query, width - margin - 2):
-        heads = [_fit(plan.words.query[column]) for column in columns]
+    for columns in _groups(plan.query, width - margin - 2):
+        heads = [_fit(plan.query[column]) for column in columns]
         lines.append("  " + " " * margin + " ".join(heads))
         for name, row in zip(rows, shown, strict=True):
             cells = (
-                shades[level] * cell_len(head) for level, head in zip(levels[row, columns].tolist(), heads, strict=True)
+                SHADES[level] * cell_len(head) for level, head in zip(levels[row, columns].tolist(), heads, strict=True)
             )
             lines.append(f"  {set_cell_size(name, margin)}{' '.join(cells)}".rstrip())
         lines.append("")
-    if left := len(plan.words.document) - len(shown):
+    if left := len(plan.document) - len(shown):
         lines.append(f"  left out: {left:,} words of the document that have less")
-    key = " ".join(f"{shades[level]} {level / (len(SHADES) - 1) * largest:.3f}" for level in range(1, len(SHADES)))
+    key = " ".join(f"{SHADES[level]} {level / (len(SHADES) - 1) * largest:.3f}" for level in range(1, len(SHADES)))
     return [*lines, f"  share of the mass: {key}"]
 
 
@@ -68,8 +66,8 @@ def write_heat_maps(path: Path, title: str, plans: Sequence[WordPlan]) -> bool:
     from matplotlib.figure import Figure
 
     svg = path.suffix == ".svg"
-    widths = [max(len(plan.words.query), 4) for plan in plans]
-    height = max(len(plan.words.document) for plan in plans)
+    widths = [max(len(plan.query), 4) for plan in plans]
+    height = max(len(plan.document) for plan in plans)
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     # An SVG keeps its text as text, which is drawn with the fonts of its reader.
     with (
@@ -82,8 +80,8 @@ def write_heat_maps(path: Path, title: str, plans: Sequence[WordPlan]) -> bool:
         axes = figure.subplots(1, len(plans), squeeze=False, width_ratios=widths)[0]
         for axis, plan in zip(axes, plans, strict=True):
             image = axis.imshow(plan.mass, cmap="Blues", vmin=0, aspect="auto")
-            axis.set_xticks(range(len(plan.words.query)), plan.words.query, rotation=60, ha="right")
-            axis.set_yticks(range(len(plan.words.document)), plan.words.document, fontsize="small")
+            axis.set_xticks(range(len(plan.query)), plan.query, rotation=60, ha="right")
+            axis.set_yticks(range(len(plan.document)), plan.document, fontsize="small")
             axis.set_title(plan.title, fontsize="medium")
             figure.colorbar(image, ax=axis, label="share of the mass")
         with atomic_write(path, "wb") as file:
@@ -107,11 +105,3 @@ def _groups(words: Sequence[str], width: int) -> Iterator[list[int]]:
         group.append(position)
         used += size
     yield group
-
-
-def _shades() -> str:
-    try:
-        SHADES.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return PLAIN_SHADES
-    return SHADES

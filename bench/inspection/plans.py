@@ -30,19 +30,12 @@ UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 
 
 @dataclass(frozen=True)
-class Words:
-    """The words of a query and of a document."""
-
-    query: Sequence[str]
-    document: Sequence[str]
-
-
-@dataclass(frozen=True)
 class WordPlan:
     """The mass that is moved between each word of a document and each of a query: (document words, query words)."""
 
     title: str
-    words: Words
+    query: Sequence[str]
+    document: Sequence[str]
     mass: np.ndarray
 
 
@@ -57,17 +50,15 @@ def split_words(text: str) -> list[str]:
     return words
 
 
-def cell_plans(
-    cell: Record, query: str, document: str, data: Callable[[], TrainingData]
-) -> Iterator[tuple[str, Words, np.ndarray]]:
-    """Iterate over the methods of a cell that align words: the name, the words, and the plan as in `word_plan`.
+def cell_plans(cell: Record, query: str, document: str, data: Callable[[], TrainingData]) -> Iterator[WordPlan]:
+    """Iterate over the plans of the methods of a cell that align words; the titles are the names of the methods.
 
-    Raises `BenchError` if the student, its teacher or the method is not available.
+    `data` is called as in `word_plan`. Raises `BenchError` if the student, its teacher or the method is not available.
     """
     classes = [] if cell.external else [(method, method_class(method)) for method in cell.spec.methods]
     aligning = [method for method, kind in classes if issubclass(kind, TrainedMethod) and kind.aligners]
-    words = Words(split_words(query), split_words(document))
-    if not (aligning and words.query and words.document):
+    words = split_words(query), split_words(document)
+    if not (aligning and all(words)):
         return
     training = training_of(cell)
     if training is None:
@@ -77,7 +68,8 @@ def cell_plans(
     retriever = load_retriever(cell.spec.methods, training.folder / RETRIEVER, teacher)
     if isinstance(retriever, DualEncoder):
         for method in aligning:
-            yield method.name, words, word_plan(method, retriever, teacher, recipe_of(cell.spec), words, data)
+            mass = word_plan(method, retriever, teacher, recipe_of(cell.spec), *words, data)
+            yield WordPlan(method.name, *words, mass)
 
 
 @cache
@@ -90,7 +82,8 @@ def word_plan(
     retriever: DualEncoder,
     teacher: Encoder,
     recipe: Recipe,
-    words: Words,
+    query: Sequence[str],
+    document: Sequence[str],
     data: Callable[[], TrainingData],
 ) -> np.ndarray:
     """Return the mass that the loss of `part` moves with a saved student: (document words, query words).
@@ -103,10 +96,10 @@ def word_plan(
         method: Any = make_method([part])
         student = retriever.query_encoder
         method.prepare(Task(data, teacher, lambda: student, Budget(1, "steps"), recipe, seed=0), student)
-        return np.asarray(method.align(words.document, words.query))
+        return np.asarray(method.align(document, query))
 
     pair = Pair("mul", "eng")  # any languages
-    queries, documents = [" ".join(words.query), words.query[0]], [" ".join(words.document), words.document[0]]
+    queries, documents = [" ".join(query), query[0]], [" ".join(document), document[0]]
     bitexts = [Bitext.of(pair, queries[:rows], documents[:rows], "") for rows in (1, 2)]
     one, other = (align(replace(TrainingData.none((pair,)), bitext=bitext)) for bitext in bitexts)
     return one if np.array_equal(one, other) else align(data())

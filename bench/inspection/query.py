@@ -208,12 +208,12 @@ def show_plans(shown: Sequence[Ranking], title: str, texts: Texts, options: Insp
         if document is None:
             continue
         rank, cell = ranking.rank([document]), ranking.cell
-        where = f"rank {rank}" if rank else f"not in the first {len(ranking.found)}"
+        where = f"{document} (rank {rank})" if rank else f"{document} (not in the first {len(ranking.found)})"
         data = partial(_training_data, cell, options)
         try:
-            for method, words, mass in cell_plans(cell, texts.query, texts.documents[document], data):
-                name = f"{method} in {ranking.label}" if "+" in ranking.label else ranking.label
-                drawn.append(WordPlan(f"{name}, {document} ({where})", words, mass))
+            for plan in cell_plans(cell, texts.query, texts.documents[document], data):
+                method = f"{plan.title} in {ranking.label}" if "+" in ranking.label else ranking.label
+                drawn.append(replace(plan, title=f"{method}, {where}"))
         except BenchError as error:
             display.warn(f"{ranking.label}: its plan cannot be shown: {error}")
     for plan in drawn:
