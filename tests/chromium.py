@@ -1,8 +1,8 @@
-"""A headless Chromium that is told what to do through a pipe: the DevTools protocol without any package for it."""
+"""A headless Chromium, controlled through a pipe by the DevTools protocol without any package for it."""
 
 from __future__ import annotations
 
-import base64
+import fcntl
 import json
 import os
 import select
@@ -18,46 +18,41 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 OPTIONS = (
     *("--headless=new", "--remote-debugging-pipe", "--no-first-run", "--no-default-browser-check", "--disable-gpu"),
     *("--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    # Tests run as root in containers, whose /dev/shm is small; the page that is opened is our own.
+    # Tests run as root in containers, whose /dev/shm is small; the page is our own.
     *("--no-sandbox", "--disable-dev-shm-usage", "--mute-audio", "--hide-scrollbars"),
 )
-READ, WRITE = 3, 4
-"""The descriptors that `--remote-debugging-pipe` reads commands from and writes replies to."""
+KEYS = {"Enter": 13, "Space": 32, "ArrowRight": 39, "Home": 36}
 
 
 def find_browser() -> str | None:
-    """The path of a Chromium of this machine; `BROWSER_PATH` goes first."""
-    named = os.environ.get("BROWSER_PATH")
-    return named or next((path for name in NAMES if (path := shutil.which(name))), None)
+    """Return the path of a Chromium of this machine; `BROWSER_PATH` takes precedence."""
+    return os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Browser:
-    """One page of a running browser. What it asked for and complained of is in `requests` and `errors`."""
+    """One page of a running browser, with its network requests and its errors."""
 
     def __init__(self, commands: int, replies: int, timeout: float = 60.0) -> None:
         self._commands, self._replies, self._timeout = commands, replies, timeout
         self._buffer, self._number = b"", 0
-        self._session: str | None = None
+        self._session: dict[str, str] = {}
         self.requests: list[str] = []
         self.errors: list[str] = []
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = {"sessionId": self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a command and wait for its result."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
+        message = {"id": self._number, "method": method, "params": parameters, **self._session}
         os.write(self._commands, json.dumps(message).encode() + b"\0")
-        while True:
-            reply = self._receive()
-            if reply.get("id") == self._number:
-                if "error" in reply:
-                    raise RuntimeError(f"{method}: {reply['error']}")
-                return reply["result"]
+        while (reply := self._receive()).get("id") != self._number:
+            pass
+        if "error" in reply:
+            raise RuntimeError(f"{method}: {reply['error']}")
+        return reply["result"]
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Open a file and wait until it is loaded."""
@@ -68,38 +63,35 @@ class Browser:
         self.settle()
 
     def run(self, script: str) -> Any:
-        """The value of an expression of JavaScript; a promise is waited for."""
-        found = self.send(
-            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
-        )
+        """Return the value of an expression of JavaScript, or of its promise."""
+        options = {"awaitPromise": True, "returnByValue": True, "userGesture": True}
+        found = self.send("Runtime.evaluate", expression=script, **options)
         if "exceptionDetails" in found:
             raise RuntimeError(found["exceptionDetails"]["exception"].get("description", "error"))
         return found["result"].get("value")
 
+    def text(self, selector: str) -> str:
+        """Return the text of an element."""
+        return str(self.run(f"document.querySelector({selector!r}).textContent"))
+
     def settle(self) -> None:
-        """Wait until what has changed is drawn."""
+        """Wait until all changes are drawn."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
-    def resize(self, width: int, height: int = 900, *, dark: bool = False) -> None:
-        """Be a window of this size, in CSS pixels."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+    def resize(self, width: int, *, dark: bool = False) -> None:
+        """Set the width of the window, in CSS pixels, and the colour scheme."""
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         motion = {"name": "prefers-reduced-motion", "value": "reduce"}
         self.send("Emulation.setEmulatedMedia", features=[scheme, motion])
         self.settle()
 
     def press(self, key: str) -> None:
-        """Press a key and let it go."""
-        text = {"Enter": "\r", "Space": " "}.get(key, "")
-        name = " " if key == "Space" else key
-        code = {"Enter": 13, "Space": 32, "ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35}[key]
+        """Press and release a key."""
+        names = {"key": " " if key == "Space" else key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=name, code=key, windowsVirtualKeyCode=code, text=text)
-
-    def picture(self, path: Path, *, whole: bool = True) -> None:
-        """Write what is seen, or the whole page, as a PNG."""
-        found = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(found["data"]))
+            text = {"Enter": "\r", "Space": " "}.get(key, "")
+            self.send("Input.dispatchKeyEvent", type=kind, text=text, **names)
 
     def _receive(self) -> dict[str, Any]:
         end = time.monotonic() + self._timeout
@@ -112,44 +104,36 @@ class Browser:
             self._buffer += piece
         text, self._buffer = self._buffer.split(b"\0", 1)
         message: dict[str, Any] = json.loads(text)
-        if "method" in message:
-            self._note(message)
+        details = message.get("params", {})
+        match message.get("method"):
+            case "Network.requestWillBeSent":
+                self.requests.append(details["request"]["url"])
+            case "Runtime.exceptionThrown":
+                self.errors.append(str(details["exceptionDetails"]))
+            case "Runtime.consoleAPICalled" if details["type"] in ("error", "warning", "assert"):
+                self.errors.append(str(details["args"]))
+            case "Log.entryAdded" if details["entry"]["level"] in ("error", "warning"):
+                self.errors.append(details["entry"]["text"])
         return message
-
-    def _note(self, event: dict[str, Any]) -> None:
-        details = event.get("params", {})
-        if event["method"] == "Network.requestWillBeSent":
-            self.requests.append(details["request"]["url"])
-        elif event["method"] == "Runtime.exceptionThrown":
-            self.errors.append(str(details["exceptionDetails"]))
-        elif event["method"] == "Runtime.consoleAPICalled" and details["type"] in ("error", "warning", "assert"):
-            self.errors.append(str(details["args"]))
-        elif event["method"] == "Log.entryAdded" and details["entry"]["level"] in ("error", "warning"):
-            self.errors.append(details["entry"]["text"])
 
 
 @contextmanager
 def running(path: str, profile: Path) -> Iterator[Browser]:
-    """A browser with an empty profile that ends with the block."""
-    their_read, commands = os.pipe()
-    replies, their_write = os.pipe()
-    # Out of the way of 3 and 4, which the child gets.
-    ours = [os.dup(descriptor) for descriptor in (their_read, their_write)]
+    """A browser with an empty profile that ends with the block.
 
-    def connect() -> None:
-        high = [os.dup2(descriptor, 90 + i) for i, descriptor in enumerate(ours)]
-        os.dup2(high[0], READ, inheritable=True)
-        os.dup2(high[1], WRITE, inheritable=True)
-
+    It reads commands from descriptor 3 and writes replies to descriptor 4.
+    """
+    (their_read, commands), (replies, their_write) = os.pipe(), os.pipe()
+    theirs = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 10) for descriptor in (their_read, their_write)]
     process = subprocess.Popen(
         [path, *OPTIONS, f"--user-data-dir={profile}", "about:blank"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=connect,
-        pass_fds=(READ, WRITE),
+        preexec_fn=lambda: [os.dup2(descriptor, number) for number, descriptor in enumerate(theirs, start=3)],
+        pass_fds=(3, 4),
     )
-    for descriptor in (their_read, their_write, *ours):
+    for descriptor in (their_read, their_write, *theirs):
         os.close(descriptor)
     try:
         yield Browser(commands, replies)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from bench import registry
 from bench.evaluation.measures import lower_is_better
-from bench.report.labels import Label, key_of, labels, title
+from bench.report.labels import Label, diagnostics_text, labels, title
 from bench.report.leaderboard import Leaderboard
 from bench.results.store import LOG, Record, training_of
 from bench.results.systems import System
@@ -24,6 +25,11 @@ from bench.sealed import Damaged
 from bench.statistics.intervals import rounded
 from bench.statistics.significance import ALPHA
 
+COSTS = {
+    **{"cpu": "cpu_seconds", "seconds": "seconds", "steps": "trained_steps", "tokens": "trained_tokens"},
+    **{"memory": "peak_memory_mib", "parameters": "parameters"},
+}
+"""The costs of a training, and their names in its manifest."""
 UNIT = 10_000
 """Per-query scores are whole numbers of 1 / UNIT."""
 SCORES_LIMIT = 20_000_000
@@ -46,7 +52,7 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
     references = registry.references()
     queries = [list(dict.fromkeys(query for system in members for query in system.queries)) for _, members in boards]
     scores, left_out = _scores(systems, [queries[board] for board in board_of], shown, scores_limit)
-    pool = Pool()
+    manifests, pool = _manifests(systems)
     return {
         "baseline": found.baseline,
         "alpha": ALPHA,
@@ -80,8 +86,8 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
                     for measure in shown
                     if measure in system.measures
                 },
-                "cost": {name: rounded(value, 3) for name, value in found.costs[key_of(system)].items()},
-                "diagnostics": found.diagnostics[system].split(),
+                "cost": _cost(system),
+                "diagnostics": diagnostics_text(system.trained("diagnostics")).split(),
             }
             for system, board in zip(systems, board_of, strict=True)
         ],
@@ -98,9 +104,14 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
         "scores": scores,
         "left_out": left_out,
         "curves": _curves(systems),
-        "manifests": [_manifests(system, pool) for system in systems],
-        "pool": pool.values,
+        "manifests": manifests,
+        "pool": pool,
     }
+
+
+def _cost(system: System) -> dict[str, float | None]:
+    cost = system.trained("cost") if system.spec.train else {}
+    return {name: rounded(cost.get(key), 3) for name, key in COSTS.items()}
 
 
 def _overview(
@@ -171,33 +182,28 @@ def _curves(systems: Sequence[System]) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for i, system in enumerate(systems):
         for seed, cell in zip(system.seeds, system.cells, strict=True):
-            if name := cell.manifest["training"]:
-                if name not in rows:
-                    points = thinned(read_losses(training_of(cell)))
+            if training := training_of(cell):
+                if training.folder.name not in rows:
+                    points = thinned(read_losses(training))
                     steps, losses = [step for step, _ in points], [float(f"{loss:.5g}") for _, loss in points]
-                    rows[name] = {"systems": [], "seed": seed, "steps": steps, "losses": losses}
-                rows[name]["systems"].append(i)
+                    rows[training.folder.name] = {"systems": [], "seed": seed, "steps": steps, "losses": losses}
+                rows[training.folder.name]["systems"].append(i)
     return [row for row in rows.values() if row["steps"]]
 
 
-def read_losses(training: Record | None) -> list[tuple[int, float]]:
+def read_losses(training: Record) -> list[tuple[int, float]]:
     """Return step and loss of each line of a training's log that has both; none if the log is missing or damaged."""
-    if training is None or not (training.folder / LOG).is_file():
-        return []
     try:
         training.verify(LOG)
-    except Damaged:
+        lines = (training.folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+    except (Damaged, FileNotFoundError):
         return []
     found = []
-    for line in (training.folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError, OverflowError):
             row = json.loads(line)
-            point = int(row["step"]), float(row["loss"])
-        except (ValueError, KeyError, TypeError, OverflowError):
-            continue
-        if math.isfinite(point[1]):
-            found.append(point)
-    return found
+            found.append((int(row["step"]), float(row["loss"])))
+    return [(step, loss) for step, loss in found if math.isfinite(loss)]
 
 
 def thinned(points: Sequence[tuple[int, float]], limit: int = POINTS) -> list[tuple[int, float]]:
@@ -208,38 +214,29 @@ def thinned(points: Sequence[tuple[int, float]], limit: int = POINTS) -> list[tu
     return [(run[-1][0], sum(loss for _, loss in run) / len(run)) for run in runs]
 
 
-class Pool:
-    """Values that many manifests share, each stored once."""
+def _manifests(systems: Sequence[System]) -> tuple[list[list[dict[str, Any]]], list[Any]]:
+    """Return the manifests of the cells and trainings of each system, and the values that they share.
 
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._indices: dict[str, int] = {}
+    The values of a manifest, and those one level down, are indices of the second list. The fields that identify the
+    system are left out.
+    """
+    values: dict[str, tuple[int, Any]] = {}
 
-    def index(self, value: Any) -> int:
-        """Return the index of a value in `values`; a new value is added."""
-        text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-        if text not in self._indices:
-            self._indices[text] = len(self.values)
-            self.values.append(value)
-        return self._indices[text]
+    def index(value: Any) -> int:
+        return values.setdefault(json.dumps(value, sort_keys=True, ensure_ascii=False), (len(values), value))[0]
 
-    def pooled(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a manifest with its values, and those one level down, replaced by their indices. The fields that
-        identify the system are left out.
-        """
+    def indexed(manifest: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            key: {name: self.index(item) for name, item in value.items()}
+            key: {name: index(item) for name, item in value.items()}
             if isinstance(value, Mapping) and value
-            else self.index(value)
+            else index(value)
             for key, value in manifest.items()
             if key not in ("kind", "spec", "files", "trained")
         }
 
-
-def _manifests(system: System, pool: Pool) -> list[dict[str, Any]]:
-    """Return for each seed the manifest of its cell and, if it has one, of its training."""
-    return [
-        {"seed": seed, "cell": pool.pooled(cell.manifest)}
-        | ({"training": pool.pooled(cell.trained)} if cell.trained else {})
-        for seed, cell in zip(system.seeds, system.cells, strict=True)
-    ]
+    manifests = []
+    for system in systems:
+        pairs = zip(system.seeds, system.cells, strict=True)
+        rows = [{"seed": seed, "cell": indexed(c.manifest), "training": indexed(c.trained)} for seed, c in pairs]
+        manifests.append([{key: value for key, value in row.items() if value != {}} for row in rows])
+    return manifests, [value for _, value in values.values()]

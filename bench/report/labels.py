@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.results.systems import Boards, System
-from bench.spec import BOARD, COLUMNS, SYSTEM
+from bench.spec import BOARD, COLUMNS
 
 APART = {column.name: column.apart for column in COLUMNS if column.apart}
 
@@ -43,11 +43,6 @@ def labels(boards: Boards) -> dict[System, Label]:
         )
         for system in systems
     }
-
-
-def key_of(system: System) -> tuple[str, ...]:
-    """Return the columns that name a system, by which frames are grouped."""
-    return tuple(system.spec.columns[column] for column in SYSTEM)
 
 
 def title(board: tuple[str, ...], systems: Sequence[System]) -> str:

@@ -34,14 +34,10 @@ def share_frame(cells: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=SHARES).sort_values(SHARES[:-3], kind="stable")
 
 
-def favoured(shares: pd.DataFrame) -> dict[tuple[str, ...], str]:
-    """Return the ratio of each language by the columns of a system, averaged over seeds: `eng 3.1x, tha 0.2x`."""
-    ratios = shares.groupby([*SYSTEM, "language"], dropna=False)["ratio"].mean().reset_index()
-    texts: dict[tuple[str, ...], str] = {}
-    for *key, language, ratio in ratios.sort_values("ratio", ascending=False, kind="stable").itertuples(index=False):
-        text = f"{language} {ratio:.1f}x"
-        texts[tuple(key)] = f"{texts[tuple(key)]}, {text}" if tuple(key) in texts else text
-    return texts
+def favoured(system: System) -> str:
+    """Return the ratio of each language, averaged over seeds, as `eng 3.1x, tha 0.2x`; empty for other collections."""
+    ratios = share_frame(system.cells).groupby("language")["ratio"].mean().sort_values(ascending=False, kind="stable")
+    return ", ".join(f"{language} {ratio:.1f}x" for language, ratio in ratios.items())
 
 
 def gap_frame(systems: Sequence[System], bitext: Mapping[str, int]) -> pd.DataFrame:

@@ -26,15 +26,6 @@ from bench.statistics.intervals import query_bootstrap, rounded
 
 BASELINE = "zero-shot"
 """The default baseline of significance tests."""
-COSTS = {
-    "cpu": "training_cpu_seconds",
-    "seconds": "training_seconds",
-    "steps": "trained_steps",
-    "tokens": "trained_tokens",
-    "memory": "training_peak_memory_mib",
-    "parameters": "training_parameters",
-}
-"""The costs of a training, and their columns in cost.csv."""
 NUMBERS = {column.name for column in COLUMNS if column.number}
 LONG = [*SYSTEM, "seed", "measure", "value", "low", "high", "queries", "cell"]
 PER_MEASURE = {"": "mean", " sd": "sd", " low": "low", " high": "high", " rank": "rank", " p": "p"}
@@ -53,7 +44,7 @@ class Leaderboard:
     """The leaderboard of some cells. `notes` has a line for each reason why cells of the folder are left out.
 
     `systems` are also grouped to `boards`, by collection, pair and encoder; `measures` are in the order of their first
-    system; `cost` and `shares` are frames of the cells.
+    system.
     """
 
     def __init__(self, cells: Sequence[Record], store: Store, baseline: str = BASELINE, notes: Sequence[str] = ()):
@@ -61,7 +52,6 @@ class Leaderboard:
         self.systems = gather(cells)
         self.boards: Boards = boards(self.systems)
         self.measures = list(dict.fromkeys(measure for system in self.systems for measure in system.measures))
-        self.cost, self.shares = cost_frame(cells), share_frame(cells)
 
     @cached_property
     def _standings(self) -> list[tuple[str, dict[System, Standing], list[Comparison]]]:
@@ -99,35 +89,17 @@ class Leaderboard:
             rows.append(row)
         return _sorted(pd.DataFrame(rows))
 
-    @cached_property
-    def diagnostics(self) -> dict[System, str]:
-        """The diagnostics of each system's trainings as text, averaged over the seeds that have them."""
-        result = {}
-        for system in self.systems:
-            records = [cell.trained.get("diagnostics", {}) for cell in system.cells]
-            means = pd.DataFrame(records).mean().items()
-            result[system] = diagnostics_text(records[0] if len(records) == 1 else {str(k): v for k, v in means})
-        return result
-
-    @cached_property
-    def costs(self) -> dict[tuple[str, ...], dict[str, float]]:
-        """The costs of trainings by the columns of a system, averaged over seeds; NaN for systems without training."""
-        values = self.cost.reindex(columns=list(COSTS.values())).apply(pd.to_numeric).set_axis(list(COSTS), axis=1)
-        keys = [self.cost[name] for name in SYSTEM]
-        means = values.mask(self.cost["train"] == "").groupby(keys, dropna=False).mean()
-        return dict(zip(means.index, means.to_dict("records"), strict=True))
-
     def tables(self, measures: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
         """Return the tables to read, by their titles. Raises `BenchError` if no cell has scores by any measure."""
         shown = [measure for measure in measures or self.measures if measure in self.measures]
         if not shown:
             raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {', '.join(self.measures)}")
-        return tables(self.boards, self.standings, shown, self.costs, self.baseline)
+        return tables(self.boards, self.standings, shown, self.baseline)
 
     @cached_property
     def remarks(self) -> dict[str, list[str]]:
         """The lines below the tables, by their titles."""
-        return remarks(self.boards, self.diagnostics, self.shares)
+        return remarks(self.boards)
 
     def write(self, folder: Path | None = None) -> list[Path]:
         """Write the files to a folder, by default the results folder, and return their paths."""
@@ -136,11 +108,15 @@ class Leaderboard:
             "leaderboard.csv": long_frame(self.cells),
             "leaderboard-wide.csv": self.wide,
             "comparisons.csv": comparison_frame(self.comparisons),
-            "cost.csv": self.cost,
+            "cost.csv": cost_frame(self.cells),
+            "languages.csv": share_frame(self.cells),
+            "gaps.csv": gap_frame(self.systems, bitext_of(self.cells)),
         }
-        optional = {"languages.csv": self.shares, "gaps.csv": gap_frame(self.systems, bitext_of(self.cells))}
-        frames |= {name: frame for name, frame in optional.items() if len(frame)}
-        contents = {name: frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}
+        contents = {
+            name: frame.to_csv(index=False, lineterminator="\n")
+            for name, frame in frames.items()
+            if len(frame) or name not in ("languages.csv", "gaps.csv")
+        }
         contents["leaderboard.md"] = "\n".join(
             "\n\n".join([f"### {title}", markdown(table), *self.remarks[title]]) + "\n"
             for title, table in self.tables().items()

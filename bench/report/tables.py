@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.evaluation.bias import TOP
 from bench.report.comparison import Standing, best_first
-from bench.report.labels import figure, key_of, labels, p_value, title
+from bench.report.labels import diagnostics_text, figure, labels, p_value, title
 from bench.report.languages import favoured
 from bench.results.systems import Boards, System
 from bench.statistics.significance import ALPHA
@@ -16,8 +16,6 @@ from bench.tables import print_table
 
 Standings = Mapping[tuple[System, str], Standing]
 """By system and measure."""
-Costs = Mapping[tuple[str, ...], Mapping[str, float]]
-"""By the columns of a system."""
 LEFT = {"method", "scoring", "students", "trains on"}
 USUAL = {"scoring": {"mean"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}}
 """Columns that are left out if they have no other values."""
@@ -49,9 +47,7 @@ ESCAPES = str.maketrans(
 )
 
 
-def tables(
-    boards: Boards, standings: Standings, measures: Sequence[str], costs: Costs, baseline: str
-) -> dict[str, pd.DataFrame]:
+def tables(boards: Boards, standings: Standings, measures: Sequence[str], baseline: str) -> dict[str, pd.DataFrame]:
     """Return a table of texts per board by its title, best system first. The first measure has rank, interval and
     significance.
 
@@ -68,7 +64,7 @@ def tables(
         for system in best_first(systems, first):
             names, standing = system.spec.columns, standings.get((system, first))
             mean, comparison = figure(system, first), standing.against if standing else None
-            seconds = {"training s": costs[key_of(system)]["seconds"], "CPU s": costs[key_of(system)]["cpu"]}
+            cost = system.trained("cost") if names["train"] else {}
             lines.append(
                 {
                     "rank": str(standing.rank) if standing else "-",
@@ -84,7 +80,8 @@ def tables(
                     against: p_value(comparison.p_holm if comparison else None),
                     **{measure: figure(system, measure) for measure in others},
                     "seeds": str(len(system.seeds)) if names["train"] else "-",
-                    **{name: "-" if pd.isna(value) else f"{value:.0f}" for name, value in seconds.items()},
+                    "training s": f"{cost['seconds']:.0f}" if "seconds" in cost else "-",
+                    "CPU s": f"{cost['cpu_seconds']:.0f}" if "cpu_seconds" in cost else "-",
                 }
             )
         table = pd.DataFrame(lines)
@@ -93,21 +90,17 @@ def tables(
     return result
 
 
-def remarks(boards: Boards, diagnostics: Mapping[System, str], shares: pd.DataFrame) -> dict[str, list[str]]:
+def remarks(boards: Boards) -> dict[str, list[str]]:
     """Return the lines below the tables, by their titles: the diagnostics of trainings, and favoured languages."""
-    ratios = favoured(shares)
     names = labels(boards)
     result = {}
     for board, systems in boards.items():
         ordered = sorted(systems, key=lambda each: names[each])
-        about = {system: " · ".join([system.name, *names[system].apart]) for system in ordered}
+        texts = [(system, diagnostics_text(system.trained("diagnostics"))) for system in ordered]
+        bias = f"first {TOP} documents against the pool: "
+        texts += [(system, bias + text) for system in ordered if (text := favoured(system))]
         result[title(board, systems)] = [
-            *(f"{about[system]}: {text}" for system in ordered if (text := diagnostics.get(system))),
-            *(
-                f"{about[system]}: first {TOP} documents against the pool: {text}"
-                for system in ordered
-                if (text := ratios.get(key_of(system)))
-            ),
+            f"{' · '.join([system.name, *names[system].apart])}: {text}" for system, text in texts if text
         ]
     return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import numpy as np
 
@@ -42,6 +43,15 @@ class System:
     @property
     def measures(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*self.scores, *self.reported]))
+
+    def trained(self, field: str) -> dict[str, float]:
+        """Return the `cost` or `diagnostics` of its trainings: the mean of each number over the seeds that have it."""
+        values: dict[str, list[float]] = {}
+        for cell in self.cells:
+            for name, value in cell.trained.get(field, {}).items():
+                if isinstance(value, int | float):
+                    values.setdefault(name, []).append(value)
+        return {name: each[0] if len(each) == 1 else fmean(each) for name, each in values.items()}
 
 
 def gather(cells: Iterable[Record]) -> list[System]:
