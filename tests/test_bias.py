@@ -10,8 +10,8 @@ from cells import add
 
 from bench.data import Pair, TestCollection
 from bench.errors import BenchError
-from bench.evaluation import bias
 from bench.evaluation.measures import canonical, is_deep, lower_is_better, parse_measures
+from bench.evaluation.tasks import bias, language_shares
 from bench.report.comparison import standings
 from bench.report.languages import gap_frame
 from bench.report.leaderboard import leaderboard
@@ -35,19 +35,19 @@ RUN = {
 
 
 def test_ranks_of_translations_are_told_apart() -> None:
-    assert bias.score(RUN, POOL, depth=4) == {
+    assert bias(RUN, POOL, depth=4) == {
         "RankDistance@4": {"q1": 3.0, "q2": 4.0, "q3": 0.0},  # what is not found is at rank 5
         "MaxR@4": {"q1": 4.0, "q2": 5.0, "q3": 5.0},
     }
 
 
 def test_languages_of_the_top_are_held_against_the_pool() -> None:
-    assert bias.language_shares(RUN, POOL) == {
+    assert language_shares(RUN, POOL) == {
         "deu": {"pool": 0.4, "top": 0.5},
         "eng": {"pool": 0.4, "top": 0.333333},
         "fra": {"pool": 0.2, "top": 0.166667},
     }
-    assert bias.language_shares({}, POOL)["fra"] == {"pool": 0.2, "top": 0.0}
+    assert language_shares({}, POOL)["fra"] == {"pool": 0.2, "top": 0.0}
 
 
 def test_only_the_first_ten_count() -> None:
@@ -58,7 +58,7 @@ def test_only_the_first_ten_count() -> None:
         document_languages=("deu",) * 10 + ("eng",) * 10,
     )
     run = {"q1": [(f"d{i}", float(-i)) for i in range(20)]}
-    assert bias.language_shares(run, long)["deu"] == {"pool": 0.5, "top": 1.0}
+    assert language_shares(run, long)["deu"] == {"pool": 0.5, "top": 1.0}
 
 
 def test_collection_has_a_language_for_each_document() -> None:
@@ -67,7 +67,7 @@ def test_collection_has_a_language_for_each_document() -> None:
 
 
 def test_measures_of_bias_are_never_asked_for_and_lower_is_better() -> None:
-    with pytest.raises(BenchError, match="every pool of several languages has it"):
+    with pytest.raises(BenchError, match="every collection of its task has it"):
         parse_measures(["MaxR@1000"])
     assert canonical("MaxR@1000") == "MaxR@1000"
     assert canonical("MRR@10") == "RR@10"

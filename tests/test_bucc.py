@@ -38,7 +38,7 @@ def test_every_sentence_is_mined_and_every_other_one_is_to_tune_on(tmp_path: Pat
 
 def test_gold_sentences_ask_for_their_translations(tmp_path: Path) -> None:
     test = bucc.retrieval(source(tmp_path), CMN)
-    assert not test.mining and test.oracle_queries is None
+    assert test.task == "retrieval" and test.oracle_queries is None
     assert (test.query_ids, test.queries) == (("zh-3", "zh-1"), ("我同意。 ", "下雨了。"))
     assert len(test.documents) == 4
     assert test.qrels == {"zh-1": {"en-3": 1, "en-4": 1}, "zh-3": {"en-1": 1}}

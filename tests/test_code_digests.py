@@ -47,7 +47,7 @@ OTHERS = {
     "bench.evaluation.evaluate": """
         bench.data bench.encoders.encoder bench.encoders.rows bench.evaluation.embeddings bench.evaluation.evaluate
         bench.evaluation.maxsim bench.evaluation.measures bench.evaluation.mining bench.evaluation.retrieval
-        bench.evaluation.retriever bench.evaluation.run
+        bench.evaluation.retriever bench.evaluation.run bench.evaluation.tasks
     """,
     "bench.evaluation.measures": "bench.evaluation.measures",
     "bench.encoders.tiny": f"{CORE} {TINY}",

@@ -126,7 +126,7 @@ def test_a_stored_run_is_deep_enough_for_a_hundred_documents() -> None:
         ("", "unknown measure"),
         ("nDCG", "as in nDCG@100"),
         ("R@1001", "deeper than the 1000"),
-        ("F1", "all that is mined has it, and no ranking does"),
+        ("F1", "every collection of its task has it, and no other"),
     ],
 )
 def test_measure_that_cannot_be_computed_is_refused(measure: str, message: str) -> None:

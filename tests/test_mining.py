@@ -254,7 +254,7 @@ def test_mining_and_searching_in_one_comparison(
     assert not [*(tmp_path / "results/cells").glob("*.mining.maxsim-*")]
     printed, notes = capsys.readouterr()
     assert printed.count("F1 [95 %]") == printed.count("nDCG@10 [95 %]") == 1
-    assert notes.count("mining swh-eng: its pairs are mined by mean scoring") == 1
+    assert notes.count("mining swh-eng: bitext mining supports mean scoring only") == 1
 
     # From the stored run alone.
     monkeypatch.setattr(Encoder, "encode", lambda *arguments, **more: pytest.fail("encodes"))

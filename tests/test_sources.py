@@ -112,7 +112,7 @@ def test_the_summary_is_what_loading_gives(world: World) -> None:
     assert world_test(world).summary_if_known is None
     for _ in range(2):  # read, then from the cache
         assert world_test(world).summary == fresh.summary
-    assert fresh.summary == TestSummary("questions", SWH, fresh.digest, 1, 1, 0, True, False, False)
+    assert fresh.summary == TestSummary("questions", SWH, fresh.digest, 1, 1, 0, True, "retrieval")
     assert world_test(world).load() == fresh
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import chain
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from bench.fingerprint import digest, digest_texts
 
@@ -113,6 +113,10 @@ class Ids:
     documents: Sequence[str]
 
 
+TaskName = Literal["retrieval", "multilingual retrieval", "bitext mining"]
+"""The kind of a test collection; `bench.evaluation.tasks` has the measures and the search of each."""
+
+
 @dataclass(frozen=True)
 class TestSummary:
     """The facts about a test collection from which a run is planned, without its texts."""
@@ -127,8 +131,7 @@ class TestSummary:
     documents: int
     left_out: int
     has_oracle_queries: bool
-    mining: bool
-    has_document_languages: bool
+    task: TaskName
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class TestCollection:
     `oracle_queries` are the same queries in the document language (a human translation or the original), row by row;
     None if there are none, or if they would be the documents themselves.
 
-    A mining collection is one with `tuning`. Its task is to find translations among all sentences: most queries have
+    The task of bitext mining is to find translations among all sentences: most queries have
     none, and the qrels are the gold pairs.
     """
 
@@ -156,13 +159,16 @@ class TestCollection:
     left_out: int = 0
     """The number of further queries of the collection, which have no relevant document."""
     tuning: tuple[str, ...] = ()
-    """Ids of the queries on which a threshold for mined pairs is tuned; the others are the test."""
+    """Ids of the queries on which the threshold of bitext mining is tuned; the others are the test. Empty in other
+    tasks."""
     document_languages: Sequence[str] = ()
     """The language of each document if they are in several languages and translations of each other; else empty."""
 
     @property
-    def mining(self) -> bool:
-        return bool(self.tuning)
+    def task(self) -> TaskName:
+        if self.tuning:
+            return "bitext mining"
+        return "multilingual retrieval" if self.document_languages else "retrieval"
 
     def __post_init__(self) -> None:
         if len(self.query_ids) != len(self.queries) or len(self.document_ids) != len(self.documents):
@@ -189,8 +195,7 @@ class TestCollection:
             documents=len(self.documents),
             left_out=self.left_out,
             has_oracle_queries=self.oracle_queries is not None,
-            mining=self.mining,
-            has_document_languages=bool(self.document_languages),
+            task=self.task,
         )
 
 

@@ -43,7 +43,7 @@ def protected(test: TestCollection) -> dict[str, frozenset[str]]:
     texts: dict[str, set[str]] = defaultdict(set)
     for column in (test.queries, test.oracle_queries or test.queries):
         for key, text in zip(test.query_ids, column, strict=True):
-            if not test.mining or key in test.qrels:
+            if not test.tuning or key in test.qrels:
                 texts[normalise(text)].add(key)
     judged: dict[str, set[str]] = defaultdict(set)
     for key, grades in test.qrels.items():

@@ -60,7 +60,7 @@ def load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
         key: any(grade > 0 and document in documents for document, grade in test.qrels.get(key, {}).items())
         for key in test.query_ids
     }
-    if test.mining:
+    if test.tuning:
         tuned = [judged.pop(key) for key in test.tuning]
         if not (any(tuned) and any(judged.values())):
             raise BenchError(f"{card.name} {pair}: mining needs gold pairs to tune a threshold on, and others to test")

@@ -14,10 +14,10 @@ from bench.errors import BenchError
 from bench.evaluation.embeddings import Encode, Shards, shards_folder
 from bench.evaluation.maxsim import maxsim
 from bench.evaluation.measures import RUN_DEPTH
-from bench.evaluation.mining import mine
-from bench.evaluation.retrieval import best, count_unnormalised, search
+from bench.evaluation.retrieval import best, count_unnormalised
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
 from bench.evaluation.run import Run, strictly_decreasing
+from bench.evaluation.tasks import task_of
 
 LARGEST = float(np.finfo(np.float32).max)
 """The largest absolute value of a score; runs hold float32."""
@@ -49,8 +49,7 @@ def evaluate(
     depth: int = RUN_DEPTH,
     on_texts: OnBatch = lambda count: None,
 ) -> Evaluation:
-    """The run of a retriever on a test collection, with `depth` documents per query; of a mining collection, the
-    mined pairs.
+    """The run of a retriever on a test collection, with `depth` documents per query; the mined pairs in bitext mining.
 
     Documents are read, encoded and searched block by block. Embeddings of texts are written as they are made: those of
     documents by an encoder that does not train to the folder `cache`, where every later cell finds them; the others to
@@ -118,7 +117,7 @@ def _search(
             yield block
             del block  # before the next is made
 
-    run = mine(vectors, counted(), ids) if test.mining else search(vectors, counted(), ids, depth)
+    run = task_of(test).search(vectors, counted(), ids, depth)
     encoding = {"encode_documents": documents.seconds, "encode_queries": asked.seconds}
     searching = time.perf_counter() - started - sum(encoding.values())
     index = _mebibytes(len(test.documents) * vectors.shape[1] * vectors.itemsize)

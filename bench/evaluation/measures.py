@@ -30,12 +30,14 @@ MINING = {
     "precision": "share of the mined pairs that are gold pairs",
     "recall": "share of the gold pairs that are mined",
 }
-"""What a mining collection is measured by, and it alone: these are ratios over all queries, not means."""
+"""The measures of bitext mining. They are ratios over all queries, not means."""
 BIAS = {
     f"RankDistance@{EVALUATION_DEPTH}": "ranks between the first and the last translation of the relevant document",
     f"MaxR@{EVALUATION_DEPTH}": "rank of the last translation of the relevant document (Max@R)",
 }
-"""What is measured besides where documents are in several languages; lower is better."""
+"""Additional measures of multilingual retrieval; lower is better."""
+OF_TASKS = {**MINING, **BIAS}
+"""Measures that belong to a task: a run computes them whenever it has such a collection, and never on request."""
 ALIASES = {
     "MRR@": "RR@",
     "MAP@": "AP@",
@@ -52,10 +54,8 @@ def parse_measures(names: Sequence[str]) -> list[str]:
 
     canonical = []
     for name in names:
-        if name in MINING:
-            raise BenchError(f"measure '{name}' is not asked for: all that is mined has it, and no ranking does")
-        if name in BIAS:
-            raise BenchError(f"measure '{name}' is not asked for: every pool of several languages has it")
+        if name in OF_TASKS:
+            raise BenchError(f"measure '{name}' cannot be requested: every collection of its task has it, and no other")
         spelled = name
         for alias, prefix in ALIASES.items():
             if name.upper().startswith(alias):
@@ -90,7 +90,7 @@ def is_deep(name: str) -> bool:
 
 def canonical(name: str) -> str:
     """The name of a measure that cells may have been scored by. Raises `BenchError` for one that is none."""
-    return name if name in MINING or name in BIAS else parse_measures([name])[0]
+    return name if name in OF_TASKS else parse_measures([name])[0]
 
 
 def lower_is_better(name: str) -> bool:

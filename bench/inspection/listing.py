@@ -37,7 +37,7 @@ def listing(kind: str, cards: Mapping[str, Card]) -> Table:
         return ["encoder", "description"], rows, []
     rows = [[name, "default" if name in measures.DEFAULT else "", text] for name, text in measures.DESCRIPTIONS.items()]
     rows.append(["...", "", "any measure of ir-measures with a cutoff of at most 1000"])
-    rows += [[name, "mining", text] for name, text in measures.MINING.items()]
+    rows += [[name, "bitext mining", text] for name, text in measures.MINING.items()]
     return ["measure", "", "description"], rows, []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from bench.evaluation.bias import TOP
+from bench.evaluation.tasks import TOP
 from bench.report.comparison import Standing, best_first
 from bench.report.labels import diagnostics_text, figure, labels, p_value, title
 from bench.report.languages import favoured

@@ -17,6 +17,7 @@ from filelock import Timeout
 from bench.atomic import atomic_write
 from bench.errors import BenchError, describe
 from bench.evaluation import measures
+from bench.evaluation.tasks import task_of
 from bench.fingerprint import digest, digest_bytes
 from bench.interrupt import obey_interrupt
 from bench.processes import Worker
@@ -234,7 +235,7 @@ def keep_configuration(store: Store, request: Request, plan: Plan) -> str:
     values = {
         **request.model_dump(mode="json", exclude_none=True, exclude=OF_THE_CALL),
         "encoder": plan.encoder,
-        "measures": [name for name in plan.measures if name not in (*measures.MINING, *measures.BIAS)],
+        "measures": [name for name in plan.measures if name not in measures.OF_TASKS],
         "recipe": plan.recipe.model_dump(mode="json", exclude_none=True),
         "method": dict(sorted(settings.items())),
     }
@@ -249,12 +250,12 @@ def keep_configuration(store: Store, request: Request, plan: Plan) -> str:
 def _with_measures(job: Job, cell: Cell, record: Record) -> Record:
     """Return a finished cell with the measures that it lacks; its stored run is deep enough for these."""
     from bench.evaluation.run import read_run
-    from bench.evaluation.scoring import score
 
     missing = [name for name in cell.measures if name not in record.measures]
     if not missing:
         return record
-    return job.cells[cell].add_scores(record, score(read_run(record.run), job.load_test(cell), missing))
+    test = job.load_test(cell)
+    return job.cells[cell].add_scores(record, task_of(test).score(read_run(record.run), test, missing))
 
 
 def _lacks_depth(cell: Cell, record: Record) -> bool:

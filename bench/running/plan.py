@@ -15,9 +15,9 @@ from bench.data.mixing import default_mix
 from bench.data.sources import LazyTestCollection, LazyTrainingData
 from bench.encoders.models import default_recipe
 from bench.errors import BenchError
-from bench.evaluation.measures import BIAS, MINING
+from bench.evaluation.tasks import task_of
 from bench.options import read_config
-from bench.request import Request, measures_of, offered_pairs
+from bench.request import SCORINGS, Request, measures_of, offered_pairs
 from bench.running.rows import Call, Row, make_rows, with_recipe
 from bench.spec import Configured, RunSpec
 from bench.training.recipe import Recipe
@@ -64,14 +64,12 @@ class Plan:
         if training.row.oracle and known and not known.has_oracle_queries:
             self.notes.append(f"{skipped}: it has no translation of its queries")
             return
-        mining = known is not None and known.mining
-        scorings = _scorings(training.row, mining, request)
+        task = task_of(known)
+        scorings = task.scorings(request.scoring, training.row.scorings)
         if not scorings:
-            self.notes.append(f"{skipped}: pairs are mined by mean scoring")
+            self.notes.append(f"{skipped}: {task.restriction}")
             return
-        measures = tuple(MINING) if mining else measures_of(request, test.card)
-        if known and known.has_document_languages:
-            measures += tuple(BIAS)
+        measures = task.measures(measures_of(request, test.card))
         for scoring in scorings:
             spec = replace(training.spec, dataset=test.name, pair=test.pair, scoring=scoring)
             self.cells.setdefault(training, []).append(Cell(spec, test, measures))
@@ -155,16 +153,10 @@ def _notes(test: LazyTestCollection, known: TestSummary | None, request: Request
     if known.left_out:
         of = f"{known.left_out:,} of {known.left_out + known.queries:,} queries"
         notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
-    if known.mining and set(request.scoring) != {"mean"}:
-        notes.append(f"{test.name} {test.pair}: its pairs are mined by mean scoring, whatever is asked for")
+    task = task_of(known)
+    if not set(request.scoring) <= set(task.scorings(request.scoring, SCORINGS)):
+        notes.append(f"{test.name} {test.pair}: {task.restriction}")
     return notes
-
-
-def _scorings(row: Row, mining: bool, request: Request) -> tuple[str, ...]:
-    """Return those asked for that a method has, or else its own. Pairs are mined by `mean`, whatever is asked for."""
-    if mining:
-        return ("mean",) if "mean" in row.scorings else ()
-    return tuple(scoring for scoring in request.scoring if scoring in row.scorings) or row.scorings
 
 
 def default_encoder(datasets: Sequence[Card]) -> str:

@@ -16,11 +16,11 @@ from bench.atomic import open_gzip
 from bench.data import TestCollection
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed, describe
-from bench.evaluation import bias, measures, mining
+from bench.evaluation import measures
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import write_run
-from bench.evaluation.scoring import score
+from bench.evaluation.tasks import task_of
 from bench.fingerprint import digest_texts
 from bench.interrupt import obey_interrupt, remembered_interrupt
 from bench.machine import prepare_libraries
@@ -177,7 +177,7 @@ def checked_diagnostics(diagnostics: Any) -> dict[str, float]:
 
 def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriever, training: Record) -> None:
     """Compute and score the run of a cell. A finished cell, which lacks only deeper measures, keeps its run."""
-    entry, materials = job.cells[cell], job.materials
+    entry, materials, task = job.cells[cell], job.materials, task_of(test)
     finished = None
     with suppress(Damaged):
         finished = entry.read()
@@ -211,9 +211,9 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
             )
     if finished:
         lacking = [name for name in cell.measures if name not in finished.scores]
-        entry.add_scores(finished, score(evaluation.run, test, lacking))
+        entry.add_scores(finished, task.score(evaluation.run, test, lacking))
         return
-    scores = score(evaluation.run, test, cell.measures)
+    scores = task.score(evaluation.run, test, cell.measures)
     entry.write_scores(scores)
     if evaluation.rewritten:
         entry.write_rewritten(zip(test.query_ids, test.queries, evaluation.rewritten, strict=True))
@@ -243,8 +243,7 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
         "unnormalised": evaluation.unnormalised,
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
         "run": run_digest,
-        **({"threshold": mining.threshold(evaluation.run, test)} if test.mining else {}),
-        **({"languages": bias.language_shares(run, test)} if test.document_languages else {}),
+        **task.describe(run, test),
         "sources": _sources(job, cell, training.manifest["data_report"]),
         "configuration": job.configuration,
         "provenance": provenance(),
