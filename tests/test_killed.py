@@ -1,11 +1,11 @@
-"""Nothing finished is lost: a run that is killed, whenever that may be, ends in the bytes of one that was not."""
+"""A run that is killed at any moment, or shares its folder with another, ends in the bytes of one left alone."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -22,13 +22,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from test_experiment import METHODS, REFERENCES, Bench
+from small_bench import METHODS, REFERENCES, Bench, contents, steps_of
 
 from bench.commands.run import run
-from bench.data.cards import Card
 from bench.encoders.encoder import Encoder
 from bench.evaluation.retrieval import search
-from bench.sealed import read_sealed
+from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, SCORES
+from bench.sealed import MANIFEST, read_manifest, read_sealed
 from bench.training import loop
 from bench.training.budget import Budget
 
@@ -36,7 +36,7 @@ PROCESSES = multiprocessing.get_context("forkserver")  # children of a process t
 PROCESSES.set_forkserver_preload(
     ["bench.running.work", "bench.report.leaderboard", "transformers.models.bert.modeling_bert", "methods.optical"]
 )
-VOLATILE = {"manifest.json", "state.json", "cost.csv", "leaderboard.md", "log.jsonl", "said.txt"}
+VOLATILE = {MANIFEST, LOG, "state.json", "cost.csv", "leaderboard.md", "said.txt"}
 """Files that tell times."""
 
 
@@ -52,19 +52,22 @@ class Place:
 
     def files(self) -> dict[str, bytes]:
         """What must be the same bytes in every run, by its path."""
-        paths = [path for path in self.root.rglob("*") if path.is_file() and path.name not in VOLATILE]
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in paths if path.suffix != ".tmp"}
+        return {
+            str(path.relative_to(self.root)): data
+            for path, data in contents(self.root).items()
+            if path.name not in VOLATILE and path.suffix != ".tmp"
+        }
 
     def entries(self) -> list[Path]:
         return [*self.root.glob("results/trainings/*"), *self.root.glob("results/cells/*")]
 
     def unfinished(self) -> list[Path]:
-        return [folder for folder in self.entries() if not (folder / "manifest.json").is_file()]
+        return [folder for folder in self.entries() if not (folder / MANIFEST).is_file()]
 
-
-@pytest.fixture(scope="module")
-def bench(small_conlang: dict[str, Card], encoder_folder: Path) -> Bench:
-    return Bench(small_conlang, encoder_folder)
+    def steps(self) -> list[int]:
+        """The steps of distillation that were logged so far."""
+        logs = self.root.glob(f"results/trainings/distillation.*/{LOG}")
+        return [step for log in logs for step in steps_of(log)]
 
 
 def start(bench: Bench, place: Place, *methods: str, **changes: Any) -> BaseProcess:
@@ -136,11 +139,11 @@ def phase(place: Place) -> str:
         return "writing"
     for folder in place.unfinished():
         if folder.parent.name == "trainings":
-            return "saving the retriever" if (folder / "retriever").is_dir() else "training"
-        if (folder / "run.trec.gz").is_file():
+            return "saving the retriever" if (folder / RETRIEVER).is_dir() else "training"
+        if (folder / RUN).is_file():
             return "finishing a cell"
         # The 20 queries come last, and they fit into one shard.
-        shards = (folder / "embeddings").glob("*/00000.npy")
+        shards = (folder / EMBEDDINGS).glob("*/00000.npy")
         return "searching" if any(len(np.load(shard)) <= 20 for shard in shards) else "encoding"
     return "between"
 
@@ -150,17 +153,17 @@ def check_nothing_is_half(place: Place, whole: Whole) -> None:
     unfinished = place.unfinished()
     for name, data in place.files().items():
         path = place.root / name
-        if any(folder / "retriever" in path.parents for folder in unfinished):
+        if any(folder / RETRIEVER in path.parents for folder in unfinished):
             continue  # files within a folder that counts only when the manifest beside it is there
         if name in whole.files:
             assert data == whole.files[name], name
-        elif path.name == "checkpoint.safetensors":
+        elif path.name == CHECKPOINT:
             assert safetensors.torch.load(read_sealed(path))
         else:
             assert np.load(BytesIO(data)).dtype == np.float32, name
     for folder in place.entries():
         if folder not in unfinished:
-            assert json.loads((folder / "manifest.json").read_text())["fingerprint"]
+            assert read_manifest(folder)["fingerprint"]
 
 
 def check_nothing_was_lost(place: Place, whole: Whole) -> None:
@@ -170,8 +173,8 @@ def check_nothing_was_lost(place: Place, whole: Whole) -> None:
     assert [name for name, data in files.items() if data != whole.files[name]] == []
     assert place.unfinished() == []
     assert [path for folder in place.entries() for path in folder.rglob(".*.tmp")] == []
-    for log in place.root.glob("results/trainings/*/log.jsonl"):
-        steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    for log in place.root.glob(f"results/trainings/*/{LOG}"):
+        steps = steps_of(log)
         assert steps == list(range(1, len(steps) + 1))
 
 
@@ -197,7 +200,7 @@ def kill_at_moments(bench: Bench, folder: Path, kills: int, *methods: str, **cha
     whole = whole_run(bench, Place(folder), *methods, **changes)
     assert {"results/leaderboard.csv", "results/leaderboard-wide.csv"} < whole.files.keys()
     cells = len(methods) + len(REFERENCES)
-    assert sum(name.endswith(("run.trec.gz", "scores.csv.gz")) for name in whole.files) == 2 * cells
+    assert sum(name.endswith((RUN, SCORES)) for name in whole.files) == 2 * cells
     draw = random.Random(0).random
     moments = [whole.seconds * (number + draw()) / kills for number in range(kills)]
     return Counter(
@@ -222,7 +225,7 @@ def test_killed_training_of_some_seconds_ends_and_says_what_it_reached(bench: Be
     """Its bytes depend on the clock, so they are not compared."""
     place = Place(tmp_path / "run")
     process = start(bench, place, "distillation", budget=Budget(2, "seconds"))
-    while len(logged_steps(place)) < 5:
+    while len(place.steps()) < 5:
         assert process.is_alive(), place.said
         time.sleep(0.001)
     process.kill()
@@ -232,18 +235,12 @@ def test_killed_training_of_some_seconds_ends_and_says_what_it_reached(bench: Be
     again.join()
     assert again.exitcode == 0, place.said
     assert "going on from step" in place.said
-    steps = logged_steps(place)
+    steps = place.steps()
     assert steps == list(range(1, len(steps) + 1))
-    (manifest,) = place.root.glob("results/trainings/distillation.*/manifest.json")
-    cost = json.loads(manifest.read_text())["cost"]
+    (folder,) = place.root.glob("results/trainings/distillation.*")
+    cost = read_manifest(folder)["cost"]
     assert cost["trained_steps"] == len(steps) > 5
     assert 2 <= cost["trained_seconds"] <= cost["seconds"]
-
-
-def logged_steps(place: Place) -> list[int]:
-    """The steps in the log of a training, but for one that is just being written."""
-    logs = place.root.glob("results/trainings/distillation.*/log.jsonl")
-    return [json.loads(line)["step"] for log in logs for line in log.read_text().splitlines(True) if line[-1] == "\n"]
 
 
 @pytest.mark.slow
@@ -260,7 +257,7 @@ def test_killed_command_ends_in_the_same_bytes(
             patch.setenv("BENCH_HOME", str(place.root / "home"))
             process = subprocess.Popen(command, cwd=place.root, stdout=said, stderr=said)
             if place.root.name == "killed":
-                while len(logged_steps(place)) < 20:
+                while len(place.steps()) < 20:
                     assert process.poll() is None, place.said
                     time.sleep(0.01)
                 process.kill()
@@ -270,3 +267,23 @@ def test_killed_command_ends_in_the_same_bytes(
             assert process.wait() == 0, place.said
     whole, killed = places
     check_nothing_was_lost(killed, Whole(whole.files(), 0))
+
+
+def test_two_runs_at_once_compute_each_cell_once(bench: Bench, tmp_path: Path) -> None:
+    whole = whole_run(bench, Place(tmp_path / "alone"), *METHODS)
+    place = Place(tmp_path / "shared")
+    processes = [start(bench, place, *METHODS) for _ in range(2)]
+    manifests: dict[Path, int] = {}
+    while any(process.is_alive() for process in processes):
+        for path in place.root.glob(f"results/*/*/{MANIFEST}"):
+            assert manifests.setdefault(path, path.stat().st_ino) == path.stat().st_ino, f"{path} was written twice"
+        time.sleep(0.01)
+    assert [process.exitcode for process in processes] == [0, 0], place.said
+    cells = len(METHODS) + len(REFERENCES)
+    counts = re.findall(r"^(\d+) cells computed, (\d+) found finished$", place.said, re.MULTILINE)
+    computed, found = ([int(count) for count in column] for column in zip(*counts, strict=True))
+    assert (sum(computed), sum(found)) == (cells, cells)
+    assert min(computed) > 0, f"one process did it all: {computed}"
+    assert len(manifests) == 2 * cells
+    assert place.said.count(": trained ") == len(METHODS)
+    assert place.files() == whole.files
