@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import enum
 import sys
 import types
@@ -11,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_bench import Bench
+from small_bench import Bench, contents, rows
 
 from bench.cli import main
 from bench.running import energy
 from bench.running.energy import PARTS, Meter
-from bench.training.checkpoint import Checkpoint
+from bench.sealed import MANIFEST
 
-JOULES = dict.fromkeys(PARTS, b"null")
+CPU, GPU = "CPU_ENERGY_SYSTEM_JOULES", "GPU_ENERGY_SYSTEM_JOULES"
+Tracker = Callable[..., list[str]]
 
 
 @pytest.fixture
-def tracker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+def tracker(monkeypatch: pytest.MonkeyPatch) -> Tracker:
     """Puts a library in place of the real one, whose meters say the same whenever they are read."""
 
-    def install(joules: dict[str, bytes]) -> list[str]:
+    def install(**joules: bytes) -> list[str]:
         calls: list[str] = []
         module: Any = types.ModuleType("tirex_tracker")
         module.Measure = enum.Enum("Measure", list(PARTS))
@@ -33,7 +33,8 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         class Handle:
             def stop(self) -> dict[Any, Any]:
                 calls.append("stop")
-                return {module.Measure[name]: types.SimpleNamespace(value=value) for name, value in joules.items()}
+                found = {**dict.fromkeys(PARTS, b"null"), **joules}
+                return {module.Measure[name]: types.SimpleNamespace(value=value) for name, value in found.items()}
 
         def start_tracking(measures: list[Any]) -> Handle:
             assert [measure.name for measure in measures] == list(PARTS)
@@ -48,79 +49,63 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return install
 
 
-def test_joules_of_all_meters_as_watt_hours(tracker: Callable[..., list[str]]) -> None:
+def measured(wanted: bool = True) -> dict[str, Any]:
+    with Meter(wanted) as meter:
+        meter.tick()
+    return meter.cost
+
+
+def test_joules_of_all_meters_as_watt_hours(tracker: Tracker) -> None:
     """900 J of the cores and 2,700 J of the GPU are one watt hour."""
-    tracker({**JOULES, "CPU_ENERGY_SYSTEM_JOULES": b"900", "GPU_ENERGY_SYSTEM_JOULES": b"2700"})
-    with Meter(True) as meter:
-        pass
-    assert meter.cost == {"energy_wh": 1.0, "energy_by": "tirex-tracker 1.2: cores, GPU, whatever else ran on them"}
+    tracker(**{CPU: b"900", GPU: b"2700"})
+    assert measured() == {"energy_wh": 1.0, "energy_by": "tirex-tracker 1.2: cores, GPU, whatever else ran on them"}
 
 
-def test_meters_are_read_before_they_overflow(
-    tracker: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = tracker({**JOULES, "CPU_ENERGY_SYSTEM_JOULES": b"1800"})
-    with Meter(True) as meter:
-        meter.tick()
-        assert calls == ["start"]
-        monkeypatch.setattr(energy, "INTERVAL", 0.0)
-        meter.tick()
-    assert calls == ["start", "stop", "start", "stop"]
-    assert meter.cost["energy_wh"] == 1.0
+def test_meters_are_read_before_they_overflow(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = tracker(**{CPU: b"1800"})
+    assert (measured()["energy_wh"], calls) == (0.5, ["start", "stop"])
+    monkeypatch.setattr(energy, "INTERVAL", 0.0)
+    assert (measured()["energy_wh"], calls[2:]) == (1.0, ["start", "stop", "start", "stop"])
 
 
-@pytest.mark.parametrize("value", [b"null", b"0", b'"?"'])
-def test_without_meters_there_is_no_number(tracker: Callable[..., list[str]], value: bytes) -> None:
-    tracker(dict.fromkeys(PARTS, value))
-    with Meter(True) as meter:
-        pass
-    assert meter.cost == {"energy_wh": None, "energy_by": "not measured: the machine shows no meters"}
-
-
-def test_a_meter_that_fails_fails_nothing_else(tracker: Callable[..., list[str]]) -> None:
-    tracker(dict.fromkeys(PARTS, b"no JSON"))
-    with Meter(True) as meter:
-        pass
-    assert meter.cost["energy_wh"] is None
-    assert meter.cost["energy_by"].startswith("not measured: JSONDecodeError")
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"null", "the machine shows no meters"),
+        (b"0", "the machine shows no meters"),
+        (b'"?"', "the machine shows no meters"),
+        (b"no JSON", "JSONDecodeError"),
+    ],
+)
+def test_without_working_meters_there_is_no_number_and_no_failure(tracker: Tracker, value: bytes, reason: str) -> None:
+    tracker(**dict.fromkeys(PARTS, value))
+    cost = measured()
+    assert cost["energy_wh"] is None
+    assert cost["energy_by"].startswith(f"not measured: {reason}")
 
 
 def test_nothing_is_recorded_unasked() -> None:
-    with Meter(False) as meter:
-        meter.tick()
-    assert meter.cost == {}
+    assert measured(wanted=False) == {}
 
 
-def test_costs_have_the_energy_and_fingerprints_do_not(
-    bench: Bench, tracker: Callable[..., list[str]], tmp_path: Path
-) -> None:
-    tracker({**JOULES, "CPU_ENERGY_SYSTEM_JOULES": b"3600"})
+def test_costs_have_the_energy_and_fingerprints_do_not(bench: Bench, tracker: Tracker, tmp_path: Path) -> None:
+    tracker(**{CPU: b"3600"})
     bench.execute(tmp_path / "metered", ["distillation"], energy=True)
     bench.execute(tmp_path / "plain", ["distillation"])
-    names = [{path.name for path in (tmp_path / run).glob("*s/*-????????????")} for run in ("metered", "plain")]
-    assert names[0] == names[1]
-    with (tmp_path / "metered" / "cost.csv").open(encoding="utf-8") as file:
-        (row,) = (row for row in csv.DictReader(file) if row["method"] == "distillation")
+    metered, plain = ({path.parent.name for path in contents(tmp_path / run, MANIFEST)} for run in ("metered", "plain"))
+    assert metered == plain
+    (row,) = (row for row in rows(tmp_path / "metered", "cost.csv") if row["method"] == "distillation")
     assert (row["training_energy_wh"], row["evaluation_energy_wh"]) == ("1.0", "1.0")
     assert row["training_energy_by"].startswith("tirex-tracker")
     assert "energy" not in (tmp_path / "plain" / "cost.csv").read_text()
 
 
 def test_of_a_resumed_training_the_energy_is_not_known(
-    bench: Bench, tracker: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, tracker: Tracker, tmp_path: Path, interrupted_at_checkpoint: Any
 ) -> None:
-    tracker({**JOULES, "CPU_ENERGY_SYSTEM_JOULES": b"3600"})
-    monkeypatch.setattr("bench.training.checkpoint.Checkpoint.due", True)
-    write = Checkpoint.save
-
-    def dies(self: Checkpoint, *arguments: Any) -> None:
-        write(self, *arguments)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("bench.training.checkpoint.Checkpoint.save", dies)
-        with pytest.raises(KeyboardInterrupt):
-            bench.execute(tmp_path, ["distillation"], energy=True)
+    tracker(**{CPU: b"3600"})
+    with interrupted_at_checkpoint(), pytest.raises(KeyboardInterrupt):
+        bench.execute(tmp_path, ["distillation"], energy=True)
     outcome = bench.execute(tmp_path, ["distillation"], energy=True)
     (cell,) = (cell for cell in outcome.cells if cell.spec.method == "distillation")
     cost = cell.manifest["trained"]["cost"]
@@ -136,8 +121,7 @@ def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 def test_the_real_tracker_measures_or_says_that_it_does_not() -> None:
     pytest.importorskip("tirex_tracker")
-    with Meter(True) as meter:
-        pass
-    measured = meter.cost["energy_wh"]
-    assert measured is None or measured >= 0
-    assert meter.cost["energy_by"].startswith("not measured: the machine" if measured is None else "tirex-tracker")
+    cost = measured()
+    assert cost["energy_wh"] is None or cost["energy_wh"] >= 0
+    missing = cost["energy_wh"] is None
+    assert cost["energy_by"].startswith("not measured: the machine" if missing else "tirex-tracker")

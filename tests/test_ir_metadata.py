@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,33 @@ from small_bench import Bench
 
 from bench.cli import main
 from bench.evaluation.run import read_run
-from bench.results.ir_metadata import FILE, ir_metadata, write_ir_metadata
+from bench.results.ir_metadata import FILE, ir_metadata
+from bench.results.store import RUN
+from bench.sealed import MANIFEST, read_manifest
 
 COMPONENTS = ["platform", "research goal", "implementation", "method", "actor", "data"]
+DEMANDED = """
+platform/hardware/cpu/architecture
+platform/operating system/kernel
+platform/software/libraries/python
+platform/software/retrieval toolkit
+research goal/evaluation/reported measures
+research goal/evaluation/baseline
+implementation/executable/cmd
+implementation/source/lang
+method/automatic
+method/score ties
+method/retrieval
+actor/role
+data/test collection/name
+data/test collection/source
+"""
+"""The paths that the schema demands."""
 
 
 @pytest.fixture(scope="module")
 def cells(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("results")
-    outcome = bench.execute(folder, ["optical:epsilon=0.5"])
+    outcome = bench.execute(tmp_path_factory.mktemp("results"), ["optical:epsilon=0.5"])
     return {cell.spec.method: cell.folder for cell in outcome.cells}
 
 
@@ -36,23 +54,8 @@ def test_every_run_has_what_the_schema_demands(cells: dict[str, Path]) -> None:
         found = read(folder)
         assert list(found) == ["schema-version", "run-version", "tag", *COMPONENTS]
         assert found["tag"] == method
-        assert len(read_run(folder / "run.trec.gz")) == found["data"]["test collection"]["queries"] == 20
-        for path in (
-            "platform/hardware/cpu/architecture",
-            "platform/operating system/kernel",
-            "platform/software/libraries/python",
-            "platform/software/retrieval toolkit",
-            "research goal/evaluation/reported measures",
-            "research goal/evaluation/baseline",
-            "implementation/executable/cmd",
-            "implementation/source/lang",
-            "method/automatic",
-            "method/score ties",
-            "method/retrieval",
-            "actor/role",
-            "data/test collection/name",
-            "data/test collection/source",
-        ):
+        assert len(read_run(folder / RUN)) == found["data"]["test collection"]["queries"] == 20
+        for path in DEMANDED.strip().splitlines():
             value: Any = found
             for key in path.split("/"):
                 value = value[key]
@@ -72,24 +75,20 @@ def test_it_says_what_was_run(cells: dict[str, Path]) -> None:
 def test_it_is_made_again_from_the_manifest_alone(
     cells: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written = (cells["optical"] / FILE).read_bytes()
-    copied = tmp_path / "manifest.json"
-    copied.write_bytes((cells["optical"] / "manifest.json").read_bytes())
-    write_ir_metadata(tmp_path, json.loads(copied.read_text()))
-    assert (tmp_path / FILE).read_bytes() == written
-    assert main(["inspect", "cell", str(copied), "--ir-metadata"]) == 0
-    assert capsys.readouterr().out.encode() == written
+    shutil.copy(cells["optical"] / MANIFEST, tmp_path)
+    assert main(["inspect", "cell", str(tmp_path / MANIFEST), "--ir-metadata"]) == 0
+    assert capsys.readouterr().out == (cells["optical"] / FILE).read_text(encoding="utf-8")
 
 
 def test_source_is_the_address_of_a_repository_at_a_commit(cells: dict[str, Path]) -> None:
-    manifest = json.loads((cells["optical"] / "manifest.json").read_text())
+    manifest = read_manifest(cells["optical"])
     manifest["sources"]["conlang"] = f"owner/data@{'0' * 40}"
     source = ir_metadata(manifest)["data"]["test collection"]["source"]
     assert source == f"https://github.com/owner/data/tree/{'0' * 40}"
 
 
-def test_manifests_of_before_have_metadata_too(cells: dict[str, Path]) -> None:
-    manifest = json.loads((cells["optical"] / "manifest.json").read_text())
+def test_facts_that_a_manifest_lacks_are_left_out(cells: dict[str, Path]) -> None:
+    manifest = read_manifest(cells["optical"])
     for name in ("trained", "sources", "scores"):
         del manifest[name]
     for name in ("processor_model", "processors", "memory_gib", "gpu", "distribution"):

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from cells import reseal
-from small_bench import Bench
+from small_bench import Bench, entry
 
 from bench.cli import main
 from bench.code import code_modules
 from bench.data import Pair
 from bench.data.cards import Card
-from bench.sealed import read_manifest
+from bench.results.store import RUN
+from bench.sealed import MANIFEST, read_manifest
 from bench.training.budget import Budget
 
 PLUGIN = '''
@@ -35,22 +36,29 @@ OTHER = """
 """
 
 
-@pytest.fixture
-def reproduce(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> Callable[..., int]:
-    """The command with the small collection's cards, or others."""
+Reproduce = Callable[..., tuple[int, str]]
+SAME = "the same numbers; the run is the same, to the last byte"
 
-    def run(path: Path, *arguments: str, cards: dict[str, Card] = bench.cards) -> int:
+
+@pytest.fixture
+def reproduce(
+    monkeypatch: pytest.MonkeyPatch, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """The command with the small collection's cards, or others: its exit code, and what it printed."""
+
+    def run(path: Path, cards: dict[str, Card] = bench.cards) -> tuple[int, str]:
         monkeypatch.setattr("bench.running.reproduction.load_cards", lambda folder: cards)
-        return main(["reproduce", str(path), "--quiet", *arguments])
+        code = main(["reproduce", str(path), "--quiet"])
+        return code, "".join(capsys.readouterr())
 
     return run
 
 
-def alone(results: Path, method: str, folder: Path) -> Path:
-    """The manifest of a method's cell, copied elsewhere, and the results gone."""
-    (cell,) = results.glob(f"cells/{method}.*")
+def alone(results: Path, method: str) -> Path:
+    """A folder with the manifest of a method's cell alone; the results are gone."""
+    folder = results.with_name("copy")
     folder.mkdir()
-    shutil.copy(cell / "manifest.json", folder)
+    shutil.copy(entry(results, "cells", method) / MANIFEST, folder)
     shutil.rmtree(results)
     return folder
 
@@ -70,93 +78,74 @@ def alone(results: Path, method: str, folder: Path) -> Path:
     ids=["settings", "recipe and seed", "less and worse data", "scoring", "combined", "variant", "ranker", "reference"],
 )
 def test_manifest_alone_gives_the_same_numbers(
-    bench: Bench,
-    tmp_path: Path,
-    reproduce: Callable[..., int],
-    capsys: pytest.CaptureFixture[str],
-    method: str,
-    changes: dict[str, Any],
+    bench: Bench, tmp_path: Path, reproduce: Reproduce, method: str, changes: dict[str, Any]
 ) -> None:
     asked = [method] if method != "oracle" else ["zero-shot"]
     assert bench.execute(tmp_path / "results", asked, **changes).failed == 0
-    copy = alone(tmp_path / "results", method.partition(":")[0], tmp_path / "copy")
-    assert reproduce(copy) == 0
-    assert "the same numbers; the run is the same, to the last byte" in capsys.readouterr().out
+    code, said = reproduce(alone(tmp_path / "results", method.partition(":")[0]))
+    assert code == 0 and SAME in said
 
 
 def test_joint_student_of_several_pairs(
-    bench: Bench,
-    conlang_cards: Callable[..., dict[str, Card]],
-    tmp_path: Path,
-    reproduce: Callable[..., int],
-    capsys: pytest.CaptureFixture[str],
+    bench: Bench, conlang_cards: Callable[..., dict[str, Card]], tmp_path: Path, reproduce: Reproduce
 ) -> None:
     cards = conlang_cards("qaa-eng", "qab-eng")
     pairs = (Pair("qaa", "eng"), Pair("qab", "eng"))
     both = Bench(cards, bench.encoder)
     assert both.execute(tmp_path / "results", ["distillation"], pairs=pairs, students=("joint",)).failed == 0
-    copy = alone(tmp_path / "results", "distillation.qab-eng", tmp_path / "copy")
-    assert reproduce(copy, cards=cards) == 0
-    assert "the same numbers; the run is the same, to the last byte" in capsys.readouterr().out
+    code, said = reproduce(alone(tmp_path / "results", "distillation.qab-eng"), cards)
+    assert code == 0 and SAME in said
 
 
-def test_method_of_a_file(
-    bench: Bench, tmp_path: Path, reproduce: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_method_of_a_file(bench: Bench, tmp_path: Path, reproduce: Reproduce) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
     bench.execute(tmp_path / "results", [f"{plugin}:Mine:weight=1.0"], measures=("RR@10",))
-    copy = alone(tmp_path / "results", "Mine", tmp_path / "copy")
-    assert reproduce(copy) == 0
+    copy = alone(tmp_path / "results", "Mine")
+    assert reproduce(copy)[0] == 0
     plugin.write_text(PLUGIN + OTHER)
-    code_modules.cache_clear()
     code_modules.cache_clear()  # another process would read it anew
-    assert reproduce(copy) == 3
-    out = capsys.readouterr().out
-    assert "NOT the same numbers; the run has other documents" in out
-    assert "differs: code Mine mine.py: " in out
+    code, said = reproduce(copy)
+    assert code == 3
+    assert "NOT the same numbers; the run has other documents" in said
+    assert "differs: code Mine mine.py: " in said
     plugin.unlink()
-    assert reproduce(copy) == 2
-    assert "there is no file" in capsys.readouterr().err
+    code, said = reproduce(copy)
+    assert code == 2 and "there is no file" in said
 
 
-def test_what_differs_is_named_with_its_number(
-    bench: Bench, tmp_path: Path, reproduce: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_differs_is_named_with_its_number(bench: Bench, tmp_path: Path, reproduce: Reproduce) -> None:
     bench.execute(tmp_path / "results", ["distillation"])
-    (cell,) = (tmp_path / "results").glob("cells/distillation.*")
-    manifest = read_manifest(cell)
+    copy = tmp_path / "copy"
+    shutil.copytree(entry(tmp_path / "results", "cells", "distillation"), copy)
+    manifest = read_manifest(copy)
     manifest["scores"]["RR@10"] += 0.125
     manifest["provenance"]["libraries"]["numpy"] = "1.0"
     manifest["trained"]["inputs"]["library torch"] = "1.0"
     manifest["inputs"].pop("library torch")
-    copy = tmp_path / "copy"
-    shutil.copytree(cell, copy)
-    run = gzip.decompress((cell / "run.trec.gz").read_bytes()).replace(b" 1 ", b" 9 ", 1)
-    (copy / "run.trec.gz").write_bytes(gzip.compress(run))
+    run = gzip.decompress((copy / RUN).read_bytes()).replace(b" 1 ", b" 9 ", 1)
+    (copy / RUN).write_bytes(gzip.compress(run))
     reseal(copy, **{key: manifest[key] for key in ("scores", "provenance", "trained", "inputs")})
-    assert reproduce(copy) == 3
-    out = capsys.readouterr().out
-    (row,) = (line.split() for line in out.splitlines() if line.split()[:1] == ["RR@10"])
+    code, said = reproduce(copy)
+    assert code == 3
+    (row,) = (line.split() for line in said.splitlines() if line.split()[:1] == ["RR@10"])
     assert row[3] == "-0.12"
     assert float(row[1]) - float(row[2]) == pytest.approx(0.125, abs=1e-6)
-    assert "NOT the same numbers; the run is the same" in out
-    assert "differs: library torch: 1.0 -> " in out
-    assert "differs: evaluated on libraries numpy: 1.0 -> " in out
+    assert "NOT the same numbers; the run is the same" in said
+    assert "differs: library torch: 1.0 -> " in said
+    assert "differs: evaluated on libraries numpy: 1.0 -> " in said
 
 
-def test_what_cannot_be_computed_again_is_told(
-    bench: Bench, tmp_path: Path, reproduce: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_computed_again_is_told(bench: Bench, tmp_path: Path, reproduce: Reproduce) -> None:
     bench.execute(tmp_path / "results", ["distillation"])
-    copy = alone(tmp_path / "results", "distillation", tmp_path / "copy")
+    copy = alone(tmp_path / "results", "distillation")
     spec, places = (read_manifest(copy)[name] for name in ("spec", "places"))
 
     def told(places: dict[str, Any] = places, **changes: Any) -> str:
         reseal(copy, spec={**spec, **changes}, places=places)
-        assert reproduce(copy) == 2
-        (line,) = capsys.readouterr().err.splitlines()[-1:]
-        return line
+        code, said = reproduce(copy)
+        assert code == 2
+        return said.splitlines()[-1]
 
     (method,) = spec["methods"]
     assert "unknown method 'distilation'" in told(methods=[{**method, "name": "distilation"}])
