@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 from conftest import english_sentences, make_encoder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_bench import rows
 
 from bench.cli import main
 from bench.code import code_modules
@@ -71,10 +71,9 @@ class World:
 
     @staticmethod
     def board(results: Path) -> dict[str, list[str]]:
-        with (results / "leaderboard.csv").open(newline="") as lines:
-            found: dict[str, list[str]] = {}
-            for row in csv.DictReader(lines):
-                found.setdefault(row["method"], []).append(f"{row['measure']} {row['value']}")
+        found: dict[str, list[str]] = {}
+        for row in rows(results):
+            found.setdefault(row["method"], []).append(f"{row['measure']} {row['value']}")
         return found
 
 
@@ -90,21 +89,17 @@ def test_back_in_an_earlier_state_its_results_are_shown_again(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     change: Callable[[World, str], None] = World.changes[name]
-    change(world, "a")
-    assert world.run("zero-shot", tmp_path) == 0
-    first = (tmp_path / "leaderboard.csv").read_bytes()
-    change(world, "b")
-    assert world.run("zero-shot", tmp_path) == 0
-    assert (tmp_path / "leaderboard.csv").read_bytes() != first
-    capsys.readouterr()
-    change(world, "a")
-    assert world.run("zero-shot", tmp_path) == 0
-    assert (tmp_path / "leaderboard.csv").read_bytes() == first
-    said = capsys.readouterr()
+    boards = []
+    for state in "aba":
+        change(world, state)
+        capsys.readouterr()
+        assert world.run("zero-shot", tmp_path) == 0
+        boards.append((tmp_path / "leaderboard.csv").read_bytes())
+    assert boards[0] == boards[2] != boards[1]
     what = "encoder" if name == "encoder" else "test collection beir qaz-eng"
-    assert f"left out: 1 cell with another {what}" in said.err
+    assert f"left out: 1 cell with another {what}" in capsys.readouterr().err
     assert main(["leaderboard", "--results", str(tmp_path)]) == 0
-    assert (tmp_path / "leaderboard.csv").read_bytes() == first
+    assert (tmp_path / "leaderboard.csv").read_bytes() == boards[0]
     assert len(list(tmp_path.glob("cells/*"))) == 2  # nothing was computed a third time
 
 

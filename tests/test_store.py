@@ -1,14 +1,16 @@
+"""The results folder: what is finished, what is damaged, and what belongs to the current state."""
+
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cells import add, reseal, spec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import BenchError
 from bench.results.store import FAILURE, SCORES, Entry, Record, Store, find_cell
 from bench.sealed import MANIFEST, Damaged, sha256_of
 
@@ -22,6 +24,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_entry_is_finished_once_its_manifest_is_there(store: Store) -> None:
     entry = store.cell("optical.qaa-eng", FINGERPRINT)
+    assert entry.folder == store.root / "cells" / "optical.qaa-eng-0123456789ab"
     assert entry.read() is None
     entry.begin()
     assert entry.read() is None
@@ -29,29 +32,20 @@ def test_entry_is_finished_once_its_manifest_is_there(store: Store) -> None:
     record = entry.finish({"kind": "cell", "fingerprint": FINGERPRINT, "name": "Kiswahili è"})
     assert entry.read() == record
     assert record.manifest == {"kind": "cell", "fingerprint": FINGERPRINT, "name": "Kiswahili è", "files": {}}
+    assert record.scores == {}
     assert list(store.finished()) == [record]
     assert list(store.finished("trainings")) == []
 
 
-def test_folder_has_the_label_and_the_start_of_the_fingerprint(store: Store) -> None:
-    entry = store.training("optical.qaa-eng.tiny.seed0", FINGERPRINT)
-    assert entry.folder == store.root / "trainings" / "optical.qaa-eng.tiny.seed0-0123456789ab"
-
-
 def test_what_an_unfinished_attempt_left_is_dropped(store: Store) -> None:
     entry = store.training("x", FINGERPRINT)
+    entry.folder.parent.mkdir()
+    entry.folder.write_text("a file in the place of the folder")
     (entry.begin() / "half.txt").write_text("half")
     entry.fail("Traceback ...")
     assert (entry.folder / FAILURE).read_text() == "Traceback ..."
     assert entry.failed
     assert list(entry.begin().iterdir()) == []
-
-
-def test_a_file_in_the_place_of_a_folder_is_dropped(store: Store) -> None:
-    entry = store.training("x", FINGERPRINT)
-    entry.folder.parent.mkdir()
-    entry.folder.write_text("")
-    assert entry.begin().is_dir()
 
 
 def test_failure_is_kept_where_nothing_was_begun(store: Store) -> None:
@@ -66,6 +60,7 @@ def test_cells_come_in_the_order_of_their_names(store: Store) -> None:
         store.cell(label, FINGERPRINT).begin()
         store.cell(label, FINGERPRINT).finish({"kind": "cell", "fingerprint": FINGERPRINT})
     (store.root / "cells" / "a file").write_text("")
+    (store.root / "cells" / ".b").mkdir()
     assert [each.folder.name[0] for each in store.finished() if isinstance(each, Record)] == ["a", "b", "c"]
 
 
@@ -111,37 +106,33 @@ def test_measures_that_were_half_added_are_not_there(store: Store) -> None:
     assert [set(each.scores) for each in store.contents().cells] == [{"RR@10"}]
 
 
-def test_a_cell_that_was_never_scored_has_no_scores(tmp_path: Path) -> None:
-    assert Entry(tmp_path).finish({}).scores == {}
-
-
-def test_results_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BenchError, match="choose another with --results"):
-        Store(tmp_path / "file" / "results").open()
-
-
-def test_a_cell_of_another_name_in_its_place_is_damaged(store: Store) -> None:
-    one, other = add(store, {"RR@10": {"q": 0.1}}), add(store, {"RR@10": {"q": 0.9}}, method="distillation")
+def exchange(cell: Record, other: Record) -> str:
     for name in (MANIFEST, SCORES):
-        (one.folder / name).write_bytes((other.folder / name).read_bytes())
-    contents = store.contents()
-    assert [cell.spec.method for cell in contents.cells] == ["distillation"]
-    assert len(contents.notes) == 1
-    assert "has the manifest of another result" in contents.notes[0]
+        (cell.folder / name).write_bytes((other.folder / name).read_bytes())
+    return f"{cell.folder} has the manifest of another result"
 
 
-def test_a_damaged_cell_is_left_out_with_a_line_and_takes_no_other_along(store: Store) -> None:
+def put_a_folder(cell: Record, other: Record) -> str:
+    (cell.folder / SCORES).unlink()
+    (cell.folder / SCORES).mkdir()
+    return f"{cell.folder / SCORES} cannot be read: Is a directory"
+
+
+def make_old(cell: Record, other: Record) -> str:
+    reseal(cell.folder, spec={**cell.manifest["spec"], "budget": "some"})
+    return f"{cell.folder / MANIFEST} is of another version of this program"
+
+
+@pytest.mark.parametrize("harm", [exchange, put_a_folder, make_old])
+def test_a_cell_that_is_not_what_it_should_be_is_left_out_with_a_line(
+    store: Store, harm: Callable[[Record, Record], str]
+) -> None:
     bad, good = add(store, {"RR@10": {"q": 0.1}}), add(store, {"RR@10": {"q": 0.9}}, method="distillation")
-    (bad.folder / SCORES).unlink()
-    (bad.folder / SCORES).mkdir()
-    contents = store.contents()
-    assert contents.cells == [good]
-    assert contents.notes == [
-        f"left out: {bad.folder / SCORES} cannot be read: Is a directory; bench run computes it again"
-    ]
-    with pytest.raises(Damaged):
-        find_cell(str(bad.folder), store.root)
+    reason = harm(bad, good)
+    assert store.contents() == ([good], [f"left out: {reason}; bench run computes it again"])
+    if harm is not exchange:
+        with pytest.raises(Damaged):
+            find_cell(str(bad.folder), store.root)
 
 
 def test_only_the_latest_state_is_shown_whatever_the_clock_says(store: Store) -> None:
@@ -156,6 +147,7 @@ def test_only_the_latest_state_is_shown_whatever_the_clock_says(store: Store) ->
     assert {cell.folder for cell in store.contents().cells} == {old.folder, other.folder}
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from(["optical", "distillation", "psq"]), st.sampled_from("abc")), min_size=1))
 def test_what_is_shown_is_what_a_fresh_folder_would_show(
     tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[str, str]]
@@ -201,15 +193,6 @@ def test_manifest_keeps_what_was_asked_in_one_record(store: Store) -> None:
     told = json.loads((record.folder / MANIFEST).read_text())["spec"]
     assert told == spec(config="epsilon=0.5", bitext_size=1000, seed=3).dump()
     assert record.spec == spec(config="epsilon=0.5", bitext_size=1000, seed=3)
-
-
-def test_a_cell_of_another_version_is_left_out(store: Store) -> None:
-    good, old = add(store, {"RR@10": {"q": 0.1}}), add(store, {"RR@10": {"q": 0.2}}, method="psq")
-    reseal(old.folder, spec={**old.manifest["spec"], "budget": "some"})
-    contents = store.contents()
-    assert contents.cells == [good]
-    assert len(contents.notes) == 1
-    assert "is of another version of this program" in contents.notes[0]
 
 
 @given(st.data())
