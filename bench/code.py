@@ -109,7 +109,8 @@ class _Closure:
         self.libraries: set[str] = set()
         """The top-level modules of installed distributions that are imported."""
         self.distributions = _distributions_of(module) if plugin else set()
-        self.roots = {name for name, owners in _distributions().items() if self.distributions & set(owners)} | {root}
+        owners = _distributions() if self.distributions else {}
+        self.roots = {root, *(name for name in owners if self.distributions & set(owners[name]))}
         """The top-level modules of the plugin itself, which are followed even if they are installed."""
         self._specs: dict[str, ModuleSpec | None] = {}
         self._follow()

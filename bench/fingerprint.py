@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from bench.code import OWN, code_modules, plugin_libraries
+from bench.code import OWN, code_modules
 
 if TYPE_CHECKING:
     from bench.data import Pair
@@ -66,22 +66,6 @@ def of_libraries(*names: str) -> dict[str, str]:
     return {f"library {name}": version for name, version in library_versions(*names).items()}
 
 
-def of_plugin(module: str) -> dict[str, str]:
-    """Return the version of each distribution that a plugin imports or requires."""
-    return {f"library {name}": version for name, version in plugin_libraries(module).items()}
-
-
 def of_test(dataset: str, pair: Pair, digest: str) -> dict[str, str]:
     """Return the digest of a test collection."""
     return {f"{TEST} {dataset} {pair}": digest}
-
-
-def of_data(train: Iterable[str], pairs: Iterable[Pair], leakage: str, digest: str) -> dict[str, str]:
-    """Return the digest of training data."""
-    with_leaks = " with leaks" if leakage == "keep" else ""
-    return {f"training data {'+'.join(train)} {'+'.join(map(str, pairs))}{with_leaks}": digest}
-
-
-def of_encoder(name: str, fingerprint: str) -> dict[str, str]:
-    """Return the fingerprint of an encoder."""
-    return {f"encoder {name}": fingerprint}

@@ -49,10 +49,10 @@ def machine() -> Machine:
     return Machine(**remembered(default_cache() / "machine" / f"{digest(_key())}.json", _ask))
 
 
-def precision(asked: str, device: str, dimension: int, facts: Machine) -> str:
+def precision(requested: str, device: str, dimension: int, facts: Machine) -> str:
     """Return the precision of training, `float32` or `bfloat16`; `auto` is the faster of both for an encoder."""
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     fast = facts.gpu_bfloat16 if device == "cuda" else facts.cpu_bfloat16 and dimension >= SMALL_DIMENSION
     return "bfloat16" if fast else "float32"
 

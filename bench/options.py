@@ -32,7 +32,7 @@ OTHER_VARIABLES = ("BENCH_HOME",)
 def add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
     """Add an option for each field of `model`, except for tables, which `--config` and `--set` are for.
 
-    Options that are not given do not appear in the namespace, so that the next source is asked.
+    Options that are not given do not appear in the namespace, so that the next source counts.
     """
     inherited_last = sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__)
     for name, field in inherited_last:

@@ -6,7 +6,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 PLAIN_INTERVAL = 60.0
 """Seconds between two lines about the same stage if there is no terminal."""
@@ -63,7 +66,7 @@ class Display:
 
 
 class _BarStage:
-    def __init__(self, progress, task) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, progress: Progress, task: TaskID) -> None:
         self.progress, self.task = progress, task
 
     def update(self, done: float, note: str = "") -> None:
@@ -74,12 +77,11 @@ class _PlainStage:
     def __init__(self, display: Display, label: str, total: float, unit: str) -> None:
         self.display, self.label, self.total, self.unit = display, label, total, unit
         self.printed = time.monotonic()
-        """The time of the last line."""
         self.began: float | None = None
         """The time of the first report."""
         self.mark = (0.0, 0.0)
-        """The time and the work done, since which the rate is measured: at the last line, or `FOUND` seconds after the
-        first report."""
+        """The time and the work done of the last line, or before it of the reports in the first `FOUND` seconds: the
+        rate is measured since."""
 
     def update(self, done: float, note: str = "") -> None:
         now = time.monotonic()
@@ -91,7 +93,6 @@ class _PlainStage:
         since, before = self.mark
         note = f", {note}" if note else ""
         if done > before:
-            left = (now - since) * (self.total - done) / (done - before)
-            note += f", about {left:.0f} s left"
+            note += f", about {(now - since) * (self.total - done) / (done - before):.0f} s left"
         self.display.say(f"  {self.label}: {done:,.0f}/{self.total:,.0f} {self.unit}{note}")
         self.printed, self.mark = now, (now, done)

@@ -258,9 +258,9 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
 
 def check_methods(methods: Iterable[str], settings: Iterable[str]) -> None:
     """Raise `BenchError` for the first unknown method, in `methods` or in the names of `settings`."""
-    asked = {registry.find_method(spec.name).name for text in methods for spec in parse_methods(text)}
+    named = {registry.find_method(spec.name).name for text in methods for spec in parse_methods(text)}
     for name in settings:
-        if name not in asked:
+        if name not in named:
             registry.find_method(name)
 
 

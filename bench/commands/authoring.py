@@ -59,8 +59,8 @@ def inspect_alignment(options: InspectAlignment) -> int:
     from bench.running.plan import make_plan
 
     cards, display = load_cards(), Display()
-    asked = options.model_dump() | {"methods": options.methods or aligners(), "encoder": "tiny"}
-    request, resolver = Request.model_validate(asked), Resolver(offline=True)
+    values = options.model_dump() | {"methods": options.methods or aligners(), "encoder": "tiny"}
+    request, resolver = Request.model_validate(values), Resolver(offline=True)
     materials = Materials("tiny", "cpu", "float32", cards, resolver, display, threads)
     rows = []
     for row in alignment_rows(make_plan(request, cards, resolver), materials):

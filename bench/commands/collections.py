@@ -105,7 +105,7 @@ def inspect_leakage(options: InspectLeakage) -> int:
 
 @command(InspectStatistics)
 def inspect_statistics(options: InspectStatistics) -> int:
-    """Count the queries, documents and words of all collections that are at hand."""
+    """Count the queries, documents and words of all collections that are on this machine."""
     forbid_network()
     from bench.data import statistics
     from bench.encoders.models import load_tokenizer

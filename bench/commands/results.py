@@ -95,8 +95,8 @@ def compare(options: Versus, a: str, b: str) -> int:
 
 @command(Import, argument("file", type=Path, metavar="FILE", help="a TREC run, perhaps gzipped, or MTEB's JSON"))
 def import_results(options: Import, path: Path) -> int:
-    """Let what was made elsewhere join a leaderboard, marked as external: a TREC run (of pyserini, say), which is
-    scored here by the collection's judgments, or MTEB's results of a task (JSON), of which only means are known.
+    """Add results of other software to a leaderboard, marked as external: a TREC run (such as Pyserini's), which is
+    scored by the collection's judgments, or MTEB's results of a task (JSON), which have means only.
     """
     from bench.data.loading import load_test
     from bench.report.leaderboard import leaderboard
@@ -124,8 +124,8 @@ def import_results(options: Import, path: Path) -> int:
 
 @command(Reproduce, argument("cell", metavar="CELL", help="as for bench inspect cell"))
 def reproduce(options: Reproduce, cell: str) -> int:
-    """Train and evaluate a cell once more, from its manifest alone and in a scratch folder, and say whether its numbers
-    are the same, and if not what has changed that could be the reason. Exits 3 if one differs.
+    """Train and evaluate a cell again, from its manifest alone and in a scratch folder, and compare the numbers. If one
+    differs, list the changes that could be the reason, and exit with 3.
     """
     from bench.running.reproduction import reproduce_cell
 
@@ -145,8 +145,8 @@ def reproduce(options: Reproduce, cell: str) -> int:
     ),
 )
 def inspect_cell(options: Results, cell: str, form: str | None) -> int:
-    """Show the manifest of a cell: what was asked, what it scored, what was trained on and removed for leakage, what it
-    cost, what the training says of itself, and by what it was made.
+    """Show the manifest of a cell: its spec, scores, training data and the rows removed for leakage, cost, diagnostics
+    and provenance.
     """
     from bench.inspection import cell as inspection
 
@@ -155,9 +155,9 @@ def inspect_cell(options: Results, cell: str, form: str | None) -> int:
 
 @command(InspectQuery, argument("query", metavar="ID", help="the id of the query, as run files have it"))
 def inspect_query(options: InspectQuery, query: str) -> int:
-    """Show a query, its judged documents, what each method of a results folder ranked on top, how it scored and where
-    the first relevant document came; and of methods that align words the transport plan between the query's words and a
-    document's.
+    """Show a query, its judged documents, and of each method of a results folder the top documents, the score and the
+    rank of the first relevant document; and for methods that align words the transport plan between the words of the
+    query and a document.
     """
     forbid_network()
     from bench.inspection import query as inspection

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.cache import default_cache
+from bench.code import plugin_libraries
 from bench.data import TrainingData
 from bench.data.cards import Card
 from bench.data.dimensions import Level
@@ -21,7 +22,7 @@ from bench.data.sources import LazyTrainingData
 from bench.encoders.models import Identity, fingerprint_of, identity_if_known, load_teacher
 from bench.errors import BenchError
 from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
-from bench.fingerprint import of_code, of_data, of_encoder, of_libraries, of_plugin, of_test
+from bench.fingerprint import of_code, of_libraries, of_test
 from bench.machine import Machine, machine, precision
 from bench.offline import forbid_network
 from bench.progress import Display
@@ -165,9 +166,10 @@ class Materials:
     def training_inputs(self, training: Training) -> dict[str, str]:
         """Return everything that can change the retriever besides its spec, by name."""
         spec, row = training.spec, training.row
-        inputs = of_encoder(spec.encoder, self.identity.fingerprint)
+        inputs = {f"encoder {spec.encoder}": self.identity.fingerprint}
         if spec.train:
-            inputs |= of_data(spec.train, spec.pairs, spec.leakage, self.lazy_data(spec).summary.digest)
+            about = ("+".join(spec.train), "+".join(map(str, spec.pairs)), "with leaks" * (spec.leakage == "keep"))
+            inputs[" ".join(["training data", *filter(None, about)])] = self.lazy_data(spec).summary.digest
             inputs |= of_code(["bench.encoders.vocabulary"])
             if spec.level != Level():
                 inputs |= of_code(["bench.data.levels"])
@@ -176,7 +178,7 @@ class Materials:
         for method, module in zip(row.methods, row.modules, strict=True):
             inputs |= of_code([module], method.name)
             if registry.find_method(method.place or method.name).package != registry.OWN:
-                inputs |= of_plugin(module)
+                inputs |= {f"library {name}": version for name, version in plugin_libraries(module).items()}
         if len(row.methods) > 1:
             inputs |= of_code(["bench.training.combination"])
         for model in row.models:
