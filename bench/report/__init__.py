@@ -1,1 +1,1 @@
-"""What is shown of results: comparisons with their significance, leaderboards in every form."""
+"""Comparisons, leaderboards in all formats, and the report with its page and plots."""

@@ -136,8 +136,8 @@ const focusable = (tip, ...children) =>
 const labelAt = (spot, text, name) => (spot ? draw("text", { class: name, x: spot[0], y: spot[1] }, text) : null);
 
 /**
- * A function that takes the first of some places (left, base line) where a text covers nothing: neither what is `taken`
- * nor, if that can be had, what is `better` left free. Null if there is none.
+ * A function that returns the first of some places (left, base line) where a text covers nothing `taken` and, if
+ * possible, nothing that is `better` left free. Null if there is none.
  */
 function labeller([left, top, right, bottom], taken, better) {
   const boxes = [...taken];
@@ -203,8 +203,8 @@ function curve({ lines, label }, width) {
 }
 
 /**
- * Bars {value, id} side by side, from the largest to the smallest. The pointer, or the arrow keys, choose one, whose
- * number `onChoose` is told.
+ * Bars {value, id} side by side, from the largest to the smallest. The pointer or the arrow keys choose one, and
+ * `onChoose` is called with its number.
  */
 function bars({ values, label, onChoose }, width) {
   const height = 220;

@@ -45,7 +45,7 @@ function amount(value) {
   return value.toFixed(value < 1 ? 2 : 1);
 }
 
-/** A large count in short: 665.9k, 20.1M. */
+/** A large count, abbreviated: 665.9k, 20.1M. */
 function short(value) {
   if (!isNumber(value)) return DASH;
   const [unit, size] = [
@@ -71,7 +71,7 @@ function withTip(node, lines) {
   return node;
 }
 
-/** When the page has moved under the tip: it follows what has the focus, and is gone otherwise. */
+/** Move the tip after scrolling: it follows the focused element, and is hidden without one. */
 function moveTip() {
   hideTip();
   document.activeElement?.dispatchEvent(new Event("retip"));

@@ -1,6 +1,6 @@
 // Two systems of a board, query by query.
 
-/** What was said of two systems, seen from the first; null if they were not compared. */
+/** The comparison of two systems from the view of the first; null if they were not compared. */
 function comparison(measure, a, b) {
   for (const [one, other, difference, low, high, effect, pQueries, pSeeds, pHolm, family, wins, ties, losses] of data
     .pairs[measure] ?? []) {
@@ -12,7 +12,7 @@ function comparison(measure, a, b) {
   return null;
 }
 
-/** Of the queries that both were asked {id, a, b, value}, where value is how much better the first is; best first. */
+/** The common queries {id, a, b, value}, where value is the gain of the first system; largest gain first. */
 function differences(measure, a, b) {
   const [ofA, ofB] = [a, b].map((system) => data.scores[measure]?.[system.id]);
   if (!ofA || !ofB) return [];
@@ -66,11 +66,11 @@ function duelSection(state) {
   if (!a || !b || a === b) return fill("duel", title, [], pickers, nothing("Choose two systems of one board."));
   const found = comparison(measure, a.id, b.id);
   const queries = differences(measure, a, b);
-  const parts = found ? [verdict(found, a, b)] : [nothing("Of the two no query is known that both were scored on.")];
+  const parts = found ? [verdict(found, a, b)] : [nothing("These two systems have no scored query in common.")];
   if (data.left_out.includes(measure)) {
     parts.push(
       nothing(
-        `Scores per query by ${measure} were left out, or this page would have become too large: ` +
+        `Scores per query by ${measure} are left out to limit the size of this page; ` +
           "scores.csv.gz of each cell has them.",
       ),
     );

@@ -1,6 +1,6 @@
-// The leaderboard: of a board with intervals, ranks and significance, or an overview of all boards.
+// The leaderboard: a board with intervals, ranks and significance, or an overview of all boards.
 
-/** How costs are written that are no seconds. */
+/** The text formats of costs that are not seconds. */
 const SHOWN = { steps: figure, tokens: short, parameters: short };
 
 function leaderboardSection(state) {
@@ -29,7 +29,7 @@ function leaderboardSection(state) {
     ? [
         {
           ...{ key: "mean", head: `${measure}, mean over boards`, down, className: "main" },
-          // A mean over some of the boards is not to be compared with one over all: it comes after them.
+          // A mean over some of the boards is not comparable with one over all, so it comes last.
           value: (row) => row.standing.mean + (row.standing.boards < all ? worst : 0),
           cell: (row) => estimate(row.standing, top, "over boards from"),
         },
@@ -110,9 +110,9 @@ function leaderboardSection(state) {
       ? `Means over ${plural(all, "board")}; a bar reaches from the lowest board to the highest and is no interval. ` +
         "Rank is the mean of the ranks on the boards. Choose a board for intervals and p-values."
       : "Rank is 1 + the number of systems that are significantly better.",
-    kinds.size && !everything ? `Intervals speak of ${[...kinds].join(" or of ")}.` : "",
+    kinds.size && !everything ? `Intervals are over ${[...kinds].join(" or over ")}.` : "",
     !everything && everyone.some((row) => isNumber(p(row)))
-      ? `p is against ${data.baseline}, Holm-corrected; significant below ${data.alpha} is set in bold.`
+      ? `p is against ${data.baseline}, Holm-corrected; values below ${data.alpha} are bold.`
       : "",
   ]
     .filter(Boolean)

@@ -1,4 +1,4 @@
-// What made each result, to be unfolded.
+// The provenance of each result, to be unfolded.
 
 function manifestsSection(state) {
   const places = data.boards.map((_, i) => i).filter((i) => state.board === EVERYTHING || state.board === i);
@@ -14,11 +14,11 @@ function manifestsSection(state) {
     found.length > 1
       ? found.map(([place, inside]) => folded(data.boards[place].title, () => inside))
       : found.flatMap(([, inside]) => inside);
-  const note = "What made each result: fingerprints, commit, libraries, command and what was done to the data.";
+  const note = "The provenance of each result: fingerprints, commit, libraries, command and preparation of the data.";
   fill("manifests", "Manifests", note, ...(items.length ? items : [nothing(NONE_PASSES)]));
 }
 
-/** A line that unfolds to what `make` returns, made when it is asked for. */
+/** A line that unfolds to the result of `make`, which is called when it is first opened. */
 function folded(title, make) {
   const node = el("details", { class: "folded" }, el("summary", {}, title));
   node.addEventListener("toggle", () => node.children.length > 1 || node.append(...make()));
@@ -41,7 +41,7 @@ function manifest({ seed, cell, training }) {
   );
 }
 
-/** A manifest's values from their places in the pool. */
+/** The values of a manifest, from their indices in the pool. */
 const unpooled = (value) =>
   isNumber(value)
     ? data.pool[value]

@@ -9,7 +9,7 @@ const state = {
   uses: "",
   cost: "cpu",
   duel: { board: 0 },
-  /** Whether a row is shown. */
+  /** True if a row is shown. */
   passes: (row) => {
     const text = [row.label, row.uses, row.budget, row.train].join(" ").toLowerCase();
     const words = state.text.toLowerCase().split(/\s+/);
@@ -28,7 +28,7 @@ function change(changes) {
   for (const section of SECTIONS) section(state);
 }
 
-/** Radio buttons side by side; a select where they are too many for that. */
+/** Radio buttons side by side; a select if there are too many. */
 function switches(legend, name, options, chosen, onChange) {
   if (options.length > 6) return choice(legend, options, chosen, onChange);
   const buttons = options.map(([value, text]) => {

@@ -1,4 +1,4 @@
-// What is drawn: quality against cost, the heat map, learning curves.
+// The plots: quality against cost, the heat map, learning curves.
 
 function costSection(state) {
   const rows = rowsOf(state);
@@ -30,7 +30,7 @@ function costSection(state) {
   const note = [
     everything
       ? "Mean over boards against mean cost; the lines reach from the lowest board to the highest."
-      : "Lines are 95 % intervals. Reference rows, which train nothing, are drawn across.",
+      : "Vertical lines are 95 % intervals. Horizontal lines are reference rows, which need no training.",
     shown.length && missing.length ? `Without this cost: ${missing.join(", ")}.` : "",
   ];
   const picker =
@@ -47,11 +47,11 @@ function costSection(state) {
     "Quality against cost",
     note,
     picker,
-    shown.length ? figureOf : nothing("No system here has a known cost of training."),
+    shown.length ? figureOf : nothing("No system of this selection has a known training cost."),
   );
 }
 
-/** From which share of the accent on a cell's text is the colour of the page: where both have a contrast of 4.5. */
+/** The share of the accent from which a cell's text has the colour of the page: both have a contrast of 4.5 there. */
 const DEEP = { light: 0.83, dark: 0.67 };
 
 function heatSection(state) {
@@ -138,10 +138,10 @@ function curvesSection(state) {
     });
   const note =
     "Training loss over steps, thinned to at most 200 points, each the mean of the steps before it. " +
-    "Methods minimise different things: compare shapes, not heights.";
+    "Methods minimise different losses, so compare shapes, not heights.";
   const why = data.curves.length
     ? "None of the systems shown logged a loss."
-    : "The trainings of this results folder were deleted or logged no loss, so there are no curves to draw.";
+    : "The trainings of this results folder were deleted or logged no loss.";
   fill(
     "curves",
     "Learning curves",

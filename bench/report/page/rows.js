@@ -1,4 +1,4 @@
-// The data, the rows that they make, and what sections share. All numbers were worked out before.
+// The data, the rows of the page, and helpers of all sections. All numbers were computed before.
 
 const data = JSON.parse(byId("data").textContent);
 const systems = data.systems.map((system, id) => ({
@@ -17,7 +17,7 @@ const COSTS = {
 const EVERYTHING = -1;
 const NONE_PASSES = "No system passes the filter.";
 
-/** How a board is called, with or without what all boards have in common. */
+/** The name of a board, without the parts that all boards have in common. */
 const common = (key) => new Set(data.boards.map((board) => board[key])).size === 1;
 const boardName = (board) =>
   [
@@ -30,7 +30,7 @@ const boardName = (board) =>
     .join(" ");
 
 /**
- * What one row of the page stands for: a system on a board, or on all of them.
+ * The rows of the page: systems on a board, or on all of them.
  * {label, method, details, uses, reference, seeds, diagnostics, cost, standing, members: numbers of systems}
  */
 function rowsOf({ board, measure, passes }) {
@@ -51,7 +51,7 @@ function rowsOf({ board, measure, passes }) {
   return rows.filter((row) => row.standing && passes(row));
 }
 
-/** Whether less of a measure is better. */
+/** True if less of a measure is better. */
 const isLower = (measure) => data.lower.includes(measure);
 const highest = (rows) => Math.max(...rows.map((row) => row.standing.high ?? row.standing.mean), 0);
 
@@ -77,7 +77,7 @@ const nameOf = (row) =>
     row.details.map((text) => el("small", {}, text)),
   );
 
-/** A mean on a scale from 0 to `top`, with what reaches from low to high. */
+/** A mean on a scale from 0 to `top`, with a bar from low to high. */
 function estimate({ mean: value, low, high }, top, what) {
   if (!isNumber(low)) return el("span", { class: "estimate" }, el("b", {}, score(value)));
   const share = (each) => `${(100 * Math.max(0, Math.min(each, top))) / (top || 1)}%`;

@@ -1,12 +1,12 @@
 // A table that is sorted by its headers.
 
-/** By the table's name the column it is sorted by, kept while the page is open. */
+/** The column that each table is sorted by, kept while the page is open. */
 const sorted = {};
 
 /**
  * A table in a container of its own that scrolls.
  *
- * A column is {key, head, value(row), cell(row)}: what to sort by (a number, a text, or null, which always comes last)
+ * A column is {key, head, value(row), cell(row)}: a sort key (a number, a text, or null, which always comes last)
  * and a node or text to show; optional are `hint`, `numeric`, `down` (sorted from the largest first), `className` and
  * `style(row)`. `start` is the key of the column it is sorted by at first; `classes(row, previous)` a row's classes.
  */
@@ -61,7 +61,7 @@ function cell(column, row, first) {
   return first ? el("th", { ...attributes, scope: "row" }, column.cell(row)) : el("td", attributes, column.cell(row));
 }
 
-/** What is missing comes last, whichever way it is sorted. */
+/** Missing values come last in both directions. */
 function compare(a, b, down) {
   const missing = (a === null || a === undefined) - (b === null || b === undefined);
   if (missing || a === null || a === undefined) return missing;
