@@ -14,16 +14,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from bench.data import Pair, formats
 from bench.data.languages import parse_language
@@ -56,9 +47,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 Language = Annotated[str, parser(lambda value: parse_language(str(value)))]
 RelativePath = Annotated[str, AfterValidator(_relative)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-OneOrMore = Annotated[
-    tuple[RelativePath, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
-]
+OneOrMore = Annotated[tuple[RelativePath, ...], parser(lambda value: (value,) if isinstance(value, str) else value)]
 
 
 class _Table(BaseModel):
@@ -187,26 +176,25 @@ class Card(_Table):
         """The roles that this collection offers, each once, in the card's order."""
         return tuple(dict.fromkeys(entry.role for entry in self.data))
 
-    def pairs(self, role: Role) -> tuple[Pair, ...]:
-        """Return the pairs that the collection offers for a role; none for passages."""
-        return tuple(pair for entry in self.data if entry.role == role for pair in entry.pairs)
+    def keys(self, role: Role) -> tuple[Pair | str, ...]:
+        """Return the pairs, or for passages the languages, of the collection's data in a role."""
+        return tuple(key for entry in self.data if entry.role == role for key in entry.keys)
 
-    def languages(self, role: Role) -> tuple[str, ...]:
-        """Return the languages that the collection offers for a role; none except for passages."""
-        return tuple(language for entry in self.data if entry.role == role for language in entry.languages)
+    def pairs(self, role: Role) -> tuple[Pair, ...]:
+        """Return the pairs of the collection's data in a role; none for passages."""
+        return tuple(key for key in self.keys(role) if isinstance(key, Pair))
 
     def offers(self, role: Role, key: Pair | str) -> bool:
         """Return True if the collection has data in this role for a pair, or a language for passages."""
-        return any(entry.role == role and key in entry.keys for entry in self.data)
+        return key in self.keys(role)
 
     def entry(self, role: Role, key: Pair | str) -> Data:
         """Return the entry with the data in this role for a pair or language. Raises `BenchError` if there is none."""
-        entries = [entry for entry in self.data if entry.role == role]
-        for entry in entries:
-            if key in entry.keys:
+        for entry in self.data:
+            if entry.role == role and key in entry.keys:
                 return entry
-        others = ", ".join(str(other) for entry in entries for other in entry.keys)
-        raise BenchError(f"{self.name} has no {role} for {key}; it has {others or 'none at all'}")
+        others = ", ".join(map(str, self.keys(role))) or "none at all"
+        raise BenchError(f"{self.name} has no {role} for {key}; it has {others}")
 
     def code(self, language: str) -> str:
         """Return this collection's own code of a canonical language."""
@@ -234,15 +222,15 @@ def load_cards(extra_folder: Path | None = None) -> dict[str, Card]:
 
     Raises `BenchError`, in one line that names file and key, for a card that cannot be used.
     """
-    cards = {card.name: card for card in map(_read_card, _card_files(builtin_folder()))}
-    for file in _card_files(extra_folder) if extra_folder is not None else ():
-        card = _read_card(file)
-        if card.name in cards:
-            raise BenchError(f"{file}: a card named '{card.name}' exists already; choose another name")
-        if card.folder is not None:
-            place = Path(str(file)).parent.absolute() / Path(card.folder).expanduser()
-            card = card.model_copy(update={"folder": str(place)})
-        cards[card.name] = card
+    cards = {card.name: card for card in _read_cards(builtin_folder())}
+    if extra_folder is not None:
+        for card in _read_cards(extra_folder):
+            if card.name in cards:
+                raise BenchError(f"{extra_folder}: a card named '{card.name}' exists already; choose another name")
+            if card.folder is not None:
+                place = extra_folder.absolute() / Path(card.folder).expanduser()
+                card = card.model_copy(update={"folder": str(place)})
+            cards[card.name] = card
     for card in cards.values():
         _check_references(card, cards)
     return cards
@@ -265,25 +253,22 @@ def builtin_folder() -> Traversable:
         return Path(__file__).parents[2] / "datasets"
 
 
-def _card_files(folder: Traversable) -> Iterator[Traversable]:
+def _read_cards(folder: Traversable) -> Iterator[Card]:
     if not folder.is_dir():
         raise BenchError(f"the folder of cards {folder} does not exist")
-    files = (file for file in folder.iterdir() if file.name.endswith(".toml"))
-    return iter(sorted(files, key=lambda file: file.name.removesuffix(".toml")))
-
-
-def _read_card(file: Traversable) -> Card:
-    try:
-        card = Card.model_validate(tomllib.loads(file.read_bytes().decode("utf-8")))
-    except UnicodeDecodeError as error:
-        raise BenchError(f"{file}: not UTF-8 (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BenchError(f"{file}: not TOML: {error}") from error
-    except ValidationError as error:
-        raise BenchError(f"{file}: {complaint(error, Card)}") from error
-    if file.name != f"{card.name}.toml":
-        raise BenchError(f"{file}: name: '{card.name}' differs from the file's name; rename one of them")
-    return card
+    files = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
+    for name, file in sorted(files.items()):
+        try:
+            card = Card.model_validate(tomllib.loads(file.read_bytes().decode("utf-8")))
+        except UnicodeDecodeError as error:
+            raise BenchError(f"{file}: not UTF-8 (byte {error.start})") from error
+        except tomllib.TOMLDecodeError as error:
+            raise BenchError(f"{file}: not TOML: {error}") from error
+        except ValidationError as error:
+            raise BenchError(f"{file}: {complaint(error, Card)}") from error
+        if name != card.name:
+            raise BenchError(f"{file}: name: '{card.name}' differs from the file's name; rename one of them")
+        yield card
 
 
 def _check_references(card: Card, cards: Mapping[str, Card]) -> None:

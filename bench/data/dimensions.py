@@ -1,6 +1,6 @@
-"""The dimensions of the training data that an experiment may vary: less bitext, or worse.
+"""The dimensions of the training data that an experiment may vary: the amount and the quality of the bitext.
 
-A new dimension is a field of `Level`: it becomes an option of `bench run`, a column of every table, a part of every
+A new dimension is a field of `Level`. It becomes an option of `bench run`, a column of every table, and a part of every
 identity. `bench.data.levels` applies it.
 """
 
@@ -20,13 +20,12 @@ class Dimension:
     """The option, the column and the phrases of a field of `Level`."""
 
     parse: Callable[[Sequence[str]], tuple[Any, ...]]
-    """Reads the values of the option. Raises `BenchError`."""
+    """The parser of the option's values. Raises `BenchError`."""
     help: str
-    """The help text of the option."""
     usual: Any
-    """The option's default; it stands for the field's."""
+    """The option's default, which means the default of the field."""
     phrase: Callable[[Any], str]
-    """Tells a value that is not the default."""
+    """The description of a value other than the default, in a table."""
     folder: str
     """The same, in the name of a folder."""
 
@@ -54,7 +53,7 @@ def _dimension(default: Any, **about: Any) -> Any:
 
 @dataclass(frozen=True)
 class Level:
-    """The amount and the quality of the bitext that a training sees of each pair."""
+    """The amount and the quality of the bitext of each pair in a training."""
 
     bitext_size: int | None = _dimension(
         None,
@@ -64,7 +63,7 @@ class Level:
         phrase=lambda size: f"{size:,}",
         folder="{}pairs",
     )
-    """At most so many sentence pairs; None is all of them."""
+    """The largest number of rows; None for all."""
     bitext_noise: float = _dimension(
         0.0,
         parse=_shares,
@@ -73,7 +72,7 @@ class Level:
         phrase=lambda share: f"{100 * share:g} % misaligned",
         folder="noise{}",
     )
-    """The share of the pairs that are misaligned."""
+    """The share of the rows that are misaligned."""
 
     @classmethod
     def dimensions(cls) -> dict[str, Dimension]:
@@ -83,33 +82,31 @@ class Level:
     @classmethod
     def combinations(cls, options: Mapping[str, Iterable[Any]]) -> list[Level]:
         """Return the levels of all combinations of the options' values, each once."""
-        usual = {each.name: (cls.dimensions()[each.name].usual, each.default) for each in fields(cls)}
         values = (
-            [default if value == word else value for value in options[name]] for name, (word, default) in usual.items()
+            [getattr(cls(), name) if value == about.usual else value for value in options[name]]
+            for name, about in cls.dimensions().items()
         )
-        found: list[Any] = list(product(*values))
-        return list(dict.fromkeys(cls(*each) for each in found))
+        return list(dict.fromkeys(cls(*each) for each in product(*values)))
 
     def within(self, available: int) -> Level:
-        """Return the level for so many pairs: one that asks for as many or more is that of all of them."""
+        """Return the level for this number of available rows: a size that is not smaller becomes None."""
         enough = self.bitext_size is not None and self.bitext_size >= available
         return replace(self, bitext_size=None) if enough else self
 
     def text(self, name: str) -> str:
         """Return the value of a field as text; empty for its default."""
-        default = next(each.default for each in fields(self) if each.name == name)
         value = getattr(self, name)
-        if value == default:
+        if value == getattr(Level(), name):
             return ""
         return f"{value:g}" if isinstance(value, float) else str(value)
 
     def folder(self) -> str:
-        """Return what is not usual of it, for the name of a folder."""
-        told = ((about.folder, self.text(name)) for name, about in self.dimensions().items())
-        return ".".join(pattern.format(text) for pattern, text in told if text)
+        """Return the values other than the defaults, for the name of a folder."""
+        texts = ((about.folder, self.text(name)) for name, about in self.dimensions().items())
+        return ".".join(pattern.format(text) for pattern, text in texts if text)
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over phrases for what is not usual of it."""
+        """Yield the descriptions of the values other than the defaults."""
         for name, about in self.dimensions().items():
             if self.text(name):
                 yield about.phrase(getattr(self, name))

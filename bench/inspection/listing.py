@@ -70,7 +70,7 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
     lines += ["NON-COMMERCIAL use only"] if card.non_commercial else []
     lines += [f"{name}: {text}" for name, text in about.items() if text]
     for role in card.roles:
-        keys: Sequence[object] = card.pairs(role) or card.languages(role)
+        keys = card.keys(role)
         lines.append(f"{role}: {', '.join(map(str, keys)) if len(keys) <= MANY else _summary(card.pairs(role))}")
     if card.mix is not None:
         caps = {name: f" (at most {number:,} pairs)" for name, number in card.mix.caps.items()}
