@@ -13,7 +13,7 @@ import pytest
 import bench
 from bench.data import Pair, TestCollection
 from bench.data.formats import Source, afriqa, aligned_lines, parser, qed, squad, tab_separated, tmx, verses
-from bench.data.formats.text import lines
+from bench.data.formats.reading import lines
 from bench.errors import BenchError
 
 SWH = Pair("swh", "eng")
@@ -88,7 +88,7 @@ def test_a_line_asks_for_the_document_that_holds_its_translation(tmp_path: Path)
 @pytest.mark.parametrize(
     ("documents", "ids", "complaint"),
     [
-        ("A\nB\n", "x\n", r"ids has 1 lines, but .*d has 2"),
+        ("A\nB\n", "x\n", r"q has 2 lines, but .*ids has 1"),
         ("A\nB\n", "x\n\n", "ids: line 2: empty"),
         ("A\n \n", "x\nx\n", "d: line 2: empty"),
     ],
@@ -166,7 +166,7 @@ def test_verses_in_xml_are_found_by_their_ids(tmp_path: Path) -> None:
     ("segments", "complaint"),
     [
         ({"b.MAR.1": "a"}, r"q.xml: the segment 'b.MAR.1' is no verse"),
-        ({"b.MAR.1.1": "a", "b.MRK.1.1": "b"}, r"q.xml: the verse b.MRK.1.1 occurs twice"),
+        ({"b.MAR.1.1": "a", "b.MRK.1.1": "b"}, r"q.xml: the id 'MRK 1:1' occurs twice"),
         ({"b.LUK.1.1": "a"}, r"q.xml has none of the verses of .*vref"),
     ],
 )

@@ -16,7 +16,7 @@ import pytest
 
 from bench.data import Pair
 from bench.data.formats import Source, parser, tmx
-from bench.data.formats.text import LONGEST
+from bench.data.formats.reading import LONGEST
 from bench.errors import BenchError
 
 SWH = Pair("swh", "eng")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.atomic import atomic_write
 from bench.data.dimensions import Level
-from bench.data.formats.judgments import read_qrels
+from bench.data.formats.qrels import read_qrels
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_foreign_run

@@ -1,7 +1,7 @@
-"""The file formats that cards may name, and the parser of each role that a format can play.
+"""The file formats of cards, and the parser of each role of a format.
 
 A parser turns a `Source` into plain data. A new format is a module here and a line in a table below. The module of a
-parser is imported when the parser is first called: cards are read without it, and no code depends on every format.
+parser is imported when the parser is first called. So cards are read without it, and no code depends on every format.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.formats.source import Source
+from bench.data.formats.reading import Source
 from bench.errors import BenchError, unknown
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ RELEVANCE: Mapping[str, Callable[[Source, Pair], Relevance]] = {
 TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
     "afriqa": _parser("afriqa.test"),
     "aligned-lines": _parser("aligned_lines.test"),
-    "beir": _parser("judged.beir"),
+    "beir": _parser("beir_trec.beir"),
     "bucc-mining": _parser("bucc.mining"),
     "bucc-retrieval": _parser("bucc.retrieval"),
     "conlang": _parser("conlang.test"),
@@ -57,7 +57,7 @@ TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
     "ir-datasets": _parser("irds.test"),
     "lareqa": _parser("lareqa.test"),
     "squad": _parser("squad.test"),
-    "trec": _parser("judged.trec"),
+    "trec": _parser("beir_trec.trec"),
     "xnli-entailment": _parser("xnli.entailment"),
     "xnli-premises": _parser("xnli.premises"),
 }
@@ -75,9 +75,9 @@ _ROLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
 
 
 def parser(format: str, role: str) -> Callable[..., Any]:
-    """The parser of a format for a role, whose `__module__` names the code that a result depends on.
+    """Return the parser of a format for a role. Its `__module__` names the code that a result depends on.
 
-    Raises BenchError if the format is unknown or lacks the role.
+    Raises `BenchError` if the format is unknown or lacks the role.
     """
     if format in _ROLES[role]:
         return _ROLES[role][format]

@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 
 from bench.data import Pair, TestCollection
-from bench.data.formats.source import Source
-from bench.data.formats.text import json_lines, text_of
+from bench.data.formats.reading import Source, check_new, json_lines, numbered, text_of
 from bench.errors import BenchError
 
 _log = logging.getLogger(__name__)
 
 
 def test(source: Source, pair: Pair) -> TestCollection:
-    """The questions of the file `queries` over the contexts of all files `documents`, each context once.
+    """Return the questions of the file `queries` over the distinct contexts of all files `documents`.
 
-    The row's own context is the relevant document; the questions' human translations are the oracle
-    queries. Rows without a context are left out, and their number is logged. Raises BenchError for a
-    malformed row, an id that occurs twice, or a context that is not among the documents.
+    The context of a question is its relevant document, and its human translation is the oracle query. Questions without
+    a context are left out, and their number is logged. Raises `BenchError` for a malformed row, a repeated id, and a
+    context that is not among the documents.
     """
     contexts = dict.fromkeys(
         text_of(row, "context", place)
@@ -25,8 +24,8 @@ def test(source: Source, pair: Pair) -> TestCollection:
         for place, row in json_lines(path)
         if row.get("context")
     )
-    width = len(str(len(contexts)))
-    ids = {context: f"{source.name}-{number:0{width}d}" for number, context in enumerate(contexts, start=1)}
+    numbers = numbered(range(1, len(contexts) + 1), len(contexts), f"{source.name}-")
+    ids = dict(zip(contexts, numbers, strict=True))
 
     queries: dict[str, str] = {}
     oracles: dict[str, str] = {}
@@ -37,8 +36,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
             without_context += 1
             continue
         key = text_of(row, "id", place)
-        if key in queries:
-            raise BenchError(f"{place}: the id '{key}' occurs twice")
+        check_new(key, queries, place)
         context = text_of(row, "context", place)
         if context not in ids:
             raise BenchError(f"{place}: its context is in none of the files that the card names under 'documents'")

@@ -1,4 +1,4 @@
-"""Two text files whose lines correspond: a bitext, or a test in which query i asks for line i or its document."""
+"""Two text files with corresponding lines: a bitext, or a test in which query i searches for line i or its document."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data import Bitext, Pair, TestCollection
-from bench.data.formats.judgments import judge_alike
-from bench.data.formats.source import Source
-from bench.data.formats.text import lines
+from bench.data.formats.qrels import judge_alike
+from bench.data.formats.reading import Source, lines, numbered
 from bench.errors import BenchError
 
 
 def bitext(source: Source, pair: Pair) -> Bitext:
-    """The bitext of the files `queries` and `documents`; raises BenchError if their lengths differ."""
-    queries, documents = _read(source)
+    """Return the bitext of the files `queries` and `documents`. Raises `BenchError` if their lengths differ."""
+    queries, documents = _read(source, "queries", "documents")
     return Bitext.of(pair, queries, documents, source.name)
 
 
 def test(source: Source, pair: Pair) -> TestCollection:
-    """The test whose corpus is every line of `documents`, and whose query i has line i as its relevant document.
+    """Return the test with all lines of `documents` as corpus, in which line i is relevant to query i.
 
-    Ids are line numbers, zero-padded so that their lexical order is the files' order. There are no oracle
-    queries: a query's translation is the very document that it should find.
+    Ids are line numbers. There are no oracle queries, because they would be the relevant documents.
     """
-    queries, documents = _read_whole(source)
-    ids = _line_numbers(queries)
+    queries, documents = _read_test(source, "queries", "documents")
+    ids = numbered(range(1, len(queries) + 1), len(queries))
     return TestCollection(
         name=source.name,
         pair=pair,
@@ -38,22 +36,17 @@ def test(source: Source, pair: Pair) -> TestCollection:
 
 
 def documents_test(source: Source, pair: Pair) -> TestCollection:
-    """The test in which query i asks for the document that holds line i of `documents`.
+    """Return the test in which query i searches for the document that contains line i of `documents`.
 
-    Line i of the file `document-ids` names the document of line i; a document is its lines, in order, with a space
-    between them. The lines themselves are the oracle queries, and queries that read the same, in either language,
-    share their documents. Raises BenchError for an empty line, and if the three files differ in length.
+    Line i of the file `document-ids` names the document of line i. A document is its lines in order, joined by spaces.
+    The lines are the oracle queries. Queries with equal texts, in either language, share their documents. Raises
+    `BenchError` for an empty line, and if the three files differ in length.
     """
-    queries, sentences = _read_whole(source)
-    path = source.one("document-ids")
-    names = lines(path)
-    if len(names) != len(sentences):
-        raise BenchError(f"{path} has {len(names)} lines, but {source.one('documents')} has {len(sentences)}")
-    _refuse_empty(path, names)
+    queries, sentences, names = _read_test(source, "queries", "documents", "document-ids")
     documents: dict[str, list[str]] = {}
     for name, sentence in zip(names, sentences, strict=True):
         documents.setdefault(name, []).append(sentence.strip())
-    ids = _line_numbers(queries)
+    ids = numbered(range(1, len(queries) + 1), len(queries))
     return TestCollection(
         name=source.name,
         pair=pair,
@@ -66,31 +59,25 @@ def documents_test(source: Source, pair: Pair) -> TestCollection:
     )
 
 
-def _line_numbers(texts: Sequence[str]) -> tuple[str, ...]:
-    """Ids whose lexical order is the file's."""
-    width = len(str(len(texts)))
-    return tuple(f"{number:0{width}d}" for number in range(1, len(texts) + 1))
+def _read_test(source: Source, *parts: str) -> list[list[str]]:
+    files = _read(source, *parts)
+    for part, texts in zip(parts, files, strict=True):
+        _check_lines(source.one(part), texts)
+    return files
 
 
-def _read_whole(source: Source) -> tuple[list[str], list[str]]:
-    """Both files, which have a text in every line."""
-    queries, documents = _read(source)
-    _refuse_empty(source.one("queries"), queries)
-    _refuse_empty(source.one("documents"), documents)
-    return queries, documents
-
-
-def _refuse_empty(path: Path, texts: Sequence[str]) -> None:
+def _check_lines(path: Path, texts: Sequence[str]) -> None:
     for number, text in enumerate(texts, start=1):
         if not text.strip():
             raise BenchError(f"{path}: line {number}: empty, but a test needs a text in every line")
 
 
-def _read(source: Source) -> tuple[list[str], list[str]]:
-    paths = source.one("queries"), source.one("documents")
-    queries, documents = map(lines, paths)
-    if len(queries) != len(documents):
-        raise BenchError(
-            f"{paths[0]} has {len(queries)} lines, but {paths[1]} has {len(documents)}; aligned files have equally many"
-        )
-    return queries, documents
+def _read(source: Source, *parts: str) -> list[list[str]]:
+    paths = [source.one(part) for part in parts]
+    files = [lines(path) for path in paths]
+    for path, texts in zip(paths, files, strict=True):
+        if len(texts) != len(files[0]):
+            raise BenchError(
+                f"{paths[0]} has {len(files[0])} lines, but {path} has {len(texts)}; aligned files need as many"
+            )
+    return files

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from bench.data import Pair, TestCollection
-from bench.data.formats.source import Source
-from bench.data.formats.text import lines
+from bench.data.formats.reading import Source, check_new, rows
 from bench.errors import BenchError
 
 _Sentences = dict[str, str]
 
 
 def mining(source: Source, pair: Pair) -> TestCollection:
-    """The test in which the pairs of the file `gold` are to be found among all sentences of `queries` and `documents`.
+    """Return the task to mine the pairs of the file `gold` from all sentences of `queries` and `documents`.
 
-    The first, third, fifth ... sentence of `queries` are those to tune a threshold on, the others the test. Raises
-    BenchError for a malformed line, an id that occurs twice, and a gold pair of an unknown sentence.
+    Every second sentence of `queries`, from the first on, is for tuning the threshold; the others are the test. Raises
+    `BenchError` for a malformed line, a repeated id, and a gold pair of an unknown sentence.
     """
     queries, documents, gold = _read(source)
     return TestCollection(
@@ -33,9 +31,9 @@ def mining(source: Source, pair: Pair) -> TestCollection:
 
 
 def retrieval(source: Source, pair: Pair) -> TestCollection:
-    """The test whose queries are the sentences of `queries` that are in a gold pair, over all `documents`.
+    """Return the test with the sentences of `queries` in a gold pair as queries, and all `documents`.
 
-    There are no oracle queries: they would be the documents. Errors are those of `mining`.
+    There are no oracle queries, because they would be the relevant documents. Errors are those of `mining`.
     """
     queries, documents, gold = _read(source)
     return TestCollection(
@@ -50,11 +48,11 @@ def retrieval(source: Source, pair: Pair) -> TestCollection:
 
 
 def _read(source: Source) -> tuple[_Sentences, _Sentences, dict[str, dict[str, int]]]:
-    """The sentences of both languages by id, and the qrels of those in a gold pair, in the order of the file `gold`."""
+    """Return the sentences of both languages by id, and qrels in the order of the file `gold`."""
     queries, documents = _sentences(source.one("queries")), _sentences(source.one("documents"))
     path = source.one("gold")
     gold: dict[str, dict[str, int]] = {}
-    for place, query, document in _rows(path, "id <tab> id"):
+    for place, (query, document) in rows(path, "id", "id"):
         for part, key, known in (("queries", query, queries), ("documents", document, documents)):
             if key not in known:
                 raise BenchError(f"{place}: {source.one(part)} has no sentence '{key}'")
@@ -64,17 +62,7 @@ def _read(source: Source) -> tuple[_Sentences, _Sentences, dict[str, dict[str, i
 
 def _sentences(path: Path) -> _Sentences:
     sentences: _Sentences = {}
-    for place, key, text in _rows(path, "id <tab> sentence"):
-        if key in sentences:
-            raise BenchError(f"{place}: the id '{key}' occurs twice")
+    for place, (key, text) in rows(path, "id", "sentence"):
+        check_new(key, sentences, place)
         sentences[key] = text
     return sentences
-
-
-def _rows(path: Path, columns: str) -> Iterator[tuple[str, str, str]]:
-    """The place of every line and its two cells, neither of them empty."""
-    for number, line in enumerate(lines(path), start=1):
-        cells = line.split("\t")
-        if len(cells) != 2 or not all(cell.strip() for cell in cells):
-            raise BenchError(f"{path}: line {number}: not {columns}")
-        yield f"{path}: line {number}", cells[0], cells[1]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.formats.source import Source
+from bench.data.formats.reading import Source
 from bench.errors import BenchError, unknown
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from typing import Any
 
 from bench import offline
 from bench.data import Pair, Relevance, TestCollection
-from bench.data.formats.judged import judged_test
-from bench.data.formats.lazy import LazyTexts
-from bench.data.formats.source import Source
+from bench.data.formats.qrels import Qrels, judged_test
+from bench.data.formats.reading import LazyTexts, Source
 from bench.errors import BenchError, MissingFile, root_cause, unknown
 
 OPTIONS = ("dataset", "queries", "documents", "qrels", "field", "oracles", "oracle-field", "rows")
@@ -32,7 +31,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
     """
     with _reading(source):
         # From small to large: what is not at hand shows before the documents are read.
-        qrels: dict[str, dict[str, int]] = {}
+        qrels: Qrels = {}
         for row in _dataset(source, "qrels").qrels_iter():
             qrels.setdefault(row.query_id, {})[row.doc_id] = int(row.relevance)
         queries = _queries(source, "queries", "field")

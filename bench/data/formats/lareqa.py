@@ -1,4 +1,4 @@
-"""LAReQA's JSON: SQuAD's, with the sentences of every paragraph.
+"""LAReQA's JSON: that of SQuAD, with the sentences of every paragraph.
 
 Roy et al., LAReQA: Language-agnostic answer retrieval from a multilingual pool, EMNLP 2020.
 """
@@ -10,24 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from bench.data import MULTIPLE, Pair, TestCollection
-from bench.data.formats.source import Source
+from bench.data.formats.reading import Source, check_new, numbered, text_of
 from bench.data.formats.squad import identified, list_of, paragraphs
-from bench.data.formats.text import text_of
 from bench.data.languages import parse_language
 from bench.errors import BenchError
 
 
 def test(source: Source, pair: Pair) -> TestCollection:
-    """The questions of the file `queries` over all sentences of the files `documents`, a file for each language.
+    """Return the questions of the file `queries` over all sentences of the files `documents`, one file per language.
 
-    A candidate is a sentence followed by its whole paragraph, so that an encoder which cuts long texts off reads the
-    sentence. Relevant are, in every file, the sentences in which an answer to the question of the same id starts: ids
-    judge and not texts, as in LAReQA, so a question that reads the same as another has its own answers alone. A
-    question that none of the files answers is left out. Oracle queries are the questions in the documents' language,
-    if that is one and another than the queries'.
+    A candidate is a sentence followed by its whole paragraph, so that an encoder that truncates long texts reads the
+    sentence. The relevant candidates of a question are the sentences of all files in which an answer to the question
+    with the same id starts. As in LAReQA, questions with equal texts do not share answers. Questions without an answer
+    are left out. Oracle queries are the questions in the language of the documents, if that is a single other language.
 
-    Raises BenchError for what is not LAReQA's JSON, an id that occurs twice in a file, an answer outside all
-    sentences, and if no question is left.
+    Raises `BenchError` for malformed JSON, a repeated id, an answer outside all sentences, and if no question is left.
     """
     document_ids: list[str] = []
     documents: list[str] = []
@@ -36,8 +33,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
     translations: dict[str, str] = {}
     for path in source.many("documents"):
         candidates, questions = _read(path)
-        width = len(str(len(candidates)))
-        ids = [f"{path.stem}-{number:0{width}d}" for number in range(1, len(candidates) + 1)]
+        ids = numbered(range(1, len(candidates) + 1), len(candidates), f"{path.stem}-")
         document_ids += ids
         documents += candidates
         languages += [_language(path)] * len(candidates)
@@ -66,7 +62,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
 
 
 def _language(path: Path) -> str:
-    """The language that a file is named after, or that name if it is no code."""
+    """Return the language in a file name, or the name itself if it is no code."""
     try:
         return parse_language(path.stem)
     except BenchError:
@@ -77,11 +73,11 @@ def _language(path: Path) -> str:
 class _Question:
     text: str
     answers: frozenset[int]
-    """The candidates of the same file that answer it."""
+    """The rows of the candidates of the same file that answer it."""
 
 
 def _read(path: Path) -> tuple[list[str], dict[str, _Question]]:
-    """The candidates of a file, and its questions by id."""
+    """Return the candidates of a file, and its questions by id."""
     candidates: list[str] = []
     questions: dict[str, _Question] = {}
     for place, paragraph in paragraphs(path):
@@ -90,8 +86,7 @@ def _read(path: Path) -> tuple[list[str], dict[str, _Question]]:
         if len(sentences) != len(breaks) or not all(map(_is_range, breaks)):
             raise BenchError(f"{place}: not LAReQA's JSON: 'sentence_breaks' has no start and end for every sentence")
         for key, text, where, question in identified(list_of(paragraph, "qas", place), place):
-            if key in questions:
-                raise BenchError(f"{where}: the id '{key}' occurs twice")
+            check_new(key, questions, where)
             answers = frozenset(
                 len(candidates) + _sentence(answer, breaks, where) for answer in list_of(question, "answers", where)
             )
@@ -107,7 +102,7 @@ def _is_range(value: Any) -> bool:
 
 
 def _sentence(answer: Any, breaks: list[list[int]], place: str) -> int:
-    """The number of the sentence that an answer starts in."""
+    """Return the number of the sentence in which an answer starts."""
     start = answer.get("answer_start") if isinstance(answer, dict) else None
     if type(start) is int:
         for number, (first, end) in enumerate(breaks):

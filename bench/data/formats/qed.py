@@ -1,20 +1,19 @@
-"""QED: Natural Questions with the paragraph that answers each, as JSON Lines."""
+"""QED: Natural Questions, each with the paragraph that answers it, as JSON Lines."""
 
 from __future__ import annotations
 
 from bench.data import Pair, Relevance
-from bench.data.formats.source import Source
-from bench.data.formats.text import json_lines, text_of
+from bench.data.formats.reading import Source, json_lines, text_of
 
 
 def relevance(source: Source, pair: Pair) -> Relevance:
-    """The questions of the files `examples`, each with its paragraph."""
-    rows = _read(source)
-    return Relevance.of(pair, (question for question, _ in rows), (paragraph for _, paragraph in rows), source.name)
+    """Return the questions of the files `examples`, each with its paragraph."""
+    questions, paragraphs = zip(*_read(source), strict=True)
+    return Relevance.of(pair, questions, paragraphs, source.name)
 
 
 def passages(source: Source, language: str) -> tuple[str, ...]:
-    """The paragraphs of the files `examples`, each once."""
+    """Return the distinct paragraphs of the files `examples`."""
     return tuple(dict.fromkeys(paragraph for _, paragraph in _read(source)))
 
 

@@ -1,4 +1,4 @@
-"""A sentence pair per line, in cells with tabs between them."""
+"""A sentence pair per line, in cells separated by tabs."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.data import Bitext, Pair
-from bench.data.formats.source import Source
-from bench.data.formats.text import lines
+from bench.data.formats.reading import Source, lines
 from bench.errors import BenchError
 from bench.options import read_config
 
 
 class Columns(BaseModel):
-    """What a card may say under `options`; columns are counted from 1."""
+    """The `options` of a card; columns are counted from 1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     query: int = Field(1, gt=0)
     document: int = Field(2, gt=0)
     header: bool = False
-    """Whether the first line names the columns."""
+    """True if the first line names the columns."""
     quoted: bool = False
-    """Whether cells may be written as in CSV: with quotation marks around them, and those inside doubled."""
+    """True if cells may have quotation marks around them, with doubled ones inside, as in CSV."""
 
 
 def bitext(source: Source, pair: Pair) -> Bitext:
-    """The rows of the file `rows`; raises BenchError for a line with more or fewer cells than the first."""
+    """Return the rows of the file `rows`. Raises `BenchError` if a line and the first differ in the number of cells."""
     columns = read_config(Columns, source.options, f"{source.name}: options")
     rows = list(_rows(source, columns))
     queries, documents = ([row[column - 1] for row in rows] for column in (columns.query, columns.document))

@@ -8,23 +8,22 @@ from pathlib import Path
 from typing import IO
 
 from bench.data import Bitext, Pair
-from bench.data.formats.markup import elements, text_inside
-from bench.data.formats.source import Source
+from bench.data.formats.reading import Source, elements, text_inside
 from bench.errors import BenchError
 
-# Far above any translation memory, and a bound on what a small malicious archive can unfold to.
+# Far above any translation memory; a limit for small malicious archives that unpack to large files.
 _MAX_BYTES = 1 << 28
-# Of other methods zipfile unfolds a block as a whole, whatever its size.
+# With other compression methods zipfile unpacks whole blocks of any size.
 _BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 def bitext(source: Source, pair: Pair) -> Bitext:
-    """The translation units that have both languages, from the files `memories`.
+    """Return the translation units with both languages, from the files `memories`.
 
-    Units of several memories are joined on their `tuid`: a memory between each language and a third gives
-    a bitext, too. Of two texts in one language under one `tuid`, the first counts. Raises BenchError for an
-    archive or XML that cannot be read, and if no unit has both languages.
+    Units of several memories are joined on their `tuid`, so two memories with a common third language give a bitext,
+    too. Of two texts in one language under one `tuid`, the first counts. Raises `BenchError` for an unreadable archive
+    or XML, and if no unit has both languages.
     """
     units: dict[str, dict[str, str]] = {}
     for path in source.many("memories"):
@@ -41,7 +40,7 @@ def bitext(source: Source, pair: Pair) -> Bitext:
 
 
 def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
-    """Add the units of one archive to `units`: tuid -> language in lower case -> text."""
+    """Add the units of an archive to `units`: tuid -> language in lower case -> text."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if member.filename.lower().endswith(".tmx")]

@@ -1,8 +1,7 @@
 """Bible translations, aligned by a list of verse references such as `MAT 1:1`.
 
-A translation is a text file with a line for each reference, where an empty line is a verse that the translation
-lacks and `<range>` marks a verse whose text was merged into the line above; or it is CES XML, in which the verse
-is the segment `b.MAT.1.1`.
+A translation is a text file with a line per reference, or CES XML with segments such as `b.MAT.1.1`. In a text file an
+empty line is a missing verse, and `<range>` marks a verse that was merged into the line above.
 """
 
 from __future__ import annotations
@@ -11,21 +10,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.data import Bitext, Pair
-from bench.data.formats.markup import elements, text_inside
-from bench.data.formats.source import Source
-from bench.data.formats.text import lines
+from bench.data.formats.reading import Source, check_new, elements, lines, text_inside
 from bench.errors import BenchError
 
 _MERGED = "<range>"
 
 
 def bitext(source: Source, pair: Pair) -> Bitext:
-    """The verses that both translations have, from the files `queries`, `documents` and `references`.
+    """Return the verses that both translations have, from the files `queries`, `documents` and `references`.
 
-    Where one side merges verses, the other side's are joined, so that both sides of a row say the same;
-    a group of merged verses that either side lacks in part is left out, and so is a verse without a reference.
-    The card's option `books` maps XML's names of books to those of the references, where they differ. Raises
-    BenchError if the lengths of text files differ, and if no verse of an XML file has a reference.
+    If one side merges verses, those of the other side are joined. Groups with a missing verse and verses without a
+    reference are left out. The option `books` of a card maps the names of books in XML to those of the references.
+    Raises `BenchError` if the lengths of text files differ, and if no verse of an XML file has a reference.
     """
     references = lines(source.one("references"))
     queries, documents = (_verses(source, part, references) for part in ("queries", "documents"))
@@ -43,7 +39,6 @@ def bitext(source: Source, pair: Pair) -> Bitext:
 
 
 def _verses(source: Source, part: str, references: Sequence[str]) -> list[str]:
-    """The text of each reference."""
     path = source.one(part)
     if path.suffix == ".xml":
         found = _read_segments(path, source.options.get("books", {}))
@@ -59,7 +54,7 @@ def _verses(source: Source, part: str, references: Sequence[str]) -> list[str]:
 
 
 def _read_segments(path: Path, books: Mapping[str, str]) -> dict[str, str]:
-    """The verses of a CES file by their references; refuses a segment that is no verse or comes twice."""
+    """Return the verses of a CES file by their references. Raises `BenchError` for a segment that is not one verse."""
     found: dict[str, str] = {}
     with path.open("rb") as file:
         for segment in elements(path, file, "seg"):
@@ -68,13 +63,12 @@ def _read_segments(path: Path, books: Mapping[str, str]) -> dict[str, str]:
             if len(parts) != 4:
                 raise BenchError(f"{path}: the segment '{key}' is no verse; its id must be like b.MAT.1.1")
             reference = f"{books.get(parts[1], parts[1])} {parts[2]}:{parts[3]}"
-            if reference in found:
-                raise BenchError(f"{path}: the verse {key} occurs twice")
+            check_new(reference, found, str(path))
             found[reference] = text_inside(path, segment)
     return found
 
 
 def _join(verses: Sequence[str]) -> str:
-    """The text of consecutive verses of one translation, or nothing if one of them is missing."""
+    """Return the text of consecutive verses of one translation; empty if one of them is missing."""
     texts = [verse.strip() for verse in verses]
     return " ".join(text for text in texts if text != _MERGED) if all(texts) else ""

@@ -1,8 +1,8 @@
 """XNLI's tab-separated files: a premise, a hypothesis and, in its labelled part, a label per line.
 
-Lines correspond across languages, and each premise stands in several of them, with a hypothesis each. Premises are
-told apart and numbered in English, because translations of two premises may read the same. To cast this as
-retrieval is this project's own idea.
+Lines correspond across languages. Each premise occurs in several lines, with one hypothesis each. Premises are
+identified and numbered in English, because two premises may have equal translations. XNLI as retrieval is an idea of
+this project.
 """
 
 from __future__ import annotations
@@ -10,23 +10,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.formats.judgments import judge_alike
-from bench.data.formats.source import Source
-from bench.data.formats.text import lines
+from bench.data.formats.qrels import judge_alike
+from bench.data.formats.reading import Source, numbered, rows
 from bench.errors import BenchError, unknown
 
 _LABELS = ("entailment", "neutral", "contradiction")
 
 
 def premises(source: Source, pair: Pair) -> TestCollection:
-    """The unlabelled test whose queries are the premises of the file `queries`, over those of the English `documents`.
+    """Return the test with the premises of the file `queries` as queries, and the English premises of `documents`.
 
-    There is one query per English premise, so that languages have the same queries; one that reads the same as
-    another has both English premises as relevant documents. There are no oracle queries: they would be the
-    documents. Raises BenchError for a malformed line, and if the two files do not correspond.
+    There is one query per English premise, so all languages have the same queries. Queries with equal texts share their
+    relevant documents. There are no oracle queries, because they would be the relevant documents. Raises `BenchError`
+    for a malformed line, and if the two files do not correspond.
     """
     queries, documents, starts = _read(source.one("queries"), source.one("documents"), labelled=False)
-    ids = _numbers(range(1, len(starts) + 1), len(starts))
+    ids = numbered(range(1, len(starts) + 1), len(starts))
     texts = tuple(queries[row][0] for row in starts)
     return TestCollection(
         name=source.name,
@@ -40,18 +39,18 @@ def premises(source: Source, pair: Pair) -> TestCollection:
 
 
 def entailment(source: Source, pair: Pair) -> TestCollection:
-    """The test whose queries are the entailed hypotheses of the labelled file `queries`, over English premises.
+    """Return the test with the entailed hypotheses of the labelled file `queries` as queries, and English premises.
 
-    The corpus is the premises of the file `documents`, without those that the card's options leave out; their
-    numbers are the document ids, and line numbers the query ids. The English hypotheses are the oracle queries.
-    A hypothesis has all premises as relevant documents that are labelled as entailing it, in either language.
-    Raises BenchError for a malformed line or option, and if the two files do not correspond.
+    The corpus is the premises of the file `documents` that the card's options choose. Document ids are numbers of
+    premises, query ids line numbers. The English hypotheses are the oracle queries. All premises labelled as entailing
+    a hypothesis, in either language, are relevant to it. Raises `BenchError` for a malformed line or option, and if the
+    two files do not correspond.
     """
     queries, documents, starts = _read(source.one("queries"), source.one("documents"), labelled=True)
     chosen = _chosen(source, len(starts))
     rows = _entailed(documents, starts, chosen)
-    document_ids = dict(zip(chosen, _numbers([number + 1 for number in chosen], len(starts)), strict=True))
-    query_ids = _numbers([row + 1 for row, _ in rows], len(documents))
+    document_ids = dict(zip(chosen, numbered([number + 1 for number in chosen], len(starts)), strict=True))
+    query_ids = numbered([row + 1 for row, _ in rows], len(documents))
     hypotheses = tuple(queries[row][1] for row, _ in rows)
     oracles = tuple(documents[row][1] for row, _ in rows)
     return TestCollection(
@@ -67,9 +66,9 @@ def entailment(source: Source, pair: Pair) -> TestCollection:
 
 
 def bitext(source: Source, pair: Pair) -> Bitext:
-    """The premises that the card's options choose, each followed by the hypotheses that it entails, in two languages.
+    """Return the premises that the card's options choose, each followed by its entailed hypotheses, in two languages.
 
-    They come from the labelled files `queries` and `documents`; premises are numbered in the file `english`. Errors are
+    They come from the labelled files `queries` and `documents`. The file `english` numbers the premises. Errors are
     those of `entailment`.
     """
     queries, english, starts = _read(source.one("queries"), source.one("english"), labelled=True)
@@ -87,7 +86,7 @@ def bitext(source: Source, pair: Pair) -> Bitext:
 
 
 def relevance(source: Source, pair: Pair) -> Relevance:
-    """The hypotheses entailed by the premises that the card's options choose, each with its premise.
+    """Return the hypotheses entailed by the premises that the card's options choose, each with its premise.
 
     Hypotheses come from the labelled file `queries`, premises from `documents`, in one language or in two. Errors are
     those of `bitext`.
@@ -116,15 +115,12 @@ def _read(path: Path, english: Path, *, labelled: bool) -> tuple[list[list[str]]
 
 
 def _rows(path: Path, labelled: bool) -> list[list[str]]:
-    """The cells of every line, none of them empty."""
-    columns = ("premise", "hypothesis", "label") if labelled else ("premise", "hypothesis")
-    rows = [line.split("\t") for line in lines(path)]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(columns) or not all(cell.strip() for cell in row):
-            raise BenchError(f"{path}: line {number}: not {' <tab> '.join(columns)}")
+    found = []
+    for place, row in rows(path, "premise", "hypothesis", *(["label"] if labelled else [])):
         if labelled and row[2] not in _LABELS:
-            raise BenchError(f"{path}: line {number}: the label '{row[2]}' is none of {', '.join(_LABELS)}")
-    return rows
+            raise BenchError(f"{place}: the label '{row[2]}' is none of {', '.join(_LABELS)}")
+        found.append(row)
+    return found
 
 
 def _chosen(source: Source, count: int) -> range:
@@ -143,9 +139,3 @@ def _entailed(english: list[list[str]], starts: list[int], chosen: range) -> lis
     numbers = {english[start][0]: number for number, start in enumerate(starts)}
     found = ((row, numbers[premise]) for row, (premise, _, label) in enumerate(english) if label == "entailment")
     return [(row, number) for row, number in found if number in chosen]
-
-
-def _numbers(numbers: range | list[int], largest: int) -> tuple[str, ...]:
-    """Zero-padded, so that their lexical order is their own."""
-    width = len(str(largest))
-    return tuple(f"{number:0{width}d}" for number in numbers)

@@ -1,0 +1,102 @@
+"""Qrels: files of judgments, judgments of equal queries, and the test collection of the judged queries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bench.data import Pair, TestCollection
+from bench.data.formats.reading import Source, lines
+from bench.errors import BenchError
+
+BEIR_HEADER = ["query-id", "corpus-id", "score"]
+Qrels = dict[str, dict[str, int]]
+"""Grades by query id and document id."""
+
+
+def judge_alike(ids: Sequence[str], relevant: Sequence[str], *columns: Sequence[str]) -> Qrels:
+    """Return qrels in which each query has its own relevant document and those of all queries with an equal text.
+
+    `ids`, `relevant` and each column (such as queries and oracle queries) correspond row by row. Texts are compared
+    within a column.
+    """
+    qrels: Qrels = {key: {document: 1} for key, document in zip(ids, relevant, strict=True)}
+    for column in columns:
+        documents: Qrels = {}
+        for text, document in zip(column, relevant, strict=True):
+            documents.setdefault(text, {})[document] = 1
+        for key, text in zip(ids, column, strict=True):
+            qrels[key].update(documents[text])
+    return qrels
+
+
+def grades(path: Path, columns: int | None = None) -> Iterator[tuple[str, str, str, int]]:
+    """Yield place, query, document and grade of each judgment of a file.
+
+    A file has TREC's four columns or BEIR's three; without `columns` the first line decides. Raises `BenchError` for a
+    malformed line.
+    """
+    for number, line in enumerate(lines(path), start=1):
+        place, cells = f"{path}: line {number}", line.split()
+        if not cells or (number == 1 and cells == BEIR_HEADER):
+            continue
+        if columns is None and len(cells) in (3, 4):
+            columns = len(cells)
+        if len(cells) != columns:
+            raise BenchError(f"{place}: {len(cells)} columns instead of {columns or '3 or 4'}")
+        query, document, grade = cells[0], cells[-2], cells[-1]
+        if not re.fullmatch(r"[+-]?\d+", grade):
+            raise BenchError(f"{place}: the grade '{grade}' is no whole number")
+        yield place, query, document, int(grade)
+
+
+def add_grade(qrels: Qrels, place: str, query: str, document: str, grade: int) -> None:
+    """Add a judgment. Raises `BenchError` if the document has a different grade for the query already."""
+    if qrels.setdefault(query, {}).setdefault(document, grade) != grade:
+        raise BenchError(f"{place}: the document '{document}' has another grade for the query '{query}' above")
+
+
+def read_qrels(path: Path) -> Qrels:
+    """Return the grades of all queries with a relevant document. Raises `BenchError` if there is no such query."""
+    qrels: Qrels = {}
+    for judgment in grades(path):
+        add_grade(qrels, *judgment)
+    kept = {query: judged for query, judged in qrels.items() if any(grade > 0 for grade in judged.values())}
+    if not kept:
+        raise BenchError(f"{path} has no relevant document for any query")
+    return kept
+
+
+def judged_test(
+    source: Source,
+    pair: Pair,
+    queries: Mapping[str, str],
+    corpus: tuple[tuple[str, ...], Sequence[str]],
+    qrels: Mapping[str, Mapping[str, int]],
+    oracles: Mapping[str, str] | None = None,
+) -> TestCollection:
+    """Return the test of all queries with a relevant document in the corpus (ids and texts).
+
+    Raises `BenchError` if there is no such query, or if one has no oracle query.
+    """
+    ids, documents = corpus
+    known = set(ids)
+    kept = [
+        key for key in queries if any(grade > 0 and document in known for document, grade in qrels.get(key, {}).items())
+    ]
+    if not kept:
+        raise BenchError(f"{source.name} {pair}: no document is judged relevant to any query")
+    if without := [key for key in kept if oracles is not None and not oracles.get(key)]:
+        raise BenchError(f"{source.name} {pair}: the query '{without[0]}' has no oracle query")
+    return TestCollection(
+        name=source.name,
+        pair=pair,
+        query_ids=tuple(kept),
+        queries=tuple(queries[key] for key in kept),
+        document_ids=ids,
+        documents=documents,
+        qrels={key: qrels[key] for key in kept},
+        oracle_queries=tuple(oracles[key] for key in kept) if oracles is not None else None,
+        left_out=len(queries) - len(kept),
+    )

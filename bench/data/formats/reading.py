@@ -1,0 +1,187 @@
+"""Tools that all parsers share: the files of a card, strict readers of text, JSON Lines and XML, and lazy texts.
+
+A malformed file raises `BenchError`, which names the file and the line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, overload
+from xml.etree.ElementTree import Element, ParseError
+
+from bench.errors import BenchError
+
+LONGEST = 1 << 20
+"""Bytes of a line and characters of a text at most; no sentence or passage is as long."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of a collection for one pair or language, by the names that the format gives them."""
+
+    name: str
+    files: Mapping[str, tuple[Path, ...]]
+    codes: Mapping[str, str] = field(default_factory=dict)
+    """The language codes of the files, by canonical language, where they differ."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def code(self, language: str) -> str:
+        """Return the code of a canonical language in the files."""
+        return self.codes.get(language, language)
+
+    def many(self, part: str) -> tuple[Path, ...]:
+        """Return the files of a name. Raises `BenchError` if the card names none."""
+        if not self.files.get(part):
+            raise BenchError(f"{self.name}: the card names no files under '{part}', which its format needs")
+        return self.files[part]
+
+    def one(self, part: str) -> Path:
+        """Return the only file of a name. Raises `BenchError` if the card names none or several."""
+        paths = self.many(part)
+        if len(paths) > 1:
+            raise BenchError(f"{self.name}: the card names {len(paths)} files under '{part}'; its format takes one")
+        return paths[0]
+
+
+class LazyTexts(Sequence[str]):
+    """A sequence of texts that are read from disk on access; a slice is a list.
+
+    `read(start, stop)` returns the texts of consecutive rows.
+    """
+
+    def __init__(self, length: int, read: Callable[[int, int], Iterable[str]]) -> None:
+        self._rows, self._read = range(length), read
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read(0, len(self)))
+
+    @overload
+    def __getitem__(self, key: int) -> str: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[str]: ...
+    def __getitem__(self, key: int | slice) -> str | list[str]:
+        if isinstance(key, int):
+            row = self._rows[key]
+            return next(iter(self._read(row, row + 1)))
+        rows = self._rows[key]
+        return list(self._read(rows.start, rows.stop)) if rows.step == 1 and rows else [self[row] for row in rows]
+
+
+def numbered(numbers: Iterable[int], largest: int, prefix: str = "") -> tuple[str, ...]:
+    """Return ids with leading zeros, so that their lexical order is their numerical order."""
+    return tuple(f"{prefix}{number:0{len(str(largest))}d}" for number in numbers)
+
+
+def check_new(key: str, known: Container[str], place: str) -> None:
+    """Raise `BenchError` if an id occurs twice."""
+    if key in known:
+        raise BenchError(f"{place}: the id '{key}' occurs twice")
+
+
+def read(path: Path) -> str:
+    """Return the text of a UTF-8 file without its byte order mark."""
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BenchError(f"{path}: line {line}: not UTF-8") from error
+    if not text.strip():
+        raise BenchError(f"{path} is empty")
+    return text
+
+
+def lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file without their ends (LF or CRLF) and a byte order mark.
+
+    Only LF ends a line. `str.splitlines` would also split at characters inside sentences, such as U+2028.
+    """
+    found: list[str] = []
+    with path.open("rb") as file:
+        while data := file.readline(LONGEST + 1):
+            place = f"{path}: line {len(found) + 1}"
+            if len(data) > LONGEST:
+                raise BenchError(f"{place}: longer than {LONGEST:,} bytes, so it is no line of text")
+            try:
+                line = data.decode("utf-8" if found else "utf-8-sig")
+            except UnicodeDecodeError as error:
+                raise BenchError(f"{place}: not UTF-8") from error
+            found.append(line.removesuffix("\n").removesuffix("\r"))
+    if not any(line.strip() for line in found):
+        raise BenchError(f"{path} is empty")
+    return found
+
+
+def rows(path: Path, *columns: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the place (file and line) and the cells of each line. Every cell must have text."""
+    for number, line in enumerate(lines(path), start=1):
+        cells = line.split("\t")
+        if len(cells) != len(columns) or not all(cell.strip() for cell in cells):
+            raise BenchError(f"{path}: line {number}: not {' <tab> '.join(columns)}")
+        yield f"{path}: line {number}", cells
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the place (file and line) and the object of each line of a JSON Lines file."""
+    for number, line in enumerate(lines(path), start=1):
+        if line.strip():
+            place = f"{path}: line {number}"
+            yield place, json_object(line, place)
+
+
+def json_object(line: str, place: str) -> Mapping[str, Any]:
+    """Return the JSON object in a line."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BenchError(f"{place}: not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise BenchError(f"{place}: not a JSON object")
+    return row
+
+
+def text_of(row: Any, key: str, place: str) -> str:
+    """Return the text under a key of a JSON object, which must not be blank."""
+    value = row.get(key) if isinstance(row, dict) else None
+    if not isinstance(value, str) or not value.strip():
+        raise BenchError(f"{place}: no text under '{key}'")
+    if len(value) > LONGEST:
+        raise BenchError(f"{place}: {len(value):,} characters under '{key}', so it is no sentence or passage")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BenchError(f"{place}: half of a surrogate pair under '{key}', which UTF-8 cannot write") from error
+    return value
+
+
+def elements(path: Path, file: IO[bytes], tag: str) -> Iterator[Element]:
+    """Yield the XML elements of a name. Each is emptied before the next. XML entities are refused."""
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import iterparse
+
+    try:
+        for _, element in iterparse(file):
+            if element.tag == tag:
+                yield element
+                element.clear()
+    except ParseError as error:
+        reason = str(error).partition(":")[0]  # the rest is the place again
+        raise BenchError(f"{path}: line {error.position[0]} of its XML: {reason}") from error
+    except DefusedXmlException as error:
+        raise BenchError(f"{path}: it declares XML entities, which are refused: {error}") from error
+    except (ValueError, LookupError) as error:  # of its encoding
+        raise BenchError(f"{path}: not XML that can be read: {error}") from error
+
+
+def text_inside(path: Path, element: Element) -> str:
+    """Return all text of an XML element, with single spaces."""
+    text = " ".join("".join(element.itertext()).split())
+    if len(text) > LONGEST:
+        raise BenchError(f"{path}: a <{element.tag}> of {len(text):,} characters, so it is no sentence or passage")
+    return text
