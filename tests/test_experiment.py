@@ -391,10 +391,10 @@ def test_what_another_process_works_on_is_left_to_it_and_waited_for(
     bench: Bench, finished: tuple[Path, Outcome], tmp_path: Path
 ) -> None:
     taken = entry(finished[0], "trainings", "adversarial").name
-    store = Store(tmp_path).open()
+    Store(tmp_path).open()
 
     def trained() -> set[str]:
-        return {each.folder.name for each in store.finished("trainings") if isinstance(each, Record)}
+        return {path.parent.name for path in contents(tmp_path / "trainings", MANIFEST)}
 
     with ThreadPoolExecutor() as pool:
         with FileLock(tmp_path / "locks" / f"{taken}.lock"):

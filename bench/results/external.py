@@ -164,8 +164,7 @@ def only_encoder(store: Store, dataset: str) -> str:
 
     Raises `BenchError` if they have several.
     """
-    cells = (cell for cell in store.finished() if isinstance(cell, Record))
-    encoders = sorted({cell.spec.encoder for cell in cells if cell.spec.dataset == dataset})
+    encoders = sorted({cell.spec.encoder for cell in store.finished()[0] if cell.spec.dataset == dataset})
     if len(encoders) > 1:
         raise BenchError(f"{store.root} has {dataset} by {', '.join(encoders)}; say which to join with --encoder")
     return encoders[0] if encoders else ""

@@ -8,13 +8,11 @@ method, actor, data. Facts that a manifest lacks, such as the name of the experi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from bench.atomic import atomic_write
 from bench.fingerprint import TEST
 from bench.spec import RunSpec
 
@@ -30,6 +28,15 @@ GITHUB = re.compile(r"(?P<repository>[^/@ ]+/[^/@ ]+)@(?P<commit>[0-9a-f]{40})")
 def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of a cell's run, from its manifest alone."""
     made, spec = manifest["provenance"], RunSpec.parse(manifest["spec"])
+    pins = {name: f"{name}=={version}" for name, version in sorted(made["libraries"].items())}
+    told, recipe = spec.dump(), dict(spec.recipe.settings)
+    training = {
+        **{name: told[name] for name in ("pairs", "budget", "seed", "leakage")},
+        **told["level"],
+        "recipe": recipe,
+    }
+    sources = manifest.get("sources", {})
+    report = manifest.get("trained", {}).get("data_report", {})
     return _without_empty(
         {
             "schema-version": SCHEMA,
@@ -47,8 +54,8 @@ def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
                 },
                 "operating system": {"kernel": made["platform"], "distribution": made.get("distribution")},
                 "software": {
-                    "libraries": {"python": _pins(made["libraries"], made["libraries"].keys() - TOOLKITS)},
-                    "retrieval toolkit": _pins(made["libraries"], made["libraries"].keys() & TOOLKITS),
+                    "libraries": {"python": [pin for name, pin in pins.items() if name not in TOOLKITS]},
+                    "retrieval toolkit": [pin for name, pin in pins.items() if name in TOOLKITS],
                 },
             },
             "research goal": {
@@ -61,9 +68,32 @@ def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
                 "executable": {"cmd": made["command"]},
                 "source": {"lang": ["python"], "version": f"clir-bench {made['bench']}", "commit": made.get("commit")},
             },
-            "method": _method(spec),
+            "method": {
+                "automatic": True,
+                "score ties": "by document id",
+                "indexing": {"encoder": spec.encoder, "scoring": spec.scoring},
+                "retrieval": [
+                    {"name": spec.method, "method": method.name, "params": dict(method.settings)}
+                    for method in spec.methods
+                ],
+                "training": training if spec.train else {},
+            },
             "actor": {"role": "experimenter"},
-            "data": _data(manifest, spec),
+            "data": {
+                "test collection": {
+                    "name": spec.dataset,
+                    "languages": str(spec.pair),
+                    "source": _url(sources.get(spec.dataset)),
+                    "queries": manifest["queries"],
+                    "documents": manifest["documents"],
+                    "sha256": next(value for key, value in manifest["inputs"].items() if key.startswith(TEST)),
+                },
+                "training data": [
+                    {"name": name, "source": _url(sources.get(name.split()[0])), "role": role, "rows": counts["kept"]}
+                    for role in ("bitext", "relevance")
+                    for name, counts in report.get(role, {}).items()
+                ],
+            },
         }
     )
 
@@ -74,59 +104,10 @@ def to_yaml(manifest: Mapping[str, Any]) -> str:
     return f"# ir_metadata.start\n{text}# ir_metadata.end\n"
 
 
-def write_ir_metadata(folder: Path, manifest: Mapping[str, Any]) -> None:
-    with atomic_write(folder / FILE) as file:
-        file.write(to_yaml(manifest))
-
-
-def _method(spec: RunSpec) -> dict[str, Any]:
-    told = spec.dump()
-    return {
-        "automatic": True,
-        "score ties": "by document id",
-        "indexing": {"encoder": spec.encoder, "scoring": spec.scoring},
-        "retrieval": [
-            {"name": spec.method, "method": method.name, "params": dict(method.settings)} for method in spec.methods
-        ],
-        "training": {
-            **{name: told[name] for name in ("pairs", "budget", "seed", "leakage")},
-            **told["level"],
-            "recipe": dict(spec.recipe.settings),
-        }
-        if spec.train
-        else {},
-    }
-
-
-def _data(manifest: Mapping[str, Any], spec: RunSpec) -> dict[str, Any]:
-    sources = manifest.get("sources", {})
-    report = manifest.get("trained", {}).get("data_report", {})
-    name, pair = spec.dataset, spec.pair
-    return {
-        "test collection": {
-            "name": name,
-            "languages": str(pair),
-            "source": _url(sources.get(name)),
-            "queries": manifest["queries"],
-            "documents": manifest["documents"],
-            "sha256": next(value for key, value in manifest["inputs"].items() if key.startswith(TEST)),
-        },
-        "training data": [
-            {"name": name, "source": _url(sources.get(name.split()[0])), "role": role, "rows": counts["kept"]}
-            for role in ("bitext", "relevance")
-            for name, counts in report.get(role, {}).items()
-        ],
-    }
-
-
 def _url(source: str | None) -> str | None:
     """Return the address of a repository at a commit; any other source unchanged."""
     match = GITHUB.fullmatch(source or "")
     return f"https://github.com/{match['repository']}/tree/{match['commit']}" if match else source
-
-
-def _pins(versions: Mapping[str, str], names: Iterable[str]) -> list[str]:
-    return [f"{name}=={versions[name]}" for name in sorted(names)]
 
 
 def _without_empty(value: Any) -> Any:

@@ -18,45 +18,32 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "faiss-cpu", "ir-meas
 
 
 def provenance() -> dict[str, Any]:
-    """Return versions, the commit of the package's checkout, the machine, the command and the time."""
+    """Return versions, the commit of the package's checkout, the machine, the command and the time.
+
+    Facts that the system does not report are None.
+    """
     import torch
 
+    distribution = memory = None
+    with suppress(OSError, KeyError):
+        distribution = platform.freedesktop_os_release()["PRETTY_NAME"]
+    with suppress(AttributeError, OSError, ValueError):
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     return {
         "bench": bench.__version__,
         **package_commit(),
         "libraries": library_versions(*LIBRARIES),
         "platform": platform.platform(),
-        "distribution": distribution(),
+        "distribution": distribution,
         "processor": platform.processor() or platform.machine(),
-        "processor_model": processor_model(),
+        "processor_model": _value_after("model name", Path("/proc/cpuinfo")),
         "processors": os.cpu_count(),
-        "memory_gib": memory_gib(),
+        "memory_gib": memory,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "finished": datetime.now(UTC).isoformat(timespec="microseconds"),
     }
-
-
-def distribution() -> str | None:
-    """Return the name and version of the operating system; None if it has no file with them."""
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except (OSError, KeyError):
-        return None
-
-
-def processor_model() -> str | None:
-    """Return the kernel's name of the processor, if it has one."""
-    return _value_after("model name", Path("/proc/cpuinfo"))
-
-
-def memory_gib() -> float | None:
-    """Return the memory of the whole machine; None if the system does not report it."""
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def package_commit() -> dict[str, Any]:

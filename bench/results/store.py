@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,11 +108,6 @@ class Record:
         return self.folder / RUN
 
     @property
-    def measures(self) -> set[str]:
-        """The measures that each query is scored by."""
-        return set(self.means) if self.score_files else set()
-
-    @property
     def means(self) -> dict[str, float]:
         """The mean of each measure over queries."""
         return dict(self.manifest.get("scores", {}))
@@ -148,19 +143,6 @@ class Entry:
         if record.manifest.get("kind") == "cell":
             verify(self.folder, record.manifest, missing_ok=alone)
         return record
-
-    def unscored(self) -> Record | None:
-        """Delete the scores of a cell if only they are damaged, and return the cell without them; else None."""
-        try:
-            manifest = read_manifest(self.folder)
-            kept = {name: value for name, value in manifest[FILES].items() if not name.endswith(SCORES)}
-            record = Record(self.folder, {**manifest, FILES: kept})
-            record.verify()
-        except Damaged:
-            return None
-        for path in self.folder.glob(f"*{SCORES}"):
-            remove(path)
-        return record if record.fingerprint == self.fingerprint else None
 
     @property
     def failed(self) -> bool:
@@ -257,26 +239,26 @@ class Store:
     def cell(self, label: str, fingerprint: str) -> Entry:
         return Entry(self.root / CELLS / f"{label}-{fingerprint[:DIGITS]}", fingerprint)
 
-    def finished(self, kind: str = CELLS) -> Iterator[Record | Damaged]:
-        """Iterate over the finished cells, or the `TRAININGS`, in the order of their names, whatever their state."""
-        for folder in sorted((self.root / kind).glob("[!.]*")):
+    def finished(self) -> tuple[list[Record], list[Damaged]]:
+        """Return the finished cells and the errors of damaged ones, ordered by name, whatever their state."""
+        cells, damaged = [], []
+        for folder in sorted((self.root / CELLS).glob("[!.]*")):
             try:
                 record = Entry(folder).read()
                 if record and not folder.name.endswith(record.fingerprint[:DIGITS]):
                     raise Damaged(f"{folder} has the manifest of another result")
             except Damaged as error:
-                yield error
+                damaged.append(error)
             else:
-                if record:
-                    yield record
+                cells += [record] if record else []
+        return cells, damaged
 
     def contents(self) -> Contents:
         """Return the cells of the current state. Raises `BenchError` if no cell at all is finished."""
-        found = list(self.finished())
-        if not found:
+        cells, damaged = self.finished()
+        if not (cells or damaged):
             raise BenchError(f"{self.root} holds no finished cell; fill it with bench run --results {self.root}")
-        cells = [each for each in found if isinstance(each, Record)]
-        notes = [f"left out: {each}; bench run computes it again" for each in found if isinstance(each, Damaged)]
+        notes = [f"left out: {error}; bench run computes it again" for error in damaged]
         state = State.read(self.root).with_consensus(cell.inputs for cell in cells)
         count = Counter(cell.question for cell in cells)
         kept, reasons = [], Counter[str]()
@@ -302,7 +284,7 @@ def find_cell(text: str, results: Path) -> Record:
     path = Path(text).expanduser().absolute()
     record = Entry(path.parent if path.name == MANIFEST else path).read(alone=True) if text else None
     if record is None:
-        cells = {each.folder.name: each for each in Store(results).finished() if isinstance(each, Record)}
+        cells = {cell.folder.name: cell for cell in Store(results).finished()[0]}
         if not cells:
             raise BenchError(f"{results} holds no finished cell; name a results folder with --results")
         found = [name for name, cell in cells.items() if text and cell.fingerprint.startswith(text)]

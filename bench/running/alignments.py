@@ -1,4 +1,4 @@
-"""How well methods align words before and after training, on generated languages, whose true alignment is known."""
+"""The word alignment of methods before and after training, on generated languages with a known alignment."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from bench.training.method import TrainedMethod
 from bench.training.seeds import numpy_generator
 
 ROWS = 200
-"""Sentence pairs, the first of the bitext that are not misaligned."""
+"""The number of sentence pairs: the first ones of the bitext without noise."""
 COLUMNS = ["pair", "method", "mass, untrained", "mass, trained", "cosine, untrained", "cosine, trained"]
-"""F1 of the mutual links by what the method's loss relates, and by the cosines of teacher and student."""
+"""F1 of the mutual links by the mass that the method's loss moves, and by the cosines of teacher and student."""
 
 
 def aligners() -> tuple[str, ...]:
-    """All methods that align words, in each of the configurations that they name."""
+    """Return all methods that align words, in each configuration that they name as an aligner."""
     specs = []
     for entry in registry.methods().values():
         method = entry.load()
@@ -33,8 +33,9 @@ def aligners() -> tuple[str, ...]:
 
 
 def alignment_rows(plan: Plan, materials: Materials) -> Iterator[list[str]]:
-    """A row of the table per training as soon as it is done, and one for chance. Raises `BenchError` for a method that
-    aligns no words.
+    """Iterate over a row of the table per training, as soon as it ends, and one for chance.
+
+    Raises `BenchError` for a method that aligns no words.
     """
     pairs: dict[Pair, Sequence[Row]] = {}
     for training in plan.cells:

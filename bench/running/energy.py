@@ -40,17 +40,35 @@ class Meter:
         self._handle: Any = None
 
     def __enter__(self) -> Self:
-        self._start()
+        self._started = time.monotonic()
+        if self.wanted and not self.fault:
+            try:
+                from tirex_tracker import Measure, start_tracking
+
+                self._handle = start_tracking([Measure[name] for name in PARTS])
+            except Exception as error:
+                self.spoil(describe(error))
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stop()
+    def __exit__(self, *exception: object) -> None:
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        try:
+            results = {measure.name: json.loads(result.value) for measure, result in handle.stop().items()}
+        except Exception as error:
+            self.spoil(describe(error))
+            return
+        for name, part in PARTS.items():
+            # The value of an absent counter is null; a counter that stands still measures nothing.
+            if isinstance(value := results.get(name), int | float) and value > 0:
+                self._joules[part] = self._joules.get(part, 0.0) + value
 
     def tick(self) -> None:
         """Read the meters if the last reading is old; to be called regularly within the block."""
         if self._handle is not None and time.monotonic() - self._started > INTERVAL:
-            self._stop()
-            self._start()
+            self.__exit__()
+            self.__enter__()
 
     def spoil(self, why: str) -> None:
         """Declare the measurement incomplete."""
@@ -68,28 +86,3 @@ class Meter:
         metered = ", ".join(part for part in PARTS.values() if part in self._joules)
         by = f"{PACKAGE} {version(PACKAGE)}: {metered}, whatever else ran on them"
         return {"energy_wh": round(sum(self._joules.values()) / 3600, 4), "energy_by": by}
-
-    def _start(self) -> None:
-        if not self.wanted or self.fault:
-            return
-        self._started = time.monotonic()
-        try:
-            from tirex_tracker import Measure, start_tracking
-
-            self._handle = start_tracking([Measure[name] for name in PARTS])
-        except Exception as error:
-            self.spoil(describe(error))
-
-    def _stop(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is None:
-            return
-        try:
-            results = {measure.name: json.loads(result.value) for measure, result in handle.stop().items()}
-        except Exception as error:
-            self.spoil(describe(error))
-            return
-        for name, part in PARTS.items():
-            # The value of an absent counter is null; a counter that stands still measures nothing.
-            if isinstance(value := results.get(name), int | float) and value > 0:
-                self._joules[part] = self._joules.get(part, 0.0) + value

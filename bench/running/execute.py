@@ -195,12 +195,12 @@ class Executor:
             return Done(failures=(job.failure(error),))
 
     def _find(self, entry: Entry) -> Record | None:
-        """Return a finished cell; None if there is none. A damaged one is reported; only its scores may be lost."""
+        """Return a finished cell; None if there is none. A damaged one is reported."""
         try:
             return entry.read()
         except Damaged as error:
             self._warn(f"{error}; it is computed again")
-            return entry.unscored()
+            return None
 
     def _spoilt(self, training: Training, outcome: Outcome, plan: Plan) -> list[tuple[Training, list[Cell]]]:
         """Return the finished cells that a plugin deleted or changed, by training. The plugin has failed then."""
@@ -251,7 +251,7 @@ def _with_measures(job: Job, cell: Cell, record: Record) -> Record:
     """Return a finished cell with the measures that it lacks; its stored run is deep enough for these."""
     from bench.evaluation.run import read_run
 
-    missing = [name for name in cell.measures if name not in record.measures]
+    missing = [name for name in cell.measures if name not in record.means]
     if not missing:
         return record
     test = job.load_test(cell)
@@ -260,7 +260,7 @@ def _with_measures(job: Job, cell: Cell, record: Record) -> Record:
 
 def _lacks_depth(cell: Cell, record: Record) -> bool:
     """Return whether a finished cell lacks scores that its stored run is not deep enough for."""
-    return not set(filter(measures.is_deep, cell.measures)) <= record.measures
+    return not set(filter(measures.is_deep, cell.measures)) <= record.means.keys()
 
 
 def _is_whole(record: Record) -> bool:

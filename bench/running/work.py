@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench.atomic import open_gzip
+from bench.atomic import atomic_write, open_gzip
 from bench.data import TestCollection
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed, describe
@@ -24,7 +24,8 @@ from bench.evaluation.tasks import task_of
 from bench.fingerprint import digest_texts
 from bench.interrupt import obey_interrupt, remembered_interrupt
 from bench.machine import prepare_libraries
-from bench.results.ir_metadata import write_ir_metadata
+from bench.results.ir_metadata import FILE as IR_METADATA
+from bench.results.ir_metadata import to_yaml
 from bench.results.provenance import PeakMemory, provenance
 from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, Record
 from bench.running.energy import Meter
@@ -248,7 +249,8 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
         "configuration": job.configuration,
         "provenance": provenance(),
     }
-    write_ir_metadata(folder, manifest)
+    with atomic_write(folder / IR_METADATA) as file:
+        file.write(to_yaml(manifest))
     entry.finish(manifest)
 
 
