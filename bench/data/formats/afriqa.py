@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from bench.data import Pair, TestCollection
+from bench.data.formats.qrels import make_test
 from bench.data.formats.reading import Source, check_new, json_lines, numbered, text_of
 from bench.errors import BenchError
 
@@ -45,13 +46,5 @@ def test(source: Source, pair: Pair) -> TestCollection:
         qrels[key] = {ids[context]: 1}
     if without_context:
         _log.info("%s %s: left out %d questions without a context", source.name, pair, without_context)
-    return TestCollection(
-        name=source.name,
-        pair=pair,
-        query_ids=tuple(queries),
-        queries=tuple(queries.values()),
-        document_ids=tuple(ids.values()),
-        documents=tuple(ids),
-        qrels=qrels,
-        oracle_queries=tuple(oracles.values()),
-    )
+    documents = {key: context for context, key in ids.items()}
+    return make_test(source, pair, queries, documents, qrels, oracle_queries=tuple(oracles.values()))

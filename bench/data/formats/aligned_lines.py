@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data import Bitext, Pair, TestCollection
-from bench.data.formats.qrels import judge_alike
+from bench.data.formats.qrels import judge_alike, make_test
 from bench.data.formats.reading import Source, lines, numbered
 from bench.errors import BenchError
 
@@ -24,15 +24,8 @@ def test(source: Source, pair: Pair) -> TestCollection:
     """
     queries, documents = _read_test(source, "queries", "documents")
     ids = numbered(range(1, len(queries) + 1), len(queries))
-    return TestCollection(
-        name=source.name,
-        pair=pair,
-        query_ids=ids,
-        queries=tuple(queries),
-        document_ids=ids,
-        documents=tuple(documents),
-        qrels={key: {key: 1} for key in ids},
-    )
+    texts = (dict(zip(ids, column, strict=True)) for column in (queries, documents))
+    return make_test(source, pair, *texts, {key: {key: 1} for key in ids})
 
 
 def documents_test(source: Source, pair: Pair) -> TestCollection:
@@ -47,16 +40,10 @@ def documents_test(source: Source, pair: Pair) -> TestCollection:
     for name, sentence in zip(names, sentences, strict=True):
         documents.setdefault(name, []).append(sentence.strip())
     ids = numbered(range(1, len(queries) + 1), len(queries))
-    return TestCollection(
-        name=source.name,
-        pair=pair,
-        query_ids=ids,
-        queries=tuple(queries),
-        document_ids=tuple(documents),
-        documents=tuple(" ".join(parts) for parts in documents.values()),
-        qrels=judge_alike(ids, names, queries, sentences),
-        oracle_queries=tuple(sentences),
-    )
+    asked = dict(zip(ids, queries, strict=True))
+    corpus = {name: " ".join(parts) for name, parts in documents.items()}
+    qrels = judge_alike(ids, names, queries, sentences)
+    return make_test(source, pair, asked, corpus, qrels, oracle_queries=tuple(sentences))
 
 
 def _read_test(source: Source, *parts: str) -> list[list[str]]:

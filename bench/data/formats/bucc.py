@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.data import Pair, TestCollection
+from bench.data.formats.qrels import Qrels, make_test
 from bench.data.formats.reading import Source, check_new, rows
 from bench.errors import BenchError
 
@@ -18,16 +19,7 @@ def mining(source: Source, pair: Pair) -> TestCollection:
     `BenchError` for a malformed line, a repeated id, and a gold pair of an unknown sentence.
     """
     queries, documents, gold = _read(source)
-    return TestCollection(
-        name=source.name,
-        pair=pair,
-        query_ids=tuple(queries),
-        queries=tuple(queries.values()),
-        document_ids=tuple(documents),
-        documents=tuple(documents.values()),
-        qrels=gold,
-        tuning=tuple(queries)[::2],
-    )
+    return make_test(source, pair, queries, documents, gold, tuning=tuple(queries)[::2])
 
 
 def retrieval(source: Source, pair: Pair) -> TestCollection:
@@ -36,22 +28,14 @@ def retrieval(source: Source, pair: Pair) -> TestCollection:
     There are no oracle queries, because they would be the relevant documents. Errors are those of `mining`.
     """
     queries, documents, gold = _read(source)
-    return TestCollection(
-        name=source.name,
-        pair=pair,
-        query_ids=tuple(gold),
-        queries=tuple(queries[key] for key in gold),
-        document_ids=tuple(documents),
-        documents=tuple(documents.values()),
-        qrels=gold,
-    )
+    return make_test(source, pair, {key: queries[key] for key in gold}, documents, gold)
 
 
-def _read(source: Source) -> tuple[_Sentences, _Sentences, dict[str, dict[str, int]]]:
+def _read(source: Source) -> tuple[_Sentences, _Sentences, Qrels]:
     """Return the sentences of both languages by id, and qrels in the order of the file `gold`."""
     queries, documents = _sentences(source.one("queries")), _sentences(source.one("documents"))
     path = source.one("gold")
-    gold: dict[str, dict[str, int]] = {}
+    gold: Qrels = {}
     for place, (query, document) in rows(path, "id", "id"):
         for part, key, known in (("queries", query, queries), ("documents", document, documents)):
             if key not in known:

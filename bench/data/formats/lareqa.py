@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data import MULTIPLE, Pair, TestCollection
+from bench.data.formats.qrels import make_test
 from bench.data.formats.reading import Source, check_new, numbered, text_of
 from bench.data.formats.squad import identified, list_of, paragraphs
 from bench.data.languages import parse_language
@@ -26,16 +27,14 @@ def test(source: Source, pair: Pair) -> TestCollection:
 
     Raises `BenchError` for malformed JSON, a repeated id, an answer outside all sentences, and if no question is left.
     """
-    document_ids: list[str] = []
-    documents: list[str] = []
+    documents: dict[str, str] = {}
     languages: list[str] = []
     qrels: dict[str, dict[str, int]] = {}
     translations: dict[str, str] = {}
     for path in source.many("documents"):
         candidates, questions = _read(path)
         ids = numbered(range(1, len(candidates) + 1), len(candidates), f"{path.stem}-")
-        document_ids += ids
-        documents += candidates
+        documents |= zip(ids, candidates, strict=True)
         languages += [_language(path)] * len(candidates)
         for key, question in questions.items():
             translations[key] = question.text
@@ -47,14 +46,12 @@ def test(source: Source, pair: Pair) -> TestCollection:
     if not queries:
         raise BenchError(f"{path}: none of its questions has an answer in the files under 'documents'")
     translated = pair.document not in (pair.query, MULTIPLE)
-    return TestCollection(
-        name=source.name,
-        pair=pair,
-        query_ids=tuple(queries),
-        queries=tuple(queries.values()),
-        document_ids=tuple(document_ids),
-        documents=tuple(documents),
-        qrels={key: qrels[key] for key in queries},
+    return make_test(
+        source,
+        pair,
+        queries,
+        documents,
+        {key: qrels[key] for key in queries},
         oracle_queries=tuple(translations[key] for key in queries) if translated else None,
         left_out=len(asked) - len(queries),
         document_languages=tuple(languages) if pair.document == MULTIPLE else (),

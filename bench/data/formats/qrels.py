@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.reading import Source, lines
@@ -66,6 +67,19 @@ def read_qrels(path: Path) -> Qrels:
     if not kept:
         raise BenchError(f"{path} has no relevant document for any query")
     return kept
+
+
+def make_test(
+    source: Source,
+    pair: Pair,
+    queries: Mapping[str, str],
+    documents: Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, int]],
+    **more: Any,
+) -> TestCollection:
+    """Return the test collection of queries and documents by id; `more` are further fields of it."""
+    columns = (tuple(column) for texts in (queries, documents) for column in (texts, texts.values()))
+    return TestCollection(source.name, pair, *columns, qrels, **more)
 
 
 def judged_test(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data import Pair, Relevance, TestCollection
-from bench.data.formats.qrels import judge_alike
+from bench.data.formats.qrels import judge_alike, make_test
 from bench.data.formats.reading import Source, check_new, numbered, read, text_of
 from bench.errors import BenchError
 
@@ -54,16 +54,10 @@ def test(source: Source, pair: Pair) -> TestCollection:
             queries[key] = text
     texts = tuple(queries.values())
     oracles = tuple(originals[key][0] for key in queries)
-    return TestCollection(
-        name=source.name,
-        pair=pair,
-        query_ids=tuple(queries),
-        queries=texts,
-        document_ids=tuple(ids.values()),
-        documents=tuple(ids),
-        qrels=judge_alike(tuple(queries), [ids[originals[key][1]] for key in queries], texts, oracles),
-        oracle_queries=oracles if pair.query != pair.document else None,
-    )
+    qrels = judge_alike(tuple(queries), [ids[originals[key][1]] for key in queries], texts, oracles)
+    documents = {key: context for context, key in ids.items()}
+    monolingual = pair.query == pair.document
+    return make_test(source, pair, queries, documents, qrels, oracle_queries=None if monolingual else oracles)
 
 
 def paragraphs(path: Path) -> Iterator[tuple[str, Any]]:

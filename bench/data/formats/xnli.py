@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.data import Bitext, Pair, Relevance, TestCollection
-from bench.data.formats.qrels import judge_alike
+from bench.data.formats.qrels import judge_alike, make_test
 from bench.data.formats.reading import Source, numbered, rows
 from bench.errors import BenchError, unknown
 
@@ -27,15 +27,9 @@ def premises(source: Source, pair: Pair) -> TestCollection:
     queries, documents, starts = _read(source.one("queries"), source.one("documents"), labelled=False)
     ids = numbered(range(1, len(starts) + 1), len(starts))
     texts = tuple(queries[row][0] for row in starts)
-    return TestCollection(
-        name=source.name,
-        pair=pair,
-        query_ids=ids,
-        queries=texts,
-        document_ids=ids,
-        documents=tuple(documents[row][0] for row in starts),
-        qrels=judge_alike(ids, ids, texts),
-    )
+    premises = (documents[row][0] for row in starts)
+    by_id = (dict(zip(ids, column, strict=True)) for column in (texts, premises))
+    return make_test(source, pair, *by_id, judge_alike(ids, ids, texts))
 
 
 def entailment(source: Source, pair: Pair) -> TestCollection:
@@ -53,16 +47,10 @@ def entailment(source: Source, pair: Pair) -> TestCollection:
     query_ids = numbered([row + 1 for row, _ in rows], len(documents))
     hypotheses = tuple(queries[row][1] for row, _ in rows)
     oracles = tuple(documents[row][1] for row, _ in rows)
-    return TestCollection(
-        name=source.name,
-        pair=pair,
-        query_ids=query_ids,
-        queries=hypotheses,
-        document_ids=tuple(document_ids.values()),
-        documents=tuple(documents[starts[number]][0] for number in chosen),
-        qrels=judge_alike(query_ids, [document_ids[number] for _, number in rows], hypotheses, oracles),
-        oracle_queries=oracles,
-    )
+    asked = dict(zip(query_ids, hypotheses, strict=True))
+    premises = {key: documents[starts[number]][0] for number, key in document_ids.items()}
+    qrels = judge_alike(query_ids, [document_ids[number] for _, number in rows], hypotheses, oracles)
+    return make_test(source, pair, asked, premises, qrels, oracle_queries=oracles)
 
 
 def bitext(source: Source, pair: Pair) -> Bitext:
