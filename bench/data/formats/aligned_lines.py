@@ -24,8 +24,8 @@ def test(source: Source, pair: Pair) -> TestCollection:
     """
     queries, documents = _read_test(source, "queries", "documents")
     ids = numbered(range(1, len(queries) + 1), len(queries))
-    texts = (dict(zip(ids, column, strict=True)) for column in (queries, documents))
-    return make_test(source, pair, *texts, {key: {key: 1} for key in ids})
+    asked, corpus = (dict(zip(ids, column, strict=True)) for column in (queries, documents))
+    return make_test(source, pair, asked, corpus, {key: {key: 1} for key in ids})
 
 
 def documents_test(source: Source, pair: Pair) -> TestCollection:

@@ -78,8 +78,8 @@ def make_test(
     **more: Any,
 ) -> TestCollection:
     """Return the test collection of queries and documents by id; `more` are further fields of it."""
-    columns = (tuple(column) for texts in (queries, documents) for column in (texts, texts.values()))
-    return TestCollection(source.name, pair, *columns, qrels, **more)
+    texts = tuple(queries.values()), tuple(documents.values())
+    return TestCollection(source.name, pair, tuple(queries), texts[0], tuple(documents), texts[1], qrels, **more)
 
 
 def judged_test(

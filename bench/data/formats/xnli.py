@@ -26,10 +26,9 @@ def premises(source: Source, pair: Pair) -> TestCollection:
     """
     queries, documents, starts = _read(source.one("queries"), source.one("documents"), labelled=False)
     ids = numbered(range(1, len(starts) + 1), len(starts))
-    texts = tuple(queries[row][0] for row in starts)
-    premises = (documents[row][0] for row in starts)
-    by_id = (dict(zip(ids, column, strict=True)) for column in (texts, premises))
-    return make_test(source, pair, *by_id, judge_alike(ids, ids, texts))
+    texts, premises = ([column[row][0] for row in starts] for column in (queries, documents))
+    asked, corpus = (dict(zip(ids, column, strict=True)) for column in (texts, premises))
+    return make_test(source, pair, asked, corpus, judge_alike(ids, ids, texts))
 
 
 def entailment(source: Source, pair: Pair) -> TestCollection:
