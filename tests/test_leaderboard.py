@@ -106,19 +106,25 @@ def test_files_are_the_frames_and_the_same_bytes_every_time(store: Store) -> Non
     assert {path: path.read_bytes() for path in leaderboard(store).write()} == before
 
 
-def test_diagnostics_stand_below_their_table(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    add(store, {"RR@10": {"q": 0.1}})
+def test_diagnostics_are_below_their_table_and_averaged_over_seeds(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, found in enumerate(({"accuracy": 0.5, "count": 4}, {"accuracy": 0.75, "count": 4}, {"count": 6})):
+        add(store, {"RR@10": {"q": 0.1}}, seed=str(seed), diagnostics=found)
     assert print_leaderboard(Leaderboards(results=store.root)) == 0
-    assert capsys.readouterr().out.rstrip().splitlines()[-1] == " optical: probe_accuracy=0.750"
-    assert (store.root / "leaderboard.md").read_text().endswith("|\n\noptical: probe_accuracy=0.750\n")
+    name, *means = capsys.readouterr().out.rstrip().splitlines()[-1].split()
+    assert (name, sorted(means)) == ("optical:", ["accuracy=0.625", "count=4.667"])
+    assert (store.root / "leaderboard.md").read_text().endswith(f"|\n\noptical: {' '.join(means)}\n")
+    (system,) = report_data(leaderboard(store))["systems"]
+    assert system["diagnostics"] == means
 
 
-def test_lines_below_a_table_say_which_of_its_namesakes_they_are_about(store: Store) -> None:
+def test_lines_below_a_table_distinguish_systems_of_the_same_name(store: Store) -> None:
     for size, noise in (("", ""), ("1000", ""), ("1000", "0.5")):
         add(store, {"RR@10": {"q": 0.1}}, bitext_size=size, bitext_noise=noise)
     add(store, {"RR@10": {"q": 0.1}}, config="epsilon=0.5", budget="20steps")
-    (said,) = leaderboard(store).remarks.values()
-    assert [line.split(":")[0] for line in said] == [
+    (lines,) = leaderboard(store).remarks.values()
+    assert [line.split(":")[0] for line in lines] == [
         "optical · bitext 1,000",
         "optical · bitext 1,000, 50 % misaligned",
         "optical · bitext all",
@@ -126,13 +132,25 @@ def test_lines_below_a_table_say_which_of_its_namesakes_they_are_about(store: St
     ]
 
 
-def test_rows_are_shown_best_first(store: Store) -> None:
-    entries = [add(store, {"RR@10": {"q": value}}, method=f"m{value}") for value in (0.1, 0.9, 0.5)]
-    shown = Leaderboard(entries, store).tables(["RR@10"])
-    assert list(shown) == ["conlang qaa-eng, 1 queries, encoder tiny"]
-    table = next(iter(shown.values()))
-    assert table["method"].tolist() == ["m0.9", "m0.5", "m0.1"]
+def test_rows_are_best_first_and_columns_are_shown_where_rows_differ(store: Store) -> None:
+    entries = [
+        add(store, {"RR@10": {"q": 0.8}}, bitext_size="10000"),
+        add(store, {"RR@10": {"q": 0.9}}),
+        add(store, {"RR@10": {"q": 0.7}}, bitext_size="1000", bitext_noise="0.125", scoring="maxsim"),
+        add(store, {"RR@10": {"q": 0.6}}, method="zero-shot", train=""),
+    ]
+    assert Leaderboard(entries, store).wide["bitext_size"].tolist() == ["1000", "10000", "", ""]
+    ((title, table),) = Leaderboard(entries, store).tables().items()
+    assert title == "conlang qaa-eng, 1 queries, encoder tiny"
+    assert table[["method", "scoring", "bitext"]].values.tolist() == [
+        ["optical", "mean", "all"],
+        ["optical", "mean", "10,000"],
+        ["optical", "maxsim", "1,000, 12.5 % misaligned"],
+        ["zero-shot", "mean", "-"],
+    ]
     assert table["RR@10 [95 %]"].tolist()[0] == "0.900 [0.900, 0.900]"
+    (table,) = Leaderboard(entries[1:2], store).tables().values()
+    assert {"bitext", "scoring"}.isdisjoint(table.columns)
 
 
 def test_collections_have_columns_of_their_own(store: Store) -> None:
@@ -153,14 +171,14 @@ def test_collections_have_columns_of_their_own(store: Store) -> None:
     assert only.startswith("bucc ")
 
 
-def test_favoured_languages_of_a_pool_are_said_below_its_table(store: Store) -> None:
+def test_favoured_languages_of_a_pool_are_below_its_table(store: Store) -> None:
     tops = {"0": {"eng": 0.4, "spa": 0.6}, "1": {"eng": 0.2, "spa": 0.8}}
     for seed, shares in tops.items():
         languages = {language: {"pool": 0.5, "top": share} for language, share in shares.items()}
         add(store, {"RR@10": {"q": 0.5}}, pair="spa-mul", seed=seed, manifest={"languages": languages})
     add(store, {"RR@10": {"q": 0.5}}, pair="spa-mul", method="psq")
-    (said,) = leaderboard(store).remarks.values()
-    assert said == [
+    (lines,) = leaderboard(store).remarks.values()
+    assert lines == [
         "optical: probe_accuracy=0.750",
         "psq: probe_accuracy=0.750",
         "optical: first 10 documents against the pool: spa 1.4x, eng 0.6x",
@@ -171,43 +189,6 @@ def test_texts_of_numbers() -> None:
     assert diagnostics_text({"a": 354277, "b": 0, "c": 1.0, "d": 0.25}) == "a=354277 b=0 c=1.000 d=0.250"
     assert [p_value(p) for p in (None, 0.0001, 0.001, 0.0626, 1.0)] == ["-", "<.001", ".001", ".063", "1.000"]
     assert [p_value(p, digits=4) for p in (1 / 10_001, 0.0002)] == ["<.0001", ".0002"]
-
-
-def test_diagnostics_are_averaged_over_seeds(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    for seed, found in enumerate(({"accuracy": 0.5, "count": 4}, {"accuracy": 0.75, "count": 4}, {"count": 6})):
-        add(store, {"RR@10": {"q": 0.1}}, seed=str(seed), diagnostics=found)
-    assert print_leaderboard(Leaderboards(results=store.root)) == 0
-    name, *means = capsys.readouterr().out.rstrip().splitlines()[-1].split()
-    assert (name, sorted(means)) == ("optical:", ["accuracy=0.625", "count=4.667"])
-    (system,) = report_data(leaderboard(store))["systems"]
-    assert system["diagnostics"] == means
-
-
-def test_tables_tell_how_much_bitext_there_was_where_that_differs(store: Store) -> None:
-    entries = [
-        add(store, {"RR@10": {"q": 0.9}}),
-        add(store, {"RR@10": {"q": 0.8}}, bitext_size="10000"),
-        add(store, {"RR@10": {"q": 0.7}}, bitext_size="1000", bitext_noise="0.125"),
-        add(store, {"RR@10": {"q": 0.6}}, method="zero-shot", train=""),
-    ]
-    wide = Leaderboard(entries, store).wide
-    assert wide["bitext_size"].tolist() == ["1000", "10000", "", ""]
-    (table,) = Leaderboard(entries, store).tables().values()
-    assert table["bitext"].tolist() == ["all", "10,000", "1,000, 12.5 % misaligned", "-"]
-    (table,) = Leaderboard(entries[:1], store).tables().values()
-    assert "bitext" not in table.columns
-
-
-def test_scorings_stand_in_one_table(store: Store) -> None:
-    entries = [
-        add(store, {"RR@10": {"q": 0.2}}),
-        add(store, {"RR@10": {"q": 0.6}}, scoring="maxsim"),
-        add(store, {"RR@10": {"q": 0.4}}, method="psq", scoring="bm25"),
-    ]
-    (table,) = Leaderboard(entries, store).tables().values()
-    assert table[["method", "scoring"]].values.tolist() == [["optical", "maxsim"], ["psq", "bm25"], ["optical", "mean"]]
-    (table,) = Leaderboard(entries[:1], store).tables().values()
-    assert "scoring" not in table.columns
 
 
 def test_markdown_is_a_table_whatever_the_cells_hold() -> None:

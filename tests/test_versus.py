@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,6 @@ from bench.cli import main
 from bench.errors import BenchError
 from bench.evaluation.run import read_foreign_run, write_run
 from bench.results.store import Store
-
-QRELS = "q1 0 a 1\nq1 0 b 0\nq2 0 c 2\nq3 0 d 1\nq4 0 a 0\n"
 
 
 def write(path: Path, lines: str) -> Path:
@@ -70,7 +68,7 @@ def test_damaged_and_missing_runs_are_named(tmp_path: Path) -> None:
 
 
 def runs(folder: Path, queries: int = 80) -> tuple[Path, Path, Path, dict[str, dict[str, int]]]:
-    """Two runs that find the one relevant document of each query at some rank, and the judgments."""
+    """Write two runs with the relevant document of each query at a random rank; return paths and judgments."""
     rng = np.random.default_rng(0)
     qrels = {f"q{i}": {f"r{i}": 1} for i in range(queries)}
     write(folder / "qrels", "".join(f"{query} 0 {next(iter(judged))} 1\n" for query, judged in qrels.items()))
@@ -84,12 +82,22 @@ def runs(folder: Path, queries: int = 80) -> tuple[Path, Path, Path, dict[str, d
     return folder / "one", folder / "other", folder / "qrels", qrels
 
 
-def test_runs_are_compared_by_judgments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def compare(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Call `bench compare`; return the text on stdout, or on stderr if it fails."""
+
+    def call(*arguments: object, code: int = 0) -> str:
+        assert main(["compare", *map(str, arguments)]) == code
+        captured = capsys.readouterr()
+        return captured.err if code else captured.out
+
+    return call
+
+
+def test_runs_are_compared_by_judgments(tmp_path: Path, compare: Callable[..., str]) -> None:
     one, other, qrels, judged = runs(tmp_path)
     output = tmp_path / "differences.csv"
-    arguments = ["compare", str(one), str(other), "--qrels", str(qrels), "--measures", "RR@10", "--output", str(output)]
-    assert main(arguments) == 0
-    printed = capsys.readouterr().out
+    printed = compare(one, other, "--qrels", qrels, "--measures", "RR@10", "--output", output)
     with output.open(newline="") as file:
         found = {row["query"]: (float(row["a"]), float(row["b"])) for row in csv.DictReader(file)}
     for column, path in enumerate((one, other)):
@@ -101,76 +109,76 @@ def test_runs_are_compared_by_judgments(tmp_path: Path, capsys: pytest.CaptureFi
     differences = np.array([a - b for a, b in found.values()])
     assert f"{differences.mean():+.4f} [" in printed
     assert re.search(r" <\.0001 +- +<\.0001", printed)  # the smallest p of 10,000 samples
-    assert printed.splitlines()[-2].endswith("is better in 1 of 1 (1 significantly) than " + str(other))
+    assert printed.splitlines()[-2].endswith(f"is better in 1 of 1 (1 significantly) than {other}")
     largest = re.findall(r"^ qrels +(q\d+) ", printed.split("differ most")[1], re.MULTILINE)
     assert len(largest) == 10
     assert abs(np.subtract(*found[largest[0]])) == abs(differences).max()
 
 
-def test_queries_without_a_relevant_document_do_not_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    qrels = write(tmp_path / "qrels", QRELS)
+def test_queries_without_a_relevant_document_do_not_count(tmp_path: Path, compare: Callable[..., str]) -> None:
+    qrels = write(tmp_path / "qrels", "q1 0 a 1\nq1 0 b 0\nq2 0 c 2\nq3 0 d 1\nq4 0 a 0\n")
     one = write(tmp_path / "one", "q1 Q0 a 1 1 t\nq4 Q0 a 1 1 t\n")
     other = write(tmp_path / "other", "q1 Q0 b 1 1 t\n")
-    assert main(["compare", str(one), str(other), "--qrels", str(qrels)]) == 0
-    assert "0.3333" in capsys.readouterr().out  # one of q1, q2, q3
+    assert "0.3333" in compare(one, other, "--qrels", qrels)  # one of q1, q2, q3
 
 
-def test_runs_need_judgments_of_their_queries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_need_judgments_of_their_queries(tmp_path: Path, compare: Callable[..., str]) -> None:
     one, other, qrels, _ = runs(tmp_path)
-    assert main(["compare", str(one), str(other)]) == 2
-    assert "name their file with --qrels" in capsys.readouterr().err
-    strange = write(tmp_path / "strange", "x 0 d 1\n")
-    assert main(["compare", str(one), str(other), "--qrels", str(strange)]) == 2
-    assert "has none of the queries" in capsys.readouterr().err
-    assert main(["compare", str(one), "other", "--qrels", str(qrels)]) == 2
-    assert "other is not a file" in capsys.readouterr().err
-    for text, complaint in (("x d\n", "2 columns instead of 3 or 4"), ("q1 0 d 0\n", "has no relevant document")):
-        assert main(["compare", str(one), str(other), "--qrels", str(write(strange, text))]) == 2
-        assert complaint in capsys.readouterr().err
+    assert "name their file with --qrels" in compare(one, other, code=2)
+    assert "other is not a file" in compare(one, "other", "--qrels", qrels, code=2)
+    for text, complaint in (
+        ("x 0 d 1\n", "has none of the queries"),
+        ("x d\n", "2 columns instead of 3 or 4"),
+        ("q1 0 d 0\n", "has no relevant document"),
+    ):
+        assert complaint in compare(one, other, "--qrels", write(tmp_path / "strange", text), code=2)
 
 
 def fill(store: Store, shift: float, **changes: str) -> None:
     for pair in ("qaa-eng", "qab-eng"):
-        scores: Mapping[str, Mapping[str, float]] = {"nDCG@10": {f"q{i}": i / 40 + shift for i in range(20)}}
-        add(store, scores, pair=pair, **changes)
+        add(store, {"nDCG@10": {f"q{i}": i / 40 + shift for i in range(20)}}, pair=pair, **changes)
 
 
-def test_methods_are_compared_on_each_collection_as_one_family(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store = Store(tmp_path).open()
+def test_methods_are_compared_on_each_collection_as_one_family(tmp_path: Path, compare: Callable[..., str]) -> None:
+    store, results = Store(tmp_path).open(), ("--results", tmp_path)
     fill(store, 0.25, config="epsilon=0.5")
     fill(store, 0.0, method="distillation")
-    assert main(["compare", "optical:epsilon=0.5", "distillation", "--results", str(tmp_path)]) == 0
-    printed = capsys.readouterr().out
+    printed = compare("optical:epsilon=0.5", "distillation", *results)
     assert len(re.findall(r"conlang qa[ab]-eng tiny 10steps +nDCG@10 .* <\.0001 +- +\.0002", printed)) == 2
     assert "better in 2 of 2 (2 significantly) than distillation" in printed
-    assert main(["compare", "optical", "distillation", "--results", str(tmp_path)]) == 2
-    assert "did you mean optical epsilon=0.5" in capsys.readouterr().err
-    assert main(["compare", "distillation", "distillation", "--results", str(tmp_path)]) == 2
-    assert "have no collection in common" in capsys.readouterr().err
-    given = ["compare", "optical:epsilon=0.5", "distillation", "--results", str(tmp_path), "--measures", "P@5"]
-    assert main(given) == 2
-    assert "not both of them were scored by P@5" in capsys.readouterr().err
+    assert "did you mean optical epsilon=0.5" in compare("optical", "distillation", *results, code=2)
+    assert "have no collection in common" in compare("distillation", "distillation", *results, code=2)
+    printed = compare("optical:epsilon=0.5", "distillation", *results, "--measures", "P@5", code=2)
+    assert "not both of them were scored by P@5" in printed
 
 
-def test_a_tiny_p_value_is_not_printed_as_zero(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_seeds_have_a_p_value_over_seeds(tmp_path: Path, compare: Callable[..., str]) -> None:
     store = Store(tmp_path).open()
     for seed in range(3):
         fill(store, 0.25 + seed / 1000, seed=str(seed))
         fill(store, seed / 1000, seed=str(seed), method="distillation")
-    assert main(["compare", "optical", "distillation", "--results", str(tmp_path)]) == 0
-    printed = capsys.readouterr().out
+    printed = compare("optical", "distillation", "--results", tmp_path)
     assert len(re.findall(r" <\.0001 +<\.0001 +\.0002", printed)) == 2
 
 
-def test_collection_says_what_else_both_have_in_common(tmp_path: Path) -> None:
+def test_folders_are_compared_cell_by_cell(tmp_path: Path, compare: Callable[..., str]) -> None:
+    before, after = Store(tmp_path / "before").open(), Store(tmp_path / "after").open()
+    fill(before, 0.0)
+    fill(after, 0.0, code="new")
+    fill(after, 0.25, method="another")
+    assert "are equal in all 2" in compare(after.root, before.root)
+    other = Store(tmp_path / "other").open()
+    fill(other, 0.25, method="another")
+    assert "have no cell with the same specification" in compare(before.root, other.root, code=2)
+
+
+def test_collection_column_has_all_common_settings(tmp_path: Path, compare: Callable[..., str]) -> None:
     stores = [Store(tmp_path / name).open() for name in ("before", "after")]
     for shift, store in enumerate(stores):
         fill(store, shift / 4, students="joint", bitext_size="1000", bitext_noise="0.5")
         fill(store, shift / 4, method="distillation", scoring="maxsim")
     path = tmp_path / "differences.csv"
-    assert main(["compare", *(str(store.root) for store in stores), "--output", str(path)]) == 0
+    compare(*(store.root for store in stores), "--output", path)
     with path.open() as file:
         assert {row["collection"] for row in csv.DictReader(file)} == {
             "distillation conlang qaa-eng tiny 10steps maxsim",
@@ -178,13 +186,3 @@ def test_collection_says_what_else_both_have_in_common(tmp_path: Path) -> None:
             "optical conlang qaa-eng tiny 10steps joint bitext 1,000, 50 % misaligned",
             "optical conlang qab-eng tiny 10steps joint bitext 1,000, 50 % misaligned",
         }
-
-
-def test_folders_are_compared_cell_by_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before, after = Store(tmp_path / "before").open(), Store(tmp_path / "after").open()
-    fill(before, 0.0)
-    fill(after, 0.0, code="new")
-    fill(after, 0.25, method="another")
-    assert main(["compare", str(after.root), str(before.root)]) == 0
-    assert "are equal in all 2" in capsys.readouterr().out
-    assert main(["compare", str(after.root), str(Store(tmp_path / "empty").open().root / ".")]) == 2

@@ -158,23 +158,18 @@ def _scores(
     None for missing scores; and the measures that exceed the limit.
     """
     kept: dict[str, list[list[int | None] | None]] = {}
-    left_out: list[str] = []
     for measure in measures:
-        rows: list[list[int | None] | None] = []
-        for system, board_queries in zip(systems, queries, strict=True):
-            if measure not in system.scores:
-                rows.append(None)
-                continue
-            values = np.rint(system.scores[measure].mean(axis=0) * UNIT).astype(int).tolist()
-            by_query = dict(zip(system.queries, values, strict=True))
-            rows.append([by_query.get(query) for query in board_queries])
+        rows: list[list[int | None] | None] = [None] * len(systems)
+        for i, system in enumerate(systems):
+            if measure in system.scores:
+                values = np.rint(system.scores[measure].mean(axis=0) * UNIT).astype(int).tolist()
+                by_query = dict(zip(system.queries, values, strict=True))
+                rows[i] = [by_query.get(query) for query in queries[i]]
         size = len(json.dumps(rows, separators=(",", ":")))
         if size <= limit:
             kept[measure] = rows
             limit -= size
-        else:
-            left_out.append(measure)
-    return kept, left_out
+    return kept, [measure for measure in measures if measure not in kept]
 
 
 def _curves(systems: Sequence[System]) -> list[dict[str, Any]]:

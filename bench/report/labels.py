@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -14,8 +14,7 @@ from bench.spec import BOARD, COLUMNS
 APART = {column.name: column.apart for column in COLUMNS if column.apart}
 
 
-@dataclass(frozen=True, order=True)
-class Label:
+class Label(NamedTuple):
     """The name of a system; systems of several boards that differ in nothing but the board share it."""
 
     method: str

@@ -34,35 +34,25 @@ def paired_randomisation(differences: np.ndarray, rng: np.random.Generator, samp
     p_values = np.ones(len(differences))
     nonzero = (differences != 0).sum(axis=1)
     for row in np.flatnonzero((nonzero > 0) & (nonzero <= ENUMERATED)):
-        p_values[row] = _enumerated(differences[row][differences[row] != 0])
+        n = nonzero[row]
+        signs = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+        p_values[row] = _extreme(signs, differences[row][differences[row] != 0]).mean()
     sampled = np.flatnonzero(nonzero > ENUMERATED)
     if len(sampled):
-        p_values[sampled] = (_hits(differences[sampled], rng, samples) + 1) / (samples + 1)
+        n_queries, hits = differences.shape[1], np.zeros(len(sampled), dtype=np.int64)
+        chunk = max(CHUNK // n_queries, 1)
+        for start in range(0, samples, chunk):
+            size = min(chunk, samples - start), -(-n_queries // 8)
+            bits = np.unpackbits(rng.integers(0, 256, size, dtype=np.uint8), axis=1)
+            hits += _extreme(1.0 - 2.0 * bits[:, :n_queries], differences[sampled]).sum(axis=0)
+        p_values[sampled] = (hits + 1) / (samples + 1)
     return p_values
 
 
-def _enumerated(differences: np.ndarray) -> float:
-    n = len(differences)
-    signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-    return float(np.mean(np.abs(signs @ differences) >= _limit(differences[None])[0]))
-
-
-def _hits(differences: np.ndarray, rng: np.random.Generator, samples: int) -> np.ndarray:
-    """Count for each row the random sign flips with a sum at least as large as the observed one."""
-    n_queries, limits = differences.shape[1], _limit(differences)
-    hits = np.zeros(len(differences), dtype=np.int64)
-    chunk = max(CHUNK // n_queries, 1)
-    for start in range(0, samples, chunk):
-        count = min(chunk, samples - start)
-        bits = np.unpackbits(rng.integers(0, 256, (count, -(-n_queries // 8)), dtype=np.uint8), axis=1)
-        signs = 1.0 - 2.0 * bits[:, :n_queries]
-        hits += (np.abs(signs @ differences.T) >= limits).sum(axis=0)
-    return hits
-
-
-def _limit(differences: np.ndarray) -> np.ndarray:
-    """The absolute observed sums, less a tolerance for rounding errors of equal sums."""
-    return np.abs(differences.sum(axis=1)) - 1e-12 * np.abs(differences).sum(axis=1)
+def _extreme(signs: np.ndarray, differences: np.ndarray) -> np.ndarray:
+    """Test for each row of signs if the sum is at least as large as the observed one, up to rounding errors."""
+    limits = np.abs(differences.sum(axis=-1)) - 1e-12 * np.abs(differences).sum(axis=-1)
+    return np.abs(signs @ differences.T) >= limits
 
 
 def student_test(scores: np.ndarray, others: np.ndarray) -> float:
