@@ -138,7 +138,7 @@ def test_input_without_which_nothing_can_run(world: World, capsys: pytest.Captur
 
 
 def test_a_test_file_with_other_bytes_fails_every_cell(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the card's file contains may be known from before, so that the bytes are looked at by each cell."""
+    """The content of the card's file may be stored from before, so that each cell verifies the bytes."""
     assert world.run() == 0
     shutil.rmtree(world.results)
     world.write("test.eng", b"something else", card=False)

@@ -13,6 +13,7 @@ from bench.code import code_modules, plugin_libraries
 from bench.fingerprint import code_digest
 
 Files = dict[str, str]
+OnPath = Callable[[str, Files], Path]
 
 CORE = """
     bench.data bench.data.normalise bench.data.parallel bench.encoders.encoder bench.encoders.rows
@@ -20,7 +21,7 @@ CORE = """
     bench.training.losses bench.training.method bench.training.recipe bench.training.seeds
     bench.training.selection
 """
-"""What every method depends on: the data, the encoder, the retriever and the training loop."""
+"""The modules that every method depends on: the data, the encoder, the retriever and the training loop."""
 TINY = """
     bench.conlang.collection bench.conlang.english bench.conlang.language bench.conlang.lexicon bench.conlang.parallel
     bench.conlang.rng bench.conlang.world bench.conlang/languages.toml bench.conlang/lexicon.toml
@@ -42,7 +43,7 @@ METHODS = {
     "references": "",
     "translate_test": "methods.examples methods.seq2seq bench.encoders.models bench.training.sampling",
 }
-"""What each method depends on besides itself and the core."""
+"""The modules that each method depends on besides itself and the core."""
 OTHERS = {
     "bench.evaluation.evaluate": """
         bench.data bench.encoders.encoder bench.encoders.rows bench.evaluation.embeddings bench.evaluation.evaluate
@@ -247,7 +248,7 @@ def forget() -> None:
 
 
 @pytest.fixture
-def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, Files], Path]]:
+def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnPath]:
     """Write files to a folder of that name, and let Python find it."""
 
     def make(name: str, files: Files) -> Path:
@@ -269,7 +270,10 @@ def distribution(name: str, number: str, *modules: str, requires: tuple[str, ...
     return {f"{folder}/METADATA": "\n".join(lines) + "\n", f"{folder}/top_level.txt": "\n".join(modules)}
 
 
-def test_package_on_the_path_is_source(on_path: Callable[[str, Files], Path]) -> None:
+KIT = {"kit.py": ""} | distribution("the-kit", "1.2", "kit")
+
+
+def test_package_on_the_path_is_source(on_path: OnPath) -> None:
     files = {"kit/__init__.py": "from .core import f", "kit/core.py": HELPER, "kit.egg-info/PKG-INFO": "Name: kit\n"}
     folder = on_path("src", files | {"plug/__init__.py": "", "plug/main.py": "from kit import f"})
     before = code_modules("plug.main")
@@ -280,58 +284,44 @@ def test_package_on_the_path_is_source(on_path: Callable[[str, Files], Path]) ->
     assert {name for name in before if before[name] != after[name]} == {"kit.core"}
 
 
-def test_folder_beside_a_file_is_preferred_to_one_on_the_path(
-    on_path: Callable[[str, Files], Path], tmp_path: Path
-) -> None:
+def test_folder_beside_a_file_is_preferred_to_one_on_the_path(on_path: OnPath, tmp_path: Path) -> None:
     on_path("src", {"kit/other.py": HELPER})
     path = str(write(tmp_path, {"kit/core.py": HELPER, "mine.py": "import kit.core"}) / "mine.py")
     assert list(code_modules(path)) == ["kit.core", "mine.py"]
 
 
 @pytest.mark.parametrize("folder", ["site-packages", "target"])
-def test_installed_library_counts_by_its_version(
-    on_path: Callable[[str, Files], Path], tmp_path: Path, folder: str
-) -> None:
+def test_installed_library_counts_by_its_version(on_path: OnPath, tmp_path: Path, folder: str) -> None:
     on_path(folder, {"kit/__init__.py": HELPER} | distribution("the-kit", "1.2", "kit"))
-    path = str(
-        write(tmp_path, {"mine.py": "import json\n\n\ndef g():\n    import numpy, kit.core, absent"}) / "mine.py"
-    )
+    text = "import json\n\n\ndef g():\n    import numpy, kit.core, absent"
+    path = str(write(tmp_path, {"mine.py": text}) / "mine.py")
     assert list(code_modules(path)) == ["mine.py"]
     assert plugin_libraries(path) == {"numpy": version("numpy"), "the-kit": "1.2"}
 
 
-def test_loose_module_among_installed_ones_is_source(on_path: Callable[[str, Files], Path], tmp_path: Path) -> None:
+def test_loose_module_among_installed_ones_is_source(on_path: OnPath, tmp_path: Path) -> None:
     on_path("site-packages", {"loose.py": HELPER})
     path = str(write(tmp_path, {"mine.py": "import loose"}) / "mine.py")
     assert list(code_modules(path)) == ["loose", "mine.py"]
 
 
-def test_installed_plugin_is_source_with_all_modules_of_its_distribution(
-    on_path: Callable[[str, Files], Path],
-) -> None:
-    files = {
-        "plug.py": "from plug_helper import f\nimport kit\nfrom bench.api import info_nce",
-        "plug_helper.py": HELPER,
-    }
-    files |= (
-        distribution("the-plug", "3", "plug", "plug_helper") | {"kit.py": ""} | distribution("the-kit", "1.2", "kit")
-    )
-    on_path("site-packages", files)
+def test_installed_plugin_is_source_with_all_modules_of_its_distribution(on_path: OnPath) -> None:
+    plug = "from plug_helper import f\nimport kit\nfrom bench.api import info_nce"
+    files = {"plug.py": plug, "plug_helper.py": HELPER} | distribution("the-plug", "3", "plug", "plug_helper")
+    on_path("site-packages", files | KIT)
     assert list(code_modules("plug")) == ["bench.training.losses", "plug", "plug_helper"]
     assert plugin_libraries("plug") == {"the-kit": "1.2", "torch": version("torch")}
 
 
-def test_requirements_of_a_plugin_count_by_their_versions(on_path: Callable[[str, Files], Path]) -> None:
+def test_requirements_of_a_plugin_count_by_their_versions(on_path: OnPath) -> None:
     requires = ("The_Kit>=1", "numpy; extra == 'more'", "scipy; python_version < '3'", "absent", "clir-bench")
     files = {"plug.py": "x = 0"} | distribution("the-plug", "3", "plug", requires=requires)
-    on_path("site-packages", files | {"kit.py": ""} | distribution("the-kit", "1.2", "kit"))
+    on_path("site-packages", files | KIT)
     assert plugin_libraries("plug") == {"the-kit": "1.2"}
 
 
-def test_plugin_whose_distribution_lists_no_modules_is_known_by_its_entry_point(
-    on_path: Callable[[str, Files], Path],
-) -> None:
-    files = distribution("the-plug", "3", requires=("the-kit",)) | distribution("the-kit", "1.2", "kit")
+def test_plugin_whose_distribution_lists_no_modules_has_an_entry_point(on_path: OnPath) -> None:
+    files = distribution("the-plug", "3", requires=("the-kit",)) | KIT
     points = "[bench.methods]\nmine = plug:Mine\n"
     on_path("site-packages", files | {"the_plug-3.dist-info/entry_points.txt": points})
     on_path("src", {"plug.py": "class Mine:\n    pass"})

@@ -42,12 +42,6 @@ def test_variable_for_threads_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None
     assert machine().threads == 1
 
 
-def test_facts_that_cannot_be_kept_are_asked_for_all_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (home / "file").write_text("in the way")
-    monkeypatch.setenv("BENCH_HOME", str(home / "file"))
-    assert machine().threads >= 1
-
-
 def test_torch_that_cannot_be_imported_is_said_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "torch.py").write_text("raise ImportError('broken')")
     monkeypatch.setenv("PYTHONPATH", str(home))

@@ -1,4 +1,4 @@
-"""What is said of work that goes on where there is no terminal."""
+"""Lines about work that goes on, without a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench import progress
 def told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reports: list[tuple[float, float]]
 ) -> list[str]:
-    """What is printed when a stage of 100 texts reports at these times what is done by then."""
+    """Return the lines of a stage of 100 texts with reports of a time and the work done by then."""
     now = iter([0.0, *(time for time, _ in reports)])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     with progress.Display().stage("encoding", 100, "texts") as stage:
