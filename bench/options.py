@@ -11,6 +11,7 @@ import argparse
 import os
 import tomllib
 from collections.abc import Mapping
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -70,7 +71,7 @@ def read_options(model: type[Model], options: argparse.Namespace) -> Model:
         raise BenchError(f"{twice[0]} is given twice: by {_option(twice[0])} and by --set {twice[0]}=...")
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if "config" in given:
-        layers.append((f"{given['config']}: ", _read_file(given["config"])))
+        layers.append((f"{given['config']}: ", read_toml(given["config"])))
     if getattr(model, "from_environment", True):
         variables = {variable: (name, os.environ.get(variable)) for variable, name in _variables(model).items()}
         layers += [(f"{variable}: ", {name: value}) for variable, (name, value) in variables.items() if value]
@@ -109,11 +110,12 @@ def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Mod
         raise BenchError(f"{what}: {complaint(error, model)}") from error
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_toml(path: Path | Traversable) -> dict[str, Any]:
+    """Return the content of a TOML file. Raises `BenchError` if it cannot be read."""
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
-        raise BenchError(f"the configuration {path} cannot be read: {error.strerror}") from error
+        raise BenchError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise BenchError(f"{path}: not UTF-8 (byte {error.start})") from error
     except tomllib.TOMLDecodeError as error:

@@ -95,14 +95,8 @@ def card(role: str, old: str, new: str) -> Break:
     return lambda world: world.card(role, CARD.replace(old, new))
 
 
-def encoder(*removed: str, added: str = "") -> Break:
-    def damage(world: World) -> None:
-        for name in removed:
-            (world.encoder / name).unlink(missing_ok=True)
-        if added:
-            (world.encoder / added).write_bytes(b"\x80\x04.")
-
-    return damage
+def pickled(world: World) -> None:
+    (world.encoder / "model.safetensors").rename(world.encoder / "pytorch_model.bin")
 
 
 FATAL: dict[str, tuple[Break, str]] = {
@@ -114,14 +108,8 @@ FATAL: dict[str, tuple[Break, str]] = {
     "not UTF-8": (file("test.eng", b"one\ntwo\n\xff\nfour\n"), "test.eng: line 3: not UTF-8"),
     "truncated": (file("test.eng", b"one\ntwo"), "has 4 lines, but"),
     "empty line": (file("test.eng", b"one\n\nthree\nfour\n"), "test.eng: line 2: empty"),
-    "no tokenizer": (encoder("tokenizer.json", "vocab.txt"), "has no tokenizer files"),
-    "no weights": (encoder("model.safetensors"), "has no safetensors weights"),
-    "only a pickle": (
-        encoder("model.safetensors", added="pytorch_model.bin"),
-        "has no safetensors weights (pickled weights are never loaded)",
-    ),
-    "no configuration": (encoder("config.json"), "has no config.json"),
-    "damaged weights": (encoder("model.safetensors", added="model.safetensors"), "cannot be read"),
+    "no configuration": (lambda world: (world.encoder / "config.json").unlink(), "has no config.json"),
+    "only a pickle": (pickled, "has no safetensors weights (pickled weights are never loaded)"),
 }
 
 

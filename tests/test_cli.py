@@ -31,7 +31,7 @@ MISTAKES = {
     "length of time": ([*RUN, "--patience", "soon"], "'soon' is no length of time; write 90s, 30min or 2h"),
     "threads": ([*RUN, "--threads", "0"], "threads = '0'"),
     "cards": ([*RUN, "--cards", "no-such-folder"], "the folder of cards no-such-folder does not exist"),
-    "no configuration": ([*RUN, "--config", "gone.toml"], "the configuration gone.toml cannot be read: No such file"),
+    "no configuration": ([*RUN, "--config", "gone.toml"], "gone.toml cannot be read: No such file"),
     "key": ([*RUN, "--set", "budgte=5steps"], "unknown key 'budgte'; did you mean budget?"),
     "no value": ([*RUN, "--set", "budget"], "--set budget: write KEY=VALUE"),
     "twice": ([*RUN, "--budget", "5steps", "--set", "budget=6steps"], "budget is given twice"),

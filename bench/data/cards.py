@@ -7,7 +7,6 @@ collection in a known format is a new card and no code.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -19,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from bench.data import Pair, formats
 from bench.data.languages import parse_language
 from bench.errors import BenchError, unknown
-from bench.options import complaint
+from bench.options import complaint, read_toml
 from bench.values import PairText, parser
 
 Role = Literal["bitext", "relevance", "test", "passages"]
@@ -259,11 +258,7 @@ def _read_cards(folder: Traversable) -> Iterator[Card]:
     files = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
     for name, file in sorted(files.items()):
         try:
-            card = Card.model_validate(tomllib.loads(file.read_bytes().decode("utf-8")))
-        except UnicodeDecodeError as error:
-            raise BenchError(f"{file}: not UTF-8 (byte {error.start})") from error
-        except tomllib.TOMLDecodeError as error:
-            raise BenchError(f"{file}: not TOML: {error}") from error
+            card = Card.model_validate(read_toml(file))
         except ValidationError as error:
             raise BenchError(f"{file}: {complaint(error, Card)}") from error
         if name != card.name:
