@@ -16,7 +16,7 @@ from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, load_cards
 from bench.data.fetch import fetch
 from bench.data.files import Resolver
-from bench.data.loading import available, load_relevance, load_test
+from bench.data.loading import available, load_rows, load_test
 from bench.data.mixing import training_data
 from bench.errors import BenchError, MissingFile
 from bench.progress import Display
@@ -137,9 +137,9 @@ def test_training_pairs_up_to_a_number_of_rows(library: Library, offline: Resolv
         library.queries("queries", ["a", "b", "c"]),
         library.qrels("q1 0 d2 1", "q0 0 d1 0", "q0 0 d0 1", "q2 0 d0 1"),
     )
-    rows = load_relevance(card("relevance", dataset=name, rows=2), ENG, offline)
+    rows = load_rows(card("relevance", dataset=name, rows=2), "relevance", ENG, offline)
     assert (rows.queries, rows.positives) == (("b", "a"), (ENGLISH[2], ENGLISH[0]))
-    assert len(load_relevance(card("relevance", dataset=name), ENG, offline)) == 3
+    assert len(load_rows(card("relevance", dataset=name), "relevance", ENG, offline)) == 3
 
 
 def test_what_is_not_at_hand_is_one_line_offline(library: Library, offline: Resolver) -> None:

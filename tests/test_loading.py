@@ -10,7 +10,7 @@ import pytest
 from bench.data import Pair, TestCollection, formats
 from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
-from bench.data.loading import available, load_bitext, load_passages, load_relevance, load_test
+from bench.data.loading import available, load_rows, load_test, read
 from bench.data.mixing import default_mix, training_data
 from bench.errors import BenchError, MissingFile
 
@@ -71,9 +71,11 @@ def world(tmp_path: Path) -> World:
 
 
 def test_empty_and_repeated_rows_are_dropped(world: World) -> None:
-    bitext = load_bitext(world.aligned("b", "bitext", "a\na\n \nc\na\n", "A\nA\nB\n\nA2\n"), SWH, world.resolver)
+    bitext = load_rows(
+        world.aligned("b", "bitext", "a\na\n \nc\na\n", "A\nA\nB\n\nA2\n"), "bitext", SWH, world.resolver
+    )
     assert (bitext.query_side, bitext.document_side) == (("a", "a"), ("A", "A2"))
-    relevance = load_relevance(world.squad("s", ("q", "X"), ("q", "X"), ("q", "Y")), ENG, world.resolver)
+    relevance = load_rows(world.squad("s", ("q", "X"), ("q", "X"), ("q", "Y")), "relevance", ENG, world.resolver)
     assert (relevance.queries, relevance.positives, relevance.sources) == (("q", "q"), ("X", "Y"), ("s", "s"))
 
 
@@ -85,17 +87,17 @@ def test_distractors_follow_the_own_documents_each_text_once(world: World) -> No
     assert test.documents == ("Lagos.", "Ibadan.", "Kano.")
     assert test.document_ids == ("questions-1", "one-2", "two-2")
     assert test.qrels == {"0": {"questions-1": 1}}
-    assert load_passages(world.cards["two"], "eng", world.resolver) == ("Ibadan.", "Kano.")
+    assert read(world.cards["two"], "passages", "eng", world.resolver) == ("Ibadan.", "Kano.")
 
 
 def test_what_a_card_lacks_is_refused(world: World) -> None:
     card = world.aligned("b", "bitext", "a\n", "A\n")
     with pytest.raises(BenchError, match="b has no bitext for hau-eng; it has swh-eng"):
-        load_bitext(card, HAU, world.resolver)
+        load_rows(card, "bitext", HAU, world.resolver)
     with pytest.raises(BenchError, match="b has no test for swh-eng"):
         load_test(card, SWH, world.resolver, world.cards)
     with pytest.raises(BenchError, match="b has no relevance for eng"):
-        load_relevance(card, ENG, world.resolver)
+        load_rows(card, "relevance", ENG, world.resolver)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from bench.data import Pair
 from bench.data.cards import IR_DATASETS, load_cards
 from bench.data.files import Resolver
 from bench.data.leakage import protected
-from bench.data.loading import load_bitext, load_passages, load_relevance, load_test
+from bench.data.loading import load_rows, load_test, read
 from bench.data.mixing import search, training_data
 from bench.data.normalise import normalise
 
@@ -92,7 +92,9 @@ def test_xnli_entailment(real: Resolver, pair: Pair) -> None:
     assert test.oracle_queries is not None
     assert len(test.queries) == len(set(test.oracle_queries)) == len(set(test.documents)) == 500
     languages = (pair.query, "eng")
-    relevance = {(one, other): load_relevance(card, Pair(one, other), real) for one in languages for other in languages}
+    relevance = {
+        (one, other): load_rows(card, "relevance", Pair(one, other), real) for one in languages for other in languages
+    }
     assert {len(rows) for rows in relevance.values()} == {330}
     for (one, other), rows in relevance.items():
         assert rows.queries == relevance[one, one].queries
@@ -100,7 +102,7 @@ def test_xnli_entailment(real: Resolver, pair: Pair) -> None:
     premises = relevance["eng", "eng"].positives
     assert len({*premises, *test.documents}) == 830
 
-    bitext = load_bitext(card, pair, real)
+    bitext = load_rows(card, "bitext", pair, real)
     assert len(bitext) == 660
     assert set(bitext.document_side) == {*premises, *relevance["eng", "eng"].queries}
     assert set(bitext.query_side) == {
@@ -127,7 +129,7 @@ def test_xquad(real: Resolver, pair: Pair) -> None:
     assert (len(test.queries), len(set(test.documents))) == (1190, 240)
     assert (test.oracle_queries is None) == (pair.query == pair.document)
     if pair.document == "eng":
-        assert set(test.documents) == set(load_passages(CARDS["xquad-r"], "eng", real))
+        assert set(test.documents) == set(read(CARDS["xquad-r"], "passages", "eng", real))
 
 
 @pairs_of("mlqa")
@@ -138,7 +140,7 @@ def test_mlqa(real: Resolver, pair: Pair) -> None:
     assert set(test.query_ids) == set(load_test(CARDS["mlqa-r"], pair, real).query_ids)
     if pair.document == "eng":
         assert len(test.queries) == {**MLQA, "eng": 1148}[pair.query]
-        assert test.documents == load_passages(CARDS["mlqa"], "eng", real)
+        assert test.documents == read(CARDS["mlqa"], "passages", "eng", real)
         assert len(test.documents) == 978
 
 

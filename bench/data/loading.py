@@ -6,9 +6,9 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from bench.data import READS_TEST, Bitext, Pair, Relevance, Rows, TestCollection, formats
+from bench.data import READS_TEST, Pair, Rows, TestCollection, formats
 from bench.data.cards import IR_DATASETS, Card, Data, Role, get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError, MissingFile
@@ -31,7 +31,7 @@ def load_test(card: Card, pair: Pair, resolver: Resolver, cards: Mapping[str, Ca
     seen = set(documents)
     cards = load_cards() if cards is None else cards
     for name in distractors:
-        passages = load_passages(get_card(name, cards), pair.document, resolver)
+        passages = read(get_card(name, cards), "passages", pair.document, resolver)
         width = len(str(len(passages)))
         for number, passage in enumerate(passages, start=1):
             if passage not in seen:
@@ -69,23 +69,12 @@ def load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
     return test
 
 
-def load_bitext(card: Card, pair: Pair, resolver: Resolver) -> Bitext:
-    """Return the bitext of a pair, without rows that lack a side and exact duplicates of earlier rows.
+def load_rows(card: Card, role: Literal["bitext", "relevance"], pair: Pair, resolver: Resolver) -> Any:
+    """Return the `Bitext` or the `Relevance` of a pair, without empty and duplicate rows.
 
     Raises `BenchError` if the card has none for the pair, or a file is missing or malformed.
     """
-    return tidy(read(card, "bitext", pair, resolver), set())
-
-
-def load_relevance(card: Card, pair: Pair, resolver: Resolver) -> Relevance:
-    """Return the training judgments of a pair, without exact duplicates. Raises `BenchError` as `load_bitext`."""
-    return tidy(read(card, "relevance", pair, resolver), set())
-
-
-def load_passages(card: Card, language: str, resolver: Resolver) -> tuple[str, ...]:
-    """Return the passages of a language, each once. Raises `BenchError` as `load_bitext`."""
-    passages: tuple[str, ...] = read(card, "passages", language, resolver)
-    return passages
+    return tidy(read(card, role, pair, resolver), set())
 
 
 def needed_files(card: Card, role: Role, key: Pair | str, cards: Mapping[str, Card]) -> list[tuple[Card, str]]:
@@ -114,7 +103,7 @@ def available(card: Card, role: Role, key: Pair | str, resolver: Resolver, cards
 
 
 def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
-    """Return the parsed data of a card's entry. Raises `BenchError` as `load_bitext`."""
+    """Return the parsed data of a card's entry. Raises `BenchError` as `load_rows`."""
     entry = card.entry(role, key)
     parse, source = formats.parser(entry.format, role), source_of(card, entry, key, resolver)
     if card.source == IR_DATASETS:
@@ -130,7 +119,7 @@ def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
 
 
 def source_of(card: Card, entry: Data, key: Pair | str, resolver: Resolver) -> formats.Source:
-    """Return the input of the parser of a card's entry, after downloads. Raises `BenchError` as `load_bitext`."""
+    """Return the input of the parser of a card's entry, after downloads. Raises `BenchError` as `load_rows`."""
     files = card.files(entry, key).items()
     paths = {part: tuple(resolver.path(card, path) for path in names) for part, names in files}
     return formats.Source(name=card.name, files=paths, codes=card.codes, options=card.options(entry, key))

@@ -20,7 +20,7 @@ from bench.atomic import atomic_write
 from bench.data import Pair, formats
 from bench.data.cards import IR_DATASETS, Card, Role, builtin_folder
 from bench.data.files import Resolver
-from bench.data.loading import available, load_bitext, load_passages, load_relevance, load_test, source_of
+from bench.data.loading import available, load_rows, load_test, read, source_of
 from bench.errors import MissingFile
 
 if TYPE_CHECKING:
@@ -125,13 +125,10 @@ def _sides(
 ) -> tuple[Sequence[str], Sequence[str], float]:
     """Return the queries, the documents and the mean number of relevant documents per query."""
     if isinstance(key, str):
-        return (), load_passages(card, key, resolver), 0.0
-    if role == "bitext":
-        bitext = load_bitext(card, key, resolver)
-        return bitext.query_side, bitext.document_side, 1.0
-    if role == "relevance":
-        relevance = load_relevance(card, key, resolver)
-        return relevance.queries, relevance.positives, 1.0
+        return (), read(card, role, key, resolver), 0.0
+    if role == "bitext" or role == "relevance":
+        first, second, *_ = load_rows(card, role, key, resolver).columns
+        return first, second, 1.0
     test = load_test(card, key, resolver, cards)
     relevant = sum(grade > 0 for judged in test.qrels.values() for grade in judged.values())
     return test.queries, test.documents, round(relevant / len(test.queries), 3)
