@@ -64,7 +64,7 @@ def body(content: bytes = CONTENT, cut: int | None = None) -> Answer:
 
 
 def status(code: int, **headers: str) -> Answer:
-    return lambda handler: handler.answer(code, **headers)
+    return lambda handler: handler.answer(code, b"", **headers)
 
 
 def stall(handler: Handler) -> None:
