@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_failures import CARD
+from small_bench import CARD
 
 EVERY_CALL = """
 import contextlib, io, json, sys

@@ -23,7 +23,7 @@ from bench.encoders.models import Identity, fingerprint_of, identity_if_known, l
 from bench.errors import BenchError
 from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
 from bench.fingerprint import of_code, of_libraries, of_test
-from bench.machine import Machine, machine, precision
+from bench.machine import machine, precision
 from bench.offline import forbid_network
 from bench.progress import Display
 from bench.running.plan import Cell, Training
@@ -67,22 +67,17 @@ class Materials:
         return self.resolver.derived or default_cache()
 
     @cached_property
-    def machine(self) -> Machine:
-        return machine()
-
-    @cached_property
     def device_type(self) -> str:
         """`cpu` or `cuda`. Raises `BenchError` if there is no GPU."""
-        if self.device_name == "auto":
-            return self.machine.device
-        if self.device_name == "cuda" and self.machine.device != "cuda":
+        device = machine().device if self.device_name != "cpu" else "cpu"
+        if self.device_name == "cuda" and device != "cuda":
             raise BenchError("--device cuda: torch sees no GPU here; use --device cpu")
-        return self.device_name
+        return device
 
     @cached_property
     def precision(self) -> str:
         """The number format of training's forward passes: `float32` or `bfloat16`."""
-        return precision(self.precision_name, self.device_type, self.identity.dimension, self.machine)
+        return precision(self.precision_name, self.device_type, self.identity.dimension, machine())
 
     @cached_property
     def teacher(self) -> Encoder:

@@ -1,9 +1,10 @@
-"""From what a user asks for to the trainings and cells that answer it; no text is read for it."""
+"""The plan of a comparison: the trainings and cells of a request, laid out without reading texts."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ TABLE = ("training", "budget", "trains on", "collection", "queries", "documents"
 
 @dataclass(frozen=True)
 class Training:
-    """A retriever to make: its spec without a test, and the methods that make it."""
+    """A retriever to train: its spec without a test collection, and its methods."""
 
     spec: RunSpec
     row: Row = field(compare=False)
@@ -36,7 +37,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Cell:
-    """A retriever to evaluate on one test collection with one scoring, whose pair may be another than its own."""
+    """A retriever to evaluate on one test collection with one scoring, perhaps for another pair than its own."""
 
     spec: RunSpec
     test: LazyTestCollection = field(compare=False)
@@ -45,7 +46,7 @@ class Cell:
 
 @dataclass
 class Plan:
-    """Cells by training, in the order in which they run, and a line for each thing left out."""
+    """Cells by training, in their order of execution, and a line for each omission."""
 
     encoder: str
     recipe: Recipe
@@ -78,27 +79,24 @@ class Plan:
 def make_plan(
     request: Request, cards: Mapping[str, Card], resolver: Resolver, *, call: Call = operator.call, read: bool = True
 ) -> Plan:
-    """Lay out the trainings and cells. `call` asks the classes of plugins.
+    """Return the trainings and cells of a request. `call` loads the classes of plugins.
 
-    A test collection is read only if nothing is known of it yet, and with `read=False` not even then. Raises
-    `BenchError` for what cannot be planned at all.
+    A test collection is read only if its summary is unknown, and with `read=False` not even then. Raises `BenchError`
+    for a request of which nothing can be planned.
     """
     encoder = request.encoder or default_encoder([cards[name] for name in request.datasets])
     encoder = str(Path(encoder).expanduser().absolute()) if Path(encoder).expanduser().is_dir() else encoder
-    rows = make_rows(request, call)
     usual = default_recipe(encoder)
     recipe = read_config(Recipe, {**usual.model_dump(), **request.recipe}, "recipe")
-    plan = Plan(encoder, recipe, rows)
+    plan = Plan(encoder, recipe, make_rows(request, call))
     offered = offered_pairs(request, cards)
-    for pair in request.pairs:
-        for name in request.datasets:
-            if pair not in offered[name]:
-                plan.notes.append(f"skipped: {name} has no {pair}")
     pairs = request.pairs or tuple(dict.fromkeys(pair for pairs in offered.values() for pair in pairs))
+    asked = [(pair, name) for pair in pairs for name in request.datasets]
+    if request.pairs:
+        plan.notes += [f"skipped: {name} has no {pair}" for pair, name in asked if pair not in offered[name]]
     tests = {
         (name, pair): LazyTestCollection(cards[name], pair, resolver, cards)
-        for pair in pairs
-        for name in request.datasets
+        for pair, name in asked
         if pair in offered[name]
     }
     known = {key: test.summary if read else test.summary_if_known for key, test in tests.items()}
@@ -109,13 +107,13 @@ def make_plan(
     mixes, why_not = _mixes(request, pairs, cards)
     levels: dict[tuple[Pair, ...], list[Level]] = {}
     configured = with_recipe(usual.model_dump(), recipe.model_dump())
-    runnable = 0
+    runnable = False
     for pair in pairs:
-        for row in rows:
+        for row in plan.rows:
             if "data" in row.depends_on and pair.training not in mixes:
                 plan.notes.append(f"skipped: {row.name} on {pair}: {why_not[pair.training]}")
                 continue
-            runnable += row.asked
+            runnable |= row.asked
             for together in _students(request, row, pair.training, mixes):
                 train = tuple(dict.fromkeys(name for one in together for name in mixes.get(one, ())))
                 if together not in levels:
@@ -123,8 +121,7 @@ def make_plan(
                     levels[together] = _levels(request, data, plan.notes, read=read)
                 for spec in _specs(request, row, together, train, levels[together], encoder, configured):
                     for dataset in (other for other in request.datasets if (other, pair) in tests):
-                        test = tests[dataset, pair]
-                        plan.add(Training(spec, row), test, known[dataset, pair], request)
+                        plan.add(Training(spec, row), tests[dataset, pair], known[dataset, pair], request)
     if not runnable:
         reasons = "; ".join(dict.fromkeys(why_not.values()))
         raise BenchError(f"none of {', '.join(request.methods)} can run on {', '.join(map(str, pairs))}: {reasons}")
@@ -160,14 +157,14 @@ def _notes(test: LazyTestCollection, known: TestSummary | None, request: Request
 
 
 def default_encoder(datasets: Sequence[Card]) -> str:
-    """Return the tiny encoder for generated collections, which is all it has learned of, else the small real one."""
+    """Return the tiny encoder for generated collections, whose language it was trained on, else the small real one."""
     return "tiny" if all(card.generated for card in datasets) else "all-MiniLM-L6-v2"
 
 
 def _mixes(
     request: Request, pairs: Sequence[Pair], cards: Mapping[str, Card]
 ) -> tuple[dict[Pair, tuple[str, ...]], dict[Pair, str]]:
-    """Return what to train on for each pair that is trained for, and why there is nothing for the others."""
+    """Return the collections to train on for each training pair, and why the other pairs have none."""
     mixes: dict[Pair, tuple[str, ...]] = {}
     why_not: dict[Pair, str] = {}
     for pair in dict.fromkeys(pair.training for pair in pairs):
@@ -179,7 +176,7 @@ def _mixes(
 
 
 def _students(request: Request, row: Row, pair: Pair, mixes: Mapping[Pair, tuple[str, ...]]) -> list[tuple[Pair, ...]]:
-    """Return which pairs students are trained for that a row has for a pair: it alone, or all with its documents."""
+    """Return the pairs of each student of a row: the pair alone, or all pairs with its document language."""
     if "data" not in row.depends_on:
         return [(pair,)]
     joint = tuple(sorted(other for other in mixes if other.document == pair.document))
@@ -187,14 +184,12 @@ def _students(request: Request, row: Row, pair: Pair, mixes: Mapping[Pair, tuple
 
 
 def _levels(request: Request, data: LazyTrainingData, notes: list[str], *, read: bool) -> list[Level]:
-    """Return the levels asked for, each once; one with as many pairs as there are is that of all of them."""
+    """Return the levels of a request, each once; a size that is not below the available one is that of all pairs."""
     levels = request.levels
-    if not data.names or all(level.bitext_size is None for level in levels):
-        return levels
-    try:
-        summary = data.summary if read else data.summary_if_known
-    except BenchError:  # each training that fails for it tells
-        return levels
+    summary = None
+    if data.names and any(level.bitext_size is not None for level in levels):
+        with suppress(BenchError):  # each training that fails for it tells
+            summary = data.summary if read else data.summary_if_known
     if summary is None:
         return levels
     available = max(summary.bitext.values(), default=0)
@@ -209,30 +204,18 @@ def _specs(
     request: Request,
     row: Row,
     pairs: tuple[Pair, ...],
-    mix: tuple[str, ...],
+    train: tuple[str, ...],
     levels: Sequence[Level],
     encoder: str,
     recipe: Configured,
 ) -> list[RunSpec]:
-    depends = row.depends_on
-    data = "data" in depends
-
-    def seeds(level: Level) -> tuple[int | None, ...]:
-        sampled = data and level != Level()  # which rows are drawn depends on the seed
-        return request.seeds if "seed" in depends or sampled else (None,)
-
-    return [
-        RunSpec(
-            methods=row.methods,
-            pairs=pairs,
-            train=mix if data else (),
-            leakage=request.leakage if data else "remove",
-            level=level,
-            encoder=encoder,
-            recipe=recipe if data else Configured(),
-            budget=request.budget if "budget" in depends else None,
-            seed=seed,
-        )
-        for level in (levels if data else [Level()])
-        for seed in seeds(level)
-    ]
+    """Return the spec of each level and seed. Fields on which the row does not depend have their defaults."""
+    budget = request.budget if "budget" in row.depends_on else None
+    spec = RunSpec(methods=row.methods, pairs=pairs, encoder=encoder, budget=budget)
+    if "data" in row.depends_on:
+        spec = replace(spec, train=train, leakage=request.leakage, recipe=recipe)
+    else:
+        levels = [Level()]
+    # The seed decides which rows of the data are sampled.
+    seeds = {level: request.seeds if "seed" in row.depends_on or level != Level() else (None,) for level in levels}
+    return [replace(spec, level=level, seed=seed) for level in levels for seed in seeds[level]]
