@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from bench.api import Batch, Encoder, Pair, Spent, Task, TrainedConfig, TrainedMethod, length_buckets
-from methods.discriminator import Discriminator, Loss, language_probe_accuracy, make_network, ramp
+from methods.discriminator import Discriminator, language_probe_accuracy, ramp
 from methods.examples import Examples, TokenizedTexts, translated
 
 PROBE_SENTENCES = 1000
@@ -20,10 +20,9 @@ PROBE_SENTENCES = 1000
 
 class AdversarialConfig(TrainedConfig):
     documents: Literal["teacher", "student"] = "student"
-    loss: Loss = "reversal"
-    """The student's adversarial loss. `reversal`: the discriminator's gradient, reversed. `confusion`: KL(uniform ||
-    the discriminator's prediction), as in MoDIR's code. `wasserstein`: the distance between a critic's means of the
-    languages, as in ADAN."""
+    loss: Literal["reversal", "confusion", "wasserstein"] = "reversal"
+    """The student's loss. `reversal`: the discriminator's, its gradient reversed. `confusion`: KL(uniform || its
+    prediction), as in MoDIR's code. `wasserstein`: the distance between a critic's means, as in ADAN."""
     strength: float = Field(0.01, ge=0)
     """Weight of the adversarial loss (ADAN's code has 0.01, MoDIR's 0.1, Ganin & Lempitsky 1)."""
     ramp: bool = True
@@ -35,16 +34,16 @@ class AdversarialConfig(TrainedConfig):
     discriminator_learning_rate: float = Field(1e-3, gt=0)
     """Learning rate of the discriminator's optimiser, without a schedule (ADAN's code has 5e-4)."""
     discriminator_steps: int = Field(5, gt=0)
-    """Steps of the discriminator before each step of the student, one on each of as many recent batches (an option of
-    MoDIR's code). ADAN's takes 5, on fresh sentences, and Ganin & Lempitsky 1."""
+    """Its steps before each step of the student, one on each of as many recent batches (an option of MoDIR's code).
+    ADAN takes 5, on fresh sentences, and Ganin & Lempitsky 1."""
     momentum: float = Field(0.0, ge=0, lt=1)
-    """Share that an exponential average of the discriminator keeps at each step. The student is judged by the average.
-    This project's own: MoDIR's momentum concerns the recent batches."""
+    """Share that the exponential average of the discriminator, which judges the student, keeps at each step (this
+    project's own; MoDIR's momentum concerns the recent batches)."""
     clip: float = Field(0.01, gt=0)
     """Largest weight of a Wasserstein critic (ADAN's code). Other losses ignore it."""
     pair_weight: float = Field(0.0, ge=0)
-    """Weight of InfoNCE between a sentence and its translation. If not zero, a third of each batch are pairs, for a
-    comparison with methods that use pairs (this project's own)."""
+    """Weight of InfoNCE on translation pairs, a third of each batch if not zero, for a comparison with methods that use
+    pairs (this project's own)."""
     temperature: float = Field(0.05, gt=0)
     """Divisor of the cosines before the softmax (not from any of the papers)."""
 
@@ -52,24 +51,23 @@ class AdversarialConfig(TrainedConfig):
 class Adversarial(TrainedMethod):
     """Adversarial alignment: learn English relevance while a discriminator must not tell the languages apart.
 
-    Minimises InfoNCE on English queries and passages, and the reverse of what a language discriminator minimises on
-    the embeddings that are scored. English and each query language are a class. The target languages enter as
-    unlabelled text: the bitext's sides, shuffled apart, so that no translation pair is ever seen (unless `pair_weight`
-    adds pairs). Half of each batch is relevance; the other half is sentences, as many of each language.
+    Minimises InfoNCE on English queries and passages, and the reverse of the loss of a language discriminator on the
+    embeddings that are scored. English and each query language are a class. The target languages enter as unlabelled
+    text, the bitext's sides shuffled apart, so that no translation pair is seen unless `pair_weight` adds pairs. Half
+    of each batch is relevance; the other half is sentences, as many of each language.
 
-    The discriminator has an optimiser and a learning rate of its own, as in Keung et al. 2019. Their encoder has a
-    third for the adversarial loss; here `strength` takes that part. `discriminator_accuracy` in the log is measured on
-    the student's current batch. `probe_accuracy` is that of a fresh linear probe after training: it tells whether the
-    languages can still be told apart.
+    The discriminator has its own optimiser and learning rate, as in Keung et al. 2019. Instead of their third learning
+    rate, for the encoder's adversarial loss, there is `strength`. The log has `discriminator_accuracy` on the current
+    batch. After training, `probe_accuracy` of a fresh linear probe shows if the languages can still be told apart.
 
     A reconstruction: the authors' code of ADAN and MoDIR could be read. LANCER's variant with `confusion` and the
     losses of Keung et al. are from memory.
 
-    Known limits: without pairs nothing shows which word means what. A student whose vocabulary was replaced ends
-    about where it started, and a fresh probe still tells the languages apart. Too much strength does harm: a student
-    that outruns the discriminator, which is then wrong more often than right, falls below the untrained student. On
-    development data (`conlang` qaa-eng, 200 steps, mean of two seeds) R@100 is 0.18 untrained, 0.18 at the default
-    strength and 0.11 at ten times it. The default was chosen there, among some two dozen settings, for doing no harm.
+    Known limits: without pairs nothing shows which word means what. A student with a new vocabulary ends about where
+    it started, and a fresh probe still tells the languages apart. A student that outruns the discriminator, which is
+    then wrong more often than right, falls below the untrained one. On development data (`conlang` qaa-eng, 200 steps,
+    mean of two seeds) R@100 is 0.18 untrained, 0.18 at the default strength and 0.11 at ten times it. The default was
+    chosen there, among some two dozen settings, for doing no harm.
     """
 
     name = "adversarial"
@@ -96,21 +94,8 @@ class Adversarial(TrainedMethod):
             self.pairs = Examples(task, student, self.document_encoder, translated(data.bitext))
         languages = np.array([pair.query for pair in data.bitext.pairs])
         self.rows_of = {name: np.flatnonzero(languages == name) for name in dict.fromkeys(languages.tolist())}
-        network = make_network(
-            student.dimension,
-            len(self.rows_of) + (config.loss != "wasserstein"),
-            layers=config.layers,
-            hidden=config.hidden,
-            seed=task.torch_generator("discriminator").initial_seed(),
-        )
-        self.discriminator = Discriminator(
-            network.to(student.device),
-            config.loss,
-            learning_rate=config.discriminator_learning_rate,
-            steps=config.discriminator_steps,
-            momentum=config.momentum,
-            clip=config.clip,
-        )
+        seed = task.torch_generator("discriminator").initial_seed()
+        self.discriminator = Discriminator(config, student.dimension, len(self.rows_of) + 1, seed, student.device)
 
     def refresh(self, spent: Spent) -> None:
         self.discriminator.learn()

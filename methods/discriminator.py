@@ -7,32 +7,22 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Loss = Literal["reversal", "confusion", "wasserstein"]
-
-
-class GradientReversal(torch.autograd.Function):
-    """Identity forward, -strength times the gradient backward (Ganin & Lempitsky 2015)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:
-        ctx.strength = strength
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return -ctx.strength * gradients[0], None
+if TYPE_CHECKING:
+    from methods.adversarial import AdversarialConfig
 
 
 def reverse_gradient(x: Tensor, strength: float) -> Tensor:
-    """Return `x`. Its gradient is reversed and scaled by `strength`."""
-    return GradientReversal.apply(x, strength)
+    """Return `x`, with its gradient reversed and scaled by `strength` (Ganin & Lempitsky 2015)."""
+    x = x.view_as(x)
+    x.register_hook(lambda gradient: -strength * gradient)
+    return x
 
 
 def ramp(progress: float) -> float:
@@ -65,33 +55,30 @@ def critic_accuracy(values: Tensor, languages: Tensor) -> Tensor:
     return torch.stack([pairs.float().mean() for pairs in ranked]).mean()
 
 
-def make_network(dimension: int, outputs: int, *, layers: int, hidden: int, seed: int) -> nn.Sequential:
-    """Return linear layers with ReLU between them, the same for the same seed."""
-    sizes = [dimension, *[hidden] * (layers - 1), outputs]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        blocks = [(nn.Linear(size, following), nn.ReLU()) for size, following in pairwise(sizes)]
-    return nn.Sequential(*[module for block in blocks for module in block][:-1])
-
-
-class Discriminator:
+class Discriminator(nn.Module):
     """A network that learns to tell languages apart from the student's recent embeddings.
 
-    It has its own optimiser, Adam, and never sends a gradient into the student. The student is judged by a frozen
-    copy or, with `momentum`, by an average of the network over time. Before each step of the student it takes one on
-    each of the last `steps` batches of embeddings. With one step and no momentum both descend at once, as behind a
-    gradient reversal layer. The weights of a Wasserstein critic stay in [-clip, clip], which bounds its slope.
+    Linear layers with ReLU between them, the same for the same seed. It never sends a gradient into the student, which
+    is judged by a frozen copy or, with `momentum`, by an average of the network over time. Before each step of the
+    student the network takes one on each of the last `discriminator_steps` batches. With one step and no momentum both
+    descend at once, as behind a gradient reversal layer. The weights of a critic stay in [-clip, clip].
     """
 
     def __init__(
-        self, network: nn.Sequential, loss: Loss, *, learning_rate: float, steps: int, momentum: float, clip: float
+        self, config: AdversarialConfig, dimension: int, languages: int, seed: int, device: torch.device
     ) -> None:
-        self.network, self.loss, self.momentum = network, loss, momentum
-        self.bound = clip if loss == "wasserstein" else math.inf
+        super().__init__()
+        self.loss, self.momentum, critic = config.loss, config.momentum, config.loss == "wasserstein"
+        sizes = [dimension, *[config.hidden] * (config.layers - 1), languages - critic]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            layers = [layer for sizes_of in pairwise(sizes) for layer in (nn.Linear(*sizes_of), nn.ReLU())]
+        self.network = nn.Sequential(*layers[:-1]).to(device)
+        self.bound = config.clip if critic else math.inf
         self.clip_weights()
-        self.judge = copy.deepcopy(network).requires_grad_(False)
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
-        self.batches: deque[tuple[Tensor, Tensor]] = deque(maxlen=steps)
+        self.judge = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.discriminator_learning_rate)
+        self.batches: deque[tuple[Tensor, Tensor]] = deque(maxlen=config.discriminator_steps)
 
     @torch.no_grad()
     def clip_weights(self) -> None:
@@ -132,37 +119,31 @@ class Discriminator:
         return loss, {name: float(value) for name, value in figures.items()}
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything that the next step depends on, under names with a path."""
-        parts: dict[str, Mapping[str, Tensor]] = {
-            "network": self.network.state_dict(),
-            "judge": self.judge.state_dict(),
-            "embeddings": {str(i): embeddings for i, (embeddings, _) in enumerate(self.batches)},
-            "languages": {str(i): languages for i, (_, languages) in enumerate(self.batches)},
-        }
-        parts |= {f"moments{i}": moments for i, moments in self.optimiser.state_dict()["state"].items()}
-        return {f"{part}/{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+        """Return everything that the next step depends on."""
+        embeddings, languages = zip(*self.batches, strict=True)
+        tensors = {**self.state_dict(), "embeddings": torch.stack(embeddings), "languages": torch.stack(languages)}
+        for parameter, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"moments.{parameter}.{name}": tensor for name, tensor in moments.items()}
+        return tensors
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned."""
-        parts: dict[str, dict[str, Tensor]] = {}
-        for path, tensor in state.items():
-            part, name = path.split("/")
-            parts.setdefault(part, {})[name] = tensor
-        self.network.load_state_dict(parts["network"])
-        self.judge.load_state_dict(parts["judge"])
-        moments = {int(part[7:]): tensors for part, tensors in parts.items() if part.startswith("moments")}
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name in state:
+            if name.startswith("moments."):
+                _, parameter, key = name.split(".")
+                moments.setdefault(int(parameter), {})[key] = state[name]
+        self.load_state_dict({name: state[name] for name in self.state_dict()})
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        device = next(self.network.parameters()).device
-        for i, embeddings in sorted(parts.get("embeddings", {}).items(), key=lambda item: int(item[0])):
-            self.batches.append((embeddings.to(device), parts["languages"][i].to(device)))
+        device = next(self.parameters()).device
+        self.batches.extend(zip(state["embeddings"].to(device), state["languages"].to(device), strict=True))
 
 
 def language_probe_accuracy(groups: Sequence[np.ndarray], rng: np.random.Generator) -> float:
     """Return the held-out accuracy of a logistic regression between languages, averaged over the languages.
 
-    `groups` has the embeddings of each language, (any number, dimension) float32. The probe is trained on a random
-    half of each language and tested on the other half. Every language counts the same, so chance is 1 / languages.
-    Near 1 the languages are still apart, whatever a discriminator's training curve shows.
+    `groups` has the embeddings of each language, (any number, dimension) float32. One random half of each trains the
+    probe, the other tests it. Every language counts the same: chance is 1 / languages, and near 1 they are still apart.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

@@ -38,8 +38,8 @@ class HardNegativesConfig(TrainedConfig):
     mining: Literal["static", "dynamic"] = "dynamic"
     """`dynamic`: the student mines again and again while it learns. `static`: a frozen miner mines once per query."""
     miner: Literal["teacher", "student"] = "teacher"
-    """The encoder that mines statically: the teacher, which reads a sentence's translation in its place, or the student
-    before its first step, which cannot read a new language yet."""
+    """The static miner: the teacher, on a sentence's translation, or the student before its first step, which cannot
+    read a new language yet."""
     refresh: int = Field(50, gt=0)
     """Steps between two minings. Each covers the queries that are trained on until the next."""
     number: int = Field(4, gt=0)
@@ -47,31 +47,32 @@ class HardNegativesConfig(TrainedConfig):
     depth: int = Field(200, gt=0)
     """Number of nearest documents that negatives are drawn from, as in ANCE."""
     pool: int = Field(8192, gt=1)
-    """Number of documents that are searched: a sample of the examples' positives, drawn once, because encoding all of
-    them would be expensive."""
+    """Number of documents that are searched: a sample of the examples' positives, drawn once to limit the cost."""
     margin: float = Field(0.95, gt=0)
     """A document is a negative only if the miner scores it below this share of the positive (NV-Retriever's filter)."""
     denoise: float | None = Field(None, gt=0)
-    """The same filter by the teacher's scores, whoever mines. The teacher reads a sentence's translation in its
-    place."""
+    """The same filter by the teacher's scores, on a sentence's translation, whoever mines."""
+
+
+Miner = tuple[Encoder, Encoder, Sequence[str]]
+"""The encoders of queries and of documents that search for negatives, and the queries as they are read."""
 
 
 class HardNegatives(TrainedMethod):
     """Hard negatives: InfoNCE with the batch's documents and others that a search took for the right ones.
 
     Minimises -log of the softmax of cos(S(q), D(d)) / temperature over the batch's positives and all mined negatives
-    of its queries. Documents are ranked by the pipeline's own search. Of the nearest, those are negatives that score
-    less than `margin` times the positive and are of another parallel group than the query and all its positives: the
+    of its queries. The pipeline's own search ranks the documents. Of the nearest, those are admitted that score less
+    than `margin` times the positive and are of another parallel group than the query and all its positives: the
     positive's translations and copies are the classic false negative of cross-lingual mining. Negatives are drawn from
-    these at random. If there are too few, documents of other groups fill the remaining places, whose share is
-    `negatives_filled`.
+    these at random. Documents of other groups fill up missing places, whose share is `negatives_filled`.
 
     Static: mined once for each query, by a frozen encoder. Dynamic: mined again and again by the student. Documents are
     encoded by the frozen teacher, so their index is made once (ADORE). With `documents=student` it is made at every
     mining (ANCE). The cost of mining is part of the training's cost.
 
-    Known limits: a student that has just met a language scores the positive no higher than other documents, so that
-    its first negatives are mostly random ones. Nearly equal texts are not of one parallel group.
+    Known limits: a student that is new to a language scores the positive no higher than other documents, so its first
+    negatives are mostly random ones. Nearly equal texts are not of one parallel group.
     """
 
     name = "hard-negatives"
@@ -103,14 +104,13 @@ class HardNegatives(TrainedMethod):
         self.pool = [rows.positives[row] for row in self.candidates]
         self.frozen: dict[int, np.ndarray] = {}
         readable = [p if source == "bitext" else q for q, p, source in zip(*rows.columns[:3], strict=True)]
-        self.judge = Miner(task.teacher, task.teacher, readable)
+        self.judge: Miner = (task.teacher, task.teacher, readable)
+        self.miner: Miner = self.judge
         if config.mining == "dynamic":
-            self.miner = Miner(student, self.document_encoder, rows.queries)
-        elif config.miner == "teacher":
-            self.miner = self.judge
-        else:
+            self.miner = (student, self.document_encoder, rows.queries)
+        elif config.miner == "student":
             start = task.make_student().freeze()
-            self.miner = Miner(start, task.teacher if config.documents == "teacher" else start, rows.queries)
+            self.miner = (start, task.teacher if config.documents == "teacher" else start, rows.queries)
         self.negatives = np.full((len(rows), config.number), -1)
         self.filled = np.zeros(len(rows), dtype=np.int64)
 
@@ -156,13 +156,14 @@ class HardNegatives(TrainedMethod):
 
     def view(self, miner: Miner, rows: np.ndarray, spent: Spent) -> View:
         """Return the miner's embeddings of the queries of these rows and of the pool."""
-        queries = self.encode(miner.query_encoder, [miner.queries[row] for row in rows], "query", spent)
-        documents = self.documents(miner.document_encoder, spent)
+        query_encoder, document_encoder, texts = miner
+        queries = self.encode(query_encoder, [texts[row] for row in rows], "query", spent)
+        documents = self.documents(document_encoder, spent)
         positives = [self.examples.rows.positives[row] for row in rows]
         place = {text: i for i, text in enumerate(self.pool)}
         outside = [text for text in dict.fromkeys(positives) if text not in place]
         place |= {text: len(documents) + i for i, text in enumerate(outside)}
-        known = np.concatenate([documents, self.encode(miner.document_encoder, outside, "document", spent)])
+        known = np.concatenate([documents, self.encode(document_encoder, outside, "document", spent)])
         return View(queries, documents, (queries * known[[place[text] for text in positives]]).sum(axis=1))
 
     def documents(self, encoder: Encoder, spent: Spent) -> np.ndarray:
@@ -206,14 +207,6 @@ class HardNegatives(TrainedMethod):
 
     def filled_share(self, rows: np.ndarray) -> float:
         return float(self.filled[rows].mean() / self.config.number)
-
-
-class Miner(NamedTuple):
-    """The encoders that search for negatives, and the queries as they read them."""
-
-    query_encoder: Encoder
-    document_encoder: Encoder
-    queries: Sequence[str]
 
 
 class View(NamedTuple):

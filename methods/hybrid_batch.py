@@ -31,13 +31,12 @@ class HybridBatch(TrainedMethod):
     temperature. One student encodes queries and passages.
 
     Examples are judgments in the languages of each, and translations in both directions for pairs of languages
-    without judgments. The training's manifest has the number of each. With judgments in English only, all monolingual
-    batches are English.
+    without judgments. The training's manifest counts them. With judgments in English only, all monolingual batches are
+    English.
 
-    The paper's optimisation consists of settings that the harness has for every method: learning rate 3e-5, batches of
-    100, the prefixes "Query: " and "Passage: " (`recipe.query_prompt`, `recipe.document_prompt`), and the checkpoint
-    with the lowest English validation loss (`recipe.selection`). The defaults are those of all methods, so that their
-    students remain comparable.
+    The paper's optimisation consists of settings of the harness: learning rate 3e-5, batches of 100, the prefixes
+    "Query: " and "Passage: " (`recipe.query_prompt`, `recipe.document_prompt`), and the checkpoint with the lowest
+    English validation loss (`recipe.selection`). The defaults are those of all methods, for comparable students.
     """
 
     name = "hybrid-batch"

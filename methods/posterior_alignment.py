@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,29 +28,6 @@ class PosteriorAlignmentConfig(TrainedConfig):
     """Divisor of the cosines in the contrastive task loss."""
 
 
-class Posterior(NamedTuple):
-    """The Gaussians of some sentences: `mean` and `variance` (n, dimension) float32.
-
-    `tokens` (any number, dimension) are those of all sentences, without padding. The unit is the length of each
-    sentence's pooled embedding.
-    """
-
-    mean: Tensor
-    variance: Tensor
-    tokens: Tensor
-
-    @classmethod
-    def of(cls, texts: TokenizedTexts, rows: np.ndarray) -> Posterior:
-        batch = texts.batch(rows)
-        hidden = texts.encoder.token_embeddings(batch).float()
-        pooled = texts.encoder.pool(hidden, batch)
-        length = pooled.norm(dim=1, keepdim=True)
-        mean, tokens = pooled / length, hidden / length.unsqueeze(1)
-        share = batch.attention_mask / batch.attention_mask.sum(dim=1, keepdim=True)
-        variance = ((tokens - mean.unsqueeze(1)).square() * share.unsqueeze(2)).sum(dim=1)
-        return cls(mean, variance, tokens[batch.attention_mask.bool()])
-
-
 class PosteriorAlignment(TrainedMethod):
     """Posterior alignment: translations get the same Gaussian, and the languages' tokens the same distribution.
 
@@ -61,15 +38,15 @@ class PosteriorAlignment(TrainedMethod):
     drawn independently. A third of each batch is relevance, a third are pairs, and a third sentences of each side.
 
     A reconstruction for retrieval: the authors' code could be read, the paper could not. Theirs is a semantic parser
-    with a variational encoder. A retriever has no decoder that would teach a variance. Here a sentence's posterior has
+    with a variational encoder. A retriever has no decoder that would teach a variance, so a sentence's posterior has
     the embedding that is scored as its mean, and the variance of its tokens about it. Their code compares each token of
     a sentence with each of the other, takes the aggregate between two sentences at a time, and keeps only the last
     scale of the kernel between the languages.
 
     Known limits: with `documents=student` a heavy individual term (`individual_weight=10` on `conlang`) makes all
     embeddings equal, in spite of relevance. On Swahili with all-MiniLM-L6-v2 the defaults do so, too: within 40 steps
-    the individual loss falls from 1.9 to 0.02, because nothing separates different sentences of the bitext, and they
-    collapse to one place. The student ends below the untrained one: nDCG@10 on NTREX is 0.088 against 0.146 in
+    the individual loss falls from 1.9 to 0.02, because nothing separates different sentences of the bitext. The student
+    ends below the untrained one: nDCG@10 on NTREX is 0.088 against 0.146 in
     `bench run --methods posterior-alignment --datasets ntrex --pairs swh-eng --encoder all-MiniLM-L6-v2 --threads 1`.
     On the development questions (`conlang-dev`) none of seven other choices of weights is significantly better
     (docs/experiments.md). The aggregate term alone sees no pairs and teaches no translations.
@@ -103,15 +80,30 @@ class PosteriorAlignment(TrainedMethod):
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         config, scale = self.config, self.student.dimension**0.5
         task_loss = self.relevance.loss(batch["relevance"], config.temperature)
-        original, translation = Posterior.of(self.english, batch["pairs"]), Posterior.of(self.target, batch["pairs"])
-        individual = gaussian_w2(original.mean, original.variance, translation.mean, translation.variance).mean()
-        english, target = Posterior.of(self.english, batch["english"]), Posterior.of(self.target, batch["target"])
+        original, translation = posterior(self.english, batch["pairs"]), posterior(self.target, batch["pairs"])
+        individual = gaussian_w2(*original[:2], *translation[:2]).mean()
+        english, target = posterior(self.english, batch["english"])[2], posterior(self.target, batch["target"])[2]
         with torch.autocast(self.student.device.type, enabled=False):
             # The kernel expects about unit variance per dimension, which unit length is far from.
-            aggregate = imq_mmd(english.tokens * scale, target.tokens * scale)
+            aggregate = imq_mmd(english * scale, target * scale)
         loss = task_loss + config.individual_weight * individual + config.aggregate_weight * aggregate
         figures = {"task_loss": task_loss, "individual_loss": individual, "aggregate_loss": aggregate}
         return loss, {name: float(value.detach()) for name, value in figures.items()}
+
+
+def posterior(texts: TokenizedTexts, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and variance of each sentence's Gaussian, (n, dimension), and all tokens, (any number, dimension).
+
+    All are float32, without padding, in units of the length of each sentence's pooled embedding.
+    """
+    batch = texts.batch(rows)
+    hidden = texts.encoder.token_embeddings(batch).float()
+    pooled = texts.encoder.pool(hidden, batch)
+    length = pooled.norm(dim=1, keepdim=True)
+    mean, tokens = pooled / length, hidden / length.unsqueeze(1)
+    share = batch.attention_mask / batch.attention_mask.sum(dim=1, keepdim=True)
+    variance = ((tokens - mean.unsqueeze(1)).square() * share.unsqueeze(2)).sum(dim=1)
+    return mean, variance, tokens[batch.attention_mask.bool()]
 
 
 def gaussian_w2(mean_x: Tensor, variance_x: Tensor, mean_y: Tensor, variance_y: Tensor) -> Tensor:

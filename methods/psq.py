@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -33,17 +32,15 @@ class PSQ(Method):
     likewise in the number of documents with f: tf(f, d) = sum_e p(e|f) tf(e, d) and df(f) = sum_e p(e|f) df(e). The
     score is BM25's, sum_f idf(f) tf(f, d) / (tf(f, d) + k1 (1 - b + b |d| / average length)), with idf(f) =
     log(1 + (N - df(f) + 1/2) / (df(f) + 1/2)) and the sum over all occurrences of f in the query. p(e|f) is the table
-    that IBM Model 1 learns, pruned and not normalised again. The training budget does not apply; the cost is that of
-    EM.
+    that IBM Model 1 learns, pruned and not normalised again. The training budget does not apply; the cost is EM's.
 
-    A reconstruction: the papers' full texts could not be read. Expected frequencies are as they are commonly stated,
-    the criteria of pruning are those of Yang et al., with the values in the documentation of their fast_psq (which
+    A reconstruction: the papers' full texts could not be read. Expected frequencies are as commonly stated, the
+    criteria of pruning are those of Yang et al., with the values in the documentation of their fast_psq (which
     translates documents when it indexes, and has a hidden Markov model for BM25), and k1 and b are usual values. The
     library bm25s counts whole words only, so BM25 is written out; without translations its scores are those of bm25s.
 
-    Nothing is stemmed, no stop word is removed, and names are not transliterated. All documents are read as if they
-    were in the bitext's document language. Several languages that are trained together share one table, because the
-    language of a query is not given.
+    Nothing is stemmed, no stop word is removed, and names are not transliterated. All documents are read in the
+    bitext's document language. Languages that are trained together share one table: a query's language is not given.
     """
 
     name = "psq"
@@ -95,11 +92,12 @@ class StructuredQueries(Ranker):
         terms = sorted(set().union(*counts))
         row = {term: i for i, term in enumerate(terms)}
         translations, vocabulary = self.translate(terms)
-        index = count_words(documents, vocabulary, on_texts)
+        postings, lengths = count_words(documents, vocabulary, on_texts)
         run = {}
         for query, frequencies in zip(ids.queries, counts, strict=True):
-            rows = [row[term] for term in frequencies]
-            scores = bm25(index, translations[rows], np.array([*frequencies.values()]), self.config.k1, self.config.b)
+            probabilities = translations[[row[term] for term in frequencies]]
+            expected, documents_with = probabilities @ postings, probabilities @ np.diff(postings.indptr)
+            scores = self.bm25(expected, documents_with, np.array([*frequencies.values()]), lengths)
             run[query] = best(scores, ids.documents, depth)
             on_texts(1)
         return run
@@ -115,16 +113,25 @@ class StructuredQueries(Ranker):
         offsets = np.cumsum([0, *map(len, of_terms)])
         return csr_array((np.array(values, dtype=float), columns, offsets), (len(terms), len(vocabulary))), vocabulary
 
+    def bm25(
+        self, expected: csr_array, documents_with: np.ndarray, frequencies: np.ndarray, lengths: np.ndarray
+    ) -> np.ndarray:
+        """Return the score of every document, (documents,) float32; 0 without any translation.
 
-class Index(NamedTuple):
-    """Word counts of documents: `postings` is (words, documents) int32, `lengths` has the number of all words."""
+        `expected` (terms, documents) and `documents_with` (terms,) are expected frequencies, `frequencies` (terms,)
+        those in the query.
+        """
+        idf = np.log1p((len(lengths) - documents_with + 0.5) / (documents_with + 0.5))
+        saturation = self.config.k1 * (1 - self.config.b + self.config.b * lengths / (lengths.mean() or 1))
+        weights = np.repeat(frequencies * idf, np.diff(expected.indptr))
+        parts = weights * expected.data / (expected.data + saturation[expected.indices])
+        return np.bincount(expected.indices, parts, minlength=len(lengths)).astype(np.float32)
 
-    postings: csr_array
-    lengths: np.ndarray
 
-
-def count_words(documents: Iterable[str], vocabulary: Mapping[str, int], on_texts: OnBatch) -> Index:
-    """Count the words of a vocabulary in all documents, which are read once."""
+def count_words(
+    documents: Iterable[str], vocabulary: Mapping[str, int], on_texts: OnBatch
+) -> tuple[csr_array, np.ndarray]:
+    """Return the counts of a vocabulary's words, (words, documents) int32, and the number of all words per document."""
     columns, offsets, lengths = array("i"), array("q", [0]), array("i")
     for text in documents:
         found = words(text)
@@ -135,22 +142,7 @@ def count_words(documents: Iterable[str], vocabulary: Mapping[str, int], on_text
     parts = np.ones(len(columns), dtype=np.int32), np.array(columns), np.array(offsets)
     postings = csr_array(parts, (len(lengths), len(vocabulary)))
     postings.sum_duplicates()
-    return Index(postings.T.tocsr(), np.array(lengths))
-
-
-def bm25(index: Index, translations: csr_array, frequencies: np.ndarray, k1: float, b: float) -> np.ndarray:
-    """Return the score of every document, (documents,) float32; 0 without any translation.
-
-    `translations` (terms, words) are the probabilities of the query's terms, `frequencies` (terms,) their frequencies
-    in the query.
-    """
-    expected = translations @ index.postings
-    documents_with = translations @ np.diff(index.postings.indptr)
-    idf = np.log1p((len(index.lengths) - documents_with + 0.5) / (documents_with + 0.5))
-    saturation = k1 * (1 - b + b * index.lengths / (index.lengths.mean() or 1))
-    weights = np.repeat(frequencies * idf, np.diff(expected.indptr))
-    parts = weights * expected.data / (expected.data + saturation[expected.indices])
-    return np.bincount(expected.indices, parts, minlength=len(index.lengths)).astype(np.float32)
+    return postings.T.tocsr(), np.array(lengths)
 
 
 def best(scores: np.ndarray, ids: Sequence[str], depth: int) -> list[tuple[str, float]]:

@@ -1,12 +1,10 @@
 """Transport plans between the tokens of two sentences, a padded batch of problems at a time.
 
 Each solver takes a cost (batch, n, m) and marginals a (batch, n) and b (batch, m), all float32, and returns a `Plan`.
-Padding has no mass.
-
-`exact` and `quadratic` are POT's, one problem after the other. The others are this project's own. POT 0.9.7 has none
-that is batched (`unbalanced`, `partial`), one that does not solve the problem (its proximal one, issue 842;
-`sinkhorn_l1l2_gl`, issue 758), or one that takes as long as the rest of a training step (Sinkhorn's iteration, with
-hundreds of sweeps for the hardest problem of a batch: `entropic`).
+Padding has no mass. `exact` and `quadratic` are POT's, one problem after the other. The others are this project's own:
+POT 0.9.7 has none that is batched (`unbalanced`, `partial`), one that does not solve the problem (its proximal one,
+issue 842; `sinkhorn_l1l2_gl`, issue 758), or one that takes as long as the rest of a training step (Sinkhorn's
+iteration, with hundreds of sweeps for the hardest problem of a batch: `entropic`).
 """
 
 from __future__ import annotations
@@ -109,8 +107,8 @@ def newton_step(plan: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
     Minus its Hessian is diag(rows) - P diag(1/b) P^T, here scaled to a unit diagonal. The third derivative of the
     dual in a direction is at most the second times the direction's range r, for which a step of length log(1 + r) / r
-    always climbs (Sun & Tran-Dinh 2019, generalised self-concordance), so no line search is needed. Rounding can leave
-    the matrix indefinite for masses of very different size. The step is Sinkhorn's then.
+    always climbs (Sun & Tran-Dinh 2019, generalised self-concordance), so no line search is needed. If rounding leaves
+    the matrix indefinite, between masses of very different size, the step is Sinkhorn's.
     """
     rows = plan.sum(dim=2)
     root = rows.clamp(min=1e-12).sqrt()
@@ -203,12 +201,9 @@ def exact(cost: Tensor, a: Tensor, b: Tensor) -> Plan:
     return _one_by_one(ot.emd, cost, a, b)
 
 
-def quadratic(cost: Tensor, a: Tensor, b: Tensor, quadratic_strength: float) -> Plan:
-    """Return argmin <P, C> + quadratic_strength / 2 * |P|^2 with marginals a and b: a sparse plan.
-
-    Blondel, Seguy & Rolet 2018, by POT.
-    """
-    return _one_by_one(lambda *problem: ot.smooth.smooth_ot_dual(*problem, quadratic_strength), cost, a, b)
+def quadratic(cost: Tensor, a: Tensor, b: Tensor, strength: float) -> Plan:
+    """Return argmin <P, C> + strength / 2 * |P|^2: a sparse plan (Blondel, Seguy & Rolet 2018), by POT."""
+    return _one_by_one(lambda *problem: ot.smooth.smooth_ot_dual(*problem, strength), cost, a, b)
 
 
 def _one_by_one(solve: Callable[..., np.ndarray], cost: Tensor, a: Tensor, b: Tensor) -> Plan:

@@ -141,14 +141,13 @@ class Translating(DualEncoder):
 class TranslateTest(Method):
     """Queries are translated into the documents' language, and the unmodified teacher does the rest.
 
-    The trained translator is the student, which every other method trains as well, with a small recurrent decoder
-    (`methods.seq2seq`) that writes those of the teacher's word pieces that the bitext has. It minimises the
-    cross-entropy of the document side given the query side. `held_out_loss` is that loss, per word piece and without
-    smoothing. `held_out_f1` is the overlap of its translations' word pieces with the reference's as F1 of multisets,
-    averaged. Both are of sentences that were held out from training. The translated test queries are stored with each
-    run (`rewritten.tsv`).
+    The trained translator is the student of every other method with a small recurrent decoder (`methods.seq2seq`). It
+    writes those of the teacher's word pieces that the bitext has, and minimises the cross-entropy of the document side
+    given the query side. On held-out sentences, `held_out_loss` is that loss, per word piece and without smoothing, and
+    `held_out_f1` the mean F1 of its translations' word pieces and the reference's, as multisets. The translated test
+    queries are stored with each run (`rewritten.tsv`).
 
-    Known limits: the trained translator is small and greedy, and starts from an encoder of one language: within a few
+    Known limits: the trained translator is small and greedy, and starts from an encoder of one language. Within a few
     hundred steps it learns the small vocabulary of a generated language, and of a real one little more than which words
     are frequent. A budget in tokens counts what the student reads, not what the decoder writes. `recipe.selection`
     chooses no checkpoint of it.

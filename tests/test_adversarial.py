@@ -24,7 +24,6 @@ from methods.discriminator import (
     critic_accuracy,
     critic_gap,
     language_probe_accuracy,
-    make_network,
     ramp,
     reverse_gradient,
 )
@@ -184,11 +183,9 @@ def embeddings(seed: int = 0) -> Tensor:
     return torch.randn(len(LANGUAGES), 6, generator=torch.Generator().manual_seed(seed))
 
 
-def discriminator(loss: Any = "reversal", **settings: Any) -> Discriminator:
-    network = make_network(6, 2 if loss == "wasserstein" else 3, layers=2, hidden=8, seed=0)
-    return Discriminator(
-        network, loss, **{"learning_rate": 0.05, "steps": 1, "momentum": 0.0, "clip": 0.01, **settings}
-    )
+def discriminator(loss: Any = "reversal", seed: int = 0, **settings: Any) -> Discriminator:
+    usual = {"discriminator_learning_rate": 0.05, "discriminator_steps": 1, "hidden": 8}
+    return Discriminator(AdversarialConfig(loss=loss, **{**usual, **settings}), 6, 3, seed, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0, 2.5])
@@ -225,18 +222,18 @@ def test_critic_compares_the_first_language_with_each_of_the_others() -> None:
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_depth_is_a_number_of_linear_layers(layers: int) -> None:
-    network = make_network(6, 3, layers=layers, hidden=8, seed=0)
+    network, same, other = (discriminator(layers=layers, seed=seed).network for seed in (0, 0, 1))
     assert [type(module) for module in network] == ([nn.Linear, nn.ReLU] * layers)[:-1]
     assert (network[0].in_features, network[-1].out_features) == (6, 3)
-    assert torch.equal(network[0].weight, make_network(6, 3, layers=layers, hidden=8, seed=0)[0].weight)
-    assert not torch.equal(network[0].weight, make_network(6, 3, layers=layers, hidden=8, seed=1)[0].weight)
+    assert torch.equal(network[0].weight, same[0].weight)
+    assert not torch.equal(network[0].weight, other[0].weight)
 
 
 def test_student_and_discriminator_descend_at_once_as_behind_a_reversal_layer() -> None:
     """With one step, both gradients are those of one backward pass through discriminator and reversal (by autograd)."""
     x, strength = embeddings().requires_grad_(), 0.7
     adversary = discriminator()
-    network = make_network(6, 3, layers=2, hidden=8, seed=0)
+    network = discriminator().network
     nn.functional.cross_entropy(network(x), LANGUAGES).backward()
     torch.optim.Adam(network.parameters(), lr=0.05).step()
 
@@ -254,7 +251,7 @@ def test_student_and_discriminator_descend_at_once_as_behind_a_reversal_layer() 
 
 @pytest.mark.parametrize("loss", ["reversal", "confusion", "wasserstein"])
 def test_student_makes_languages_harder_to_tell_and_never_changes_its_judge(loss: str) -> None:
-    x, adversary = embeddings().requires_grad_(), discriminator(loss, steps=3)
+    x, adversary = embeddings().requires_grad_(), discriminator(loss, discriminator_steps=3)
     for _ in range(30):
         adversary.remember(x, LANGUAGES)
         adversary.learn()
@@ -285,10 +282,10 @@ def test_weights_of_a_critic_are_clipped_after_every_step() -> None:
 
 
 def test_one_step_on_each_of_the_last_batches_the_oldest_first() -> None:
-    adversary = discriminator(steps=2)
+    adversary = discriminator(discriminator_steps=2)
     for seed in range(4):
         adversary.remember(embeddings(seed), LANGUAGES)
-    network = make_network(6, 3, layers=2, hidden=8, seed=0)
+    network = discriminator().network
     optimiser = torch.optim.Adam(network.parameters(), lr=0.05)
     for seed in (2, 3):
         optimiser.zero_grad()
