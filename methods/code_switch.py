@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.api import Batch, BenchError, Encoder, Pair, Task, TrainedConfig, TrainedMethod, info_nce, length_buckets
-from methods.translation_table import TableConfig, TranslationTable, words
+from methods.translation_table import Table, TableConfig, words
 
 WORD = re.compile(r"\w+")
 """A word of an English text. English has no combining marks, which are no word characters to Python."""
@@ -57,7 +57,7 @@ class CodeSwitch(TrainedMethod):
                 "name a collection that has them with --train"
             )
         bitexts = [data.bitext.between(pair) for pair in data.pairs]
-        self.tables = [self.config.table(bitext.document_side, bitext.query_side) for bitext in bitexts]
+        self.tables = [self.config.table(bitext.document_side, bitext.query_side)[0] for bitext in bitexts]
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         lengths = [len(positive) for positive in self.relevance.positives]
@@ -79,20 +79,20 @@ class CodeSwitch(TrainedMethod):
         )
         return loss, {}
 
-    def switch(self, texts: Sequence[str], tables: Sequence[TranslationTable], rng: np.random.Generator) -> list[str]:
+    def switch(self, texts: Sequence[str], tables: Sequence[Table], rng: np.random.Generator) -> list[str]:
         return [code_switch(*pair, self.config.probability, rng) for pair in zip(texts, tables, strict=True)]
 
     def diagnose(self) -> dict[str, Any]:
         """Return `coverage`: the share of the queries' words that have a translation, averaged over the languages."""
         running = [word for query in self.relevance.queries for word in words(query)]
-        return {"coverage": float(np.mean([[word in table.rows for word in running] for table in self.tables]))}
+        return {"coverage": float(np.mean([[word in table for word in running] for table in self.tables]))}
 
 
-def code_switch(text: str, table: TranslationTable, probability: float, rng: np.random.Generator) -> str:
+def code_switch(text: str, table: Table, probability: float, rng: np.random.Generator) -> str:
     """Replace each word that has a translation with this probability; the text between words stays."""
 
     def replace(match: re.Match[str]) -> str:
-        translations = table.translations(match[0].casefold())
+        translations = table.get(match[0].casefold())
         if not translations or rng.random() >= probability:
             return match[0]
         weights = np.array([*translations.values()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from pydantic import Field
 from scipy.sparse import csr_array
 
 from bench.api import BenchError, Encoder, Ids, Method, OnBatch, Ranker, Task
-from methods.translation_table import TableConfig, TranslationTable, words
+from methods.translation_table import Table, TableConfig, words
 
 
 class PSQConfig(TableConfig):
@@ -51,35 +52,35 @@ class PSQ(Method):
     Config = PSQConfig
 
     def fit(self, task: Task) -> StructuredQueries:
-        table = self.config.table(task.data.bitext.query_side, task.data.bitext.document_side)
-        task.outcome["diagnostics"] = {
-            "translations": table.probabilities.nnz,
-            "log_likelihood": table.log_likelihood[-1],
-        }
+        bitext = task.data.bitext
+        table, log_likelihood = self.config.table(bitext.query_side, bitext.document_side)
+        entries = sum(map(len, table.values()))
+        task.outcome["diagnostics"] = {"translations": entries, "log_likelihood": log_likelihood[-1]}
         return StructuredQueries(table, self.config)
 
     @classmethod
     def load(cls, folder: Path, teacher: Encoder) -> StructuredQueries:
-        """Read the retriever. Raises `BenchError` if a file is missing or damaged."""
-        table = TranslationTable.load(folder)
+        """Read the retriever. Raises `BenchError` if its file is missing or damaged."""
         try:
-            return StructuredQueries(table, PSQConfig.model_validate_json((folder / "psq.json").read_bytes()))
-        except (OSError, ValueError) as error:
-            raise BenchError(f"{folder / 'psq.json'} is damaged; delete {folder} to learn it again") from error
+            saved = json.loads((folder / "psq.json").read_bytes())
+            return StructuredQueries(saved["table"], PSQConfig(**saved["config"]))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise BenchError(f"{folder} has no translation table or a damaged one; delete it to learn one") from error
 
 
 @dataclass(frozen=True)
 class StructuredQueries(Ranker):
     """Ranks documents by BM25 over expected term frequencies."""
 
-    table: TranslationTable
+    table: Table
     config: PSQConfig
 
     scorings = ("bm25",)
 
     def save(self, folder: Path, teacher: Encoder) -> None:
-        self.table.save(folder)
-        (folder / "psq.json").write_text(self.config.model_dump_json(), encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        saved = {"config": self.config.model_dump(), "table": self.table}
+        (folder / "psq.json").write_text(json.dumps(saved, ensure_ascii=False), encoding="utf-8")
 
     def rank(
         self, queries: Sequence[str], documents: Sequence[str], ids: Ids, depth: int, on_texts: OnBatch
@@ -104,7 +105,7 @@ class StructuredQueries(Ranker):
 
     def translate(self, terms: Sequence[str]) -> tuple[csr_array, dict[str, int]]:
         """Return p(document word | term), (terms, document words) float64, and the column of each document word."""
-        of_terms = [self.table.translations(term) for term in terms]
+        of_terms = [self.table.get(term, {}) for term in terms]
         if self.config.keep_unknown:
             of_terms = [found or {term: 1.0} for term, found in zip(terms, of_terms, strict=True)]
         vocabulary = {word: column for column, word in enumerate(sorted(set().union(*of_terms)))}

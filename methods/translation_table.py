@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
-from pathlib import Path
+from itertools import accumulate, chain
 
 import numpy as np
 from pydantic import Field
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from scipy.sparse import csr_array
 
 from bench.api import BenchError, MethodConfig, normalise
 
+Table = dict[str, dict[str, float]]
+"""p(target word | source word), by source word and by target word."""
 BLOCK = 1 << 22
 """Pairs of words that EM processes together, which bounds its memory."""
 
@@ -36,73 +32,18 @@ def words(text: str) -> list[str]:
     return _CHARACTER.sub(r" \g<0> ", normalise(text)).split()
 
 
-@dataclass(frozen=True)
-class TranslationTable:
-    """p(target word | source word)."""
+def prune(table: Table, cumulative: float, alternatives: int) -> Table:
+    """Return a table with only the most probable translations of each word, best first, ties by the alphabet.
 
-    source: tuple[str, ...]
-    target: tuple[str, ...]
-    probabilities: csr_array
-    """(source words, target words) float64; a row sums to 1, or to less if the table was pruned."""
-    log_likelihood: tuple[float, ...]
-    """Log-likelihood of the target side given the source side, mean per word in nats, before each iteration of EM."""
-
-    @cached_property
-    def rows(self) -> dict[str, int]:
-        return {word: row for row, word in enumerate(self.source)}
-
-    def translations(self, word: str) -> dict[str, float]:
-        """Return a word's translations with their probabilities, the best first in a pruned table."""
-        row = self.rows.get(word)
-        if row is None:
-            return {}
-        entries = slice(*self.probabilities.indptr[row : row + 2])
-        columns, values = self.probabilities.indices[entries], self.probabilities.data[entries]
-        return {self.target[column]: value for column, value in zip(columns, values.tolist(), strict=True)}
-
-    def pruned(self, minimum: float, cumulative: float, alternatives: int) -> TranslationTable:
-        """Return the table with only the most probable translations of each word, best first, ties by the alphabet.
-
-        A translation stays if its probability is at least `minimum`, if those before it sum to less than `cumulative`,
-        and if they are fewer than `alternatives`. Probabilities are not normalised again. Words without a translation
-        are dropped.
-        """
-        entries = self.probabilities.tocoo()
-        rows, columns, values = entries.row, entries.col, entries.data
-        likely = values >= minimum
-        rows, columns, values = rows[likely], columns[likely], values[likely]
-        order = np.lexsort((columns, -values, rows))
-        rows, columns, values = rows[order], columns[order], values[order]
-        first = np.searchsorted(rows, rows)
-        before = values.cumsum() - values
-        keep = (np.arange(len(rows)) - first < alternatives) & (before - before[first] < cumulative)
-        kept_rows, sizes = np.unique(rows[keep], return_counts=True)
-        kept_columns, columns = np.unique(columns[keep], return_inverse=True)
-        return TranslationTable(
-            tuple(self.source[i] for i in kept_rows),
-            tuple(self.target[i] for i in kept_columns),
-            csr_array((values[keep], columns, np.cumsum([0, *sizes])), shape=(len(kept_rows), len(kept_columns))),
-            self.log_likelihood,
-        )
-
-    def save(self, folder: Path) -> None:
-        """Write `table.safetensors`, with the words in its header."""
-        folder.mkdir(parents=True, exist_ok=True)
-        table = self.probabilities
-        arrays = {"values": table.data, "columns": table.indices.astype(np.int32), "offsets": table.indptr}
-        header = json.dumps([self.source, self.target, self.log_likelihood], ensure_ascii=False)
-        save_file(arrays, folder / "table.safetensors", {"words": header})
-
-    @classmethod
-    def load(cls, folder: Path) -> TranslationTable:
-        """Read a saved table. Raises `BenchError` if it is missing or damaged."""
-        try:
-            with safe_open(folder / "table.safetensors", "np") as file:
-                source, target, log_likelihood = map(tuple, json.loads(file.metadata()["words"]))
-                arrays = tuple(file.get_tensor(name) for name in ("values", "columns", "offsets"))
-        except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
-            raise BenchError(f"{folder} has no translation table or a damaged one; delete it to learn one") from error
-        return cls(source, target, csr_array(arrays, shape=(len(source), len(target))), log_likelihood)
+    A translation stays if those before it sum to less than `cumulative` and are fewer than `alternatives`.
+    Probabilities are not normalised again.
+    """
+    pruned = {}
+    for word, translations in table.items():
+        best = sorted(translations.items(), key=lambda item: (-item[1], item[0]))[:alternatives]
+        before = accumulate((probability for _, probability in best), initial=0.0)
+        pruned[word] = {other: value for (other, value), total in zip(best, before, strict=False) if total < cumulative}
+    return pruned
 
 
 class TableConfig(MethodConfig):
@@ -117,18 +58,21 @@ class TableConfig(MethodConfig):
     alternatives: int = Field(64, gt=0)
     """The largest number of translations of a word."""
 
-    def table(self, source_side: Sequence[str], target_side: Sequence[str]) -> TranslationTable:
-        """Learn the pruned table from one side of a bitext to the other. Raises `BenchError` if the bitext is empty."""
-        table = learn_table(source_side, target_side, self.iterations)
-        return table.pruned(self.minimum_probability, self.cumulative_probability, self.alternatives)
+    def table(self, source_side: Sequence[str], target_side: Sequence[str]) -> tuple[Table, tuple[float, ...]]:
+        """Learn the pruned table from one side of a bitext to the other, as `learn_table`."""
+        table, log_likelihood = learn_table(source_side, target_side, self.iterations, self.minimum_probability)
+        return prune(table, self.cumulative_probability, self.alternatives), log_likelihood
 
 
-def learn_table(source_side: Sequence[str], target_side: Sequence[str], iterations: int) -> TranslationTable:
+def learn_table(
+    source_side: Sequence[str], target_side: Sequence[str], iterations: int, minimum: float = 0.0
+) -> tuple[Table, tuple[float, ...]]:
     """Learn IBM Model 1 (Brown et al. 1993, section 4.1) by EM, from uniform probabilities.
 
     Each word of a target sentence comes from a hidden word of its source sentence or from the empty word, which every
     source sentence has besides; all are equally probable beforehand. The likelihood is concave, so no start is better
-    than another, and nothing is random. The empty word's row is no part of the table. Memory: 4 bytes for each pair of
+    than another, and nothing is random. Returns the probabilities from `minimum` on, without the empty word's, and the
+    log-likelihood of the target side before each iteration, mean per word in nats. Memory: 4 bytes for each pair of
     words in a pair of sentences and some 40 for each pair of types.
 
     Raises `BenchError` if there are no words to learn from.
@@ -170,12 +114,11 @@ def learn_table(source_side: Sequence[str], target_side: Sequence[str], iteratio
             np.add.at(counts, pair, joint / np.repeat(total, size))
         log_likelihood.append(likelihood / len(target_ids))
         probabilities = counts / np.bincount(rows, counts)[rows]
-    start = together.indptr[1]
-    table = csr_array(
-        (probabilities[start:], together.indices[start:], together.indptr[1:] - start),
-        shape=(len(source) - 1, len(target)),
-    )
-    return TranslationTable(source[1:], target, table, tuple(log_likelihood))
+    table: Table = {}
+    likely = np.flatnonzero((probabilities >= minimum) & (rows > 0))  # the empty word is the first
+    for row, column, value in zip(rows[likely], together.indices[likely], probabilities[likely].tolist(), strict=True):
+        table.setdefault(source[row], {})[target[column]] = value
+    return table, tuple(log_likelihood)
 
 
 def _number(sentences: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
