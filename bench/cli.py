@@ -73,7 +73,7 @@ def _add_options(parser: argparse.ArgumentParser, place: str) -> None:
     parser.description, parser.epilog = command.function.__doc__, command.epilog
     for model in command.models:
         add_options(parser, model)
-    names = [parser.add_argument(each.flag, **each.how).dest for each in command.arguments]
+    names = [add(parser) for add in command.arguments]
     parser.set_defaults(command=partial(_call, command, names))
 
 

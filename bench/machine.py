@@ -14,6 +14,7 @@ from typing import Any, Literal
 from bench.cache import default_cache
 from bench.errors import BenchError
 from bench.fingerprint import digest, library_versions
+from bench.processes import cores
 from bench.sealed import remembered
 
 VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_")
@@ -70,24 +71,16 @@ def prepare_libraries(*, offline: bool, threads: int | None) -> None:
         faiss.omp_set_num_threads(threads)
 
 
-def _key() -> dict[str, Any]:
+def _key() -> list[Any]:
     """Return everything that the facts depend on."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         processor = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
     except OSError:
         processor = [platform.processor(), platform.machine()]
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     devices = sorted(path.name for pattern in ("nvidia*", "kfd") for path in Path("/dev").glob(pattern))
     variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
-    return {
-        "question": ASK,
-        "libraries": library_versions("torch"),
-        "processor": processor,
-        "affinity": affinity,
-        "devices": devices,
-        "variables": variables,
-    }
+    return [ASK, library_versions("torch"), processor, cores(), devices, variables]
 
 
 def _ask() -> dict[str, Any]:

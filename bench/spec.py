@@ -33,7 +33,7 @@ class Configured:
     settings: Settings = ()
     changed: tuple[str, ...] = field(default=(), compare=False)
 
-    def told(self, names: Iterable[str], prefix: str = "") -> list[str]:
+    def texts(self, names: Iterable[str], prefix: str = "") -> list[str]:
         """Return some settings as `key=value`."""
         values = dict(self.settings)
         return [f"{prefix}{name}={spelled(values[name])}" for name in names]
@@ -209,8 +209,8 @@ class Column:
 def _config(spec: RunSpec) -> str:
     parts = []
     for method in spec.methods:
-        parts += method.told(method.shown, f"{method.name}." if len(spec.methods) > 1 else "")
-    parts += spec.recipe.told(spec.recipe.changed, "recipe.")
+        parts += method.texts(method.shown, f"{method.name}." if len(spec.methods) > 1 else "")
+    parts += spec.recipe.texts(spec.recipe.changed, "recipe.")
     return " ".join([*parts, *(["leakage=keep"] if spec.leakage == "keep" else [])])
 
 

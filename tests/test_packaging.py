@@ -45,17 +45,12 @@ def test_the_oldest_versions_are_the_lower_bounds() -> None:
     assert {name: oldest.get(name) for name in REQUIREMENTS} == bounds
 
 
-@pytest.mark.parametrize("name", ["results", "tests"])
+@pytest.mark.parametrize("name", ["results", "tests", "datasets"])
 def test_a_folder_of_the_checkout_is_not_importable_from_elsewhere(name: str, tmp_path: Path) -> None:
-    probe = f"import importlib.util; print(importlib.util.find_spec({name!r}))"
+    """`datasets` may be the library of that name."""
+    probe = f"import importlib.util; s = importlib.util.find_spec({name!r}); print(s.origin if s else 'absent')"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert done.stdout.strip() == "None"
-
-
-def test_the_folder_of_cards_never_passes_for_the_library_of_its_name(tmp_path: Path) -> None:
-    probe = "import importlib.util; s = importlib.util.find_spec('datasets'); print(s.origin if s else 'absent')"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert done.stdout.strip() == "absent" or "site-packages" in done.stdout
+    assert done.stdout.strip() == "absent" or (name == "datasets" and "site-packages" in done.stdout)
 
 
 def test_every_package_of_the_checkout_is_in_the_wheel() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench.data.dimensions import Level
 from bench.errors import BenchError
 from bench.running.rows import make_row
-from bench.spec import COLUMNS, SYSTEM, MethodSpec, RunSpec, parse_methods, select
+from bench.spec import COLUMNS, SYSTEM, MethodSpec, NamedMethod, RunSpec, parse_methods, select
 from bench.values import spelled
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +104,17 @@ def test_a_dimension_is_spelled_where_it_is_defined_and_where_it_is_applied() ->
     assert found == ["dimensions.py", "levels.py"]
 
 
-def test_combined_methods_parse_with_their_settings() -> None:
-    one, other = parse_methods("optical:epsilon=0.1+dynamic-negatives:margin=0.2")
-    assert (one.name, other.settings) == ("optical", (("margin", 0.2),))
+@pytest.mark.parametrize(
+    ("text", "specs"),
+    [
+        ("optical", [NamedMethod("optical")]),
+        ("optical:epsilon=1e+2:solver=exact", [NamedMethod("optical", (("epsilon", 100.0), ("solver", "exact")))]),
+        ("optical:a=2+x:y=1", [NamedMethod("optical", (("a", 2),)), NamedMethod("x", (("y", 1),))]),
+        (
+            "one+my/file.py:Class:a=true+./b.py:C",
+            [NamedMethod("one"), NamedMethod("my/file.py:Class", (("a", True),)), NamedMethod("./b.py:C")],
+        ),
+    ],
+)
+def test_a_text_names_methods_with_settings(text: str, specs: list[NamedMethod]) -> None:
+    assert parse_methods(text) == tuple(specs)

@@ -5,6 +5,7 @@ What is heavy is imported by a function only after its options are read.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 Function = TypeVar("Function", bound=Callable[..., int])
+AddArgument = Callable[[ArgumentParser], str]
 
 COMMANDS = {
     "run": ("run:run_command", "train methods, evaluate them, print a leaderboard"),
@@ -39,19 +41,12 @@ INSPECT = {
 """The same for the subjects of `bench inspect`."""
 
 
-class Argument(NamedTuple):
-    """An argument that is no field of a model, as `argparse` takes it."""
-
-    flag: str
-    how: dict[str, Any]
-
-
 class Command(NamedTuple):
     """A function that is called with the models of its options, then with its arguments."""
 
     function: Callable[..., int]
-    models: tuple[type[BaseModel], ...]
-    arguments: tuple[Argument, ...]
+    models: list[type[BaseModel]]
+    arguments: list[AddArgument]
     epilog: str | None
 
 
@@ -59,16 +54,17 @@ DEFINED: dict[Callable[..., int], Command] = {}
 """The commands whose modules are imported, by their functions."""
 
 
-def argument(flag: str, **how: Any) -> Argument:
-    return Argument(flag, how)
+def argument(flag: str, **how: Any) -> AddArgument:
+    """Return a function that adds an argument, which is no field of a model, to a parser and returns its name."""
+    return lambda parser: parser.add_argument(flag, **how).dest
 
 
-def command(*parts: type[BaseModel] | Argument, epilog: str | None = None) -> Callable[[Function], Function]:
+def command(*parts: type[BaseModel] | AddArgument, epilog: str | None = None) -> Callable[[Function], Function]:
     """Make a function a command with the options of some models and with further arguments."""
 
     def define(function: Function) -> Function:
-        models = tuple(part for part in parts if not isinstance(part, Argument))
-        arguments = tuple(part for part in parts if isinstance(part, Argument))
+        models = [part for part in parts if isinstance(part, type)]
+        arguments = [part for part in parts if not isinstance(part, type)]
         DEFINED[function] = Command(function, models, arguments, epilog)
         return function
 

@@ -39,7 +39,7 @@ def describe_cell(cell: Record) -> list[Section]:
     """Return the contents of the manifests of a cell and of its training."""
     manifest, training, spec = cell.manifest, cell.trained, cell.spec
     settings = {f"settings of {method.name}": method for method in spec.methods} | {"recipe": spec.recipe}
-    asked = {name: " ".join(each.told(dict(each.settings))) for name, each in settings.items()}
+    asked = {name: " ".join(each.texts(dict(each.settings))) for name, each in settings.items()}
     means = cell.means | {f"{name} (reported)": value for name, value in manifest.get("reported", {}).items()}
     if "threshold" in manifest:
         means["threshold"] = manifest["threshold"]
