@@ -68,7 +68,9 @@ class Subject:
 
     @cached_property
     def materials(self) -> Materials:
-        return Materials(ENCODER, "cpu", "float32", {CARD.name: CARD}, Resolver(offline=True), self.display, threads=1)
+        # A cache of its own, because reading files in the user's cache counts as reading test data.
+        resolver = Resolver(offline=True, derived=self.folder / "cache")
+        return Materials(ENCODER, "cpu", "float32", {CARD.name: CARD}, resolver, self.display, threads=1)
 
     @cached_property
     def first(self) -> Trial:

@@ -43,11 +43,10 @@ class Trial:
     """The spent budget that the method reports."""
     records: list[dict[str, Any]] = field(default_factory=list)
     """The log records of all steps."""
-    student_steps: int = 0
-    """Steps of optimisers that have a parameter of the student."""
-    other_steps: int = 0
     norms: list[float] = field(default_factory=list)
-    """The norm of the student's gradient at each of its steps."""
+    """The norm of the student's gradient at each of its optimiser steps."""
+    other_steps: int = 0
+    """Steps of optimisers without a parameter of the student."""
     changes: int = 0
     """Steps before which the student had changed since its previous step."""
     tokens: int = 0
@@ -103,7 +102,6 @@ class Trial:
         if not stepped:
             self.other_steps += 1
             return
-        self.student_steps += 1
         self.changes += self._weights not in ("", self._digest())
         gradients = [parameter.grad.double().norm() for parameter in stepped if parameter.grad is not None]
         self.norms.append(float(torch.stack(gradients).norm()) if gradients else 0.0)

@@ -145,7 +145,7 @@ def within_budget(subject: Subject) -> str:
     """Check the number of steps, and the steps, tokens and seconds that it reports."""
     first, steps = subject.first, subject.asked.steps
     if not subject.depends_on("budget"):
-        if taken := first.student_steps + first.other_steps:
+        if taken := len(first.norms) + first.other_steps:
             raise Fault(f"its depends_on lacks 'budget', but it takes {taken} optimiser steps")
         if different := subject.difference(subject.fit(Budget(10 * steps, "steps")).files):
             raise Fault(f"its depends_on lacks 'budget', but a larger budget changes {different}")
@@ -153,12 +153,12 @@ def within_budget(subject: Subject) -> str:
     spent = first.spent
     if spent is None:
         raise Fault("its depends_on has 'budget', but it reports nothing in task.outcome['spent']")
-    taken = first.student_steps or first.other_steps
+    taken = len(first.norms) or first.other_steps
     if not spent.steps == len(first.records) == taken == steps:
         raise Fault(f"given {steps} steps it takes {taken}, logs {len(first.records)} and reports {spent.steps}")
     if first.changes:
         raise Fault(f"the student changes between its steps ({first.changes} times): something else trains it, too")
-    if first.student_steps and spent.tokens != first.tokens:
+    if first.norms and spent.tokens != first.tokens:
         raise Fault(f"it reports {spent.tokens} tokens, but the student reads {first.tokens}")
     if abs(spent.seconds - first.seconds) > SLACK + 0.1 * first.seconds:
         raise Fault(f"it reports {spent.seconds:.1f} s, but takes {first.seconds:.1f} s")
@@ -200,8 +200,8 @@ def survives_saving(subject: Subject) -> str:
     there = subject.elsewhere(_found)
     for scoring, run in here.items():
         if changed := sum(run[query] != there[scoring].get(query) for query in run):
-            raise Fault(f"saved and loaded, it ranks {changed} of {len(run)} queries otherwise by {scoring}")
-    return f"loaded in another process it has the same runs by {', '.join(here)}"
+            raise Fault(f"saved and loaded, it ranks {changed} of {len(run)} queries differently by {scoring}")
+    return f"loaded in another process, it gives the same runs by {', '.join(here)}"
 
 
 def sees_no_test(subject: Subject) -> str:
@@ -212,10 +212,10 @@ def sees_no_test(subject: Subject) -> str:
     if opened := [*subject.first.test_data, *other.test_data]:
         raise Fault(f"it reads test data: {opened[0].removeprefix(f'{subject.folder / MIRROR}/')}")
     if unrepeatable:
-        raise DoesNotApply("it opened none; whether it depends on one cannot be told, as no two trainings are the same")
+        raise DoesNotApply("it opened none; no two trainings are the same, so their difference shows no dependence")
     if different := subject.difference(other.files):
-        raise Fault(f"with another test collection at hand it differs in {different}")
-    return "it opened none, and with others at hand it is the same"
+        raise Fault(f"another test collection changes {different}")
+    return "it opened none, and another one changes nothing"
 
 
 def resumes(subject: Subject) -> str:
@@ -223,7 +223,7 @@ def resumes(subject: Subject) -> str:
     if not subject.depends_on("budget"):
         raise DoesNotApply("it takes no steps")
     if subject.repeated:
-        raise DoesNotApply("this cannot be told, as no two trainings are the same")
+        raise DoesNotApply("no two trainings are the same")
     checkpoint = subject.folder / "checkpoint.safetensors"
     last = subject.asked.steps // 2 + 1
     try:
@@ -235,7 +235,7 @@ def resumes(subject: Subject) -> str:
     how = f"killed at step {last} and resumed from step {trial.resumed_from}"
     if different := subject.difference(trial.files):
         raise Fault(f"{how}, it differs in {different}")
-    return f"{how} it ends in the same files"
+    return f"{how}, it gives the same files"
 
 
 CHECKS = (

@@ -103,9 +103,7 @@ def compute(suite: Suite, seed: int, work: Work) -> Found:
     )
     check(request, work.cards)
     plan = make_plan(request, work.cards, work.resolver)
-    materials = Materials(
-        plan.encoder, request.device, request.precision, work.cards, work.resolver, work.display, threads=1
-    )
+    materials = Materials(plan.encoder, "cpu", "float32", work.cards, work.resolver, work.display, threads=1)
     outcome = Executor(materials, request, Store(work.folder).open()).run(plan)
     if outcome.failed:
         raise CellFailed(f"{outcome.failed} cells of seed {seed} failed; --keep FOLDER keeps their tracebacks")

@@ -27,8 +27,6 @@ LABEL = [column.name for column in COLUMNS if column.name not in ("method", "con
 """The columns that distinguish rows of one method besides its settings."""
 EXCERPT = 70
 """Characters of a document in a table."""
-NAMED = 5
-"""The most collections that an error names."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,7 @@ def choose(query: str, options: InspectQuery) -> list[Record]:
     if len(having) == 1:
         return collections[having[0]]
     if having:
-        where = ", ".join([*having[:NAMED], *(["..."] if len(having) > NAMED else [])])
-        raise BenchError(f"query '{query}' is in {where}; say which with --dataset and --pair")
+        raise BenchError(f"query '{query}' is in {', '.join(having)}; say which with --dataset and --pair")
     near = nearest(query, {key for known in ids.values() for key in known})
     hint = f"did you mean {' or '.join(near)}?" if near else f"they are called such as {next(iter(ids.values()))[0]}"
     raise BenchError(f"no query is called '{query}' in {options.results}; {hint}")
