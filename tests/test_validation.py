@@ -251,8 +251,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def validate(monkeypatch: pytest.MonkeyPatch) -> Validate:
     """Validates with the small encoder; what another process should do is done by this one."""
     monkeypatch.setattr("bench.running.materials.load_teacher", lambda *_, **__: make_encoder().freeze())
-    here = {"elsewhere": lambda self, work: work(Subject(self.text, self.asked, self.folder))}
-    monkeypatch.setattr(Subject, "elsewhere", here["elsewhere"])
+    monkeypatch.setattr(Subject, "elsewhere", lambda self, work: work(Subject(self.text, self.options, self.folder)))
 
     def run(text: str, **options: Any) -> list[Finding]:
         given = Validation(steps=6, recipe={"vocabulary_size": 300, "batch_size": 16}, **options)

@@ -53,7 +53,7 @@ class Subject:
     """A method, or a combination, under validation."""
 
     text: str
-    asked: Validation
+    options: Validation
     folder: Path
     """The folder of temporary files."""
     display: Display = field(default_factory=lambda: Display(quiet=True))
@@ -64,7 +64,7 @@ class Subject:
 
     @cached_property
     def row(self) -> Row:
-        return make_row(self.text, self.asked.method)
+        return make_row(self.text, self.options.method)
 
     @cached_property
     def materials(self) -> Materials:
@@ -99,14 +99,14 @@ class Subject:
         die_at: int | None = None,
     ) -> Trial:
         """Train once, recorded, and save the retriever."""
-        recipe = read_config(Recipe, {**default_recipe(ENCODER).model_dump(), **self.asked.recipe}, "recipe")
+        recipe = read_config(Recipe, {**default_recipe(ENCODER).model_dump(), **self.options.recipe}, "recipe")
         spec = RunSpec(
             methods=self.row.methods,
             pairs=(PAIR,),
             train=(CARD.name,) if self.depends_on("data") else (),
             encoder=ENCODER,
             recipe=with_recipe(recipe.model_dump(), recipe.model_dump()),
-            budget=budget or Budget(self.asked.steps, "steps"),
+            budget=budget or Budget(self.options.steps, "steps"),
             seed=seed,
         )
         task = self.materials.task(spec)
@@ -142,12 +142,12 @@ class Subject:
     def elsewhere(self, work: Callable[[Subject], Any]) -> Any:
         """Return the value of a function of the subject, computed in the other process."""
         assert self.other is not None
-        return self.other.run(_work, work, self.text, self.asked, self.folder)
+        return self.other.run(_work, work, self.text, self.options, self.folder)
 
 
-def _work(work: Callable[[Subject], Any], text: str, asked: Validation, folder: Path) -> Any:
+def _work(work: Callable[[Subject], Any], text: str, options: Validation, folder: Path) -> Any:
     with one_thread():
-        return work(Subject(text, asked, folder))
+        return work(Subject(text, options, folder))
 
 
 def write_test(mirror: Path, options: conlang.ConlangOptions) -> None:

@@ -54,7 +54,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def validate(text: str, asked: Validation, display: Display) -> list[Finding]:
+def validate(text: str, options: Validation, display: Display) -> list[Finding]:
     """Return the findings about a method or a combination, in the syntax of the command line.
 
     Raises `BenchError` for an unknown method or setting.
@@ -69,7 +69,7 @@ def validate(text: str, asked: Validation, display: Display) -> list[Finding]:
         hash_seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
         variables = {"BENCH_MIRROR": str(folder / MIRROR), "PYTHONHASHSEED": hash_seed}
         with one_thread(), patch.dict(os.environ, variables), Worker() as other:
-            subject = Subject(text, asked, folder, display, guarded, other)
+            subject = Subject(text, options, folder, display, guarded, other)
             findings: list[Finding] = []
             with display.stage(f"validating {subject.row.name}", len(CHECKS), "checks") as stage:
                 for check in CHECKS:
@@ -143,7 +143,7 @@ def deterministic(subject: Subject) -> str:
 
 def within_budget(subject: Subject) -> str:
     """Check the number of steps, and the steps, tokens and seconds that it reports."""
-    first, steps = subject.first, subject.asked.steps
+    first, steps = subject.first, subject.options.steps
     if not subject.depends_on("budget"):
         if taken := len(first.norms) + first.other_steps:
             raise Fault(f"its depends_on lacks 'budget', but it takes {taken} optimiser steps")
@@ -225,7 +225,7 @@ def resumes(subject: Subject) -> str:
     if subject.repeated:
         raise DoesNotApply("no two trainings are the same")
     checkpoint = subject.folder / "checkpoint.safetensors"
-    last = subject.asked.steps // 2 + 1
+    last = subject.options.steps // 2 + 1
     try:
         subject.fit(die_at=last, checkpoint=Checkpoint(checkpoint, interval=0))
     except Died:

@@ -14,9 +14,9 @@ trainings on the same queries.
 
 A baseline of **one seed** has no spread. It is for real collections and encoders, whose trainings are too expensive to
 repeat. It holds the score of each query in each cell and measure. A check compares query by query, with a two-sided
-paired randomisation test over all cells and measures together (Holm) and the same alpha. The mean must also have moved
-by more than one query's worth. The test covers the variation between queries and not that between trainings: a trained
-method may fail it on another machine without a fault.
+paired randomisation test over all cells and measures together (Holm) and the same alpha. The mean over n queries must
+also have moved by more than 1 / n. The test covers the variation between queries and not that between trainings: a
+trained method may fail it on another machine without a fault.
 
 In both kinds counts and the teacher may not change at all. On the machine and with the libraries that made a baseline,
 no value changes.

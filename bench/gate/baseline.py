@@ -23,7 +23,7 @@ from bench.results.provenance import provenance
 ALPHA = 0.01
 LEAST_SEEDS = 5
 RESOLUTION = 0.01
-"""The least tolerance of a diagnostic, as a share of its value; that of a measure is one query's worth."""
+"""The least tolerance of a diagnostic, as a share of its value; that of a measure over n queries is 1 / n."""
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,8 @@ def compare(baseline: Baseline, found: Sequence[Found]) -> list[Change]:
 def compare_queries(scores: Sequence[Scores], now: Mapping[Key, Mapping[str, float]]) -> list[Change]:
     """Return the cells and measures whose scores moved, query by query.
 
-    A mean moved if its p-value is below alpha, two-sided and by Holm's method for all together, and if it differs by
-    more than one query's worth. Scores of other queries than before count as moved.
+    A mean over n queries moved if it differs by more than 1 / n, and if its p-value, two-sided and adjusted by Holm's
+    method for all means together, is below alpha. Scores of other queries than before count as moved.
     """
     changes = []
     compared: list[tuple[Scores, np.ndarray]] = []

@@ -58,7 +58,7 @@ class Work:
 
 @contextmanager
 def working(computing: Computing, name: str) -> Iterator[Work]:
-    """Provide a workplace whose results folder is deleted at the end, unless it is to be kept."""
+    """Provide a workplace; its results folder is deleted at the end, unless `--keep` names one."""
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as scratch:
         folder = computing.keep or Path(scratch)
         resolver = Resolver(computing.mirror, offline=True, derived=folder / "cache")

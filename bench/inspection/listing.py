@@ -78,11 +78,11 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
         lines.append(f"standard training data of: {', '.join(map(str, card.mix.pairs))}")
         lines.append(f"  bitext from {bitext}; relevance from {', '.join(card.mix.relevance)}")
     if card.source == IR_DATASETS:
-        lines.append("to download: by ir_datasets, which says how much it is")
+        lines.append("to download: by ir_datasets, which reports the size")
     sizes = {path: size for (name, path), size in read_sizes().items() if name == card.name}
     there = {path: resolver.available(card, path) for path in card.sha256}
-    for what, available in (("at hand", True), ("to download", False)):
-        paths = [path for path in card.sha256 if there[path] == available]
+    for what, wanted in (("at hand", True), ("to download", False)):
+        paths = [path for path in card.sha256 if there[path] == wanted]
         known = [sizes[path] for path in paths if path in sizes]
         size = f"{sum(known) / MIB:,.1f} MiB" if len(known) == len(paths) else "of unknown size"
         if paths:

@@ -1,4 +1,4 @@
-"""`bench new-method`: a small package with a method, which works as it is."""
+"""`bench new-method`: a small package with a method that works without changes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from bench import registry
 from bench.atomic import atomic_folder
 from bench.errors import BenchError
 
-NAME = "new-method"
-"""The method of the template, which is written under the name that is asked for."""
 FILES = ("pyproject.toml", "new_method.py", "test_new_method.py")
 
 
 def write_method(name: str, folder: Path) -> list[Path]:
-    """Write the package of a new method to a new folder of that name; returns its files.
+    """Write the package of a new method to a new folder of that name; return its files.
 
-    Raises `BenchError` if the name will not do, or is that of something else.
+    Raises `BenchError` if the name is malformed or belongs to something else.
     """
-    module = module_name(name)
+    module = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise BenchError(f"'{name}' is no name of a method; write small letters, digits and hyphens, as in my-method")
     if name in registry.known() or name == registry.ALL:
@@ -32,24 +30,18 @@ def write_method(name: str, folder: Path) -> list[Path]:
     target = folder / name
     if target.exists():
         raise BenchError(f"{target} exists already; choose another name, or remove it")
+
+    def renamed(text: str) -> str:
+        spellings = {"new-method": name, "new_method": module, "NewMethod": class_name(name)}
+        return re.sub("|".join(spellings), lambda found: spellings[found[0]], text)
+
     with atomic_folder(target) as partial:
         for file in FILES:
             text = (files(__name__) / file).read_text(encoding="utf-8")
-            (partial / _renamed(file, name)).write_text(_renamed(text, name), encoding="utf-8")
-    return [target / _renamed(file, name) for file in FILES]
-
-
-def module_name(name: str) -> str:
-    """What the module of a method is called."""
-    return name.replace("-", "_")
+            (partial / renamed(file)).write_text(renamed(text), encoding="utf-8")
+    return [target / renamed(file) for file in FILES]
 
 
 def class_name(name: str) -> str:
-    """What its class is called."""
+    """Return the name of a method's class."""
     return "".join(word.capitalize() for word in name.split("-"))
-
-
-def _renamed(text: str, name: str) -> str:
-    for spelt in (str, module_name, class_name):
-        text = text.replace(spelt(NAME), spelt(name))
-    return text

@@ -1,4 +1,4 @@
-"""The method new-method; all that it knows of the harness is `bench.api`."""
+"""The method new-method, which imports from the harness only `bench.api`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod, info_n
 
 class NewMethodConfig(TrainedConfig):
     temperature: float = Field(0.05, gt=0)
-    """What similarities are divided by."""
+    """The divisor of similarities."""
 
 
 class NewMethod(TrainedMethod):
-    """Bitext contrast: a sentence finds its translation among those of its batch.
+    """Bitext contrast: each sentence must be most similar to its own translation in the batch.
 
     Minimises -log softmax(cos(S(f), D(e)) / t), the softmax over all sentences e of the batch, for a sentence f and its
     translation e, where S is the student, D encodes documents, and t is the temperature (InfoNCE).
 
-    Known limits: it sees no queries, only sentences.
+    Known limits: it trains on sentences and sees no queries.
     """
 
     name = "new-method"

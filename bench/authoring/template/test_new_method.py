@@ -1,4 +1,4 @@
-"""The method keeps to what every method must; what yours must do besides comes here, too."""
+"""The checks that every method must pass. Add the tests of your own method here."""
 
 from __future__ import annotations
 
