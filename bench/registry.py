@@ -58,7 +58,8 @@ class MethodEntry:
 
     def load(self) -> type[Method]:
         """Import the class. Raises `BenchError` if it cannot be imported or is no method."""
-        from bench.training.method import Method, MethodConfig, TrainedConfig, TrainedMethod
+        from bench.training.loop import TrainedConfig, TrainedMethod
+        from bench.training.method import Method, MethodConfig
 
         try:
             loaded = getattr(_import(self.module), self.attribute)

@@ -20,7 +20,7 @@ from bench.errors import BenchError, unknown
 from bench.evaluation import measures
 from bench.processes import cores
 from bench.spec import BudgetText, parse_methods
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 from bench.values import Names, Pairs, Seconds, Seeds, items, parser
 
 SCORINGS = ("mean", "maxsim")

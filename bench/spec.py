@@ -18,7 +18,7 @@ from pydantic import PlainSerializer, TypeAdapter
 from bench.data.dimensions import Level
 from bench.errors import unknown
 from bench.fingerprint import digest
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 from bench.values import Pairs, PairText, Settings, parser, spelled, toml_value
 
 BudgetText = Annotated[

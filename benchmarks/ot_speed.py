@@ -26,7 +26,7 @@ from bench.encoders.models import default_recipe, load_teacher
 from bench.encoders.vocabulary import make_student
 from bench.machine import machine, precision
 from bench.tables import print_table
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 from methods.optical import SOLVERS, Optical, OpticalConfig, Tokens, cosine_cost
 
 PAIR, STEPS = Pair("qaa", "eng"), 20

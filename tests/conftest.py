@@ -25,10 +25,9 @@ from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.encoders.encoder import Encoder
 from bench.encoders.vocabulary import learn_wordpieces, make_student
-from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 from bench.training.method import Task
-from bench.training.recipe import Recipe
+from bench.training.recipe import Budget, Recipe
 
 settings.register_profile("bench", deadline=None)
 settings.load_profile("bench")

@@ -25,7 +25,7 @@ from bench.running.execute import Executor, Outcome
 from bench.running.materials import Materials
 from bench.running.plan import make_plan
 from bench.sealed import MANIFEST, read_manifest
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 
 METHODS = ("optical", "adversarial", "distillation")
 REFERENCES = ("zero-shot", "untrained", "oracle")

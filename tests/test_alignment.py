@@ -18,7 +18,7 @@ from bench.request import Request
 from bench.running.alignments import COLUMNS, aligners, alignment_rows
 from bench.running.materials import Materials
 from bench.running.plan import make_plan
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 
 WORDS = ["the", "cat", "saw", "an", "open", "book", "."]
 

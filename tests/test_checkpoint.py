@@ -12,9 +12,10 @@ import pytest
 
 from bench.progress import Display
 from bench.running.observer import Observer
-from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
-from bench.training.method import Task, TrainedMethod
+from bench.training.loop import TrainedMethod
+from bench.training.method import Task
+from bench.training.recipe import Budget
 from methods.adversarial import Adversarial, AdversarialConfig
 from methods.distillation import Distillation
 from methods.optical import Optical

@@ -17,10 +17,11 @@ from bench.errors import BenchError
 from bench.request import Request
 from bench.running.rows import make_method, make_rows
 from bench.spec import RunSpec
-from bench.training.budget import Spent
 from bench.training.checkpoint import Checkpoint
 from bench.training.combination import Combination
-from bench.training.method import Batch, Task, TrainedConfig, TrainedMethod
+from bench.training.loop import Batch, TrainedConfig, TrainedMethod
+from bench.training.method import Task
+from bench.training.recipe import Spent
 from methods.distillation import Distillation
 from methods.optical import Optical
 

@@ -30,7 +30,7 @@ from bench.results.store import CHECKPOINT, LOG, RETRIEVER, REWRITTEN, RUN, SCOR
 from bench.running.execute import Outcome
 from bench.running.plan import make_plan
 from bench.sealed import MANIFEST, read_manifest
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 
 LEVELS = [("", ""), ("", "0.5"), ("50", ""), ("50", "0.5")]
 LEXICAL = """

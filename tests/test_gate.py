@@ -26,7 +26,7 @@ from bench.gate.compute import Found, Work, compute, compute_seeds, log_figures
 from bench.progress import Display
 from bench.request import Check, Computing, Suite
 from bench.spec import parse_methods
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 
 BASELINE = Path(__file__).parents[1] / "results" / "baselines" / "embedded.json"
 Plant = Callable[[pytest.MonkeyPatch], None]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.data.normalise import normalise
 from bench.errors import BenchError
-from bench.training.budget import Budget, Spent
 from bench.training.method import Task
+from bench.training.recipe import Budget, Spent
 from methods.hard_negatives import HardNegatives, HardNegativesConfig, View, pick
 
 MakeTask = Callable[..., Task]

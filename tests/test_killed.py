@@ -30,7 +30,7 @@ from bench.evaluation.retrieval import search
 from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, SCORES
 from bench.sealed import MANIFEST, read_manifest, read_sealed
 from bench.training import loop
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 
 PROCESSES = multiprocessing.get_context("forkserver")  # children of a process that has imported everything once
 PROCESSES.set_forkserver_preload(
@@ -93,7 +93,7 @@ def _run(bench: Bench, place: Place, methods: tuple[str, ...], changes: dict[str
         # Over too soon for a kill to fall into it, unless it takes some time more.
         patch.setattr("bench.training.loop.optimise", slowed(loop.optimise, 0.03))
         patch.setattr("bench.encoders.encoder.Encoder.encode", slowed(Encoder.encode, 0.01))
-        patch.setattr("bench.evaluation.evaluate.search", slowed(search, 0.08))
+        patch.setattr("bench.evaluation.retrieval.search", slowed(search, 0.08))
         patch.setattr("os.fsync", slowed(os.fsync, 0.003))
         code = run(bench.request(Path("results"), methods, **changes), bench.cards)
     sys.exit(code)

@@ -15,7 +15,8 @@ from bench import registry
 from bench.encoders.encoder import Encoder
 from bench.training.checkpoint import Checkpoint
 from bench.training.combination import Combination
-from bench.training.method import Task, TrainedMethod
+from bench.training.loop import TrainedMethod
+from bench.training.method import Task
 from methods.adversarial import Adversarial, AdversarialConfig
 from methods.code_switch import CodeSwitch
 from methods.contrastive import Contrastive

@@ -12,7 +12,7 @@ from bench.data import Pair
 from bench.errors import BenchError
 from bench.options import check_environment, read_options
 from bench.request import Request
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 
 Read = Callable[..., Request]
 

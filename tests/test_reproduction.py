@@ -18,7 +18,7 @@ from bench.data import Pair
 from bench.data.cards import Card
 from bench.results.store import RUN
 from bench.sealed import MANIFEST, read_manifest
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 
 PLUGIN = '''
 from methods.distillation import Distillation

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.training.seeds import numpy_generator, torch_generator
+from bench.training.sampling import numpy_generator, torch_generator
 
 
 def draws(seed: int, purpose: str) -> tuple[list[float], list[float]]:
@@ -31,7 +31,7 @@ def test_other_seed_or_purpose_gives_other_draws(other: tuple[int, str]) -> None
 
 def test_draws_are_the_same_in_another_process() -> None:
     """Unlike `hash`, which is seeded anew in each."""
-    code = "from bench.training.seeds import numpy_generator; print(numpy_generator(3, 'probe').integers(2**60))"
+    code = "from bench.training.sampling import numpy_generator; print(numpy_generator(3, 'probe').integers(2**60))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(found) == numpy_generator(3, "probe").integers(2**60)
 

@@ -18,10 +18,11 @@ from bench.data.leakage import find_leaks
 from bench.data.normalise import normalise
 from bench.errors import BenchError
 from bench.request import Request
-from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 from bench.training.combination import Combination
-from bench.training.method import Task, TrainedMethod
+from bench.training.loop import TrainedMethod
+from bench.training.method import Task
+from bench.training.recipe import Budget
 from bench.training.selection import validation_loss
 from methods.contrastive import Contrastive
 from methods.distillation import Distillation
@@ -87,7 +88,10 @@ def test_the_weights_with_the_lowest_loss_are_kept(
     method, seen = make(), {}
 
     def on_step(record: dict[str, Any]) -> None:
-        seen[record["step"]] = (validation_loss(method, task.data.validation), method.student.fingerprint())
+        seen[record["step"]] = (
+            validation_loss(method.student, method.document_encoder, task.data.validation),
+            method.student.fingerprint(),
+        )
 
     task = task_of(make_task, many, on_step=on_step)
     method.fit(task)
@@ -109,7 +113,7 @@ def test_validation_loss_by_hand(make_task: MakeTask, many: TrainingData) -> Non
     weights = np.exp(queries @ task.teacher.encode(validation.positives, "document").T / 0.05)
     weights[0, 2] = weights[2, 0] = 0
     expected = np.mean(-np.log(np.diag(weights) / weights.sum(axis=1)))
-    assert validation_loss(method, validation) == pytest.approx(expected, rel=1e-4)
+    assert validation_loss(method.student, method.document_encoder, validation) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("last", [4, 17, 30])

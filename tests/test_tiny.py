@@ -14,7 +14,7 @@ from bench import conlang
 from bench.encoders import models
 from bench.encoders.encoder import Encoder
 from bench.encoders.tiny import _untrained, tiny_encoder
-from bench.training.budget import Budget
+from bench.training.recipe import Budget
 
 
 def test_untrained_encoder_is_the_same_every_time() -> None:

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
 from bench.errors import CellFailed
-from bench.training.budget import Budget
-from bench.training.loop import learning_rate_factor, make_optimiser, train
-from bench.training.method import Batch, Task, TrainedMethod
-from bench.training.recipe import Recipe
+from bench.training.loop import Batch, TrainedMethod, learning_rate_factor, make_optimiser, train
+from bench.training.method import Task
+from bench.training.recipe import Budget, Recipe
 
 MakeTask = Callable[..., Task]
 

@@ -16,7 +16,7 @@ from bench.encoders.encoder import Encoder, read_encoder
 from bench.encoders.vocabulary import is_multilingual, make_student, replace_vocabulary, shared_pieces
 from bench.errors import BenchError
 from bench.training.recipe import Recipe
-from bench.training.seeds import torch_generator
+from bench.training.sampling import torch_generator
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 RECIPE = Recipe(vocabulary_size=250)

@@ -29,9 +29,8 @@ from bench.running.materials import Materials
 from bench.running.rows import Row, make_method, make_row, with_recipe
 from bench.sealed import sha256_of
 from bench.spec import RunSpec
-from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
-from bench.training.recipe import Recipe
+from bench.training.recipe import Budget, Recipe
 
 ENCODER = "tiny"
 PAIR = Pair("qaa", "eng")

@@ -20,7 +20,7 @@ from bench.data import READS_TEST
 from bench.encoders.encoder import Encoder
 from bench.evaluation.retriever import Retriever
 from bench.fingerprint import digest_bytes
-from bench.training.budget import Spent
+from bench.training.recipe import Spent
 
 
 class Died(BaseException):

@@ -28,8 +28,8 @@ from bench.progress import Display
 from bench.request import Validation
 from bench.running.rows import load_retriever, method_class, settings_of
 from bench.running.work import compare_teacher
-from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
+from bench.training.recipe import Budget
 
 SLACK = 0.5
 """Seconds that a method's clock may differ from ours."""

@@ -25,7 +25,7 @@ def apply_level(data: TrainingData, level: Level, seed: int) -> TrainingData:
     size, noise = level.bitext_size, level.bitext_noise
     if size is None and not noise:
         return data
-    from bench.training.seeds import numpy_generator  # here, because training data are read without torch
+    from bench.training.sampling import numpy_generator  # here, because training data are read without torch
 
     parts = [data.bitext.between(pair) for pair in data.pairs]
     if size is not None:

@@ -23,12 +23,11 @@ from bench.data import Bitext, Pair, TrainingData
 from bench.encoders.encoder import Encoder, read_encoder
 from bench.encoders.vocabulary import learn_wordpieces
 from bench.sealed import sealed_folder
-from bench.training.budget import Budget
+from bench.training.loop import Batch, TrainedConfig, TrainedMethod
 from bench.training.losses import info_nce
-from bench.training.method import Batch, Task, TrainedConfig, TrainedMethod
-from bench.training.recipe import Recipe
-from bench.training.sampling import length_buckets
-from bench.training.seeds import torch_generator
+from bench.training.method import Task
+from bench.training.recipe import Budget, Recipe
+from bench.training.sampling import length_buckets, torch_generator
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 RECIPE = Recipe(learning_rate=2e-3, embedding_learning_rate=2e-3, vocabulary_size=2_000, max_length=64)

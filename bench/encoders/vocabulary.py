@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.fingerprint import code_digest, digest, digest_texts, library_versions
 from bench.sealed import remembered
 from bench.training.recipe import Recipe
-from bench.training.seeds import torch_generator
+from bench.training.sampling import torch_generator
 
 ALPHABET = 2000
 """The most frequent characters of the training text that a new vocabulary spells with; rarer ones become [UNK]."""

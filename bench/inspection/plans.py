@@ -21,9 +21,9 @@ from bench.results.store import RETRIEVER, Record, training_of
 from bench.running.materials import recipe_of
 from bench.running.rows import load_retriever, make_method, method_class
 from bench.spec import MethodSpec
-from bench.training.budget import Budget
-from bench.training.method import Task, TrainedMethod
-from bench.training.recipe import Recipe
+from bench.training.loop import TrainedMethod
+from bench.training.method import Task
+from bench.training.recipe import Budget, Recipe
 
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 """Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""

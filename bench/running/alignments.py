@@ -13,8 +13,8 @@ from bench.running.materials import Materials
 from bench.running.plan import Plan
 from bench.running.rows import make_method
 from bench.spec import Configured
-from bench.training.method import TrainedMethod
-from bench.training.seeds import numpy_generator
+from bench.training.loop import TrainedMethod
+from bench.training.sampling import numpy_generator
 
 ROWS = 200
 """The number of sentence pairs: the first ones of the bitext without noise."""

@@ -28,8 +28,7 @@ from bench.offline import forbid_network
 from bench.progress import Display
 from bench.running.plan import Cell, Training
 from bench.spec import RunSpec
-from bench.training.budget import Budget
-from bench.training.recipe import Recipe
+from bench.training.recipe import Budget, Recipe
 
 if TYPE_CHECKING:
     from bench.encoders.encoder import Encoder
@@ -113,7 +112,7 @@ class Materials:
         """Return the data of a training. Raises `BenchError` if they are missing or malformed."""
         from bench.data.heldout import hold_out
         from bench.data.levels import apply_level
-        from bench.training.seeds import numpy_generator
+        from bench.training.sampling import numpy_generator
 
         if not spec.train:
             return TrainingData.none(spec.pairs)

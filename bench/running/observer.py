@@ -19,7 +19,7 @@ from bench.errors import CellFailed
 from bench.progress import Display
 from bench.running.energy import Meter
 from bench.sealed import remove
-from bench.training.budget import Budget, Spent
+from bench.training.recipe import Budget, Spent
 
 REPEAT = 60.0
 """Seconds between two interruptions of work that catches even a `BaseException`."""

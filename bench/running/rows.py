@@ -171,7 +171,7 @@ def ask(entry: MethodEntry, shared: Mapping[str, Any], own: Mapping[str, Any]) -
 
     Raises `BenchError` if the method cannot be imported or does not have such settings.
     """
-    from bench.training.method import TrainedMethod
+    from bench.training.loop import TrainedMethod
 
     loaded, what = entry.load(), f"method '{entry.name}'"
     config = read_config(loaded.Config, {**shared, **own}, what)
@@ -198,7 +198,7 @@ def make_method(methods: Iterable[MethodSpec]) -> Method:
     and for unknown settings.
     """
     from bench.training.combination import Combination
-    from bench.training.method import TrainedMethod
+    from bench.training.loop import TrainedMethod
 
     specs = tuple(methods)
     made = [method_class(spec)(settings_of(spec)) for spec in specs]

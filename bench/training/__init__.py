@@ -1,1 +1,1 @@
-"""Training: the contract of a method, and the one loop that all of them go through."""
+"""Training: the contract of a method, and the one loop that all trained methods share."""

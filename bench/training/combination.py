@@ -11,16 +11,17 @@ import numpy as np
 from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
-from bench.training.budget import Spent
-from bench.training.method import Batch, Task, TrainedMethod
+from bench.training.loop import Batch, TrainedMethod, prefixed, without_prefix
+from bench.training.method import Task
+from bench.training.recipe import Spent
 
 
 class Combination(TrainedMethod):
     """Several trained methods as one.
 
-    Every step has a batch of each part, which are given equal shares of the batch size, so that a combination reads
-    about as much in a step as each of its parts would alone. All parts are configured with the same encoder of
-    documents. Figures and diagnostics have the part's name before theirs.
+    Every step has a batch of each part. The parts share the batch size equally, so that a combination reads about as
+    much in a step as each of its parts would alone. All parts have the same encoder of documents. Figures and
+    diagnostics are prefixed with the part's name.
     """
 
     def __init__(self, parts: Sequence[TrainedMethod], names: Sequence[str]) -> None:
@@ -44,37 +45,26 @@ class Combination(TrainedMethod):
             part.refresh(spent)
 
     def state(self) -> dict[str, Tensor]:
-        return _prefixed({name: part.state() for name, part in self.parts.items()})
+        return prefixed({name: part.state() for name, part in self.parts.items()})
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         for name, part in self.parts.items():
-            part.load_state(_of(name, state))
+            part.load_state(without_prefix(name, state))
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        streams = {
-            name: part.batches(child)
-            for (name, part), child in zip(self.parts.items(), rng.spawn(len(self.parts)), strict=True)
-        }
-        # Begun here and not at the first batch: a part may look ahead in its stream before that.
-        return (_prefixed({name: next(stream) for name, stream in streams.items()}) for _ in itertools.count())
+        generators = dict(zip(self.parts, rng.spawn(len(self.parts)), strict=True))
+        streams = {name: part.batches(generators[name]) for name, part in self.parts.items()}
+        # The streams begin here and not at the first batch, because a part may look ahead in its stream before that.
+        return (prefixed({name: next(stream) for name, stream in streams.items()}) for _ in itertools.count())
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         total: Any = 0.0
         figures: dict[str, dict[str, float]] = {}
         for name, part in self.parts.items():
-            loss, own = part.loss(_of(name, batch), progress)
+            loss, own = part.loss(without_prefix(name, batch), progress)
             total = total + part.config.weight * loss
             figures[name] = {"loss": float(loss.detach()), **own}
-        return total, _prefixed(figures)
+        return total, prefixed(figures)
 
     def diagnose(self) -> dict[str, Any]:
-        return _prefixed({name: part.diagnose() for name, part in self.parts.items()})
-
-
-def _prefixed(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {f"{name}.{key}": value for name, values in groups.items() for key, value in values.items()}
-
-
-def _of(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with a name before theirs, without it."""
-    return {key.removeprefix(f"{name}."): value for key, value in values.items() if key.startswith(f"{name}.")}
+        return prefixed({name: part.diagnose() for name, part in self.parts.items()})

@@ -1,40 +1,121 @@
-"""The training loop: one for every method, so that optimiser, schedule, precision and budget are the same for all."""
+"""Trained methods and their one training loop: optimiser, schedule, precision and budget are the same for all."""
 
 from __future__ import annotations
 
 import math
 import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
 from bench.errors import CellFailed
+from bench.evaluation.retriever import DualEncoder
 from bench.interrupt import deferred_interrupt
-from bench.training.budget import Spent
-from bench.training.recipe import Recipe
-from bench.training.selection import Selection
+from bench.training.method import Method, MethodConfig, Task
+from bench.training.recipe import Recipe, Spent
+from bench.training.selection import Selection, validation_loss
 
-if TYPE_CHECKING:
-    from bench.training.method import Batch, Task, TrainedMethod
+Batch = Mapping[str, np.ndarray]
+"""Row indices into the method's data, by the name of the data."""
+
+
+class TrainedConfig(MethodConfig):
+    """The configuration fields of every trained method."""
+
+    documents: Literal["teacher", "student"] = "teacher"
+    """Encoder of documents: the frozen teacher, so that the student reads queries only, or the student itself."""
+    weight: float = Field(1.0, gt=0)
+    """Weight of this method's loss in a combination of methods."""
+
+
+class TrainedMethod(Method):
+    """A method that trains a student by gradient steps on `loss`. It defines its batches and its loss."""
+
+    Config: ClassVar[type[MethodConfig]] = TrainedConfig
+    aligners: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    """Configurations whose word alignment `bench inspect alignment` compares."""
+
+    task: Task
+    student: Encoder
+
+    def fit(self, task: Task) -> DualEncoder:
+        self.prepare(task, task.make_student())
+        task.outcome["spent"] = train(self, task)
+        task.outcome["diagnostics"] = self.diagnose()
+        return DualEncoder(self.student, self.document_encoder)
+
+    @property
+    def document_encoder(self) -> Encoder:
+        """The encoder of documents, in training and in retrieval: the frozen teacher or the student."""
+        return self.task.teacher if self.config.documents == "teacher" else self.student
+
+    def prepare(self, task: Task, student: Encoder) -> None:
+        """Keep the input of the training; a subclass also tokenises its data here."""
+        self.task = task
+        self.student = student
+
+    def modules(self) -> list[tuple[nn.Module, float]]:
+        """Return the trained modules besides the student, each with its learning rate."""
+        return []
+
+    def refresh(self, spent: Spent) -> None:
+        """Act before a step, for example mine again or update a momentum.
+
+        `spent` holds the expenses so far. Add those of mining to `spent.mining_texts` and `spent.mining_seconds`.
+        """
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the state of the training besides the weights of student and modules, for checkpoints."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the result of `state`."""
+
+    @abstractmethod
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield endless batches of row indices, a function of `rng` alone."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of one batch, a scalar, and figures for the log.
+
+        `progress` is the spent share of the budget, 0 to 1.
+        """
+
+    def align(self, english: Sequence[str], foreign: Sequence[str]) -> np.ndarray:
+        """Return the relatedness of each word of an English sentence to each of its translation, (words, words) float.
+
+        Only called for methods with `aligners`.
+        """
+        raise NotImplementedError
+
+    def diagnose(self) -> dict[str, Any]:
+        """Return figures about the trained student, computed once after training."""
+        return {}
 
 
 def train(method: TrainedMethod, task: Task) -> Spent:
-    """Minimise `method.loss` until the budget is spent; returns what was spent.
+    """Minimise `method.loss` until the budget is spent, and return what was spent.
 
-    Goes on from the task's checkpoint where there is one, and where the data have validation judgments ends with the
-    weights that did best on them. Raises `CellFailed` when the loss or a gradient is no longer a number, and
-    KeyboardInterrupt, after saving, at the end of the step during which Ctrl-C was pressed.
+    The training continues from the task's checkpoint if there is one. If the data have validation judgments, it ends
+    with the weights that have the lowest loss on them. Raises `CellFailed` when the loss or a gradient is no longer a
+    number. Ctrl-C raises KeyboardInterrupt at the end of the step, after saving.
     """
-    student, budget, checkpoint = method.student, task.budget, task.checkpoint
+    student, budget, checkpoint, validation = method.student, task.budget, task.checkpoint, task.data.validation
     torch.manual_seed(task.seed)  # dropout draws from torch's global generator
     student.train()
-    optimiser = make_optimiser(method, task.recipe)
+    optimiser, selection = make_optimiser(method, task.recipe), Selection()
     base_rates = [group["lr"] for group in optimiser.param_groups]
-    selection = Selection(task.data.validation)
-    spent = checkpoint.restore(method, optimiser, selection) if checkpoint else Spent()
+    state, spent = checkpoint.load() if checkpoint else ({}, Spent())
+    if state:
+        _restore(state, method, optimiser, selection)
     task.on_resume(spent.steps)
     tokens_before, started = student.tokens_seen - spent.tokens, time.perf_counter() - spent.seconds
     cpu_started = time.process_time() - spent.cpu_seconds
@@ -53,8 +134,12 @@ def train(method: TrainedMethod, task: Task) -> Spent:
             figures = optimise(method, optimiser, next(batches), spent, task)
             spent.steps += 1
             count()
-            selection.look(method, spent, budget)
-            count()
+            if len(validation) and selection.due(spent.share(budget)):
+                before = time.perf_counter()
+                loss = validation_loss(student, method.document_encoder, validation)
+                selection.add(spent.steps, loss, _weights(method))
+                spent.validation_seconds += time.perf_counter() - before
+                count()
             task.on_step(
                 {
                     "step": spent.steps,
@@ -67,18 +152,19 @@ def train(method: TrainedMethod, task: Task) -> Spent:
                 }
             )
             if checkpoint and (checkpoint.due or interrupt.requested):
-                checkpoint.save(method, optimiser, spent, selection)
+                checkpoint.save(_state(method, optimiser, selection), spent)
             interrupt.obey()
     student.eval()
-    if chosen := selection.restore(method):
-        task.outcome["selection"] = chosen
+    if selection.losses:
+        _load_weights(method, selection.weights)
+        task.outcome["selection"] = selection.report()
     return spent
 
 
 def optimise(
     method: TrainedMethod, optimiser: torch.optim.Optimizer, batch: Batch, spent: Spent, task: Task
 ) -> dict[str, float]:
-    """One step: loss, gradient, clipping, update; returns the figures for the log.
+    """Do one step (loss, gradient, clipping, update) and return the figures for the log.
 
     Each module is clipped by its own norm, so that a discriminator's gradient never shortens the student's.
     """
@@ -99,12 +185,15 @@ def optimise(
 
 
 def make_optimiser(method: TrainedMethod, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW with separate groups for weights, undecayed weights, word embeddings and each extra module."""
+    """Return AdamW with groups for matrices, for biases and normalisation weights (undecayed), for word embeddings
+    (undecayed) and for each extra module.
+    """
     embeddings = method.student.word_embeddings.weight
-    decayed, plain = split_by_decay(method.student, embeddings)
+    rest = [p for p in method.student.parameters() if p.requires_grad and p is not embeddings]
+    matrices, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
     groups = [
-        {"params": decayed, "lr": recipe.learning_rate, "weight_decay": recipe.weight_decay},
-        {"params": plain, "lr": recipe.learning_rate, "weight_decay": 0.0},
+        {"params": matrices, "lr": recipe.learning_rate, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "lr": recipe.learning_rate, "weight_decay": 0.0},
         {"params": [embeddings], "lr": recipe.embedding_learning_rate, "weight_decay": 0.0},
     ]
     for module, rate in method.modules():
@@ -112,14 +201,11 @@ def make_optimiser(method: TrainedMethod, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups)
 
 
-def split_by_decay(student: Encoder, embeddings: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """The student's trainable parameters but for `embeddings`: matrices, and biases with normalisation weights."""
-    rest = [p for p in student.parameters() if p.requires_grad and p is not embeddings]
-    return [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
-
-
 def learning_rate_factor(progress: float, warmup: float) -> float:
-    """Linear warm-up over the share `warmup` of the budget, then linear decay to zero; never zero at the first step."""
+    """Return the factor of linear warm-up over the share `warmup` of the budget, then linear decay to zero.
+
+    It is never zero at the first step.
+    """
     if progress < warmup:
         # With a budget in tokens or seconds the first steps' share is not known in advance.
         return max(progress / warmup, 0.01)
@@ -127,5 +213,54 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context of forward passes: bfloat16 where asked for, else float32 throughout."""
+    """Return the context of forward passes: bfloat16 if `precision` is that, else float32 throughout."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _state(method: TrainedMethod, optimiser: torch.optim.Optimizer, selection: Selection) -> dict[str, Tensor]:
+    """Return everything that the next step depends on."""
+    moments = optimiser.state_dict()["state"]
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    parts = {"weights": _weights(method), "method": method.state(), "selection": selection.state(), "random": random}
+    return prefixed(parts | {f"optimiser.{parameter}": tensors for parameter, tensors in moments.items()})
+
+
+def _restore(
+    state: Mapping[str, Tensor], method: TrainedMethod, optimiser: torch.optim.Optimizer, selection: Selection
+) -> None:
+    """Restore the result of `_state`."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in without_prefix("optimiser", state).items():
+        parameter, _, key = name.partition(".")
+        moments.setdefault(int(parameter), {})[key] = tensor
+    _load_weights(method, without_prefix("weights", state))
+    method.load_state(without_prefix("method", state))
+    selection.load_state(without_prefix("selection", state))
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    torch.set_rng_state(state["random.cpu"])
+    if "random.cuda" in state:
+        torch.cuda.set_rng_state(state["random.cuda"])
+
+
+def _weights(method: TrainedMethod) -> dict[str, Tensor]:
+    """Return the tensors of the student and of the method's other modules, by unique names."""
+    others = {f"module{i}": module.state_dict() for i, (module, _) in enumerate(method.modules())}
+    return prefixed({"student": method.student.state_dict(), **others})
+
+
+@torch.no_grad()
+def _load_weights(method: TrainedMethod, weights: Mapping[str, Tensor]) -> None:
+    for name, tensor in _weights(method).items():
+        tensor.copy_(weights[name])
+
+
+def prefixed(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the values of all groups, each named `group.name`."""
+    return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+
+
+def without_prefix(group: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of one group of a `prefixed` result."""
+    return {name.removeprefix(f"{group}."): value for name, value in values.items() if name.startswith(f"{group}.")}

@@ -1,4 +1,4 @@
-"""Losses that more than one room needs."""
+"""The contrastive loss, which methods and the selection of checkpoints share."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn import functional
 
 
 def info_nce(queries: Tensor, documents: Tensor, temperature: float, related: Tensor | None = None) -> Tensor:
-    """Contrastive loss with in-batch negatives (van den Oord et al. 2018).
+    """Return the contrastive loss with in-batch negatives (van den Oord et al. 2018).
 
-    Row i of `documents` (m, dimension) answers row i of `queries` (n <= m, dimension), neither necessarily normalised;
-    all others are its negatives, but for those that `related` (n, m) bool says are no negatives of it. Similarity is
-    the cosine over `temperature`.
+    Row i of `documents` (m, dimension) is the positive of row i of `queries` (n <= m, dimension). Neither needs to be
+    normalised. All other rows are its negatives, except where `related` (n, m) bool is True. Similarity is the cosine
+    over `temperature`.
     """
     queries, documents = functional.normalize(queries.float(), dim=-1), functional.normalize(documents.float(), dim=-1)
     # A cosine in bfloat16 has two decimals, too few to be divided by a temperature.

@@ -1,14 +1,65 @@
-"""The optimisation recipe of the harness: equal for every method of a comparison."""
+"""The settings of a training that are equal for every method of a comparison: its budget and its recipe."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.errors import BenchError
+
+UNITS = {"steps": "steps?", "tokens": "tokens?", "seconds": "s|sec|seconds?"}
+FACTORS = {"": 1, "k": 1_000, "M": 1_000_000}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """`amount` in `unit`: "steps" (optimiser steps), "tokens" (read by the student, padding excluded) or "seconds"."""
+
+    amount: int
+    unit: str
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read `600steps`, `2Mtokens` or `90s`; a bare number means steps."""
+        match = re.fullmatch(r"(\d+)\s*([kM]?)\s*([a-z]*)", text.strip())
+        units = [unit for unit, names in UNITS.items() if match and re.fullmatch(names, match[3] or "steps")]
+        if match is None or not units or int(match[1]) == 0:
+            raise BenchError(f"budget '{text}' does not parse; write 600steps, 2Mtokens or 90seconds")
+        return cls(int(match[1]) * FACTORS[match[2]], units[0])
+
+    def __str__(self) -> str:
+        for prefix in ("M", "k"):
+            if self.unit == "tokens" and self.amount % FACTORS[prefix] == 0:
+                return f"{self.amount // FACTORS[prefix]}{prefix}tokens"
+        return f"{self.amount}{self.unit}"
+
+
+@dataclass
+class Spent:
+    """The expenses of a training so far."""
+
+    steps: int = 0
+    tokens: int = 0
+    """Tokens that the student has read, padding excluded; mining and validation included."""
+    seconds: float = 0.0
+    """Wall-clock time, mining and validation included."""
+    cpu_seconds: float = 0.0
+    """The processor's time of all threads, waiting threads included; busy and idle machines compare with one thread."""
+    mining_texts: int = 0
+    """Texts that any encoder has encoded to find training examples."""
+    mining_seconds: float = 0.0
+    validation_seconds: float = 0.0
+
+    def share(self, budget: Budget) -> float:
+        """Return the spent share of `budget`, 0 to 1, which schedules follow."""
+        return min(1.0, getattr(self, budget.unit) / budget.amount)
+
 
 class Recipe(BaseModel):
-    """How a student is optimised; part of every training's fingerprint."""
+    """The optimisation of a student; part of every training's fingerprint."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -16,22 +67,22 @@ class Recipe(BaseModel):
     """Training examples (sentence pairs, or their equivalent number of texts) per step."""
     learning_rate: float = Field(1e-4, gt=0)
     embedding_learning_rate: float = Field(1e-3, gt=0)
-    """Of the word-embedding matrix: the only part of a student that starts from noise."""
+    """Learning rate of the word-embedding matrix, the only part of a student that starts from noise."""
     weight_decay: float = Field(0.01, ge=0)
     """AdamW's decoupled decay; not applied to biases, normalisation weights and word embeddings."""
     warmup: float = Field(0.1, ge=0, le=1)
     """Share of the budget over which learning rates rise linearly; afterwards they fall linearly to zero."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Of the student. None by default: short budgets on frozen targets underfit rather than overfit."""
+    """Dropout of the student. None by default: short budgets on frozen targets underfit rather than overfit."""
     clip_norm: float = Field(1.0, gt=0)
     language_sampling: float = Field(1.0, ge=0, le=1)
-    """How a student of several languages meets them: a batch is of one language, drawn with a probability proportional
-    to its number of rows to this power. 1 is proportional, 0 uniform; between lies temperature sampling, 1/T."""
+    """The sampling exponent for students of several languages. Each batch is of one language, drawn with a probability
+    proportional to its number of rows to this power: 1 is proportional, 0 uniform, 1/T temperature sampling."""
     selection: Literal["last", "english"] = "last"
-    """Which weights a training ends with: the last, or those that, of ten on the way, have the lowest loss on judgments
+    """The weights that a training ends with: the last, or those of ten checkpoints with the lowest loss on judgments
     within the document language (usually English), a tenth of which is held out for it (Elmahdy et al. 2024)."""
     query_prompt: str | None = None
-    """What a student reads before every query, in training as in retrieval; None is what its teacher does."""
+    """Text that a student reads before every query, in training and in retrieval; None for that of its teacher."""
     document_prompt: str | None = None
     """The same for documents that the student encodes."""
     max_length: int = Field(128, gt=2)

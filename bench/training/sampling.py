@@ -1,12 +1,29 @@
-"""Batches of similar length: endless, seeded, and only indices, so that skipping ahead costs nothing."""
+"""Randomness of a training: independent generators, and endless batches of similar length drawn with them."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
+import torch
 
 from bench.errors import BenchError
+
+
+def numpy_generator(seed: int, purpose: str) -> np.random.Generator:
+    """Return a generator that depends on `seed` and `purpose` alone: a new consumer never shifts another's draws."""
+    return np.random.default_rng(_child(seed, purpose))
+
+
+def torch_generator(seed: int, purpose: str) -> torch.Generator:
+    """Return the same for torch, on the CPU."""
+    return torch.Generator().manual_seed(int(_child(seed, purpose).generate_state(1, np.uint64)[0] >> 1))
+
+
+def _child(seed: int, purpose: str) -> np.random.SeedSequence:
+    words = np.frombuffer(hashlib.sha256(purpose.encode()).digest()[:16], dtype=np.uint32)
+    return np.random.SeedSequence([seed, *words.tolist()])
 
 
 def language_batches(
@@ -16,10 +33,10 @@ def language_batches(
     rng: np.random.Generator,
     exponent: float = 1.0,
 ) -> Iterator[np.ndarray]:
-    """Endless batches as those of `length_buckets`, each of one language, which is row i's `languages[i]`.
+    """Yield endless batches as `length_buckets`, each of one language; row i is of `languages[i]`.
 
-    A language is drawn for each batch, with a probability proportional to its number of rows to the power `exponent`
-    (Conneau & Lample 2019, section 3.1). With one language it is `length_buckets` itself.
+    The language of a batch is drawn with a probability proportional to its number of rows to the power `exponent`
+    (Conneau & Lample 2019, section 3.1).
     """
     rows_of: dict[Hashable, list[int]] = {}
     for row, language in enumerate(languages):
@@ -39,11 +56,10 @@ def language_batches(
 def length_buckets(
     lengths: Sequence[int] | np.ndarray, batch_size: int, rng: np.random.Generator, batches_per_pool: int = 50
 ) -> Iterator[np.ndarray]:
-    """Endless batches of row indices, (batch_size,) int64, of similar length within a batch.
+    """Yield endless batches of row indices, (batch_size,) int64, of similar length within a batch.
 
-    Each epoch is a fresh permutation, cut into pools that are sorted by length and split into batches,
-    whose order within the pool is shuffled again. The last, short batch of an epoch is dropped unless it is the only
-    one.
+    Each epoch is a new permutation. It is cut into pools, which are sorted by length and split into batches; these
+    come in random order. The last, short batch of an epoch is dropped unless it is the only one.
 
     Raises `BenchError` when there is nothing to sample from.
     """
