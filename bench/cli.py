@@ -49,7 +49,7 @@ def make_parser(chosen: str = "") -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bench {bench.__version__}")
     parsers = _add_commands(parser, "command", COMMANDS)
     if chosen == "inspect":
-        parsers[chosen].description = "Look into the data, at results and at what is learned."
+        parsers[chosen].description = "Inspect data, results and trained methods."
         for subject, subparser in _add_commands(parsers[chosen], "subject", INSPECT).items():
             _add_options(subparser, INSPECT[subject][0])
     elif chosen in parsers:

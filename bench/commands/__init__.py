@@ -18,25 +18,28 @@ AddArgument = Callable[[ArgumentParser], str]
 COMMANDS = {
     "run": ("run:run_command", "train methods, evaluate them, print a leaderboard"),
     "fetch": ("collections:fetch", "download collections and verify them"),
-    "baseline": ("gate:baseline", "write down what a suite gives, for bench check"),
-    "check": ("gate:check", "compute a baseline again and tell what moved"),
-    "new-method": ("authoring:new_method", "write a small package with a method, to be changed"),
-    "validate": ("authoring:validate", "check that a method keeps to what all methods must"),
+    "baseline": ("gate:baseline", "compute a suite and store its values, for bench check"),
+    "check": ("gate:check", "compute a baseline again and list the changed values"),
+    "new-method": ("authoring:new_method", "write a small package with a method, as a start"),
+    "validate": ("authoring:validate", "check that a method meets the contract of all methods"),
     "ls": ("collections:ls", "list methods, datasets, pairs, encoders or measures"),
-    "inspect": ("", "look into the data, at results and at what is learned"),
+    "inspect": ("", "inspect data, results and trained methods"),
     "compare": ("results:compare", "compare two methods, two results folders or two runs, with significance"),
-    "import": ("results:import_results", "let runs and scores that were made elsewhere join a leaderboard"),
+    "import": ("results:import_results", "add runs and scores of other software to a leaderboard"),
     "reproduce": ("results:reproduce", "compute a result again from its manifest and compare"),
     "leaderboard": ("results:print_leaderboard", "write and print the leaderboard of a results folder"),
     "report": ("results:report", "write a page and plots of a results folder"),
 }
 """The place and the line of help of each command, in the order of `bench --help`."""
 INSPECT = {
-    "cell": ("results:inspect_cell", "all that is known of one result"),
-    "query": ("results:inspect_query", "what each method ranked on top for one query, and why"),
-    "leakage": ("collections:inspect_leakage", "training rows that repeat what a test judges by"),
-    "alignment": ("authoring:inspect_alignment", "how well methods align words, before and after training"),
-    "statistics": ("collections:inspect_statistics", "numbers and lengths of texts, counted again"),
+    "cell": ("results:inspect_cell", "the manifest of one result"),
+    "query": ("results:inspect_query", "the top documents of each method for one query, and their word alignments"),
+    "leakage": ("collections:inspect_leakage", "training rows that overlap with test collections"),
+    "alignment": (
+        "authoring:inspect_alignment",
+        "the word alignments of methods, before and after training",
+    ),
+    "statistics": ("collections:inspect_statistics", "the numbers and lengths of texts"),
 }
 """The same for the subjects of `bench inspect`."""
 

@@ -15,7 +15,7 @@ from bench.request import InspectAlignment, Request, Validation, check_methods
 from bench.tables import TEXT_WIDTH, print_table
 
 
-@command(argument("name", metavar="NAME", help="what the method is to be called, as in my-method"))
+@command(argument("name", metavar="NAME", help="the name of the method, such as my-method"))
 def new_method(name: str) -> int:
     """Write a small package with a method that works as it is, a test of it and an entry point, to the folder NAME."""
     _, module, _ = written = write_method(name, Path())
@@ -30,10 +30,10 @@ def new_method(name: str) -> int:
     argument("name", metavar="METHOD", help="as for bench run --methods: a name, path/to/file.py:Class, a combination"),
 )
 def validate(options: Validation, name: str) -> int:
-    """Train a method some times over on a small part of the generated collection, with the tiny encoder, and check what
-    every method must keep to: the same seed gives the same bytes, also when resumed; the budget is kept to; what is
-    saved is what is loaded; no test data are looked at; the teacher stays frozen; settings are documented. Exits 1 if a
-    check fails.
+    """Train a method several times on a small part of the generated collection, with the tiny encoder, and check the
+    contract of all methods: the same seed gives the same bytes, also when resumed; the budget is respected; a saved
+    retriever is loaded unchanged; no test data are read; the teacher stays frozen; settings are documented. Exits 1 if
+    a check fails.
     """
     check_methods([name], options.method)
     prepare_libraries(offline=False, threads=1)
@@ -47,9 +47,8 @@ def validate(options: Validation, name: str) -> int:
 @command(InspectAlignment)
 def inspect_alignment(options: InspectAlignment) -> int:
     """Train each method on an embedded language, whose true word alignment is known, and print the F1 of the links
-    between words that are each other's most related: by the mass that the method's loss moves between them, and by the
-    cosine of their embeddings, before training and after; and by chance. The sentences are the first of those that are
-    trained on.
+    between words that are each other's most related: by the method's loss (the mass that it moves between them), by the
+    cosine of their embeddings, before and after training, and by chance. The sentences are the first of the training.
     """
     forbid_network()
     threads = options.threads or machine().threads

@@ -18,8 +18,8 @@ from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
 
 @command(Fetch, argument("names", nargs="+", metavar="NAME", help="collections or mixes (see bench ls datasets)"))
 def fetch(options: Fetch, names: list[str]) -> int:
-    """Download what collections need and verify what is there. A download that was cut off goes on where it stopped; a
-    file gets its name only once it is whole and its sha256 is right.
+    """Download the files of collections and verify those that are there. Interrupted downloads are resumed. A file
+    appears under its name only when it is complete and its sha256 is right.
     """
     display = Display(quiet=options.quiet)
     resolver = Resolver(options.mirror, offline=options.offline, display=display)
@@ -29,12 +29,10 @@ def fetch(options: Fetch, names: list[str]) -> int:
 @command(
     Listing,
     argument("kind", choices=KINDS),
-    argument("name", nargs="?", help="say everything about one of them (methods, datasets)"),
+    argument("name", nargs="?", help="show everything about one of them (methods, datasets)"),
 )
 def ls(options: Listing, kind: str, name: str | None) -> int:
-    """List methods, collections, language pairs, encoders or measures, or say everything about one method or
-    collection.
-    """
+    """List methods, collections, language pairs, encoders or measures, or describe one method or collection."""
     cards = load_cards(options.cards)
     if options.output is not None:
         if kind != "methods" or name is not None:
@@ -72,7 +70,7 @@ def ls(options: Listing, kind: str, name: str | None) -> int:
 
 @command(InspectLeakage)
 def inspect_leakage(options: InspectLeakage) -> int:
-    """List the training rows that repeat, exactly or nearly, what a test collection judges by: its queries, their
+    """List the training rows that are equal or nearly equal to texts of a test collection: its queries, their
     translations and its relevant documents. They are removed before training.
     """
     from bench.data.mixing import default_mix, search

@@ -36,8 +36,8 @@ def print_leaderboard(options: Leaderboards) -> int:
 
 @command(Reports)
 def report(options: Reports) -> int:
-    """Write the leaderboards of a results folder, one HTML page that shows everything and needs no network, and plots
-    as PNG and SVG.
+    """Write the leaderboards of a results folder, an HTML page of all results that works offline, and plots as PNG and
+    SVG.
     """
     from bench.evaluation.measures import canonical
     from bench.report.report import write_report
@@ -64,13 +64,13 @@ def _leaderboard(options: Leaderboards) -> Leaderboard:
 
 @command(
     Versus,
-    argument("a", metavar="A", help="a method as leaderboards call it, a results folder, or a run"),
+    argument("a", metavar="A", help="a method as in a leaderboard, a results folder, or a run"),
     argument("b", metavar="B", help="another of the same kind"),
 )
 def compare(options: Versus, a: str, b: str) -> int:
-    """Compare two methods of a results folder, two results folders cell by cell, or two TREC runs by judgments:
-    differences with intervals, paired randomisation tests over queries, Student's test over seeds and queries where
-    there are several seeds, Holm's correction over all that is compared, and the queries that differ most.
+    """Compare two methods of a results folder, two results folders cell by cell, or two TREC runs by judgments. Prints
+    differences with intervals, paired randomisation tests over queries, Student's test over seeds and queries if there
+    are several seeds, Holm's correction over all comparisons, and the queries that differ most.
     """
     from bench.report import comparison, versus
 
@@ -153,7 +153,7 @@ def inspect_cell(options: Results, cell: str, form: str | None) -> int:
     return inspection.inspect_cell(cell, options.results, form or "")
 
 
-@command(InspectQuery, argument("query", metavar="ID", help="the id of the query, as run files have it"))
+@command(InspectQuery, argument("query", metavar="ID", help="the id of the query, as in run files"))
 def inspect_query(options: InspectQuery, query: str) -> int:
     """Show a query, its judged documents, and of each method of a results folder the top documents, the score and the
     rank of the first relevant document; and for methods that align words the transport plan between the words of the

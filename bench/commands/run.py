@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 )
 def run_command(request: Request, dry: bool) -> int:
     """Train each method on each pair and evaluate it on each collection. The reference rows zero-shot, untrained and
-    oracle join every run. What is finished already is not computed again.
+    oracle are in every run. Finished cells are not computed again.
     """
     check_environment(Request)
     cards = with_folders(load_cards(request.cards), request.datasets, request.pairs)
