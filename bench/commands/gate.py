@@ -56,8 +56,8 @@ def baseline(suite: Suite, computing: Computing, path: Path, reason: str | None)
     argument("file", type=Path, metavar="BASELINE", help="a file that bench baseline wrote"),
 )
 def check(options: Check, computing: Computing, path: Path) -> int:
-    """Compute some seeds of a baseline again. Exits 3, with a table, if a value changed by more than its tolerance, or is
-    missing or new.
+    """Compute some seeds of a baseline again. Exits 3, with a table, if a value is missing or new, or changed by more
+    than its tolerance.
     """
     prepare_libraries(offline=True, threads=1)
     from bench.gate.baseline import Baseline
