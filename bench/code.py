@@ -32,8 +32,7 @@ WITHOUT_EFFECT = frozenset(
         "bench.interrupt",
         "bench.progress",
         "bench.offline",  # a download is allowed or refused; its content counts by itself
-        "bench.cache",  # the place of the cache
-        "bench.sealed",  # stored files are verified, not changed
+        "bench.sealed",  # the place of stored files, which are verified and not changed
         "bench.code",  # the names of results, not the results
         "bench.fingerprint",
         "bench.encoders.tiny",  # how an encoder is made: it counts by its fingerprint

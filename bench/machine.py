@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.cache import default_cache
 from bench.errors import BenchError
 from bench.fingerprint import digest, library_versions
 from bench.processes import cores
-from bench.sealed import remembered
+from bench.sealed import default_cache, remembered
 
 VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_")
 """Beginnings of the names of environment variables that the facts depend on."""

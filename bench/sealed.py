@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from filelock import FileLock
 
 from bench.atomic import atomic_folder, atomic_write
@@ -27,6 +28,12 @@ CHECKSUM = "sha256"
 FILES = "files"
 SEAL = 66
 """Bytes at the end of a sealed file: a line end, 64 hexadecimal digits, a line end."""
+
+
+def default_cache() -> Path:
+    """Return the folder of downloaded and derived files: `BENCH_HOME`, else the platform's cache folder."""
+    home = os.environ.get("BENCH_HOME")
+    return Path(home) if home else platformdirs.user_cache_path("bench")
 
 
 class Damaged(BenchError):

@@ -219,10 +219,10 @@ def test_file_is_in_no_package(tmp_path: Path) -> None:
 
 
 def test_module_without_effect_counts_only_if_it_is_the_one_in_question(tmp_path: Path) -> None:
-    path = write(tmp_path, {"mine.py": "from bench.cache import default_cache\nimport bench.errors"}) / "mine.py"
+    path = write(tmp_path, {"mine.py": "from bench.sealed import default_cache\nimport bench.errors"}) / "mine.py"
     assert list(code_modules(str(path))) == ["mine.py"]
-    assert list(code_modules("bench.cache")) == ["bench.cache"]
-    assert len(code_modules("bench.cache")["bench.cache"]) == 64
+    assert list(code_modules("bench.atomic")) == ["bench.atomic"]
+    assert len(code_modules("bench.atomic")["bench.atomic"]) == 64
 
 
 def test_package_without_effect_has_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from bench import registry
 from bench.authoring.subject import OPTIONS, Subject, write_test
 from bench.authoring.trial import Died
-from bench.cache import default_cache
 from bench.encoders.tiny import one_thread
 from bench.errors import describe
 from bench.evaluation.run import Run
@@ -28,6 +27,7 @@ from bench.progress import Display
 from bench.request import Validation
 from bench.running.rows import load_retriever, method_class, settings_of
 from bench.running.work import compare_teacher
+from bench.sealed import default_cache
 from bench.training.checkpoint import Checkpoint
 from bench.training.recipe import Budget
 

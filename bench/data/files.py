@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from bench.cache import default_cache
 from bench.data.cards import Card
 from bench.errors import BenchError, MissingFile
 from bench.progress import Display
-from bench.sealed import sha256_of
+from bench.sealed import default_cache, sha256_of
 
 RAW = "https://raw.githubusercontent.com"
 MIB = 1 << 20

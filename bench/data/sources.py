@@ -17,7 +17,6 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from bench.cache import default_cache
 from bench.data import Pair, TestCollection, TestSummary, TrainingData, TrainingSummary, formats
 from bench.data.cards import IR_DATASETS, Card, Role, get_card
 from bench.data.files import Resolver
@@ -25,7 +24,7 @@ from bench.data.loading import load_test, source_of
 from bench.data.mixing import caps_of, sources_of, tests_of, training_data
 from bench.errors import MissingFile
 from bench.fingerprint import code_digest, digest, library_versions
-from bench.sealed import Damaged, keep_sealed, read_sealed, sha256_of
+from bench.sealed import Damaged, default_cache, keep_sealed, read_sealed, sha256_of
 
 _Value = TypeVar("_Value")
 _Summary = TypeVar("_Summary", TestSummary, TrainingSummary)

@@ -10,11 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cache import default_cache
 from bench.errors import BenchError, describe, unknown
 from bench.fingerprint import code_digest, digest, library_versions
 from bench.offline import network_forbidden
-from bench.sealed import Damaged, read_whole, remembered, sha256_of
+from bench.sealed import Damaged, default_cache, read_whole, remembered, sha256_of
 
 if TYPE_CHECKING:
     import torch

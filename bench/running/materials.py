@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.cache import default_cache
 from bench.code import plugin_libraries
 from bench.data import TrainingData
 from bench.data.cards import Card
@@ -27,6 +26,7 @@ from bench.machine import machine, precision
 from bench.offline import forbid_network
 from bench.progress import Display
 from bench.running.plan import Cell, Training
+from bench.sealed import default_cache
 from bench.spec import RunSpec
 from bench.training.recipe import Budget, Recipe
 

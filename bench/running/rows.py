@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.cache import default_cache
 from bench.code import plugin_libraries
 from bench.errors import BenchError, CellFailed, describe
 from bench.fingerprint import code_digest, digest, library_versions
 from bench.options import read_config
 from bench.registry import MethodEntry
 from bench.request import Request
-from bench.sealed import remembered
+from bench.sealed import default_cache, remembered
 from bench.spec import Configured, MethodSpec, parse_methods
 from bench.values import spelled
 
