@@ -11,12 +11,9 @@ import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.code import OWN, code_modules
-
-if TYPE_CHECKING:
-    from bench.data import Pair
 
 TEST = "test collection"
 
@@ -66,6 +63,6 @@ def of_libraries(*names: str) -> dict[str, str]:
     return {f"library {name}": version for name, version in library_versions(*names).items()}
 
 
-def of_test(dataset: str, pair: Pair, digest: str) -> dict[str, str]:
+def of_test(dataset: str, pair: object, digest: str) -> dict[str, str]:
     """Return the digest of a test collection."""
     return {f"{TEST} {dataset} {pair}": digest}

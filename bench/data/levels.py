@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,27 +13,25 @@ from bench.data import Bitext, TrainingData
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.data.dimensions import (
-        Level,
-    )  # for type checkers only, so that no result depends on the text of an option
+    # For type checkers only, so that no result depends on the text of an option.
+    from bench.data.dimensions import Level
 
 
-def apply_level(data: TrainingData, level: Level, seed: int) -> TrainingData:
-    """Return the data with a bitext subset of each pair, the same rows for every method with this seed.
+def apply_level(data: TrainingData, level: Level, generator: Callable[[str], np.random.Generator]) -> TrainingData:
+    """Return the data with a bitext subset of each pair, the same rows for every method with the same generators.
 
-    The report gains `level`: the number of rows `kept` of each source, and the number of `misaligned` rows.
+    `generator` returns the random generator of a purpose. The report gains `level`: the number of rows `kept` of each
+    source, and the number of `misaligned` rows.
     """
     size, noise = level.bitext_size, level.bitext_noise
     if size is None and not noise:
         return data
-    from bench.training.sampling import numpy_generator  # here, because training data are read without torch
-
     parts = [data.bitext.between(pair) for pair in data.pairs]
     if size is not None:
-        parts = [sample(part, size, numpy_generator(seed, "bitext size")) for part in parts]
+        parts = [sample(part, size, generator("bitext size")) for part in parts]
     aligned = Bitext.join(parts)
     if noise:
-        parts = [misalign(part, noise, numpy_generator(seed, "bitext noise")) for part in parts]
+        parts = [misalign(part, noise, generator("bitext noise")) for part in parts]
     bitext = Bitext.join(parts)
     misaligned = sum(map(operator.ne, aligned.document_side, bitext.document_side))
     return replace(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,10 +116,10 @@ class Materials:
 
         if not spec.train:
             return TrainingData.none(spec.pairs)
-        data, seed = self.lazy_data(spec).load(), spec.seed or 0
+        data, generator = self.lazy_data(spec).load(), partial(numpy_generator, spec.seed or 0)
         if recipe_of(spec).selection != "last":
-            data = hold_out(data, numpy_generator(seed, "validation"))
-        return apply_level(data, spec.level, seed)
+            data = hold_out(data, generator("validation"))
+        return apply_level(data, spec.level, generator)
 
     def student(self, spec: RunSpec, data: TrainingData) -> Encoder:
         """Return the untrained student that all methods of this data, recipe and seed copy."""
