@@ -6,7 +6,7 @@ import html
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -71,50 +71,44 @@ def found(store: Store) -> Leaderboard:
     return leaderboard(store)
 
 
-def test_standings_are_those_of_the_wide_frame(found: Leaderboard) -> None:
-    wide = {(row["method"], row["pair"]): row for row in found.wide.to_dict("records")}
+def numbers(values: Iterable[float]) -> list[float | None]:
+    return [None if np.isnan(value) else value for value in values]
+
+
+def test_standings_and_comparisons_are_those_of_the_frames(found: Leaderboard) -> None:
     data = report_data(found)
-    assert len(data["systems"]) == len(wide) == 8
-    for system in data["systems"]:
-        row = wide[system["method"], data["boards"][system["board"]]["pair"]]
-        assert len(system["seeds"]) == (0 if system["reference"] else row["seeds"])
-        for measure in MEASURES:
-            for column, name in PER_MEASURE.items():
-                expected = row[f"{measure}{column}"]
-                assert system["standings"][measure][name] == (None if np.isnan(expected) else expected)
-
-
-def test_comparisons_are_those_of_their_frame_and_count_queries(found: Leaderboard) -> None:
-    data, frame = report_data(found), comparison_frame(found.comparisons)
+    names = [(data["boards"][system["board"]]["pair"], system["method"]) for system in data["systems"]]
+    wide = found.wide.set_index(["pair", "method"]).sort_index()
+    compared = comparison_frame(found.comparisons).set_index(["measure", "pair", "method_a", "method_b"]).sort_index()
     shown = ["difference", "low", "high", "effect", "p_queries", "p_seeds", "p_holm", "family"]
+    assert len(names) == len(wide) == 8
     for measure in MEASURES:
-        rows = frame[frame["measure"] == measure].set_index(["pair", "method_a", "method_b"]).sort_index()
-        assert len(rows) == len(data["pairs"][measure]) == 2 * 6
-        for a, b, *numbers, wins, ties, losses in data["pairs"][measure]:
-            one, other = data["systems"][a], data["systems"][b]
-            assert one["board"] == other["board"]
-            row = rows.loc[(data["boards"][one["board"]]["pair"], one["method"], other["method"])]
-            assert numbers == [None if np.isnan(value) else value for value in row[shown]]
+        for name, system in zip(names, data["systems"], strict=True):
+            standing = [system["standings"][measure][key] for key in PER_MEASURE.values()]
+            assert standing == numbers(wide.loc[name, [f"{measure}{part}" for part in PER_MEASURE]])
+        assert len(data["pairs"][measure]) == 2 * 6
+        for a, b, *values, wins, ties, losses in data["pairs"][measure]:
+            assert names[a][0] == names[b][0]
+            row = compared.loc[(measure, *names[a], names[b][1])]
+            assert values == numbers(row[shown])
             of_a, of_b = (np.array(data["scores"][measure][i]) for i in (a, b))
             assert abs((of_a > of_b).sum() - wins) <= 2  # scores are rounded, counts are not
             assert wins + ties + losses == row["queries"]
 
 
-def test_per_query_scores_are_averaged_over_seeds(found: Leaderboard) -> None:
-    data = report_data(found)
-    (number,) = [i for i, system in enumerate(data["systems"]) if system["method"] == "optical" and not system["board"]]
-    both = [scores(seed, centre)["RR@10"] for seed, centre in ((0, 0.6), (2, 0.55))]
-    said = dict(zip(data["boards"][0]["queries"], data["scores"]["RR@10"][number], strict=True))
-    assert said == {query: pytest.approx((both[0][query] + both[1][query]) / 2 * UNIT, abs=0.51) for query in both[0]}
-
-
-def test_systems_that_were_asked_other_queries_have_no_score_of_them(store: Store) -> None:
+def test_per_query_scores_are_averaged_over_seeds_and_missing_ones_are_none(store: Store) -> None:
     add(store, {"RR@10": {"q0": 0.5, "another": 1.0}}, method="psq")
     data = report_data(leaderboard(store))
-    (number,) = [i for i, system in enumerate(data["systems"]) if system["method"] == "psq"]
-    row = dict(zip(data["boards"][0]["queries"], data["scores"]["RR@10"][number], strict=True))
-    assert (row["q0"], row["another"], row["q1"]) == (5000, 10000, None)
-    assert data["scores"]["nDCG@10"][number] is None
+    rows = {
+        system["method"]: dict(zip(data["boards"][0]["queries"], row or [], strict=False))
+        for system, row in zip(data["systems"], data["scores"]["RR@10"], strict=True)
+        if system["board"] == 0
+    }
+    both = [scores(seed, centre)["RR@10"] for seed, centre in ((0, 0.6), (2, 0.55))]
+    means = {query: pytest.approx((both[0][query] + both[1][query]) / 2 * UNIT, abs=0.51) for query in both[0]}
+    assert rows["optical"] == {**means, "another": None}
+    assert [rows["psq"][query] for query in ("q0", "another", "q1")] == [5000, 10000, None]
+    assert data["scores"]["nDCG@10"][[system["method"] for system in data["systems"]].index("psq")] is None
 
 
 def test_costs_are_those_of_the_cost_frame_and_a_row_that_trains_nothing_has_none(found: Leaderboard) -> None:
@@ -129,7 +123,7 @@ def test_costs_are_those_of_the_cost_frame_and_a_row_that_trains_nothing_has_non
         assert system["diagnostics"] == ["probe_accuracy=0.750"]
 
 
-def test_of_a_measure_that_is_better_when_lower_wins_are_lower_scores(store: Store) -> None:
+def test_lower_scores_win_by_a_measure_that_is_better_when_lower(store: Store) -> None:
     for method, values in (("optical", (3.0, 900.0, 5.0)), ("zero-shot", (4.0, 900.0, 50.0))):
         add(store, {"MaxR@1000": dict(zip("abc", values, strict=True))}, method=method, dataset="pool", seed="")
     data = report_data(leaderboard(store), ["MaxR@1000", "RR@10"])
@@ -147,8 +141,8 @@ def test_a_mean_that_others_report_stands_alone(store: Store) -> None:
     assert data["scores"]["RR@10"][number] is None
     assert set(data["manifests"][number][0]) == {"seed", "cell"}
     (row,) = [row for row in data["overview"] if row["systems"] == [number]]
-    said = row["standings"]["RR@10"]
-    assert (said["mean"], said["boards"], said["rank"], said["compared"]) == (0.5, 1, None, 0)
+    shown = row["standings"]["RR@10"]
+    assert (shown["mean"], shown["boards"], shown["rank"], shown["compared"]) == (0.5, 1, None, 0)
     assert page(data)
 
 
@@ -166,7 +160,7 @@ def test_overview_is_over_the_boards(found: Leaderboard) -> None:
     assert by_method["zero-shot"]["standings"]["RR@10"]["compared"] == 0
 
 
-def test_namesakes_are_told_apart_by_what_differs_on_every_board(store: Store) -> None:
+def test_systems_of_the_same_name_have_labels_that_differ(store: Store) -> None:
     add(store, scores(20, 0.5), budget="20steps")
     details = {
         (system["board"], *system["details"])
@@ -185,27 +179,25 @@ def test_scores_beyond_the_bound_are_left_out_with_their_measure(found: Leaderbo
     assert report_data(found, ["RR@10", "nDCG@10"], room)["measures"] == ["RR@10", "nDCG@10"]
 
 
-def test_manifests_are_whole_but_for_what_names_the_system(found: Leaderboard) -> None:
+def test_manifests_are_complete_but_for_the_identity_of_the_system(found: Leaderboard) -> None:
     data = report_data(found)
     pool = data["pool"]
     system = found.boards["conlang", "qaa-eng", "tiny"][0]
     facts, *_ = data["manifests"][0]
-    said = {
+    shown = {
         key: {name: pool[place] for name, place in value.items()} if isinstance(value, dict) else pool[value]
         for key, value in facts["training"].items()
     }
     manifest = read_manifest(found.store.root / "trainings" / system.cells[0].manifest["training"])
-    assert said == {key: manifest[key] for key in said}
-    assert {"fingerprint", "provenance", "data_report", "cost"} <= set(said)
+    assert shown == {key: manifest[key] for key in shown}
+    assert {"fingerprint", "provenance", "data_report", "cost"} <= set(shown)
 
 
 def test_curves_are_thin_and_belong_to_their_trainings(found: Leaderboard) -> None:
     data = report_data(found)
     assert len(data["curves"]) == 6  # two seeds of one and one of another system on two boards
-    assert {len(curve["steps"]) for curve in data["curves"]} == {200, 7}
-    for curve in data["curves"]:
-        assert len(curve["steps"]) == len(curve["losses"])
-        assert curve["steps"][-1] in (500, 7)
+    assert {(len(curve["steps"]), curve["steps"][-1]) for curve in data["curves"]} == {(200, 500), (7, 7)}
+    assert all(len(curve["steps"]) == len(curve["losses"]) for curve in data["curves"])
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=700), st.integers(1, 250))
@@ -311,7 +303,7 @@ def test_same_results_are_the_same_bytes_and_plots_have_names_as_text(store: Sto
     assert "<img" not in text
 
 
-def test_without_matplotlib_the_page_is_written_and_a_line_says_what_is_missing(
+def test_without_matplotlib_the_page_is_written_with_a_note(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
