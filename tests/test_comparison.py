@@ -66,7 +66,7 @@ def test_larger_p_value_counts_and_is_corrected() -> None:
     assert all(each.p_queries < 0.001 < 0.3 < (each.p_seeds or 0) for each in found)
     assert [each.p_holm for each in found] == holm([each.p for each in found]).tolist()
     assert [each.family for each in found] == [2, 2]
-    assert not any(each.is_significant for each in found)
+    assert not any(each.significant_sign for each in found)
 
 
 def test_p_value_of_many_queries_is_near_that_of_a_t_test() -> None:

@@ -304,9 +304,9 @@ def test_a_folder_that_cannot_be_written_is_printed(
 
     monkeypatch.setattr("bench.report.leaderboard.atomic_write", refuse)
     assert print_leaderboard(Leaderboards(results=store.root)) == 0
-    said = capsys.readouterr()
-    assert " optical " in said.out
-    assert said.err == f"not written: Read-only file system: {store.root / 'leaderboard.csv'}\n"
+    captured = capsys.readouterr()
+    assert " optical " in captured.out
+    assert captured.err == f"not written: Read-only file system: {store.root / 'leaderboard.csv'}\n"
     assert sorted(store.root.rglob("*")) == before
 
 

@@ -1,4 +1,4 @@
-"""Quality against cost as a plot: crowded or not, every name can be read, and the axis says what things cost."""
+"""The plot of quality against cost: names do not overlap, and the axis has labels for any range of costs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def system(method: str, mean: float, cpu: float | None, *details: str) -> dict[s
 
 
 def drawn(systems: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """The boxes of names in pixels, by name, and the labels of the horizontal axis."""
+    """Return the boxes of names in pixels, by name, and the labels of the horizontal axis."""
     figure = _scatter(systems, "cpu", "RR@10", "a board")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -34,7 +34,6 @@ class Comparison:
     mean_a: float
     mean_b: float
     difference: Interval
-    """`mean_a` - `mean_b`."""
     effect: float
     """The difference in standard deviations of the queries' differences."""
     p_queries: float
@@ -42,24 +41,22 @@ class Comparison:
     p_seeds: float | None
     """The p-value of Student's test over seeds and queries; None if a system has only one of several possible seeds."""
     p_holm: float
-    """The larger of both p-values, corrected for the family."""
+    """The larger of both p-values, corrected for the number of comparisons in the `family`."""
     family: int
-    """The number of comparisons in the family."""
 
     @property
     def p(self) -> float:
         return max(self.p_queries, self.p_seeds or 0.0)
 
     @property
-    def better(self) -> System | None:
-        """The system with the better mean; None if both are equal."""
-        if self.mean_a == self.mean_b:
-            return None
-        return self.a if (self.mean_a > self.mean_b) != lower_is_better(self.measure) else self.b
+    def sign(self) -> int:
+        """1 if `a` has the better mean, -1 if `b` has, 0 if both are equal."""
+        return int(np.sign(self.mean_a - self.mean_b)) * (-1 if lower_is_better(self.measure) else 1)
 
     @property
-    def is_significant(self) -> bool:
-        return self.p_holm < ALPHA
+    def significant_sign(self) -> int:
+        """The `sign` of a significant difference; 0 for others."""
+        return self.sign if self.p_holm < ALPHA else 0
 
     @property
     def numbers(self) -> dict[str, float | None]:
@@ -173,8 +170,8 @@ def standings(
     by_system = {comparison.a: comparison for comparison in against}
     ranks = dict.fromkeys(systems, 1)
     for each in compared:
-        if each.is_significant and each.better:
-            ranks[each.b if each.better is each.a else each.a] += 1
+        if each.significant_sign:
+            ranks[each.b if each.sign > 0 else each.a] += 1
     found = {}
     for system, mean in zip(systems, means, strict=True):
         by_seed = system.scores[measure].mean(axis=1)

@@ -137,17 +137,16 @@ def _overview(
 def _over_boards(found: Leaderboard, systems: Sequence[System], measure: str) -> dict[str, Any]:
     means = [system.mean(measure) for system in systems]
     standings = [standing for system in systems if (standing := found.standings.get((system, measure)))]
-    compared = [standing.against for standing in standings if standing.against is not None]
-    significant = [against for against in compared if against.is_significant]
+    signs = [standing.against.significant_sign for standing in standings if standing.against]
     return {
         "mean": rounded(fmean(means)),
         "low": rounded(min(means)),
         "high": rounded(max(means)),
         "boards": len(means),
         "rank": rounded(fmean(standing.rank for standing in standings), 2) if standings else None,
-        "better": sum(against.better is against.a for against in significant),
-        "worse": sum(against.better is against.b for against in significant),
-        "compared": len(compared),
+        "better": signs.count(1),
+        "worse": signs.count(-1),
+        "compared": len(signs),
     }
 
 

@@ -33,7 +33,7 @@ TABLE = r"""\begin{{table}}
 \end{{tabular}}
 \end{{table}}
 """
-BETTER, WORSE = r"$^{\uparrow}$", r"$^{\downarrow}$"
+MARKS = {0: "", 1: r"$^{\uparrow}$", -1: r"$^{\downarrow}$"}
 ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -136,12 +136,11 @@ def latex_document(boards: Boards, standings: Standings, measures: Sequence[str]
             cells = [escaped(" ".join([names[system].method, *names[system].details]))]
             for measure in shown:
                 text, standing = figure(system, measure), standings.get((system, measure))
-                cells.append(rf"\textbf{{{text}}}" if text == best[measure] else text)
-                if standing and standing.against and standing.against.is_significant:
-                    cells[-1] += BETTER if standing.against.better is standing.against.a else WORSE
+                mark = MARKS[standing.against.significant_sign if standing and standing.against else 0]
+                cells.append((rf"\textbf{{{text}}}" if text == best[measure] else text) + mark)
             rows.append(" & ".join(cells))
         caption = (
-            f"{escaped(title(board, systems))}. {BETTER} and {WORSE}: significantly better and worse than "
+            f"{escaped(title(board, systems))}. {MARKS[1]} and {MARKS[-1]}: significantly better and worse than "
             f"{escaped(baseline)} (paired tests, Holm-corrected, $p < {ALPHA:g}$). "
             f"Systems are ordered by {escaped(shown[0])}."
         )

@@ -131,11 +131,9 @@ def write_differences(path: Path, comparisons: Sequence[Comparison]) -> None:
 
 def verdict(a: str, b: str, comparisons: Sequence[Comparison]) -> str:
     """Summarise all comparisons in one line."""
-    better = [found for found in comparisons if found.better is found.a]
-    worse = [found for found in comparisons if found.better is found.b]
-    parts = [
-        f"{word} in {len(group)} of {len(comparisons)} ({sum(found.is_significant for found in group)} significantly)"
-        for word, group in (("better", better), ("worse", worse))
-        if group
-    ]
+    parts = []
+    for word, sign in (("better", 1), ("worse", -1)):
+        if count := sum(found.sign == sign for found in comparisons):
+            significant = sum(found.significant_sign == sign for found in comparisons)
+            parts.append(f"{word} in {count} of {len(comparisons)} ({significant} significantly)")
     return f"{a} is {' and '.join(parts)} than {b}" if parts else f"{a} and {b} are equal in all {len(comparisons)}"

@@ -88,7 +88,7 @@ function leaderboardSection(state) {
     hint: "1 + systems that are significantly better",
   });
   const columns = [...(everything ? [] : [rank]), method, ...mine, uses, ...costs, ...facts];
-  const told = columns.filter(
+  const shown = columns.filter(
     (column) => ["method", "rank"].includes(column.key) || everyone.some((row) => (column.value(row) ?? null) !== null),
   );
   const classes = (row, previous, key) =>
@@ -120,7 +120,7 @@ function leaderboardSection(state) {
   const caption = everything
     ? `Leaderboard by ${measure} over all boards`
     : `Leaderboard by ${measure}: ${data.boards[board].title}`;
-  const table = sortable(everything ? "overview" : "board", told, rows, { caption, start: "mean", classes });
+  const table = sortable(everything ? "overview" : "board", shown, rows, { caption, start: "mean", classes });
   fill(
     "leaderboard",
     everything ? "Overview" : data.boards[board].title,
