@@ -7,7 +7,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -241,32 +240,6 @@ def test_killed_training_of_some_seconds_ends_and_says_what_it_reached(bench: Be
     cost = read_manifest(folder)["cost"]
     assert cost["trained_steps"] == len(steps) > 5
     assert 2 <= cost["trained_seconds"] <= cost["seconds"]
-
-
-@pytest.mark.slow
-def test_killed_command_ends_in_the_same_bytes(
-    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`bench run` as a user types it, on the whole generated collection."""
-    command = [Path(sys.executable).with_name("bench"), "run", "--methods", "distillation", "--pairs", "qaa-eng"]
-    command += ["--encoder", encoder_folder, "--budget", "100steps", "--results", "results"]
-    places = [Place(tmp_path / name) for name in ("whole", "killed")]
-    for place in places:
-        place.root.mkdir()
-        with (place.root / "said.txt").open("w") as said, monkeypatch.context() as patch:
-            patch.setenv("BENCH_HOME", str(place.root / "home"))
-            process = subprocess.Popen(command, cwd=place.root, stdout=said, stderr=said)
-            if place.root.name == "killed":
-                while len(place.steps()) < 20:
-                    assert process.poll() is None, place.said
-                    time.sleep(0.01)
-                process.kill()
-                assert process.wait() == -signal.SIGKILL
-                assert phase(place) == "training"
-                process = subprocess.Popen(command, cwd=place.root, stdout=said, stderr=said)
-            assert process.wait() == 0, place.said
-    whole, killed = places
-    check_nothing_was_lost(killed, Whole(whole.files(), 0))
 
 
 def test_two_runs_at_once_compute_each_cell_once(bench: Bench, tmp_path: Path) -> None:

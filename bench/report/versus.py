@@ -20,7 +20,7 @@ from bench.evaluation.run import read_foreign_run
 from bench.progress import Display
 from bench.report.comparison import Comparison, most_like
 from bench.report.labels import p_value
-from bench.results.store import Store
+from bench.results.store import CELLS, Store
 from bench.results.systems import System, boards, gather
 from bench.spec import MethodSpec, RunSpec, select
 
@@ -34,7 +34,7 @@ def opponents(a: str, b: str, results: Path, qrels: Path | None, names: Sequence
         return [(_of_run(one, qrels, names), _of_run(other, qrels, names))]
     if qrels is not None:
         raise BenchError(f"--qrels needs two run files, and {b if one.is_file() else a} is not a file")
-    if (one / "cells").is_dir() and (other / "cells").is_dir():
+    if (one / CELLS).is_dir() and (other / CELLS).is_dir():
         theirs = {system.spec: system for system in _current(other)}
         pairs = [(system, theirs[system.spec]) for system in _current(one) if system.spec in theirs]
         if not pairs:

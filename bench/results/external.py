@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +16,10 @@ from bench.data import Pair, TestCollection
 from bench.data.languages import parse_pair
 from bench.errors import BenchError
 from bench.evaluation import measures
-from bench.evaluation.run import read_foreign_run, write_run
+from bench.evaluation.run import Run, read_foreign_run, write_run
 from bench.fingerprint import digest, of_code, of_libraries, of_test
 from bench.results.state import note
-from bench.results.store import RUN, Entry, Record, Store
+from bench.results.store import RUN, Entry, Record, Scores, Store
 from bench.sealed import Damaged, sha256_of
 from bench.spec import MethodSpec, RunSpec
 
@@ -52,11 +52,6 @@ def import_run(
             raise BenchError(f"{path}: the document '{lost}' of query '{query}' {where}")
     scores = measures.score(run, test.qrels, names)
     kept = {query: ranking[: measures.RUN_DEPTH] for query, ranking in run.items()}
-
-    def write(entry: Entry) -> None:
-        entry.write_scores(scores)
-        write_run(entry.folder / RUN, kept, tag=re.sub(r"\s", "-", method))
-
     inputs = {**of_test(test.name, test.pair, test.digest), **of_code(["bench.evaluation.measures"])}
     inputs |= of_libraries(*measures.LIBRARIES)
     about = {
@@ -64,7 +59,7 @@ def import_run(
         "documents": len(test.documents),
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
     }
-    return _keep(store, path, _spec(method, encoder, test.name, test.pair), inputs, about, write)
+    return _keep(store, path, _spec(method, encoder, test.name, test.pair), inputs, about, scores, kept)
 
 
 def import_mteb(
@@ -80,7 +75,7 @@ def import_mteb(
         wanted = " for " + ", ".join(map(str, pairs)) if pairs else ""
         raise BenchError(f"{path} has no score of a language pair{wanted}")
     return [
-        _keep(store, path, _spec(method, encoder, dataset, pair), {}, {"reported": reported}, lambda entry: None)
+        _keep(store, path, _spec(method, encoder, dataset, pair), {}, {"reported": reported})
         for pair, reported in found
     ]
 
@@ -125,7 +120,8 @@ def _keep(
     spec: RunSpec,
     inputs: Mapping[str, str],
     about: Mapping[str, Any],
-    write: Callable[[Entry], None],
+    scores: Scores | None = None,
+    run: Run | None = None,
 ) -> Record:
     """Return the cell of a file. It appears complete, and only then replaces an older one of the same name."""
     source = {"file": path.name, "sha256": sha256_of(path)}
@@ -138,7 +134,9 @@ def _keep(
         place.discard()
         with atomic_folder(place.folder) as partial:
             entry = Entry(partial)
-            write(entry)
+            if scores is not None and run is not None:
+                entry.write_scores(scores)
+                write_run(partial / RUN, run, tag=re.sub(r"\s", "-", spec.method))
             entry.finish(
                 {
                     "kind": "cell",
