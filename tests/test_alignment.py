@@ -31,7 +31,7 @@ def test_word_is_the_mean_of_its_pieces(encoder: Encoder) -> None:
     hidden = hidden.detach().numpy()[1:-1]  # [CLS] and [SEP] belong to no word
     ends = np.cumsum([len(piece) for piece in pieces])
     expected = [part.mean(axis=0) for part in np.split(hidden, ends[:-1])]
-    found = word_embeddings(encoder, words, "document")
+    found = word_embeddings(encoder, words)
     for vector, mean in zip(found, expected, strict=True):
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
 

@@ -22,7 +22,7 @@ MISTAKES = {
     "encoder": ([*RUN, "--encoder", "tinny"], "unknown encoder 'tinny'; did you mean tiny"),
     "scoring": ([*RUN, "--scoring", "median"], "unknown scoring 'median'"),
     "measure": ([*RUN, "--measures", "nDGC@10"], "unknown measure 'nDGC@10'; did you mean nDCG@10"),
-    "deep measure": ([*RUN, "--measures", "R@1001"], "deeper than the 1000"),
+    "deep measure": ([*RUN, "--measures", "R@1001"], "a whole number from 1 to 1000"),
     "budget": ([*RUN, "--budget", "5apples"], "budget '5apples' does not parse"),
     "seeds": ([*RUN, "--seeds", "one,two"], "seeds 'one two' do not parse"),
     "negative seed": ([*RUN, "--seeds=-1"], "seeds '-1' do not parse; write whole numbers from 0 on"),

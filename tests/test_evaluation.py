@@ -204,18 +204,18 @@ class Returning(Fixed):
     [
         (
             {"q01": [("d01", 1.0), ("d02", float("nan"))]},
-            "a score is not a number: nan for query 'q01', document 'd02'",
+            "rank returned a score that is not a number for query 'q01': ('d02', nan)",
         ),
-        ({"q01": [("d01", float("inf"))]}, "a score is not a number: inf for query 'q01', document 'd01'"),
-        ({"q01": [("d01", -1e39)]}, "a score is not a number: -1e+39 for query 'q01', document 'd01'"),
-        ({"q01": [("d01", "1")]}, "rank must return (document id, score), not ('d01', '1'), for query 'q01'"),
-        ({"q01": [("d01", None)]}, "rank must return (document id, score), not ('d01', None), for query 'q01'"),
-        ({"q01": ["d01"]}, "rank must return (document id, score), not 'd01', for query 'q01'"),
-        ({"q01": [(["d01"], 1.0)]}, "rank must return (document id, score), not (['d01'], 1.0), for query 'q01'"),
+        ({"q01": [("d01", float("inf"))]}, "rank returned a score that is not a number for query 'q01': ('d01', inf)"),
+        ({"q01": [("d01", -1e39)]}, "rank returned a score that is not a number for query 'q01': ('d01', -1e+39)"),
+        ({"q01": [("d01", "1")]}, "rank must return (document id, score) for query 'q01', not ('d01', '1')"),
+        ({"q01": [("d01", None)]}, "rank must return (document id, score) for query 'q01', not ('d01', None)"),
+        ({"q01": ["d01"]}, "rank must return (document id, score) for query 'q01', not 'd01'"),
+        ({"q01": [(["d01"], 1.0)]}, "rank must return (document id, score) for query 'q01', not (['d01'], 1.0)"),
         ({"q01": [("d99", 1.0)]}, "rank returned an unknown document id for query 'q01': 'd99'"),
         ({"q01": [("d01 \n", 1.0)]}, "rank returned an unknown document id for query 'q01': 'd01 \\n'"),
         ({"q01": [(1, 1.0)]}, "rank returned an unknown document id for query 'q01': 1"),
-        ({"q01": [("d01", 2.0), ("d01", 1.0)]}, "rank returned document 'd01' twice for query 'q01'"),
+        ({"q01": [("d01", 2.0), ("d01", 1.0)]}, "rank returned a document twice for query 'q01': 'd01'"),
         ({"q99": []}, "rank returned an unknown query id: 'q99'"),
         ({1: []}, "rank returned an unknown query id: 1"),
         ({"q01": iter([("d01", 1.0)])}, "rank must return a sequence for query 'q01', not list_iterator"),
@@ -290,7 +290,7 @@ def test_embeddings_of_changing_dimension_are_refused(
     ("texts", "line"),
     [
         (["a"], "rewrite returned 1 texts for 20 queries"),
-        ([*"abcdefghijklmnopqrs", None], "rewrite must return texts, not None"),
+        ([*"abcdefghijklmnopqrs", None], "rewrite must return texts, not NoneType"),
         ("abcdefghijklmnopqrst", "rewrite must return a sequence of texts, not str"),
         (None, "rewrite must return a sequence of texts, not NoneType"),
     ],
@@ -318,5 +318,5 @@ def test_retriever_of_no_known_kind_is_refused(collection: TestCollection, evalu
 
 
 def test_scoring_that_a_retriever_lacks_is_refused(collection: TestCollection, evaluated: Evaluate) -> None:
-    with pytest.raises(ValueError, match="a Fixed cannot score by mean"):
+    with pytest.raises(ValueError, match="a Fixed does not support the scoring mean"):
         evaluated(Fixed({"d01": 1.0}), collection)

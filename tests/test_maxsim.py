@@ -112,6 +112,6 @@ def test_text_without_tokens_is_last_and_asks_for_nothing(retriever: DualEncoder
 @pytest.mark.parametrize("side", ["query", "document"])
 def test_embedding_that_is_no_number_is_refused(retriever: DualEncoder, side: Side) -> None:
     with torch.no_grad():
-        retriever.encoder(side).word_embeddings.weight.fill_(torch.nan)
+        getattr(retriever, f"{side}_encoder").word_embeddings.weight.fill_(torch.nan)
     with pytest.raises(BenchError, match=f"a {side} embedding is not a number"):
         scores(retriever, ["ehté taceé"], ["the cat"])

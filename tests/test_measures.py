@@ -125,7 +125,7 @@ def test_a_stored_run_is_deep_enough_for_a_hundred_documents() -> None:
         ("nDCG@10)", "unknown measure"),
         ("", "unknown measure"),
         ("nDCG", "as in nDCG@100"),
-        ("R@1001", "deeper than the 1000"),
+        ("R@1001", "a whole number from 1 to 1000"),
         ("F1", "every collection of its task has it, and no other"),
     ],
 )

@@ -216,7 +216,6 @@ def test_mining_and_searching_in_one_comparison(
     encoder: Encoder,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cards, resolver = invented
     asked = request(tmp_path, encoder_folder, "mining", "retrieval").model_copy(update={"scoring": ("maxsim",)})
@@ -255,14 +254,6 @@ def test_mining_and_searching_in_one_comparison(
     printed, notes = capsys.readouterr()
     assert printed.count("F1 [95 %]") == printed.count("nDCG@10 [95 %]") == 1
     assert notes.count("mining swh-eng: bitext mining supports mean scoring only") == 1
-
-    # From the stored run alone.
-    monkeypatch.setattr(Encoder, "encode", lambda *arguments, **more: pytest.fail("encodes"))
-    before = (folder / "scores.csv.gz").read_bytes()
-    (folder / "scores.csv.gz").unlink()
-    assert run(asked, cards) == 0
-    assert (folder / "scores.csv.gz").read_bytes() == before
-    capsys.readouterr()
     assert print_leaderboard(Leaderboards(results=tmp_path / "results", measures=("F1",))) == 0
     printed = capsys.readouterr().out
     assert "F1 [95 %]" in printed and "precision" not in printed and "nDCG@10" not in printed

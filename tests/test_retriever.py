@@ -38,10 +38,11 @@ def test_saved_retriever_is_read_back_the_same(
     found = DualEncoder.load(tmp_path / "saved", teacher)
     assert {path.name for path in (tmp_path / "saved").iterdir() if path.is_dir()} == folders
     for side in ("query", "document"):
-        assert found.encoder(side).fingerprint() == retriever.encoder(side).fingerprint()
-        assert np.array_equal(found.encoder(side).encode(TEXTS, side), retriever.encoder(side).encode(TEXTS, side))
-        assert (found.encoder(side) is teacher) == (retriever.encoder(side) is teacher)
-        assert not found.encoder(side).training
+        one, other = getattr(found, f"{side}_encoder"), getattr(retriever, f"{side}_encoder")
+        assert one.fingerprint() == other.fingerprint()
+        assert np.array_equal(one.encode(TEXTS, side), other.encode(TEXTS, side))
+        assert (one is teacher) == (other is teacher)
+        assert not one.training
     assert (found.query_encoder is found.document_encoder) == (query == document)
 
 

@@ -1,4 +1,4 @@
-"""How well words are aligned, on generated languages, whose true alignment is known."""
+"""Word alignment quality on generated languages, whose true alignment is known."""
 
 from __future__ import annotations
 
@@ -8,42 +8,39 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bench.encoders.encoder import Encoder, Side
+from bench.encoders.encoder import Encoder
 
 Row = tuple[Sequence[str], Sequence[str], Sequence[tuple[int, int]]]
 """English tokens, foreign tokens, and the gold links between them."""
-
-
 Relatedness = Callable[[Sequence[str], Sequence[str]], np.ndarray]
-"""How much each word of an English sentence has to do with each of its translation, (words, words); 0 is nothing."""
+"""Returns the relatedness of each word of an English sentence to each of its translation, (words, words); 0 is none."""
 
 
 def alignment_f1(english: Encoder, foreign: Encoder, rows: Sequence[Row]) -> float:
-    """F1 of the links between words that are each other's nearest by cosine.
+    """Return the F1 of the links between words that are each other's nearest by cosine.
 
-    `english` reads the English words and `foreign` the others, each as a whole sentence; a word's embedding is the mean
-    of its pieces'.
+    Each encoder reads whole sentences. A word's embedding is the mean of the embeddings of its word pieces.
     """
 
     def cosine(english_words: Sequence[str], foreign_words: Sequence[str]) -> np.ndarray:
-        one = word_embeddings(english, english_words, "document")
-        return one @ word_embeddings(foreign, foreign_words, "query").T
+        one = word_embeddings(english, english_words)
+        return one @ word_embeddings(foreign, foreign_words).T
 
     return mutual_f1(cosine, rows)
 
 
 def chance_f1(rows: Sequence[Row], rng: np.random.Generator) -> float:
-    """The same for words that have as much to do with each other as random numbers say."""
+    """Return the F1 of the links by random relatedness."""
     return mutual_f1(lambda english, foreign: rng.random((len(english), len(foreign))), rows)
 
 
 def mutual_f1(relatedness: Relatedness, rows: Sequence[Row]) -> float:
-    """F1 of the links between words that are each other's most related, against the gold links, over all rows.
+    """Return the F1 of the links between words that are each other's most related, over all rows.
 
-    Of equals the first counts. A word may have one such link at most and several gold links, so
-    that 1 is out of reach.
+    The first of equally related words counts. A word has at most one such link but may have several gold links, so 1 is
+    out of reach.
     """
-    found = right = gold = 0
+    predicted = correct = gold = 0
     for english_words, foreign_words, links in rows:
         matrix = relatedness(english_words, foreign_words)
         pairs = {
@@ -51,13 +48,13 @@ def mutual_f1(relatedness: Relatedness, rows: Sequence[Row]) -> float:
             for row, column in enumerate(matrix.argmax(axis=1))
             if matrix[:, column].argmax() == row and matrix[row, column] != 0
         }
-        found, right, gold = found + len(pairs), right + len(pairs & set(links)), gold + len(links)
-    return 2 * right / (found + gold) if right else 0.0
+        predicted, correct, gold = predicted + len(pairs), correct + len(pairs & set(links)), gold + len(links)
+    return 2 * correct / (predicted + gold) if correct else 0.0
 
 
 @torch.no_grad()
-def word_embeddings(encoder: Encoder, words: Sequence[str], side: Side) -> np.ndarray:
-    """L2-normalised means of the word pieces of each word, (words, dimension) float32; zero for a word cut off."""
+def word_embeddings(encoder: Encoder, words: Sequence[str]) -> np.ndarray:
+    """Return the L2-normalised mean of each word's pieces, (words, dimension) float32; zero for a word cut off."""
     ids, word_ids = word_pieces(encoder, words)
     hidden = encoder.token_embeddings(encoder.collate([ids]))[0].float().cpu()
     vectors = torch.zeros(len(words), hidden.shape[1])
@@ -68,6 +65,6 @@ def word_embeddings(encoder: Encoder, words: Sequence[str], side: Side) -> np.nd
 
 
 def word_pieces(encoder: Encoder, words: Sequence[str]) -> tuple[list[int], list[int | None]]:
-    """Token ids of a sentence that is given as words, and the position of the word that each is a piece of, or None."""
+    """Return the token ids of a sentence of words, and the position of each token's word, None for special tokens."""
     pieces = encoder.tokenizer(list(words), is_split_into_words=True, truncation=True, max_length=encoder.max_length)
     return pieces["input_ids"], pieces.word_ids()

@@ -1,4 +1,4 @@
-"""Evaluating one retriever on one test collection: encode, index, search."""
+"""The evaluation of one retriever on one test collection: encode, index, search."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run and what it cost; `seconds` has `encode_documents` 0 where they came from the cache."""
+    """A run and its cost. `seconds` has `encode_documents` 0 if the embeddings came from the cache."""
 
     run: Run
     seconds: dict[str, float]
-    documents_cached: bool
+    documents_cached: bool = False
     index_mib: float | None = None
-    """Size of the documents' embeddings as float32; None for a `Ranker`, whose index is its own affair."""
+    """Size of the documents' embeddings as float32; None for a `Ranker`."""
     rewritten: Sequence[str] = ()
-    """What was encoded in place of the queries, if something was."""
+    """The texts that were encoded instead of the queries, if any."""
     unnormalised: int | None = None
-    """How many of the queries' and documents' vectors have another length than 1; None where none were searched."""
+    """The number of query and document vectors whose length is not 1; None if no vectors were searched."""
 
 
 def evaluate(
@@ -49,14 +49,15 @@ def evaluate(
     depth: int = RUN_DEPTH,
     on_texts: OnBatch = lambda count: None,
 ) -> Evaluation:
-    """The run of a retriever on a test collection, with `depth` documents per query; the mined pairs in bitext mining.
+    """Return the run of a retriever on a test collection, with `depth` documents per query; the mined pairs in bitext
+    mining.
 
-    Documents are read, encoded and searched block by block. Embeddings of texts are written as they are made: those of
-    documents by an encoder that does not train to the folder `cache`, where every later cell finds them; the others to
-    `scratch`, where the same cell finds them if it dies and is run again. Embeddings of tokens are not kept.
+    Documents are read, encoded and searched block by block. Embeddings of documents by a frozen encoder are stored in
+    the folder `cache` for later cells, all others in `scratch`, from which the same cell continues after a crash.
+    Embeddings of tokens are not stored.
 
-    Raises `BenchError` if an embedding or a score is not a number, and for whatever else does not fit the collection:
-    numbers of texts, dimensions, ids.
+    Raises `BenchError` if an embedding or a score is not a number, or if the output of the retriever does not fit the
+    collection (numbers of texts, dimensions, ids).
     """
     queries = test.queries
     if oracle:
@@ -64,49 +65,58 @@ def evaluate(
             raise ValueError(f"{test.name} has no translation of its queries")
         queries = test.oracle_queries
     if scoring not in retriever.scorings:
-        raise ValueError(f"a {type(retriever).__name__} cannot score by {scoring}, whatever its method says")
+        raise ValueError(f"a {type(retriever).__name__} does not support the scoring {scoring}")
+    ids, started = Ids(test.query_ids, test.document_ids), time.perf_counter()
     if isinstance(retriever, Ranker):
-        return _rank(retriever, test, queries, depth, on_texts)
+        found = retriever.rank(queries, test.documents, ids, depth, on_texts)
+        _check_rankings(found, ids)
+        run = {query: strictly_decreasing(found[query])[:depth] for query in ids.queries if query in found}
+        return Evaluation(run, {"search": time.perf_counter() - started})
     if not isinstance(retriever, DualEncoder):
         raise TypeError(f"a {type(retriever).__name__} is neither a DualEncoder nor a Ranker")
-    started = time.perf_counter()
     rewritten = retriever.rewrite(queries, lambda count: on_texts(0))
     seconds = time.perf_counter() - started
     if rewritten is not queries:
         _check_texts(rewritten, len(queries))
-    evaluation = _search(retriever, test, rewritten, scoring, cache, scratch, depth, on_texts)
+    if scoring == "maxsim":
+        evaluation = _search_tokens(retriever, test, rewritten, ids, depth, on_texts)
+    else:
+        evaluation = _search_vectors(retriever, test, rewritten, ids, depth, on_texts, cache, scratch)
     if rewritten is queries:
         return evaluation
     return replace(evaluation, seconds={"rewrite_queries": seconds, **evaluation.seconds}, rewritten=rewritten)
 
 
-def _search(
+def _search_tokens(
+    retriever: DualEncoder, test: TestCollection, queries: Sequence[str], ids: Ids, depth: int, on_texts: OnBatch
+) -> Evaluation:
+    started = time.perf_counter()
+    sizes: list[int] = []
+    run = best(maxsim(retriever, queries, test.documents, depth, on_texts, sizes.append), ids, depth)
+    return Evaluation(run, {"maxsim": time.perf_counter() - started}, index_mib=_mebibytes(sum(sizes)))
+
+
+def _search_vectors(
     retriever: DualEncoder,
     test: TestCollection,
     queries: Sequence[str],
-    scoring: str,
-    cache: Path,
-    scratch: Path,
+    ids: Ids,
     depth: int,
     on_texts: OnBatch,
+    cache: Path,
+    scratch: Path,
 ) -> Evaluation:
-    if scoring == "maxsim":
-        started = time.perf_counter()
-        sizes: list[int] = []
-        blocks = maxsim(retriever, queries, test.documents, depth, on_texts, sizes.append)
-        run = best(blocks, Ids(test.query_ids, test.document_ids), depth)
-        return Evaluation(run, {"maxsim": time.perf_counter() - started}, False, _mebibytes(sum(sizes)))
     encoder = retriever.document_encoder
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
     folder = shards_folder(cache if frozen else scratch, encoder, "document", test.documents)
     documents = Shards(_checked(retriever.encode_documents, "encode_documents"), test.documents, folder, on_texts)
     folder = shards_folder(scratch, retriever.query_encoder, "query", queries)
-    asked = Shards(_checked(retriever.encode_queries, "encode_queries"), queries, folder, on_texts)
+    encoded_queries = Shards(_checked(retriever.encode_queries, "encode_queries"), queries, folder, on_texts)
     started = time.perf_counter()
-    vectors, ids = np.concatenate(list(asked)), Ids(test.query_ids, test.document_ids)
+    vectors = np.concatenate(list(encoded_queries))
     unnormalised = count_unnormalised(vectors)
 
-    def counted() -> Iterator[np.ndarray]:
+    def blocks() -> Iterator[np.ndarray]:
         nonlocal unnormalised
         for block in documents:
             if block.shape[1] != vectors.shape[1]:
@@ -117,61 +127,53 @@ def _search(
             yield block
             del block  # before the next is made
 
-    run = task_of(test).search(vectors, counted(), ids, depth)
-    encoding = {"encode_documents": documents.seconds, "encode_queries": asked.seconds}
-    searching = time.perf_counter() - started - sum(encoding.values())
+    run = task_of(test).search(vectors, blocks(), ids, depth)
+    seconds = {"encode_documents": documents.seconds, "encode_queries": encoded_queries.seconds}
+    seconds["search"] = time.perf_counter() - started - sum(seconds.values())
     index = _mebibytes(len(test.documents) * vectors.shape[1] * vectors.itemsize)
-    cached = documents.seconds == 0
-    return Evaluation(run, {**encoding, "search": searching}, cached, index, unnormalised=unnormalised)
+    return Evaluation(run, seconds, documents.seconds == 0, index, unnormalised=unnormalised)
 
 
 def _mebibytes(size: int) -> float:
     return round(size / 2**20, 3)
 
 
-def _rank(retriever: Ranker, test: TestCollection, queries: Sequence[str], depth: int, on_texts: OnBatch) -> Evaluation:
-    started = time.perf_counter()
-    found = retriever.rank(queries, test.documents, Ids(test.query_ids, test.document_ids), depth, on_texts)
-    _check_rankings(found, test)
-    run = {query: strictly_decreasing(found[query])[:depth] for query in test.query_ids if query in found}
-    return Evaluation(run, {"search": time.perf_counter() - started}, documents_cached=False)
+def _check_type(value: object, expected: type, requirement: str) -> None:
+    if not isinstance(value, expected) or (isinstance(value, str) and expected is not str):
+        raise BenchError(f"{requirement}, not {type(value).__name__}")
 
 
-def _check_rankings(found: Mapping[str, Sequence[tuple[str, float]]], test: TestCollection) -> None:
+def _check_rankings(found: Mapping[str, Sequence[tuple[str, float]]], ids: Ids) -> None:
     """Raise `BenchError` unless these are rankings of the collection's documents for its queries."""
-    if not isinstance(found, Mapping):
-        raise BenchError(f"rank must return a mapping of query ids, not {type(found).__name__}")
-    queries, documents = set(test.query_ids), set(test.document_ids)
+    _check_type(found, Mapping, "rank must return a mapping of query ids")
+    queries, documents = set(ids.queries), set(ids.documents)
     for query, ranking in found.items():
         if query not in queries:
             raise BenchError(f"rank returned an unknown query id: {query!r}")
-        if not isinstance(ranking, Sequence):
-            raise BenchError(f"rank must return a sequence for query {query!r}, not {type(ranking).__name__}")
-        seen = set()
+        where, seen = f"for query {query!r}", set()
+        _check_type(ranking, Sequence, f"rank must return a sequence {where}")
         for item in ranking:
             try:
                 document, score = item
                 known, number = document in documents, abs(score) <= LARGEST
             except (TypeError, ValueError) as error:
-                raise BenchError(f"rank must return (document id, score), not {item!r}, for query {query!r}") from error
+                raise BenchError(f"rank must return (document id, score) {where}, not {item!r}") from error
             if not known:
-                raise BenchError(f"rank returned an unknown document id for query {query!r}: {document!r}")
+                raise BenchError(f"rank returned an unknown document id {where}: {document!r}")
             if document in seen:
-                raise BenchError(f"rank returned document {document!r} twice for query {query!r}")
+                raise BenchError(f"rank returned a document twice {where}: {document!r}")
             if not number:
-                raise BenchError(f"a score is not a number: {score!r} for query {query!r}, document {document!r}")
+                raise BenchError(f"rank returned a score that is not a number {where}: {item!r}")
             seen.add(document)
 
 
 def _check_texts(texts: Sequence[str], count: int) -> None:
     """Raise `BenchError` unless these are `count` texts."""
-    if isinstance(texts, str) or not isinstance(texts, Sequence):
-        raise BenchError(f"rewrite must return a sequence of texts, not {type(texts).__name__}")
+    _check_type(texts, Sequence, "rewrite must return a sequence of texts")
     if len(texts) != count:
         raise BenchError(f"rewrite returned {len(texts)} texts for {count} queries")
     for text in texts:
-        if not isinstance(text, str):
-            raise BenchError(f"rewrite must return texts, not {text!r}")
+        _check_type(text, str, "rewrite must return texts")
 
 
 def _checked(encode: Encode, name: str) -> Encode:
@@ -180,9 +182,10 @@ def _checked(encode: Encode, name: str) -> Encode:
 
     def encode_checked(texts: Sequence[str], on_texts: OnBatch) -> np.ndarray:
         vectors = encode(texts, on_texts)
-        if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.ndim != 2:
-            found = f"{vectors.shape} {vectors.dtype}" if hasattr(vectors, "dtype") else type(vectors).__name__
-            raise BenchError(f"{name} must return a (texts, dimension) float32 array, not {found}")
+        requirement = f"{name} must return a (texts, dimension) float32 array"
+        _check_type(vectors, np.ndarray, requirement)
+        if vectors.dtype != np.float32 or vectors.ndim != 2:
+            raise BenchError(f"{requirement}, not {vectors.shape} {vectors.dtype}")
         if len(vectors) != len(texts):
             raise BenchError(f"{name} returned {len(vectors)} rows for {len(texts)} texts")
         dimensions.add(vectors.shape[1])

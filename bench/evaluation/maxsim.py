@@ -1,14 +1,11 @@
-"""Late interaction: a document's score is the sum over the query's tokens of the largest cosine with any of its own.
+"""Late interaction: a document's score is the sum over the query's tokens of their largest cosine with its tokens.
 
 Khattab and Zaharia, ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT,
-SIGIR 2020, equation 3. The token embeddings are the encoder's last hidden states, those that it pools for `mean`: no
-projection and no [MASK] that fills up a query. [CLS], [SEP] and a prompt are left out, for every text has them. The sum
-is not divided by the number of the query's tokens, which would order no query's documents otherwise.
+SIGIR 2020, equation 3. The token embeddings are the encoder's last hidden states, without a projection and without
+[MASK] tokens that fill up a query. [CLS], [SEP] and prompts are left out, since every text has them.
 
-Every document is scored. For a pair of tokens with 384 dimensions that takes 768 operations, where six layers of them
-need 21 million to encode a token: up to some 27,000 tokens of queries, the encoding costs more. To score only what is
-nearest by `mean` would miss much: with the tiny encoder, asked in English, 87 of the 100 best of the generated
-collection's 2,000 passages are among the 1,000 nearest.
+Every document is scored. Scoring only the nearest documents by `mean` would miss many: with the tiny encoder and
+English queries, 87 of the 100 best of the generated collection's 2,000 passages are among the 1,000 nearest.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ from bench.evaluation.retrieval import Found, refuse_nonsense
 from bench.evaluation.retriever import DualEncoder, OnBatch
 
 BATCH = 64
-"""Texts whose token embeddings are in memory at once."""
+"""Texts that are encoded together."""
 
 
 def maxsim(
@@ -38,11 +35,11 @@ def maxsim(
     on_texts: OnBatch,
     on_embeddings: Callable[[int], None] = lambda size: None,
 ) -> Iterator[Found]:
-    """For each block of documents what is `Found` in it by the largest scores, which are float32.
+    """Yield the `Found` documents with the largest float32 scores of each block.
 
-    `on_embeddings` is called with the bytes of the documents' embeddings as they come. Equal documents of a block have
-    equal scores. A document without tokens has the least score there is, -1 for each token of the query. Raises
-    `BenchError` if an embedding is not a number.
+    `on_embeddings` is called with the bytes of each document's embeddings. Equal documents of a block have equal
+    scores. A document without tokens has the lowest possible score, -1 for each token of the query. Raises `BenchError`
+    if an embedding is not a number.
     """
     vectors = dict(token_embeddings(retriever.query_encoder, list(dict.fromkeys(queries)), "query", on_texts))
     of_query = [vectors[query] for query in queries]
@@ -64,9 +61,10 @@ def _scores(
     on_texts: OnBatch,
     on_embeddings: Callable[[int], None],
 ) -> np.ndarray:
-    """(n_queries, n_documents) float32; `tokens` are those of all queries, one after another, `lengths` their numbers.
+    """Return scores, (n_queries, n_documents) float32.
 
-    A text that occurs twice is scored once.
+    `tokens` are those of all queries, one after another, `lengths` their numbers. A text that occurs twice is scored
+    once.
     """
     place = {text: column for column, text in enumerate(dict.fromkeys(documents))}
     scores = np.tile(-lengths.astype(np.float32)[:, None], len(place))
@@ -80,7 +78,7 @@ def _scores(
 
 
 def _largest(scores: np.ndarray, start: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows, counted from `start`, and the values of the `depth` largest scores and all that tie with their last."""
+    """Return rows, counted from `start`, and values of the `depth` largest scores and of all that tie with the last."""
     least = np.partition(scores, -depth)[-depth] if depth < len(scores) else -np.inf
     (rows,) = np.nonzero(scores >= least)
     return start + rows, scores[rows]
@@ -90,7 +88,7 @@ def _largest(scores: np.ndarray, start: int, depth: int) -> tuple[np.ndarray, np
 def token_embeddings(
     encoder: Encoder, texts: Sequence[str], side: Side, on_texts: OnBatch = lambda count: None
 ) -> Iterator[tuple[str, Tensor]]:
-    """Each text with the L2-normalised embeddings of its tokens, (tokens, dimension) float32, the longest texts first.
+    """Yield each text, longest first, with the L2-normalised embeddings of its tokens, (tokens, dimension) float32.
 
     Special tokens, padding and the side's prompt are left out.
     """

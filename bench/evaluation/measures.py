@@ -1,4 +1,4 @@
-"""Measures, all through ir-measures: parsing names, scoring runs per query, aggregating."""
+"""Measures by ir-measures: names, depths and the scores of runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 LIBRARIES = ("ir-measures", "pytrec-eval-terrier", "numpy")
 """The distributions that compute measures."""
 RUN_DEPTH = 100
-"""Documents per query that a stored run keeps; measures that look deeper are computed before it is cut."""
+"""Documents per query in a stored run; deeper measures are computed before it is cut."""
 EVALUATION_DEPTH = 1000
 """Documents per query beyond which no measure may look."""
 DEFAULT = ("nDCG@10", "RR@10", "Success@1", "R@100")
 DESCRIPTIONS = {
     "nDCG@10": "normalised discounted cumulative gain of the first 10 documents",
     "RR@10": "reciprocal rank of the first relevant document, 0 beyond rank 10 (MRR@10)",
-    "Success@1": "whether the first document is relevant (accuracy on sentence retrieval)",
+    "Success@1": "1 if the first document is relevant, else 0 (accuracy on sentence retrieval)",
     "R@100": "share of the relevant documents among the first 100",
     "AP@100": "average precision over the first 100 documents (MAP@100)",
     "AP@1000": "average precision over the first 1000 documents (MAP in most papers)",
@@ -49,7 +49,7 @@ ALIASES = {
 
 
 def parse_measures(names: Sequence[str]) -> list[str]:
-    """Canonical names of measures. Raises `BenchError` for one that is unknown, unbounded or too deep."""
+    """Return the canonical names of measures. Raises `BenchError` for one that is unknown, unbounded or too deep."""
     import ir_measures
 
     canonical = []
@@ -67,10 +67,8 @@ def parse_measures(names: Sequence[str]) -> list[str]:
             raise unknown("measure", name, DESCRIPTIONS) from error
         if cutoff is None:
             raise BenchError(f"measure '{name}' has no cutoff; write one, as in {official}@{RUN_DEPTH}")
-        if not isinstance(cutoff, int) or cutoff < 1:
-            raise BenchError(f"measure '{name}' has no sensible cutoff; write a whole number of documents from 1 on")
-        if cutoff > EVALUATION_DEPTH:
-            raise BenchError(f"measure '{name}' looks deeper than the {EVALUATION_DEPTH} documents of an evaluation")
+        if not isinstance(cutoff, int) or not 1 <= cutoff <= EVALUATION_DEPTH:
+            raise BenchError(f"measure '{name}' needs a cutoff that is a whole number from 1 to {EVALUATION_DEPTH}")
         try:
             score({"q": [("d", 1.0)]}, {"q": {"d": 1}}, [official])
         except Exception as error:
@@ -80,7 +78,7 @@ def parse_measures(names: Sequence[str]) -> list[str]:
 
 
 def is_deep(name: str) -> bool:
-    """Whether a measure, by its canonical name, looks deeper than a stored run."""
+    """Return whether a measure, by its canonical name, looks deeper than a stored run."""
     import ir_measures
 
     if name in BIAS:
@@ -89,22 +87,22 @@ def is_deep(name: str) -> bool:
 
 
 def canonical(name: str) -> str:
-    """The name of a measure that cells may have been scored by. Raises `BenchError` for one that is none."""
+    """Return the name of a measure that cells may have. Raises `BenchError` as `parse_measures`."""
     return name if name in OF_TASKS else parse_measures([name])[0]
 
 
 def lower_is_better(name: str) -> bool:
-    """Whether less of a measure is better."""
+    """Return whether lower values of a measure are better."""
     return name in BIAS
 
 
 def depth(names: Sequence[str]) -> int:
-    """How many documents per query an evaluation needs for these measures."""
+    """Return the number of documents per query that an evaluation needs for these measures."""
     return EVALUATION_DEPTH if any(map(is_deep, names)) else RUN_DEPTH
 
 
 def score(run: Run, qrels: Mapping[str, Mapping[str, int]], measures: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Measure -> query id -> value, for every judged query; one without results scores 0."""
+    """Return measure -> query id -> value, for every judged query; a query without results scores 0."""
     import ir_measures
 
     parsed = [ir_measures.parse_measure(name) for name in measures]

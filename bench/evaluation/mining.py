@@ -1,14 +1,14 @@
-"""Mining: which sentences of two languages translate each other, and how well that was found out.
+"""Bitext mining: pairs of sentences that translate each other, and their precision, recall and F1.
 
 Pairs are chosen and scored as by Artetxe and Schwenk, Margin-based Parallel Corpus Mining with Multilingual Sentence
 Embeddings, ACL 2019: margin "ratio", retrieval "max". One thing differs from their program, LASER's `mine_bitexts.py`,
 and from XTREME's copy of it: they mine a sentence that occurs several times once, and then leave it out of the
-evaluation; here it is several sentences. Of sentences that are merely alike neither takes notice.
+evaluation; here it is several sentences.
 
-Precision, recall and F1 are ratios of sums over the queries, and the rest of the pipeline is about means over queries.
-So a query's value is the linearised ratio, whose mean is the ratio itself and whose variance is that of the delta
-method (Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6): intervals and paired tests over queries are right
-to first order. The threshold counts as given: that another sample would have tuned another is in no interval.
+Precision, recall and F1 are ratios of sums over the queries, but the rest of the pipeline takes means over queries. A
+query's value is therefore the linearised ratio. Its mean is the ratio itself, and its variance is that of the delta
+method (Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6), so that intervals and paired tests over queries are
+right to first order. The threshold counts as fixed: intervals do not include the variation of its tuning.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from bench.evaluation.retrieval import search
 from bench.evaluation.run import Run
 
 NEIGHBOURS = 4
-"""The k of the margin, theirs."""
+"""The k of the margin, as in the paper."""
 
 
 def mine(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids) -> Run:
-    """The mined pairs: at most one document for each query and one query for each document, with the margin
+    """Return the mined pairs: at most one document for each query and one query for each document, with the margin
 
         cos(x, y) / (sum of cos(x, z) / 2k over the k documents z nearest to x + the same of y and queries)
 
-    as a float32. A candidate is the one of a text's k neighbours with the largest margin, from either side; the best
-    candidates are taken first. Arrays and errors are those of `search`, but all of them are held at once.
+    as a float32. The candidate of a text, from either side, is the one of its k neighbours with the largest margin. The
+    best candidates are taken first. Arrays and errors are those of `search`, but all blocks are in memory at once.
     """
     document_vectors = np.concatenate(list(blocks))
     forward = search(query_vectors, [document_vectors], ids, NEIGHBOURS)
@@ -42,7 +42,6 @@ def mine(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids) -> R
     )
 
     def scored(query: str, document: str, cosine: float) -> tuple[float, str, str]:
-        """A pair, sorted best first, and by its ids among its equals."""
         return -float(np.float32(cosine / ((of_query[query] + of_document[document]) / 2))), query, document
 
     candidates = [min(scored(query, key, cosine) for key, cosine in found) for query, found in forward.items()]
@@ -57,10 +56,10 @@ def mine(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids) -> R
 
 
 def threshold(run: Run, test: TestCollection) -> float:
-    """The margin from which on a pair counts as mined: that with the largest F1 on the queries to tune on.
+    """Return the lowest margin of pairs that count as mined, which has the largest F1 on the tuning queries.
 
-    It lies halfway between the last pair that it lets in and the first that it does not; of several it is the highest.
-    0 where no pair was mined.
+    It lies halfway between the last accepted and the first rejected pair. The highest of several counts. 0 if no pair
+    was mined.
     """
     gold = sum(len(_relevant(test, query)) for query in test.tuning)
     pairs = [(margin, key in _relevant(test, query)) for query in test.tuning for key, margin in run.get(query, ())]
@@ -75,26 +74,24 @@ def threshold(run: Run, test: TestCollection) -> float:
 
 
 def score(run: Run, test: TestCollection) -> dict[str, dict[str, float]]:
-    """Measure -> query id -> linearised value, for every query that the threshold is not tuned on."""
+    """Return measure -> query id -> linearised value, for every query that the threshold is not tuned on."""
     least = threshold(run, test)
     tuning = set(test.tuning)
     queries = [query for query in test.query_ids if query not in tuning]
-    counts = []
-    for query in queries:
-        relevant = _relevant(test, query)
-        mined = {document for document, margin in run.get(query, ()) if margin >= least}
-        counts.append((len(mined & relevant), len(mined), len(relevant)))
-    correct, mined_pairs, gold = np.array(counts, dtype=np.float64).T
+    relevant = [_relevant(test, query) for query in queries]
+    mined = [{document for document, margin in run.get(query, ()) if margin >= least} for query in queries]
+    counts = [(len(one & other), len(one), len(other)) for one, other in zip(mined, relevant, strict=True)]
+    correct, found, gold = np.array(counts, dtype=np.float64).T
     values = {
-        "F1": linearised(2 * correct, mined_pairs + gold),
-        "precision": linearised(correct, mined_pairs),
+        "F1": linearised(2 * correct, found + gold),
+        "precision": linearised(correct, found),
         "recall": linearised(correct, gold),
     }
     return {name: dict(zip(queries, column.tolist(), strict=True)) for name, column in values.items()}
 
 
 def linearised(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
-    """Per row the ratio r of the sums plus n (a - r b) / sum(b), of which r is the mean; 0 where sum(b) is 0."""
+    """Return r + n (a - r b) / sum(b) per row, whose mean is the ratio of the sums, r; 0 if sum(b) is 0."""
     total = denominators.sum()
     if total == 0:
         return np.zeros(len(numerators))

@@ -1,4 +1,4 @@
-"""Embeddings to runs: one exact FAISS search for every method."""
+"""Exact search: from embeddings to runs, with FAISS, the same for every method."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from bench.errors import BenchError
 from bench.evaluation.run import Run, strictly_decreasing
 
 MARGIN = 20
-"""Documents fetched beyond the depth: which of nearly equal scores FAISS keeps at its cut is a matter of rounding."""
+"""Documents fetched beyond the depth, because rounding decides which of nearly equal scores FAISS cuts."""
 UNIT = 1e-4
-"""How far from 1 the length of a normalised vector may be: float32 rounds a thousand times finer."""
+"""The tolerance for the length of a normalised vector, a thousand times the rounding of float32."""
 
 Found = Iterable[tuple[np.ndarray, np.ndarray]]
-"""For each query rows of documents and their scores, among them the largest ones of a block, ties and all."""
+"""For each query, rows of documents and their scores, which include the largest of a block and all ties."""
 
 
 def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, depth: int) -> Run:
-    """The `depth` documents with the largest inner product for each query, by exhaustive search.
+    """Return the `depth` documents with the largest inner product for each query, by exhaustive search.
 
-    `query_vectors` (n_queries, dim) and the `blocks` of document vectors, (any number, dim) each and together in the
-    order of the ids, are float32 and L2-normalised; no two blocks are held at once. Equal scores are ordered by
-    document id. Raises `BenchError` if an embedding is not a number.
+    `query_vectors` (n_queries, dim) and the `blocks` of document vectors (any number, dim), which follow the order of
+    the ids, are float32 and L2-normalised. One block is in memory at a time. Equal scores are ordered by document id.
+    Raises `BenchError` if an embedding is not a number.
     """
     refuse_nonsense("query", query_vectors)
 
@@ -41,7 +41,7 @@ def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, de
 
 
 def best(blocks: Iterable[Found], ids: Ids, depth: int) -> Run:
-    """The `depth` documents with the largest scores of all blocks; equal scores are ordered by document id."""
+    """Return the `depth` documents with the largest scores of all blocks; equal scores are ordered by document id."""
     place = np.empty(len(ids.documents), dtype=np.int64)
     place[np.argsort(np.array(ids.documents, dtype=object))] = np.arange(len(place))
     kept = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))] * len(ids.queries)
@@ -65,14 +65,14 @@ def refuse_nonsense(side: str, values: np.ndarray) -> None:
 
 
 def count_unnormalised(vectors: np.ndarray) -> int:
-    """How many of the (n, dim) vectors have another length than 1, so that inner products are no cosines."""
+    """Return the number of (n, dim) vectors whose length is not 1, so that inner products are not cosines."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     return int((np.abs(lengths - 1) > UNIT).sum())
 
 
 def _nearest(queries: np.ndarray, documents: np.ndarray, start: int, depth: int) -> Found:
-    """For each query the rows, counted from `start`, and the scores of its `depth` nearest documents and of all that
-    tie with the last of them.
+    """Yield for each query the rows, counted from `start`, and the scores of its `depth` nearest documents and of all
+    that tie with the last of them.
     """
     _, nearest = faiss.knn(queries, documents, min(depth + MARGIN, len(documents)), metric=faiss.METRIC_INNER_PRODUCT)
     for query, rows in zip(queries, nearest, strict=True):
@@ -83,5 +83,5 @@ def _nearest(queries: np.ndarray, documents: np.ndarray, start: int, depth: int)
 
 
 def _inner_products(documents: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """A matrix product may round the same two vectors differently from column to column; a sum per row does not."""
+    # A matrix product may round the same two vectors differently from column to column; a sum per row does not.
     return (documents * query).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Retrievers: what every method ends in, and all that the pipeline knows of it."""
+"""Retrievers, the results of methods: dual encoders and rankers."""
 
 from __future__ import annotations
 
@@ -11,46 +11,48 @@ from typing import ClassVar
 import numpy as np
 
 from bench.data import Ids
-from bench.encoders.encoder import Encoder, Side, read_encoder, read_json, write_json
+from bench.encoders.encoder import Encoder, read_encoder, read_json, write_json
 from bench.errors import BenchError
 
 OnBatch = Callable[[int], None]
-"""Called with the number of texts that were just encoded or read."""
+"""A callback with the number of texts that were just encoded or read."""
 
 
 class Retriever(ABC):
-    """What every method ends in. The pipeline knows two kinds: `DualEncoder` and `Ranker`."""
+    """The result of a method: a `DualEncoder` or a `Ranker`."""
 
     scorings: ClassVar[tuple[str, ...]]
-    """What it can score documents by; those of its method."""
+    """The scorings of documents that it supports; those of its method."""
 
     @abstractmethod
     def save(self, folder: Path, teacher: Encoder) -> None:
-        """Write to a new folder what its method's `load` makes it from, the frozen teacher apart; never a pickle."""
+        """Write to a new folder all that its method's `load` needs besides the frozen teacher, without pickles."""
 
 
 class Ranker(Retriever):
-    """A retriever without embeddings, such as a lexical one: it ranks the documents itself."""
+    """A retriever without embeddings, such as a lexical one, that ranks the documents itself."""
 
     @abstractmethod
     def rank(
         self, queries: Sequence[str], documents: Sequence[str], ids: Ids, depth: int, on_texts: OnBatch
     ) -> Mapping[str, Sequence[tuple[str, float]]]:
-        """Query id -> (document id, score), at least for the `depth` documents with the largest scores.
+        """Return query id -> (document id, score), at least for the `depth` documents with the largest scores.
 
-        Their order does not matter, scores may be equal, and a query or document for which nothing was found may be
-        left out. Of equal scores those of the first document ids must be among them.
+        The order does not matter, scores may be equal, and queries and documents without a match may be left out. Of
+        documents with equal scores, those with the first ids must be included.
 
-        `documents` are possibly more than memory holds: slice or iterate them in order, as often as needed, and never
-        copy them as a whole. `on_texts` is called with the number of texts that were just read, queries and documents;
-        a method that is silent for long is given up.
+        `documents` may exceed memory: slice or iterate them in order, as often as needed, and never copy them as a
+        whole. Call `on_texts` with the number of queries and documents that were just read; the run stops a method that
+        does not call it for a long time.
         """
 
 
 @dataclass(frozen=True)
 class DualEncoder(Retriever):
-    """Encodes queries with one encoder and documents with the same or another. `mean` scoring is the inner
-    product of the two L2-normalised embeddings, `maxsim` that of `bench.evaluation.maxsim`.
+    """An encoder of queries, and the same or another encoder of documents.
+
+    `mean` scoring is the inner product of the two L2-normalised embeddings; `maxsim` is that of
+    `bench.evaluation.maxsim`.
     """
 
     scorings = ("mean", "maxsim")
@@ -59,29 +61,23 @@ class DualEncoder(Retriever):
     document_encoder: Encoder
 
     def rewrite(self, queries: Sequence[str], on_batch: OnBatch | None = None) -> Sequence[str]:
-        """What is encoded in place of the queries, in their order; the queries themselves unless a method says
-        otherwise.
-        """
+        """Return the texts to encode instead of the queries, in their order; by default the queries themselves."""
         return queries
 
     def encode_queries(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> np.ndarray:
-        """L2-normalised embeddings of queries, (n, dimension) float32."""
+        """Return L2-normalised embeddings of queries, (n, dimension) float32."""
         return self.query_encoder.encode(texts, "query", on_batch=on_batch)
 
     def encode_documents(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> np.ndarray:
-        """L2-normalised embeddings of documents, (n, dimension) float32."""
+        """Return L2-normalised embeddings of documents, (n, dimension) float32."""
         return self.document_encoder.encode(texts, "document", on_batch=on_batch)
 
-    def encoder(self, side: Side) -> Encoder:
-        return self.query_encoder if side == "query" else self.document_encoder
-
     def save(self, folder: Path, teacher: Encoder) -> None:
-        """Write the encoders; one that is a copy of the frozen teacher is only named, by its fingerprint."""
+        """Write the encoders. Of a copy of the frozen teacher only its fingerprint is written."""
         folder.mkdir(parents=True, exist_ok=True)
-        places = {}
+        places: dict[str, str] = {}
         fingerprint = teacher.fingerprint()
-        for side in ("query", "document"):
-            encoder = self.encoder(side)
+        for side, encoder in (("query", self.query_encoder), ("document", self.document_encoder)):
             if encoder.fingerprint() == fingerprint:
                 places[side] = "teacher"
             elif side == "document" and encoder is self.query_encoder:
@@ -89,14 +85,12 @@ class DualEncoder(Retriever):
             else:
                 places[side] = side
                 encoder.save(folder / side)
-        write_json(
-            folder / "retriever.json",
-            {**places, "teacher": {"name": teacher.name, "fingerprint": fingerprint}},
-        )
+        about = {**places, "teacher": {"name": teacher.name, "fingerprint": fingerprint}}
+        write_json(folder / "retriever.json", about)
 
     @classmethod
     def load(cls, folder: Path, teacher: Encoder) -> DualEncoder:
-        """Read what `save` wrote. Raises `BenchError` if it was made with another teacher."""
+        """Return the retriever that `save` wrote. Raises `BenchError` if it was made with another teacher."""
         saved = read_json(folder / "retriever.json")
         if not saved:
             raise BenchError(f"{folder} holds no retriever")

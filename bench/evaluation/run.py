@@ -1,4 +1,4 @@
-"""Runs: what a retriever found for each query, with scores that strictly decrease, and their files."""
+"""Runs: ranked documents for each query, with strictly decreasing scores, and their files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Run = Mapping[str, Sequence[tuple[str, float]]]
 
 
 def strictly_decreasing(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Sort by score, ties by document id, and lower each score that is not below the one before to the next float32.
+    """Sort by score, ties by document id, and lower each tied score to the next float32.
 
-    Measures disagree with themselves on tied scores; after this there are none.
+    Measures treat tied scores inconsistently; afterwards there are none.
     """
     ordered = sorted(ranking, key=lambda item: (-item[1], item[0]))
     values = np.array([score for _, score in ordered], dtype=np.float32)
@@ -32,7 +32,7 @@ def strictly_decreasing(ranking: Sequence[tuple[str, float]]) -> list[tuple[str,
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
-    """Write TREC's six columns, gzipped without a time stamp, so that the same run is the same bytes."""
+    """Write TREC's six columns, gzipped without a time stamp, so that equal runs are equal bytes."""
     with atomic_gzip(path) as file:
         for query, ranking in run.items():
             for rank, (document, score) in enumerate(ranking, start=1):
@@ -40,7 +40,7 @@ def write_run(path: Path, run: Run, tag: str) -> None:
 
 
 def read_run(path: Path) -> Run:
-    """Read what `write_run` wrote. Raises `BenchError` if it is damaged."""
+    """Return the run that `write_run` wrote. Raises `BenchError` if it is damaged."""
     run: dict[str, list[tuple[str, float]]] = {}
     try:
         with open_gzip(path) as file:
@@ -53,10 +53,10 @@ def read_run(path: Path) -> Run:
 
 
 def read_foreign_run(path: Path, depth: int) -> Run:
-    """The first `depth` documents per query of a run that was made elsewhere: TREC's six columns, perhaps gzipped.
+    """Return the first `depth` documents per query of another program's run: TREC's six columns, perhaps gzipped.
 
-    Scores decide, never the column of ranks; ties are broken as everywhere. Raises `BenchError` for a line that is
-    none, and for a document that occurs twice.
+    Documents are ranked by their scores, not by the column of ranks. Raises `BenchError` for a malformed line, and for
+    a document that occurs twice.
     """
     found: dict[str, list[tuple[str, float]]] = {}
     try:
@@ -84,7 +84,7 @@ def _rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, str, float]]:
             query, _, document, _, score, _ = line.split()
             value = float(score)
         except ValueError:
-            raise BenchError(f"{path}: line {number} has not TREC's six columns, a number the fifth") from None
+            raise BenchError(f"{path}: line {number}: expected six columns with a numeric score in column 5") from None
         if value != value:
             raise BenchError(f"{path}: line {number}: the score is not a number")
         yield query, document, value
