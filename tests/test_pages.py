@@ -64,10 +64,10 @@ Minimises \|a\|\*b\* \< c.
 
 | setting | type | default | meaning |
 |---|---|---|---|
-| `documents` | `teacher` or `student` | `student` | Who encodes documents: the frozen teacher, so that the student reads queries only, or the student itself. |
+| `documents` | `teacher` or `student` | `student` | Encoder of documents: the frozen teacher, so that the student reads queries only, or the student itself. |
 | `width` | int > 0 and ≤ 9 | `3` | How wide, in `units` of a\_b. |
 | `sharp` | bool | `true` | Whether. |
-| `weight` | float > 0 | `1.0` | Of this method's loss, where it is combined with others. |
+| `weight` | float > 0 | `1.0` | Weight of this method's loss in a combination of methods. |
 
 ## Variants
 
@@ -103,7 +103,7 @@ def test_field_without_a_docstring_means_what_it_meant_before() -> None:
         documents: Literal["teacher", "student"] = "student"
         silent: int = Field(1)
 
-    assert meaning(Config, "documents").startswith("Who encodes documents")
+    assert meaning(Config, "documents").startswith("Encoder of documents")
     assert meaning(Config, "silent") == ""
 
 
