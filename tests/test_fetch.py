@@ -103,33 +103,37 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def test_all_files_of_a_collection_once(world: World) -> None:
-    assert world.fetch("bible", "bible") == 0
+    assert world.fetch("bible", "bible", "generated") == 0
     assert world.fetched() == ["bible/bitext/swh-eng", "bible/bitext/hau-eng"]
-    assert world.table() == {"bible": ["2", "0.0", "0", "2", "0"]}
+    assert world.table() == {"bible": ["2", "0.0", "0", "2", "0"], "generated": ["generated", "-", "-", "-", "-"]}
     assert world.fetch("bible", offline=True) == 0
     assert world.table() == {"bible": ["2", "0.0", "2", "0", "0"]}
 
 
-def test_the_files_of_a_pair_by_its_document_language_where_there_are_no_pairs(world: World) -> None:
-    assert world.fetch("bible", "questions", pairs=[HAU]) == 0
-    assert world.fetched() == ["bible/bitext/hau-eng", "questions/relevance/eng-eng", "questions/passages/eng"]
-    assert world.fetch("questions", pairs=[FRA]) == 0
-    assert world.fetched()[3:] == ["questions/relevance/fra-fra", "questions/passages/fra"]
+@pytest.mark.parametrize(
+    ("names", "pair", "files"),
+    [
+        ("bible questions", HAU, "bible/bitext/hau-eng questions/relevance/eng-eng questions/passages/eng"),
+        ("questions", FRA, "questions/relevance/fra-fra questions/passages/fra"),
+        ("test", HAU, "test/test/hau-eng questions/passages/eng"),
+        (
+            "mix news",
+            SWH,
+            "bible/bitext/swh-eng news/bitext/swh-eng questions/relevance/eng-eng questions/passages/eng",
+        ),
+    ],
+)
+def test_the_files_of_a_pair_with_distractors_and_members_of_mixes(
+    world: World, names: str, pair: Pair, files: str
+) -> None:
+    assert world.fetch(*names.split(), pairs=[pair]) == 0
+    assert world.fetched() == files.split()
+    owners = [file.partition("/")[0] for file in files.split()]
+    counts = {name: str(owners.count(name)) for name in owners}
+    assert world.table() == {name: [count, "0.0", "0", count, "0"] for name, count in counts.items()}
 
 
-def test_a_test_comes_with_its_distractors_under_their_own_name(world: World) -> None:
-    assert world.fetch("test", pairs=[HAU]) == 0
-    assert world.fetched() == ["test/test/hau-eng", "questions/passages/eng"]
-    assert world.table() == {"test": ["1", "0.0", "0", "1", "0"], "questions": ["1", "0.0", "0", "1", "0"]}
-
-
-def test_a_mix_stands_for_its_members(world: World) -> None:
-    assert world.fetch("mix", "news", pairs=[SWH]) == 0
-    assert list(world.table()) == ["bible", "news", "questions"]
-    assert world.fetched()[:2] == ["bible/bitext/swh-eng", "news/bitext/swh-eng"]
-
-
-def test_licences_are_told_before_and_in_the_table(world: World) -> None:
+def test_licences_are_shown_before_and_in_the_table(world: World) -> None:
     world.fetch("mix")
     captured = world.capsys.readouterr()
     assert captured.err.splitlines() == [
@@ -138,12 +142,6 @@ def test_licences_are_told_before_and_in_the_table(world: World) -> None:
         "questions: licence: l",
     ]
     assert "CC0" in captured.out and "NON-COMMERCIAL: CC BY-NC" in captured.out
-
-
-def test_a_generated_collection_has_nothing_to_fetch(world: World) -> None:
-    assert world.fetch("generated") == 0
-    assert world.asked == []
-    assert world.table() == {"generated": ["generated", "-", "-", "-", "-"]}
 
 
 def test_a_file_that_fails_does_not_stop_the_others(world: World) -> None:
@@ -162,19 +160,17 @@ def test_a_file_that_fails_does_not_stop_the_others(world: World) -> None:
     assert "questions" in captured.out and "bible" in captured.out
 
 
-def test_wrong_files_at_hand_are_found(world: World) -> None:
+def test_damaged_and_missing_files_are_counted_as_failed(world: World) -> None:
     world.fetch("bible")
     damaged = world.cache / "owner" / "bible" / ("0" * 40) / "bitext/hau-eng"
     damaged.write_bytes(b"other")
     world.capsys.readouterr()
     assert world.fetch("bible") == 1
     assert world.table() == {"bible": ["2", "0.0", "1", "0", "1"]}
-
-
-def test_offline_asks_nobody(world: World) -> None:
-    assert world.fetch("mix", pairs=[SWH], offline=True) == 1
+    world.asked.clear()
+    assert world.fetch("news", pairs=[SWH], offline=True) == 1
     assert world.asked == []
-    assert world.table()["bible"] == ["1", "0.0", "0", "0", "1"]
+    assert world.table() == {"news": ["1", "0.0", "0", "0", "1"]}
 
 
 def test_unknown_names_and_pairs_are_refused_before_anything_is_fetched(world: World) -> None:

@@ -6,35 +6,16 @@ from bench.data import Pair
 from bench.data.languages import name, parse_language, parse_pair
 from bench.errors import BenchError
 
-
-@pytest.mark.parametrize(
-    ("written", "canonical"),
-    [
-        ("swh", "swh"),
-        ("sw", "swh"),
-        ("swa", "swh"),
-        ("EN", "eng"),
-        (" am ", "amh"),
-        ("yo", "yor"),
-        ("ha", "hau"),
-        ("zu", "zul"),
-        ("so", "som"),
-        ("tl", "tgl"),
-        ("fil", "tgl"),
-        ("mr", "mar"),
-        ("km", "khm"),
-        ("ur", "urd"),
-        ("ar", "arb"),
-        ("zh", "cmn"),
-        ("ger", "deu"),
-        ("ibo", "ibo"),
-        ("qaa", "qaa"),
-        ("qtz", "qtz"),
-        ("mul", "mul"),
-    ],
+SPELLINGS = (
+    "swh=swh sw=swh swa=swh EN=eng am=amh yo=yor ha=hau zu=zul so=som tl=tgl fil=tgl mr=mar km=khm ur=urd ar=arb "
+    "zh=cmn ger=deu ibo=ibo qaa=qaa qtz=qtz mul=mul"
 )
-def test_every_spelling_of_a_language_has_one_canonical_code(written: str, canonical: str) -> None:
-    assert parse_language(written) == canonical
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.split())
+def test_every_spelling_of_a_language_has_one_canonical_code(spelling: str) -> None:
+    written, _, canonical = spelling.partition("=")
+    assert parse_language(written) == parse_language(f" {written} ") == canonical
 
 
 @pytest.mark.parametrize(("written", "hint"), [("swahili", "swh (Swahili)"), ("eg", "eng"), ("xx", "ISO 639-3")])
@@ -52,14 +33,16 @@ def test_what_is_no_language_of_today_is_refused(written: str) -> None:
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [("swh", "Swahili"), ("ell", "Modern Greek"), ("tl", "Tagalog"), ("mul", "Multiple languages")],
+    [
+        ("swh", "Swahili"),
+        ("ell", "Modern Greek"),
+        ("tl", "Tagalog"),
+        ("mul", "Multiple languages"),
+        ("qaa", "artificial language qaa"),
+    ],
 )
 def test_names_are_for_display(code: str, expected: str) -> None:
     assert name(code) == expected
-
-
-def test_a_private_code_has_a_name_too() -> None:
-    assert "qaa" in name("qaa")
 
 
 @pytest.mark.parametrize("written", ["swh-eng", "sw-en", "SWA-eng"])
