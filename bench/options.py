@@ -99,7 +99,7 @@ def check_environment(model: type[BaseModel]) -> None:
     known = {*_variables(model), *OTHER_VARIABLES}
     for variable in os.environ:
         if variable.startswith(PREFIX) and variable not in known and (near := nearest(variable, known, cutoff=0.85)):
-            raise BenchError(f"the environment has {variable}, which means nothing; did you mean {near[0]}?")
+            raise BenchError(f"unknown environment variable {variable}; did you mean {near[0]}?")
 
 
 def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Model:

@@ -180,7 +180,7 @@ def _assign(offers: list[MethodEntry], taken: Mapping[str, MethodEntry]) -> tupl
             rivals = sorted(each.package for each in offers if each.name == offer.name)
             reason = f"the name is offered by {' and '.join(rivals)}; remove one of them"
         elif offer.name in taken or offer.name == ALL:
-            reason = "the name is taken"
+            reason = "the name is taken; the package must use another"
         else:
             names[offer.name] = offer
             continue

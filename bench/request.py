@@ -236,7 +236,7 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
     """Raise `BenchError` for the first unknown name."""
     for name in ("methods", "datasets", "students", "scoring"):
         if not getattr(request, name):
-            raise BenchError(f"--{name} names nothing; see bench run --help")
+            raise BenchError(f"--{name} is empty; see bench run --help")
     check_methods((text for text in request.methods if text != registry.ALL), request.method)
     for name in request.datasets:
         card = get_card(name, cards)

@@ -46,7 +46,7 @@ MISTAKES = {
     "name of a pair": (["ls", "pairs", "swh-eng"], "takes no name"),
     "page of no method": (["ls", "methods", "optcal"], "unknown method 'optcal'; did you mean optical"),
     "pages of datasets": (["ls", "datasets", "--output", "."], "--output is for bench ls methods"),
-    "no dataset": ([*RUN, "--datasets", ","], "--datasets names nothing"),
+    "no dataset": ([*RUN, "--datasets", ","], "--datasets is empty"),
     "no results": (["leaderboard", "--results", "."], ". holds no finished cell; fill it with bench run --results ."),
 }
 ARGPARSE = {

@@ -109,7 +109,7 @@ def test_run_is_scored_and_joins_the_leaderboard(imports: Imports) -> None:
         ("run", RUN.replace("q2", "q9"), "swh-eng", "the query 'q9' is not in notes swh-eng; is it another collection"),
         ("run", RUN.replace("d3", "d9"), "swh-eng", "the document 'd9' of query 'q2' is not in notes swh-eng"),
         ("run", "nonsense", "swh-eng", "line 1"),
-        ("run", RUN, "", "a run is of one language pair; name it with --pairs"),
+        ("run", RUN, "", "a run has one language pair; name it with --pairs"),
         ("e5.json", "{}", "mar-eng", NO_RESULTS),
         ("e5.json", "[1]", "mar-eng", NO_RESULTS),
         ("e5.json", "nonsense", "mar-eng", NO_RESULTS),

@@ -149,7 +149,7 @@ def test_methods_are_compared_on_each_collection_as_one_family(tmp_path: Path, c
     assert "did you mean optical epsilon=0.5" in compare("optical", "distillation", *results, code=2)
     assert "have no collection in common" in compare("distillation", "distillation", *results, code=2)
     printed = compare("optical:epsilon=0.5", "distillation", *results, "--measures", "P@5", code=2)
-    assert "not both of them were scored by P@5" in printed
+    assert "not both of them have scores by P@5" in printed
 
 
 def test_several_seeds_have_a_p_value_over_seeds(tmp_path: Path, compare: Callable[..., str]) -> None:

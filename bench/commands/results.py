@@ -77,7 +77,7 @@ def compare(options: Versus, a: str, b: str) -> int:
     pairs = versus.opponents(a, b, options.results, options.qrels, options.measures)
     found = {measure: comparison.compare(pairs, measure, options.samples) for measure in options.measures}
     if missing := [measure for measure, comparisons in found.items() if not comparisons]:
-        raise BenchError(f"not both of them were scored by {', '.join(missing)}")
+        raise BenchError(f"not both of them have scores by {', '.join(missing)}; bench run --measures adds them")
     print(f"A: {a}\nB: {b}")
     frames = [("", versus.table(comparisons)) for comparisons in found.values()]
     first = options.measures[0]
@@ -110,7 +110,7 @@ def import_results(options: Import, path: Path) -> int:
         entries = external.import_mteb(store, path, options.method, encoder, card.name, options.pairs)
     else:
         if len(options.pairs) != 1:
-            raise BenchError("a run is of one language pair; name it with --pairs")
+            raise BenchError("a run has one language pair; name it with --pairs")
         test = load_test(card, options.pairs[0], Resolver(options.mirror, offline=options.offline), cards)
         entries = [external.import_run(store, path, options.method, encoder, test, options.measures)]
     for cell in entries:
