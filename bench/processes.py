@@ -34,6 +34,9 @@ SMALLER_BATCH = "a training needs less memory with a smaller batch, such as --se
 
 _caller: Connection | None = None
 """In a worker: the connection to the process that waits for it."""
+_process = os.getpid()
+"""The process that imported this module. Its forks must not write to the connection."""
+_sending = threading.Lock()
 
 
 def cores() -> int:
@@ -43,8 +46,8 @@ def cores() -> int:
 
 def alive() -> None:
     """Give a sign of life to the process that waits for this worker; do nothing in any other process."""
-    if _caller is not None:
-        with suppress(OSError):
+    if _caller is not None and os.getpid() == _process:
+        with suppress(OSError), _sending:
             _caller.send_bytes(b"")
 
 
@@ -235,12 +238,13 @@ def _serve(connection: int, parent: int) -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with suppress(EOFError, OSError, KeyboardInterrupt):  # the parent has ended, or will end this process
         while True:
-            _caller.send_bytes(_respond(_caller.recv_bytes()))
+            response = _respond(_caller.recv_bytes())
+            with _sending:  # a method may have left a thread that gives signs of life
+                _caller.send_bytes(response)
 
 
 def _respond(request: bytes) -> bytes:
     """Call the requested function; return its pickled value and error, one of them None."""
-    process = os.getpid()
     try:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -248,7 +252,7 @@ def _respond(request: bytes) -> bytes:
             function, arguments = pickle.loads(request)  # imports their modules
             return pickle.dumps((function(*arguments), None))
         finally:
-            if os.getpid() != process:  # a fork of the function came back; it must not go on as the worker
+            if os.getpid() != _process:  # a fork of the function came back; it must not go on as the worker
                 os._exit(1)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     except BaseException as error:

@@ -150,6 +150,28 @@ def fork_raising() -> int:
     return os.waitpid(child, 0)[1]
 
 
+def chatter() -> None:
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        alive()
+
+
+def leave_chattering(fork: bool) -> bytes:
+    """Return a large value while a fork or a thread gives signs of life."""
+    if not fork:
+        threading.Thread(target=chatter, daemon=True).start()
+    elif not os.fork():
+        chatter()
+        os._exit(0)
+    time.sleep(0.1)
+    return bytes(5_000_000)
+
+
+@pytest.mark.parametrize("fork", [True, False])
+def test_signs_of_life_cannot_disturb_a_response(worker: Worker, fork: bool) -> None:
+    assert worker.run(leave_chattering, fork) == bytes(5_000_000)
+
+
 def test_a_fork_that_returns_or_raises_does_not_go_on(worker: Worker) -> None:
     process = worker.run(os.getpid)
     assert worker.run(fork) == process
@@ -231,11 +253,6 @@ def test_results_and_errors_that_do_not_travel(worker: Worker) -> None:
         worker.run(throw_a_lock)
     with pytest.raises((pickle.PicklingError, AttributeError)):
         worker.run(lambda: None)
-
-
-def test_large_values_travel(worker: Worker) -> None:
-    data = bytes(10_000_000)
-    assert worker.run(bytes.__add__, data, b"x") == data + b"x"
 
 
 def noisy() -> None:
