@@ -16,15 +16,15 @@ import pytest
 import torch
 from hypothesis import settings
 from small_bench import CARD, SIZES, Bench, Command
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel
 
 from bench import offline
 from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.encoders.encoder import Encoder
-from bench.encoders.vocabulary import learn_wordpieces, make_student
+from bench.encoders.tiny import wordpiece_tokenizer
+from bench.encoders.vocabulary import make_student
 from bench.training.checkpoint import Checkpoint
 from bench.training.method import Task
 from bench.training.recipe import Budget, Recipe
@@ -41,7 +41,6 @@ def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PAIR = Pair("qaa", "eng")
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ACTORS = ["cat", "dog", "baker", "teacher", "farmer", "child"]
 ACTIONS = ["saw", "found", "sold", "lost", "drew"]
 THINGS = ["a red house", "the old boat", "two green apples", "some bread", "an open book in the garden"]
@@ -57,30 +56,9 @@ def foreign(sentence: str) -> str:
     return " ".join(f"{word[::-1]}é" for word in sentence.split())
 
 
-def make_tokenizer(texts: Sequence[str], size: int = 300) -> PreTrainedTokenizerFast:
-    """An uncased WordPiece tokenizer like BERT's, its vocabulary learned on `texts`."""
-    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
-    pieces = learn_wordpieces(texts, size, SPECIAL, backend)
-    backend.model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-    )
-
-
 def make_encoder(texts: Sequence[str] | None = None, *, seed: int = 0, hidden: int = 16, **settings: Any) -> Encoder:
     """A BERT of one layer with random weights; the same for the same arguments."""
-    tokenizer = make_tokenizer(english_sentences() if texts is None else texts)
+    tokenizer = wordpiece_tokenizer(english_sentences() if texts is None else texts, 300)
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden,

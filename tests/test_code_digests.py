@@ -16,8 +16,8 @@ Files = dict[str, str]
 OnPath = Callable[[str, Files], Path]
 
 METHOD = """
-    bench.data bench.encoders.encoder bench.encoders.rows bench.evaluation.retriever bench.training.checkpoint
-    bench.training.method bench.training.recipe bench.training.sampling
+    bench.data bench.encoders.encoder bench.evaluation.retriever bench.training.checkpoint bench.training.method
+    bench.training.recipe bench.training.sampling
 """
 """The modules that every method depends on: the data, the encoder, the retriever and the contract of a method."""
 LOOP = f"""
@@ -48,14 +48,14 @@ METHODS = {
 """The modules that each method depends on besides itself."""
 OTHERS = {
     "bench.evaluation.evaluate": """
-        bench.data bench.encoders.encoder bench.encoders.rows bench.evaluation.embeddings bench.evaluation.evaluate
+        bench.data bench.encoders.encoder bench.evaluation.embeddings bench.evaluation.evaluate
         bench.evaluation.maxsim bench.evaluation.measures bench.evaluation.mining bench.evaluation.retrieval
         bench.evaluation.retriever bench.evaluation.run bench.evaluation.tasks
     """,
     "bench.evaluation.measures": "bench.evaluation.measures",
     "bench.encoders.tiny": f"{LOOP} {TINY}",
     "bench.encoders.vocabulary": """
-        bench.encoders.encoder bench.encoders.rows bench.encoders.vocabulary bench.training.recipe
+        bench.encoders.encoder bench.encoders.vocabulary bench.training.recipe
         bench.training.sampling
     """,
     "bench.training.combination": f"{LOOP} bench.training.combination",

@@ -60,7 +60,7 @@ def load(steps: list[int], told: list[str] | None = None) -> Encoder:
         torch.device("cpu"),
         offline=True,
         on_step=lambda record: steps.append(record["step"]),
-        on_damage=None if told is None else told.append,
+        on_damage=(told if told is not None else []).append,
     )
 
 

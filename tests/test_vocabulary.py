@@ -13,7 +13,7 @@ from transformers import BertTokenizer
 
 from bench.data import TrainingData
 from bench.encoders.encoder import Encoder, read_encoder
-from bench.encoders.vocabulary import is_multilingual, make_student, replace_vocabulary, shared_pieces
+from bench.encoders.vocabulary import is_multilingual, make_student, replace_vocabulary
 from bench.errors import BenchError
 from bench.training.recipe import Recipe
 from bench.training.sampling import torch_generator
@@ -156,12 +156,6 @@ def test_tokenizer_that_is_no_wordpiece_is_refused(build_encoder: Callable[..., 
     encoder.tokenizer._tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     with pytest.raises(BenchError, match="vocabulary of 'other' cannot be replaced"):
         replace_vocabulary(encoder, texts, 250, torch_generator(0, "vocabulary"))
-
-
-def test_share_of_pieces_in_common(encoder: Encoder, student: Encoder) -> None:
-    assert shared_pieces(encoder, encoder) == 1.0
-    common = set(student.tokenizer.get_vocab()) & set(encoder.tokenizer.get_vocab())
-    assert shared_pieces(student, encoder) == pytest.approx(len(common) / len(student.tokenizer))
 
 
 def test_student_reads_the_recipes_prompts_and_keeps_the_encoders_where_there_are_none(

@@ -21,25 +21,26 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from bench.encoders.rows import remembered_rows
 from bench.errors import BenchError, describe
 from bench.fingerprint import digest, digest_bytes, digest_texts, library_versions
+from bench.sealed import remembered
 
 Side = Literal["query", "document"]
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
-POOLING_MODES = ("mean", "cls", "max")
+POOLING_FLAGS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
+"""The supported poolings, by the names of sentence-transformers' flags."""
 MANY = 1000
-"""Texts from which on reading their token ids is clearly faster than tokenising."""
+"""The smallest number of texts whose token ids are cached."""
 
 
 @dataclass(frozen=True)
 class TokenBatch:
     """A padded batch of token ids.
 
-    `input_ids`, `attention_mask`: (n, length) int64; `special`: (n, length) bool, True on [CLS]/[SEP] and their kin;
-    `tokens`: the number of real tokens, padding excluded.
+    `input_ids`, `attention_mask`: (n, length) int64; `special`: (n, length) bool, True on [CLS], [SEP] and the like;
+    `tokens`: the number of tokens, padding excluded.
     """
 
     input_ids: Tensor
@@ -62,8 +63,8 @@ class Encoder(nn.Module):
         prompts: dict[Side, str] | None = None,
     ) -> None:
         super().__init__()
-        if pooling not in POOLING_MODES:
-            raise BenchError(f"encoder '{name}' pools by '{pooling}'; supported: {', '.join(POOLING_MODES)}")
+        if pooling not in POOLING_FLAGS.values():
+            raise BenchError(f"encoder '{name}' pools by '{pooling}'; supported: mean, cls, max")
         self.transformer: Any = transformer
         self.tokenizer = tokenizer
         self.name = name
@@ -84,7 +85,7 @@ class Encoder(nn.Module):
 
     @property
     def structural_ids(self) -> list[int]:
-        """Ids of [CLS], [SEP] and their kin; not of [UNK], which stands for a word of the text."""
+        """The ids of [CLS], [SEP] and the like, without [UNK], which stands for a word of the text."""
         return [token for token in self.tokenizer.all_special_ids if token != self.tokenizer.unk_token_id]
 
     @property
@@ -92,14 +93,15 @@ class Encoder(nn.Module):
         return self.transformer.get_input_embeddings()
 
     def tokenize(self, texts: Sequence[str], side: Side, max_length: int | None = None) -> list[list[int]]:
-        """Token ids of each text with its side's prompt and special tokens, cut to `max_length` tokens."""
+        """Return the token ids of each text with its side's prompt and special tokens, cut to `max_length` tokens."""
         limit = min(max_length or self.max_length, self.max_length)
         prompted = self._prompted(texts, side)
         if self.token_cache is None or len(texts) < MANY:
             return self._token_ids(prompted, limit)
         state = [self._tokenizer_state(), self.tokenizer.truncation_side]
         key = digest([digest_texts(prompted), limit, state, library_versions("tokenizers", "transformers")])
-        return remembered_rows(self.token_cache / f"{key}.tokens", lambda: self._token_ids(prompted, limit))
+        ids: list[list[int]] = remembered(self.token_cache / f"{key}.json", lambda: self._token_ids(prompted, limit))
+        return ids
 
     def _prompted(self, texts: Sequence[str], side: Side) -> list[str]:
         prompt = self.prompts[side]
@@ -129,7 +131,10 @@ class Encoder(nn.Module):
         )
 
     def token_embeddings(self, batch: TokenBatch, layer: int = -1) -> Tensor:
-        """Hidden states of a layer, (n, length, dimension), padding included; 0 is below the first, -1 the last."""
+        """Return the hidden states of a layer, (n, length, dimension), padding included.
+
+        0 is the input of the first layer, -1 the output of the last.
+        """
         self.tokens_seen += batch.tokens
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         if layer == -1:
@@ -137,7 +142,7 @@ class Encoder(nn.Module):
         return self.transformer(**inputs, output_hidden_states=True).hidden_states[layer]
 
     def pool(self, hidden: Tensor, batch: TokenBatch) -> Tensor:
-        """(n, length, dimension) -> (n, dimension) float32, not normalised."""
+        """Return pooled hidden states, (n, dimension) float32, not normalised."""
         hidden = hidden.float()
         mask = batch.attention_mask.unsqueeze(-1).float()
         if self.pooling == "cls":
@@ -147,7 +152,7 @@ class Encoder(nn.Module):
         return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9)
 
     def forward(self, batch: TokenBatch) -> Tensor:
-        """Pooled embeddings, (n, dimension) float32, not normalised."""
+        """Return pooled embeddings, (n, dimension) float32, not normalised."""
         return self.pool(self.token_embeddings(batch), batch)
 
     @torch.no_grad()
@@ -159,13 +164,12 @@ class Encoder(nn.Module):
         batch_size: int = 64,
         on_batch: Callable[[int], None] | None = None,
     ) -> np.ndarray:
-        """L2-normalised embeddings, (n, dimension) float32, in the order of `texts`.
+        """Return L2-normalised embeddings, (n, dimension) float32, in the order of `texts`.
 
-        Computed in float32 whatever the precision of training. A text that occurs twice is encoded once,
-        so that its embeddings, and the scores made from them, are exactly equal.
+        A text that occurs twice is encoded once, so that its embeddings and scores are exactly equal.
         """
         unique = list(dict.fromkeys(texts))
-        # Embeddings of frozen encoders are kept, so their token ids need not be.
+        # Embeddings of frozen encoders are cached, so that a cache of their token ids would save nothing.
         ids = self._token_ids(self._prompted(unique, side), self.max_length)
         order = sorted(range(len(unique)), key=lambda i: -len(ids[i]))
         vectors = np.empty((len(unique), self.dimension), dtype=np.float32)
@@ -184,16 +188,15 @@ class Encoder(nn.Module):
         return vectors[[row_of[text] for text in texts]] if len(unique) < len(texts) else vectors
 
     def fingerprint(self) -> str:
-        """A hash of everything that can change what this encoder computes."""
+        """Return a hash of everything that can change the embeddings."""
         weights = [
             (name, digest_bytes(tensor.detach().cpu().contiguous().numpy().tobytes()))
             for name, tensor in sorted(self.state_dict().items())
         ]
-        tokenizer = self._tokenizer_state()
         config = self.transformer.config.to_diff_dict()
         for incidental in ("_name_or_path", "transformers_version", "dtype"):
             config.pop(incidental, None)
-        return digest([weights, config, tokenizer, self.pooling, self.max_length, self.prompts])
+        return digest([weights, config, self._tokenizer_state(), self.pooling, self.max_length, self.prompts])
 
     def _tokenizer_state(self) -> Any:
         state = json.loads(self.tokenizer.backend_tokenizer.to_str())
@@ -202,11 +205,11 @@ class Encoder(nn.Module):
         return state
 
     def copy(self) -> Encoder:
-        """A deep copy that shares nothing with this encoder."""
+        """Return a deep copy."""
         return copy.deepcopy(self)
 
     def freeze(self) -> Encoder:
-        """Turn gradients and dropout off for good; returns itself."""
+        """Turn gradients and dropout off; return itself."""
         self.eval()
         for parameter in self.parameters():
             parameter.requires_grad_(False)
@@ -216,28 +219,22 @@ class Encoder(nn.Module):
         """Write weights, tokenizer and settings in sentence-transformers' layout."""
         folder.mkdir(parents=True, exist_ok=True)
         self.transformer.save_pretrained(folder)
-        # Calls to the tokenizer leave their truncation and padding behind in it, and they would be saved too.
+        # They would be saved too.
         self.tokenizer.backend_tokenizer.no_truncation()
         self.tokenizer.backend_tokenizer.no_padding()
         self.tokenizer.save_pretrained(folder)
-        modules = ["Transformer", "Pooling", "Normalize"]
-        paths = ["", "1_Pooling", "2_Normalize"]
-        write_json(
-            folder / "modules.json",
-            [
-                {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{module}"}
-                for i, (module, path) in enumerate(zip(modules, paths, strict=True))
-            ],
-        )
-        for path in paths[1:]:
+        modules = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+        listed = [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{module}"}
+            for i, (module, path) in enumerate(modules.items())
+        ]
+        write_json(folder / "modules.json", listed)
+        for path in modules.values():
             (folder / path).mkdir(exist_ok=True)
         flags = {f"pooling_mode_{key}": self.pooling == mode for key, mode in POOLING_FLAGS.items()}
         write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": self.dimension, **flags})
         write_json(folder / "sentence_bert_config.json", {"max_seq_length": self.max_length, "do_lower_case": False})
         write_json(folder / "config_sentence_transformers.json", {"prompts": self.prompts})
-
-
-POOLING_FLAGS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
 
 
 def write_json(path: Path, value: object) -> None:
@@ -249,23 +246,25 @@ def read_json(path: Path) -> Any:
 
 
 def read_encoder(folder: Path, name: str) -> Encoder:
-    """Load a local folder: sentence-transformers' settings are honoured, a bare transformer is mean-pooled.
+    """Return the encoder of a folder with sentence-transformers' settings, or of a bare transformer with mean pooling.
 
     Raises `BenchError` when the folder lacks a fast tokenizer or safetensors weights, when they are damaged, or when it
-    needs a module beyond transformer, pooling and normalisation.
+    needs a module besides transformer, pooling and normalisation.
     """
-    if not (folder / "config.json").exists():
-        raise BenchError(f"encoder '{name}': {folder} has no config.json; give a Hugging Face model folder")
-    if not any(folder.glob("*.safetensors")):
-        raise BenchError(f"encoder '{name}': {folder} has no safetensors weights (pickled weights are never loaded)")
-    if not any((folder / file).exists() for file in ("tokenizer.json", "vocab.txt", "spiece.model", "tokenizer.model")):
-        raise BenchError(f"encoder '{name}': {folder} has no tokenizer files")
+    needed = {
+        "config.json; give a Hugging Face model folder": ["config.json"],
+        "safetensors weights (pickled weights are never loaded)": ["*.safetensors"],
+        "tokenizer files": ["tokenizer.json", "vocab.txt", "spiece.model", "tokenizer.model"],
+    }
+    for what, patterns in needed.items():
+        if not any(path for pattern in patterns for path in folder.glob(pattern)):
+            raise BenchError(f"encoder '{name}': {folder} has no {what}")
     kinds = [module["type"].rsplit(".", 1)[-1] for module in read_json(folder / "modules.json") or []]
     unsupported = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
     if unsupported:
         raise BenchError(f"encoder '{name}' needs the module {unsupported[0]}, which is not supported")
     try:
-        # Said outright, because otherwise a folder with code of its own would ask on the terminal whether to run it.
+        # Without `trust_remote_code=False` a folder with code would ask on the terminal whether to run it.
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
         transformer, loading = AutoModel.from_pretrained(
             folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, output_loading_info=True

