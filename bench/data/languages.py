@@ -55,8 +55,20 @@ def parse_language(text: str) -> str:
     code = text.strip().lower()
     if _PRIVATE_USE.fullmatch(code):
         return code
-    individual = _iso_639_3(code)
-    if individual is None:
+    # Imported here because it takes longer than everything else that `bench --help` needs.
+    from iso639 import Lang
+    from iso639.exceptions import DeprecatedLanguageValue, InvalidLanguageValue
+
+    individual = ""
+    try:
+        if len(code) in (2, 3):  # Lang() also accepts names
+            individual = Lang(code).pt3  # empty for a family of languages
+    except DeprecatedLanguageValue as error:
+        if error.change_to:
+            raise BenchError(f"language code '{code}' was retired; use {error.change_to}") from None
+    except InvalidLanguageValue:
+        pass
+    if not individual:
         raise _unknown_language(text)
     return _CANONICAL.get(individual, individual)
 
@@ -84,24 +96,6 @@ def name(code: str) -> str:
 
     # Remarks as in "Swahili (individual language)" and "Modern Greek (1453-)" are left out.
     return re.sub(r" \(.*\)$", "", Lang(code).name)
-
-
-def _iso_639_3(code: str) -> str | None:
-    """Return the ISO 639-3 code for any ISO 639 code of a language; None for anything else."""
-    # Imported here because it takes longer than everything else that `bench --help` needs.
-    from iso639 import Lang
-    from iso639.exceptions import DeprecatedLanguageValue, InvalidLanguageValue
-
-    if len(code) not in (2, 3):  # Lang() also accepts names
-        return None
-    try:
-        return Lang(code).pt3 or None
-    except DeprecatedLanguageValue as error:
-        if error.change_to:
-            raise BenchError(f"language code '{code}' was retired; use {error.change_to}") from None
-        return None
-    except InvalidLanguageValue:
-        return None
 
 
 def _unknown_language(text: str) -> BenchError:
