@@ -48,11 +48,11 @@ def test_gold_sentences_ask_for_their_translations(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "text", "complaint"),
     [
-        ("queries", "zh-1\tone\nzh-2\n", "queries: line 2: not id <tab> sentence"),
-        ("documents", "en-1\tone\ttwo\n", "documents: line 1: not id <tab> sentence"),
-        ("documents", "en-1\t \n", "documents: line 1: not id <tab> sentence"),
+        ("queries", "zh-1\tone\nzh-2\n", "queries: line 2: expected id <tab> sentence"),
+        ("documents", "en-1\tone\ttwo\n", "documents: line 1: expected id <tab> sentence"),
+        ("documents", "en-1\t \n", "documents: line 1: expected id <tab> sentence"),
         ("queries", "zh-1\tone\nzh-1\ttwo\n", "queries: line 2: the id 'zh-1' occurs twice"),
-        ("gold", "zh-1 en-1\n", "gold: line 1: not id <tab> id"),
+        ("gold", "zh-1 en-1\n", "gold: line 1: expected id <tab> id"),
         ("gold", "zh-1\ten-1\nzh-9\ten-1\n", "gold: line 2: .*queries has no sentence 'zh-9'"),
         ("gold", "zh-1\tzh-1\n", "gold: line 1: .*documents has no sentence 'zh-1'"),
     ],

@@ -12,7 +12,9 @@ import pytest
 
 import bench
 from bench.data import Pair, TestCollection
-from bench.data.formats import Source, afriqa, aligned_lines, parser, qed, squad, tab_separated, tmx, verses
+from bench.data.formats import Source, parser
+from bench.data.formats.bitext import aligned_lines, aligned_lines_test, documents_of_lines, tab_separated, tmx, verses
+from bench.data.formats.qa import afriqa, qed_passages, qed_relevance, squad, squad_passages, squad_relevance
 from bench.data.formats.reading import lines
 from bench.errors import BenchError
 
@@ -47,18 +49,18 @@ def test_unreadable_text_is_refused_with_its_place(tmp_path: Path, content: byte
 
 
 def test_aligned_lines_are_a_bitext(tmp_path: Path) -> None:
-    bitext = aligned_lines.bitext(aligned(tmp_path, "a\r\nb\r\n", "\ufeffA\nB"), SWH)
+    bitext = aligned_lines(aligned(tmp_path, "a\r\nb\r\n", "\ufeffA\nB"), SWH)
     assert (bitext.query_side, bitext.document_side, bitext.sources) == (("a", "b"), ("A", "B"), ("mine", "mine"))
 
 
 def test_unequal_files_are_refused_with_both_lengths(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"q has 2 lines, but .*d has 1"):
-        aligned_lines.bitext(aligned(tmp_path, "a\nb\n", "A\n"), SWH)
+        aligned_lines(aligned(tmp_path, "a\nb\n", "A\n"), SWH)
 
 
 def test_aligned_lines_are_a_test_with_ids_in_the_order_of_lines(tmp_path: Path) -> None:
     numbers = "".join(f"{number}\n" for number in range(1, 13))
-    test = aligned_lines.test(aligned(tmp_path, numbers, numbers.replace("1", "one ")), SWH)
+    test = aligned_lines_test(aligned(tmp_path, numbers, numbers.replace("1", "one ")), SWH)
     assert list(test.query_ids) == sorted(test.query_ids)
     assert test.query_ids[0] == "01" and test.queries[11] == "12" and test.documents[0] == "one "
     assert all(test.qrels[key] == {key: 1} for key in test.query_ids)
@@ -67,17 +69,17 @@ def test_aligned_lines_are_a_test_with_ids_in_the_order_of_lines(tmp_path: Path)
 
 def test_a_test_with_an_empty_line_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="d: line 2: empty"):
-        aligned_lines.test(aligned(tmp_path, "a\nb\n", "A\n\n"), SWH)
+        aligned_lines_test(aligned(tmp_path, "a\nb\n", "A\n\n"), SWH)
 
 
-def documents_of_lines(folder: Path, queries: str, documents: str, ids: str) -> Source:
+def three_files(folder: Path, queries: str, documents: str, ids: str) -> Source:
     files = dict(aligned(folder, queries, documents).files)
     return Source("mine", {**files, "document-ids": put(folder / "ids", ids)})
 
 
 def test_a_line_asks_for_the_document_that_holds_its_translation(tmp_path: Path) -> None:
-    source = documents_of_lines(tmp_path, "a\r\nb\r\nc\r\na\r\n", "A\nB \nC\nD\n", "x\nx\ny\nz\n")
-    test = aligned_lines.documents_test(source, SWH)
+    source = three_files(tmp_path, "a\r\nb\r\nc\r\na\r\n", "A\nB \nC\nD\n", "x\nx\ny\nz\n")
+    test = documents_of_lines(source, SWH)
     assert (test.query_ids, test.queries) == (("1", "2", "3", "4"), ("a", "b", "c", "a"))
     assert (test.document_ids, test.documents) == (("x", "y", "z"), ("A B", "C", "D"))
     assert test.oracle_queries == ("A", "B ", "C", "D")
@@ -95,7 +97,7 @@ def test_a_line_asks_for_the_document_that_holds_its_translation(tmp_path: Path)
 )
 def test_lines_without_a_document_are_refused(tmp_path: Path, documents: str, ids: str, complaint: str) -> None:
     with pytest.raises(BenchError, match=complaint):
-        aligned_lines.documents_test(documents_of_lines(tmp_path, "a\nb\n", documents, ids), SWH)
+        documents_of_lines(three_files(tmp_path, "a\nb\n", documents, ids), SWH)
 
 
 def bible(folder: Path, queries: list[str], documents: list[str], references: int | None = None) -> Source:
@@ -128,18 +130,18 @@ def bible(folder: Path, queries: list[str], documents: list[str], references: in
 def test_both_sides_of_merged_verses_say_the_same(
     tmp_path: Path, queries: list[str], documents: list[str], rows: list[tuple[str, str]]
 ) -> None:
-    bitext = verses.bitext(bible(tmp_path, queries, documents), SWH)
+    bitext = verses(bible(tmp_path, queries, documents), SWH)
     assert list(zip(bitext.query_side, bitext.document_side, strict=True)) == rows
 
 
 def test_verses_of_another_numbering_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"q has 2 lines, but .*vref has 3 verses"):
-        verses.bitext(bible(tmp_path, ["a", "b"], ["A", "B"], references=3), SWH)
+        verses(bible(tmp_path, ["a", "b"], ["A", "B"], references=3), SWH)
 
 
 def test_a_merged_verse_needs_a_verse_above(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="d: line 1: <range>"):
-        verses.bitext(bible(tmp_path, ["a", "b"], ["<range>", "B"]), SWH)
+        verses(bible(tmp_path, ["a", "b"], ["<range>", "B"]), SWH)
 
 
 def bible_in_xml(folder: Path, segments: dict[str, str]) -> Source:
@@ -158,21 +160,21 @@ def bible_in_xml(folder: Path, segments: dict[str, str]) -> Source:
 
 def test_verses_in_xml_are_found_by_their_ids(tmp_path: Path) -> None:
     segments = {"b.MAR.1.3": "c", "b.MAR.1.1": "a &amp; a", "b.MAR.1.2": "b", "b.MAR.1.4": "in no reference"}
-    bitext = verses.bitext(bible_in_xml(tmp_path, segments), SWH)
+    bitext = verses(bible_in_xml(tmp_path, segments), SWH)
     assert list(zip(bitext.query_side, bitext.document_side, strict=True)) == [("a & a", "A"), ("b c", "B+C")]
 
 
 @pytest.mark.parametrize(
     ("segments", "complaint"),
     [
-        ({"b.MAR.1": "a"}, r"q.xml: the segment 'b.MAR.1' is no verse"),
+        ({"b.MAR.1": "a"}, r"q.xml: the segment id 'b.MAR.1' is no verse"),
         ({"b.MAR.1.1": "a", "b.MRK.1.1": "b"}, r"q.xml: the id 'MRK 1:1' occurs twice"),
         ({"b.LUK.1.1": "a"}, r"q.xml has none of the verses of .*vref"),
     ],
 )
 def test_xml_that_is_no_such_bible_is_refused(tmp_path: Path, segments: dict[str, str], complaint: str) -> None:
     with pytest.raises(BenchError, match=complaint):
-        verses.bitext(bible_in_xml(tmp_path, segments), SWH)
+        verses(bible_in_xml(tmp_path, segments), SWH)
 
 
 def table(folder: Path, text: str, **options: Any) -> Source:
@@ -193,7 +195,7 @@ def table(folder: Path, text: str, **options: Any) -> Source:
 def test_the_card_says_which_cells_are_the_pair(
     tmp_path: Path, text: str, options: dict[str, Any], rows: list[tuple[str, str]]
 ) -> None:
-    bitext = tab_separated.bitext(table(tmp_path, text, **options), SWH)
+    bitext = tab_separated(table(tmp_path, text, **options), SWH)
     assert list(zip(bitext.query_side, bitext.document_side, strict=True)) == rows
 
 
@@ -212,7 +214,7 @@ def test_lines_without_their_cells_are_refused(
     tmp_path: Path, text: str, options: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(BenchError, match=complaint.replace("?", r"\?")):
-        tab_separated.bitext(table(tmp_path, text, **options), SWH)
+        tab_separated(table(tmp_path, text, **options), SWH)
 
 
 def memory(path: Path, units: str, header: str = "") -> tuple[Path, ...]:
@@ -232,37 +234,37 @@ CODES = {"swh": "sw", "eng": "en", "amh": "am"}
 def test_a_memory_gives_the_units_with_both_languages(tmp_path: Path) -> None:
     units = unit("1", sw="a &amp; b", en="A <b>and</b>\n  B") + unit("2", sw="c") + unit("3", EN="D", SW="d")
     source = Source("m", {"memories": memory(tmp_path / "m.zip", units)}, CODES)
-    bitext = tmx.bitext(source, SWH)
+    bitext = tmx(source, SWH)
     assert (bitext.query_side, bitext.document_side) == (("a & b", "d"), ("A and B", "D"))
 
 
 def test_memories_are_joined_through_a_third_language(tmp_path: Path) -> None:
     first = memory(tmp_path / "1.zip", unit("1", am="a", om="x") + unit("2", am="b", om="y"))
     second = memory(tmp_path / "2.zip", unit("2", en="B", om="y") + unit("3", en="C", om="z"))
-    bitext = tmx.bitext(Source("m", {"memories": first + second}, CODES), Pair("amh", "eng"))
+    bitext = tmx(Source("m", {"memories": first + second}, CODES), Pair("amh", "eng"))
     assert (bitext.query_side, bitext.document_side) == (("b",), ("B",))
 
 
 def test_a_memory_without_the_language_tells_what_it_has(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="'sw' and 'en'; the languages in its files are am, om"):
-        tmx.bitext(Source("m", {"memories": memory(tmp_path / "m.zip", unit("1", am="a", om="x"))}, CODES), SWH)
+        tmx(Source("m", {"memories": memory(tmp_path / "m.zip", unit("1", am="a", om="x"))}, CODES), SWH)
 
 
 def test_a_memory_that_unfolds_entities_is_refused(tmp_path: Path) -> None:
     bomb = '<!DOCTYPE t [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>'
     with pytest.raises(BenchError, match="declares XML entities"):
-        tmx.bitext(Source("m", {"memories": memory(tmp_path / "m.zip", unit("1", sw="&b;", en="A"), bomb)}, CODES), SWH)
+        tmx(Source("m", {"memories": memory(tmp_path / "m.zip", unit("1", sw="&b;", en="A"), bomb)}, CODES), SWH)
 
 
 def test_a_broken_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="line 1 of its XML: mismatched tag"):
-        tmx.bitext(Source("m", {"memories": memory(tmp_path / "m.zip", "<tu>")}, CODES), SWH)
-    with pytest.raises(BenchError, match="not a zip archive"):
-        tmx.bitext(Source("m", {"memories": put(tmp_path / "n.zip", "no zip")}, CODES), SWH)
+        tmx(Source("m", {"memories": memory(tmp_path / "m.zip", "<tu>")}, CODES), SWH)
+    with pytest.raises(BenchError, match="not a readable zip archive"):
+        tmx(Source("m", {"memories": put(tmp_path / "n.zip", "no zip")}, CODES), SWH)
     with zipfile.ZipFile(tmp_path / "o.zip", "w"):
         pass
     with pytest.raises(BenchError, match=r"0 \.tmx files"):
-        tmx.bitext(Source("m", {"memories": (tmp_path / "o.zip",)}, CODES), SWH)
+        tmx(Source("m", {"memories": (tmp_path / "o.zip",)}, CODES), SWH)
 
 
 def question(key: str, context: str | None, text: str = "q") -> dict[str, Any]:
@@ -272,8 +274,8 @@ def question(key: str, context: str | None, text: str = "q") -> dict[str, Any]:
 def test_afriqa_searches_the_contexts_of_all_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     test_file = put(tmp_path / "test", json_lines(question("7", "B"), question("3", None), question("5", "C")))
     train_file = put(tmp_path / "train", json_lines(question("7", "A"), question("8", "B"), question("9", "")))
-    with caplog.at_level("INFO", logger="bench.data.formats.afriqa"):
-        test = afriqa.test(Source("afriqa", {"queries": test_file, "documents": train_file + test_file}), SWH)
+    with caplog.at_level("INFO", logger="bench.data.formats.qa"):
+        test = afriqa(Source("afriqa", {"queries": test_file, "documents": train_file + test_file}), SWH)
     assert test.documents == ("A", "B", "C")
     assert test.query_ids == ("7", "5")
     assert (test.queries, test.oracle_queries) == (("q7", "q5"), ("Q7", "Q5"))
@@ -301,7 +303,7 @@ def test_afriqa_searches_the_contexts_of_all_files(tmp_path: Path, caplog: pytes
 def test_malformed_rows_are_refused_with_their_place(tmp_path: Path, content: str, complaint: str) -> None:
     path = put(tmp_path / "f", content)
     with pytest.raises(BenchError, match=complaint):
-        afriqa.test(Source("afriqa", {"queries": path, "documents": path}), SWH)
+        afriqa(Source("afriqa", {"queries": path, "documents": path}), SWH)
 
 
 def test_a_question_whose_context_is_nowhere_is_refused(tmp_path: Path) -> None:
@@ -310,7 +312,7 @@ def test_a_question_whose_context_is_nowhere_is_refused(tmp_path: Path) -> None:
         "documents": put(tmp_path / "d", json_lines(question("1", "B"))),
     }
     with pytest.raises(BenchError, match="q: line 1: its context is in none of the files"):
-        afriqa.test(Source("afriqa", files), SWH)
+        afriqa(Source("afriqa", files), SWH)
 
 
 def test_qed_pairs_questions_with_paragraphs(tmp_path: Path) -> None:
@@ -318,10 +320,10 @@ def test_qed_pairs_questions_with_paragraphs(tmp_path: Path) -> None:
     source = Source(
         "qed", {"examples": put(tmp_path / "1", json_lines(*rows)) + put(tmp_path / "2", json_lines(rows[0]))}
     )
-    relevance = qed.relevance(source, ENG)
+    relevance = qed_relevance(source, ENG)
     assert (relevance.queries, relevance.positives) == (("a", "b", "c", "a"), ("X", "Y", "X", "X"))
     assert set(relevance.pairs) == {ENG}
-    assert qed.passages(source, "eng") == ("X", "Y")
+    assert qed_passages(source, "eng") == ("X", "Y")
 
 
 def articles(*paragraphs: dict[str, Any]) -> str:
@@ -335,9 +337,9 @@ def test_squad_pairs_questions_with_contexts(tmp_path: Path) -> None:
         {"context": "X", "qas": [{"question": "c"}]},
     )
     source = Source("squad", {"articles": put(tmp_path / "f", "\ufeff" + text)})
-    relevance = squad.relevance(source, "eng")
+    relevance = squad_relevance(source, "eng")
     assert (relevance.queries, relevance.positives) == (("a", "b", "c"), ("X", "X", "X"))
-    assert squad.passages(source, "eng") == ("X", "Y")
+    assert squad_passages(source, "eng") == ("X", "Y")
 
 
 @pytest.mark.parametrize(
@@ -353,7 +355,7 @@ def test_squad_pairs_questions_with_contexts(tmp_path: Path) -> None:
 )
 def test_what_is_not_squad_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(BenchError, match=complaint):
-        squad.relevance(Source("squad", {"articles": put(tmp_path / "f", text)}), "eng")
+        squad_relevance(Source("squad", {"articles": put(tmp_path / "f", text)}), "eng")
 
 
 def asked(**questions: str) -> list[dict[str, str]]:
@@ -373,7 +375,7 @@ def test_a_question_asks_for_the_context_of_its_original(tmp_path: Path) -> None
     )
     # Its own contexts do not matter, and it may lack questions.
     queries = articles({"context": "x", "qas": asked(five="e", four="d", three="c", two="b")})
-    test = squad.test(squad_test(tmp_path, queries, documents), SWH)
+    test = squad(squad_test(tmp_path, queries, documents), SWH)
     assert (test.query_ids, test.queries) == (("five", "four", "three", "two"), ("e", "d", "c", "b"))
     assert test.oracle_queries == ("E", "B", "C", "B")
     assert (test.document_ids, test.documents) == (("mine-1", "mine-2", "mine-3"), ("X", "Y", "nobody asks"))
@@ -384,7 +386,7 @@ def test_a_question_asks_for_the_context_of_its_original(tmp_path: Path) -> None
 
 def test_questions_that_read_the_same_share_their_contexts(tmp_path: Path) -> None:
     documents = articles({"context": "X", "qas": asked(one="A")}, {"context": "Y", "qas": asked(two="B")})
-    test = squad.test(squad_test(tmp_path, articles({"context": "x", "qas": asked(one="a", two="a")}), documents), SWH)
+    test = squad(squad_test(tmp_path, articles({"context": "x", "qas": asked(one="a", two="a")}), documents), SWH)
     assert test.qrels == {"one": {"mine-1": 1, "mine-2": 1}, "two": {"mine-2": 1, "mine-1": 1}}
 
 
@@ -402,19 +404,19 @@ def test_questions_that_do_not_correspond_are_refused(
 ) -> None:
     texts = [articles({"context": "X", "qas": questions}) for questions in (queries, documents)]
     with pytest.raises(BenchError, match=complaint):
-        squad.test(squad_test(tmp_path, *texts), SWH)
+        squad(squad_test(tmp_path, *texts), SWH)
 
 
 def test_a_card_that_forgets_a_file_is_told_which(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="names no files under 'documents'"):
-        aligned_lines.bitext(Source("mine", {"queries": put(tmp_path / "q", "a\n")}), SWH)
+        aligned_lines(Source("mine", {"queries": put(tmp_path / "q", "a\n")}), SWH)
     both = put(tmp_path / "q", "a\n") * 2
     with pytest.raises(BenchError, match="names 2 files under 'queries'"):
-        aligned_lines.bitext(Source("mine", {"queries": both, "documents": both}), SWH)
+        aligned_lines(Source("mine", {"queries": both, "documents": both}), SWH)
 
 
 def test_formats_are_known_by_name_and_role() -> None:
-    assert parser("verses", "bitext").__module__ == verses.bitext.__module__
+    assert parser("verses", "bitext").__module__ == verses.__module__
     with pytest.raises(BenchError, match="unknown format 'verse'; did you mean verses"):
         parser("verse", "bitext")
     with pytest.raises(BenchError, match="format 'qed' has no role 'test'; it has relevance, passages"):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench.data import Pair
-from bench.data.formats import Source, parser, tmx
+from bench.data.formats import Source, bitext, parser
 from bench.data.formats.reading import LONGEST
 from bench.errors import BenchError
 
@@ -217,7 +217,7 @@ def bomb(unfolded: int, declared: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("declared", "complaint"),
-    [(3 << 30, "a.tmx would unfold to 3,221,225,472 bytes"), (100, "0-memories: not a zip archive that can be read")],
+    [(3 << 30, "a.tmx would unpack to 3,221,225,472 bytes"), (100, "0-memories: not a readable zip archive")],
 )
 def test_an_archive_that_unfolds_to_gigabytes_is_refused_before_it_does(
     tmp_path: Path, declared: int, complaint: str
@@ -239,6 +239,6 @@ def test_archives_that_cannot_be_unfolded_bit_by_bit_are_refused(tmp_path: Path,
 
 
 def test_an_archive_within_the_limit_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tmx, "_MAX_BYTES", len(MEMORY))
+    monkeypatch.setattr(bitext, "_MAX_BYTES", len(MEMORY))
     assert len(SAMPLES["tmx-zip"].parse(tmp_path, zipped("a.tmx", MEMORY))) == 1
-    assert "would unfold to" in refusal(SAMPLES["tmx-zip"], tmp_path, zipped("a.tmx", MEMORY + b" "))
+    assert "would unpack to" in refusal(SAMPLES["tmx-zip"], tmp_path, zipped("a.tmx", MEMORY + b" "))

@@ -144,7 +144,7 @@ def test_training_pairs_up_to_a_number_of_rows(library: Library, offline: Resolv
 
 def test_what_is_not_at_hand_is_one_line_offline(library: Library, offline: Resolver) -> None:
     far = card(dataset=library.far())
-    with pytest.raises(MissingFile, match=r"^mine: not at hand; bench fetch mine has ir_datasets download it$"):
+    with pytest.raises(MissingFile, match=r"^mine: not downloaded; run bench fetch mine$"):
         load_test(far, SWH, offline, {})
     assert not available(far, "test", SWH, offline, {})
     assert available(card(dataset=library.whole()), "test", SWH, offline, {})
@@ -170,7 +170,7 @@ def test_leakage_is_removed_against_what_is_at_hand_and_downloads_nothing(librar
     assert data.relevance.queries == ("rain?",)  # of the documents, only those judged relevant are protected
     none = {"exact": 0, "near": 0, "contained": 0}
     assert report["leakage"] == {"near": {"bitext": none, "relevance": {**none, "exact": 1}}}
-    assert report["not_checked"] == {"far": "far: not at hand; bench fetch far has ir_datasets download it"}
+    assert report["not_checked"] == {"far": "far: not downloaded; run bench fetch far"}
 
 
 def test_fetch_has_ir_datasets_bring_it(library: Library, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,9 +186,9 @@ def test_fetch_has_ir_datasets_bring_it(library: Library, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"dataset": "no/such"}, "mine: ir_datasets knows no 'no/such', which its card names for qrels"),
+        ({"dataset": "no/such"}, "mine: ir_datasets has no dataset 'no/such', named for qrels"),
         ({"datset": "x"}, "unknown option of mine 'datset'; did you mean dataset"),
-        ({}, "mine: ir_datasets knows no ''"),
+        ({}, "mine: ir_datasets has no dataset ''"),
     ],
 )
 def test_a_card_that_ir_datasets_does_not_understand(
@@ -204,7 +204,7 @@ def test_documents_that_have_to_be_put_there_by_hand(library: Library, offline: 
 
     nowhere = TsvDocs(LocalDownload(library.folder / "nowhere"))
     name = library.register(nowhere, library.queries("queries", SWAHILI), library.qrels("q0 0 d0 1"))
-    with pytest.raises(MissingFile, match=r"mine: ir_datasets misses .*nowhere, which it does not download; see bench"):
+    with pytest.raises(MissingFile, match=r"mine: ir_datasets lacks .*nowhere, which it cannot download; see bench"):
         load_test(card(dataset=name), SWH, offline, {})
 
 

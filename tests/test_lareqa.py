@@ -15,7 +15,8 @@ from bench.commands.run import run
 from bench.data import Pair, TestCollection
 from bench.data.cards import Card
 from bench.data.files import Resolver
-from bench.data.formats import Source, lareqa
+from bench.data.formats import Source
+from bench.data.formats.qa import lareqa
 from bench.data.loading import load_test
 from bench.data.mixing import training_data
 from bench.errors import BenchError
@@ -67,7 +68,7 @@ def written(folder: Path, **languages: list[dict[str, Any]]) -> dict[str, Path]:
 def parsed(folder: Path, pair: Pair, queries: str, *documents: str) -> TestCollection:
     paths = written(folder, **FILES)
     source = Source("mine", {"queries": (paths[queries],), "documents": tuple(paths[code] for code in documents)})
-    return lareqa.test(source, pair)
+    return lareqa(source, pair)
 
 
 def test_a_question_asks_for_the_sentence_that_answers_it_in_every_language(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_sentences_that_read_the_same_stay_two_candidates_and_so_do_questions(tm
     """As the published counts have it; here neither question may find the other's sentence."""
     twins = [paragraph("It rains.", "So be it.", **{key: ("Why?", "rains")}) for key in ("k1", "k2")]
     path = written(tmp_path, en=twins)["en"]
-    test = lareqa.test(Source("mine", {"queries": (path,), "documents": (path,)}), Pair("eng", "eng"))
+    test = lareqa(Source("mine", {"queries": (path,), "documents": (path,)}), Pair("eng", "eng"))
     assert len(test.documents) == 4 and len(set(test.documents)) == 2
     assert test.qrels == {"k1": {"en-1": 1}, "k2": {"en-3": 1}}
 
@@ -137,7 +138,7 @@ QUESTION = GOOD["qas"][0]
 def test_what_is_not_lareqa_is_refused_with_its_place(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
     path = written(tmp_path, en=[{**GOOD, **change}])["en"]
     with pytest.raises(BenchError, match=f"{path.name}.*{complaint}"):
-        lareqa.test(Source("mine", {"queries": (path,), "documents": (path,)}), Pair("eng", "eng"))
+        lareqa(Source("mine", {"queries": (path,), "documents": (path,)}), Pair("eng", "eng"))
 
 
 class World:

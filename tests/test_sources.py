@@ -331,7 +331,7 @@ def test_a_parser_belongs_to_the_keys_of_what_it_reads(tmp_path: Path) -> None:
 
     assert keys["heavy"] == "[]" and "None" not in keys.values()
     assert changed("formats/bucc.py") == {"bucc"}
-    assert changed("formats/afriqa.py") == {"afriqa", "training"}
+    assert changed("formats/qa.py") == {"afriqa", "training"}
     assert changed("leakage.py") == {"training"}
     assert changed("loading.py") == {"bucc", "tatoeba", "afriqa", "training"}
 

@@ -116,8 +116,8 @@ def replaced(rows: Rows, number: int, row: tuple[str, ...]) -> Rows:
     ("swahili", "complaint"),
     [
         (SWAHILI[:-1], "sw has 6 lines, but .*en has 7"),
-        (replaced(SWAHILI, 2, ("Mvua.", "Ni kavu.")), "sw: line 2: not premise <tab> hypothesis <tab> label"),
-        (replaced(SWAHILI, 2, ("Mvua.", " ", "neutral")), "sw: line 2: not premise <tab> hypothesis <tab> label"),
+        (replaced(SWAHILI, 2, ("Mvua.", "Ni kavu.")), "sw: line 2: expected premise <tab> hypothesis <tab> label"),
+        (replaced(SWAHILI, 2, ("Mvua.", " ", "neutral")), "sw: line 2: expected premise <tab> hypothesis <tab> label"),
         (replaced(SWAHILI, 2, ("Mvua.", "Ni kavu.", "-")), "sw: line 2: the label '-' is none of entailment, neutral"),
         (replaced(SWAHILI, 2, ("Mvua.", "Ni kavu.", "neutral")), "sw: line 2: the label 'neutral' is 'contradiction'"),
         (
@@ -132,7 +132,7 @@ def test_what_is_not_xnli_is_refused_with_its_line(tmp_path: Path, swahili: Rows
 
 
 def test_labels_do_not_belong_in_the_unlabelled_part(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"sw: line 1: not premise <tab> hypothesis$"):
+    with pytest.raises(BenchError, match=r"sw: line 1: expected premise <tab> hypothesis$"):
         xnli.premises(source(tmp_path), SWH)
 
 

@@ -1,7 +1,7 @@
 """The file formats of cards, and the parser of each role of a format.
 
-A parser turns a `Source` into plain data. A new format is a module here and a line in a table below. The module of a
-parser is imported when the parser is first called. So cards are read without it, and no code depends on every format.
+A parser turns a `Source` into plain data. A new format is a function in a module here and a line in a table below. The
+module is imported when the parser is first called. So cards are read without it, and no code depends on every format.
 """
 
 from __future__ import annotations
@@ -32,38 +32,38 @@ def _parser(name: str) -> Callable[[Source, Any], Any]:
 
 
 BITEXT: Mapping[str, Callable[[Source, Pair], Bitext]] = {
-    "aligned-lines": _parser("aligned_lines.bitext"),
+    "aligned-lines": _parser("bitext.aligned_lines"),
     "conlang": _parser("conlang.bitext"),
-    "tab-separated": _parser("tab_separated.bitext"),
-    "tmx-zip": _parser("tmx.bitext"),
-    "verses": _parser("verses.bitext"),
+    "tab-separated": _parser("bitext.tab_separated"),
+    "tmx-zip": _parser("bitext.tmx"),
+    "verses": _parser("bitext.verses"),
     "xnli-entailment": _parser("xnli.bitext"),
 }
 RELEVANCE: Mapping[str, Callable[[Source, Pair], Relevance]] = {
     "conlang": _parser("conlang.relevance"),
     "ir-datasets": _parser("irds.relevance"),
-    "qed": _parser("qed.relevance"),
-    "squad": _parser("squad.relevance"),
+    "qed": _parser("qa.qed_relevance"),
+    "squad": _parser("qa.squad_relevance"),
     "xnli-entailment": _parser("xnli.relevance"),
 }
 TEST: Mapping[str, Callable[[Source, Pair], TestCollection]] = {
-    "afriqa": _parser("afriqa.test"),
-    "aligned-lines": _parser("aligned_lines.test"),
+    "afriqa": _parser("qa.afriqa"),
+    "aligned-lines": _parser("bitext.aligned_lines_test"),
     "beir": _parser("beir_trec.beir"),
     "bucc-mining": _parser("bucc.mining"),
     "bucc-retrieval": _parser("bucc.retrieval"),
     "conlang": _parser("conlang.test"),
-    "documents-of-lines": _parser("aligned_lines.documents_test"),
+    "documents-of-lines": _parser("bitext.documents_of_lines"),
     "ir-datasets": _parser("irds.test"),
-    "lareqa": _parser("lareqa.test"),
-    "squad": _parser("squad.test"),
+    "lareqa": _parser("qa.lareqa"),
+    "squad": _parser("qa.squad"),
     "trec": _parser("beir_trec.trec"),
     "xnli-entailment": _parser("xnli.entailment"),
     "xnli-premises": _parser("xnli.premises"),
 }
 PASSAGES: Mapping[str, Callable[[Source, str], tuple[str, ...]]] = {
-    "qed": _parser("qed.passages"),
-    "squad": _parser("squad.passages"),
+    "qed": _parser("qa.qed_passages"),
+    "squad": _parser("qa.squad_passages"),
 }
 
 _ROLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {

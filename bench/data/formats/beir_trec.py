@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import Qrels, add_grade, grades, judged_test
-from bench.data.formats.reading import LazyTexts, Source, check_new, json_object, read, text_of
+from bench.data.formats.reading import LazyTexts, Source, add_new, json_object, read, text_of
 from bench.errors import BenchError
 
 IDS = ("_id", "id", "docid", "docno")
@@ -40,8 +40,7 @@ def _test(source: Source, pair: Pair, columns: int) -> TestCollection:
     queries: dict[str, str] = {}
     path = source.one("queries")
     for place, key, text in _topics(path):
-        check_new(key, queries, place)
-        queries[key] = text
+        add_new(queries, key, text, place)
     if not queries:
         raise BenchError(f"{path}: no <top> with a <num>")
     ids, documents = _corpus(source.one("documents"))
@@ -79,14 +78,10 @@ def _field(tag: str, label: str, topic: str, place: str) -> str:
 
 def _corpus(path: Path) -> tuple[tuple[str, ...], LazyTexts]:
     """Return the ids and texts of the documents. Texts are read again from the file on access."""
-    seen: set[str] = set()
-    ids: list[str] = []
-    offsets = array("q")
+    rows: dict[str, int] = {}
     for place, offset, key, _ in _rows(path):
-        check_new(key, seen, place)
-        seen.add(key)
-        ids.append(key)
-        offsets.append(offset)
+        add_new(rows, key, offset, place)
+    ids, offsets = tuple(rows), array("q", rows.values())
 
     def texts(start: int, stop: int) -> Iterator[str]:
         with path.open("rb") as file:
@@ -94,7 +89,7 @@ def _corpus(path: Path) -> tuple[tuple[str, ...], LazyTexts]:
                 file.seek(offset)
                 yield _row(file.readline().decode("utf-8"), f"{path}: byte {offset}")[1]
 
-    return tuple(ids), LazyTexts(len(ids), texts)
+    return ids, LazyTexts(len(ids), texts)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, int, str, str]]:

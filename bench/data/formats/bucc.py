@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import Qrels, make_test
-from bench.data.formats.reading import Source, check_new, rows
+from bench.data.formats.reading import Source, add_new, rows
 from bench.errors import BenchError
 
 _Sentences = dict[str, str]
@@ -34,9 +34,8 @@ def retrieval(source: Source, pair: Pair) -> TestCollection:
 def _read(source: Source) -> tuple[_Sentences, _Sentences, Qrels]:
     """Return the sentences of both languages by id, and qrels in the order of the file `gold`."""
     queries, documents = _sentences(source.one("queries")), _sentences(source.one("documents"))
-    path = source.one("gold")
     gold: Qrels = {}
-    for place, (query, document) in rows(path, "id", "id"):
+    for place, (query, document) in rows(source.one("gold"), "id", "id"):
         for part, key, known in (("queries", query, queries), ("documents", document, documents)):
             if key not in known:
                 raise BenchError(f"{place}: {source.one(part)} has no sentence '{key}'")
@@ -47,6 +46,5 @@ def _read(source: Source) -> tuple[_Sentences, _Sentences, Qrels]:
 def _sentences(path: Path) -> _Sentences:
     sentences: _Sentences = {}
     for place, (key, text) in rows(path, "id", "sentence"):
-        check_new(key, sentences, place)
-        sentences[key] = text
+        add_new(sentences, key, text, place)
     return sentences

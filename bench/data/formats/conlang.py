@@ -1,4 +1,4 @@
-"""The generated world of facts and its artificial languages: data without files, from `bench.conlang`."""
+"""The generated world and its artificial languages, from `bench.conlang`; it has no files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bench.errors import BenchError, unknown
 if TYPE_CHECKING:
     from bench.conlang import ConlangOptions
 
-# bench.conlang is imported where it is used: reading the cards must not cost what generating does.
+# The functions import bench.conlang: reading the cards must not import the generator.
 
 
 def bitext(source: Source, pair: Pair) -> Bitext:
-    """The generated bitext of an artificial language and English."""
+    """Return the generated bitext of an artificial language and English."""
     from bench import conlang
 
     made = conlang.bitext(pair.query, _options(source.name, source.options))
@@ -25,7 +25,7 @@ def bitext(source: Source, pair: Pair) -> Bitext:
 
 
 def relevance(source: Source, pair: Pair) -> Relevance:
-    """The generated English questions, each with a passage that answers it."""
+    """Return the generated English questions, each with a passage that answers it."""
     from bench import conlang
 
     made = conlang.relevance(_options(source.name, source.options))
@@ -33,9 +33,7 @@ def relevance(source: Source, pair: Pair) -> Relevance:
 
 
 def test(source: Source, pair: Pair) -> TestCollection:
-    """The generated questions in an artificial language over English passages; those of development if the card has the
-    option `split = "dev"`.
-    """
+    """Return the generated test; with the card's option `split = "dev"`, the development collection."""
     from bench import conlang
 
     options = dict(source.options)
@@ -47,7 +45,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
 
 
 def _options(name: str, given: Mapping[str, Any]) -> ConlangOptions:
-    """The card's options; raises BenchError for one that the generator does not know or accept."""
+    """Return the card's options; raises BenchError if one is unknown or invalid."""
     from bench.conlang import ConlangOptions
 
     known = [field.name for field in dataclasses.fields(ConlangOptions)]

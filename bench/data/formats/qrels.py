@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data import Pair, TestCollection
-from bench.data.formats.reading import Source, lines
+from bench.data.formats.reading import Source, placed_lines
 from bench.errors import BenchError
 
 BEIR_HEADER = ["query-id", "corpus-id", "score"]
@@ -38,9 +38,9 @@ def grades(path: Path, columns: int | None = None) -> Iterator[tuple[str, str, s
     A file has TREC's four columns or BEIR's three; without `columns` the first line decides. Raises `BenchError` for a
     malformed line.
     """
-    for number, line in enumerate(lines(path), start=1):
-        place, cells = f"{path}: line {number}", line.split()
-        if not cells or (number == 1 and cells == BEIR_HEADER):
+    for number, (place, line) in enumerate(placed_lines(path)):
+        cells = line.split()
+        if not cells or (number == 0 and cells == BEIR_HEADER):
             continue
         if columns is None and len(cells) in (3, 4):
             columns = len(cells)

@@ -6,13 +6,16 @@ A malformed file raises `BenchError`, which names the file and the line.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, overload
+from typing import IO, Any, TypeVar, overload
 from xml.etree.ElementTree import Element, ParseError
 
+from bench.data import Bitext, Pair, Relevance
 from bench.errors import BenchError
+
+T = TypeVar("T")
 
 LONGEST = 1 << 20
 """Bytes of a line and characters of a text at most; no sentence or passage is as long."""
@@ -44,6 +47,21 @@ class Source:
         if len(paths) > 1:
             raise BenchError(f"{self.name}: the card names {len(paths)} files under '{part}'; its format takes one")
         return paths[0]
+
+    def bitext(self, pair: Pair, rows: Iterable[tuple[str, str]]) -> Bitext:
+        """Return rows (query side, document side) as a bitext of this collection."""
+        queries, documents = _columns(rows)
+        return Bitext.of(pair, queries, documents, self.name)
+
+    def relevance(self, pair: Pair, rows: Iterable[tuple[str, str]]) -> Relevance:
+        """Return rows (query, relevant passage) as relevance judgments of this collection."""
+        queries, passages = _columns(rows)
+        return Relevance.of(pair, queries, passages, self.name)
+
+
+def _columns(rows: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    rows = list(rows)
+    return [first for first, _ in rows], [second for _, second in rows]
 
 
 class LazyTexts(Sequence[str]):
@@ -78,10 +96,18 @@ def numbered(numbers: Iterable[int], largest: int, prefix: str = "") -> tuple[st
     return tuple(f"{prefix}{number:0{len(str(largest))}d}" for number in numbers)
 
 
-def check_new(key: str, known: Container[str], place: str) -> None:
-    """Raise `BenchError` if an id occurs twice."""
-    if key in known:
+def numbered_texts(texts: Iterable[str], name: str) -> dict[str, str]:
+    """Return the distinct texts by ids such as `name-01`, in the order of their first occurrence."""
+    distinct = dict.fromkeys(texts)
+    ids = numbered(range(1, len(distinct) + 1), len(distinct), f"{name}-")
+    return dict(zip(ids, distinct, strict=True))
+
+
+def add_new(values: dict[str, T], key: str, value: T, place: str) -> None:
+    """Add the value of an id. Raises `BenchError` if the id occurs twice."""
+    if key in values:
         raise BenchError(f"{place}: the id '{key}' occurs twice")
+    values[key] = value
 
 
 def read(path: Path) -> str:
@@ -107,7 +133,7 @@ def lines(path: Path) -> list[str]:
         while data := file.readline(LONGEST + 1):
             place = f"{path}: line {len(found) + 1}"
             if len(data) > LONGEST:
-                raise BenchError(f"{place}: longer than {LONGEST:,} bytes, so it is no line of text")
+                raise BenchError(f"{place}: longer than {LONGEST:,} bytes, the maximum for a line of text")
             try:
                 line = data.decode("utf-8" if found else "utf-8-sig")
             except UnicodeDecodeError as error:
@@ -118,21 +144,23 @@ def lines(path: Path) -> list[str]:
     return found
 
 
+def placed_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the place (file and line number, for error messages) and the text of each line."""
+    return ((f"{path}: line {number}", line) for number, line in enumerate(lines(path), start=1))
+
+
 def rows(path: Path, *columns: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield the place (file and line) and the cells of each line. Every cell must have text."""
-    for number, line in enumerate(lines(path), start=1):
+    """Yield the place and the cells of each line of a tab-separated file. Every cell must have text."""
+    for place, line in placed_lines(path):
         cells = line.split("\t")
         if len(cells) != len(columns) or not all(cell.strip() for cell in cells):
-            raise BenchError(f"{path}: line {number}: not {' <tab> '.join(columns)}")
-        yield f"{path}: line {number}", cells
+            raise BenchError(f"{place}: expected {' <tab> '.join(columns)}")
+        yield place, cells
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the place (file and line) and the object of each line of a JSON Lines file."""
-    for number, line in enumerate(lines(path), start=1):
-        if line.strip():
-            place = f"{path}: line {number}"
-            yield place, json_object(line, place)
+    """Yield the place and the object of each line of a JSON Lines file."""
+    return ((place, json_object(line, place)) for place, line in placed_lines(path) if line.strip())
 
 
 def json_object(line: str, place: str) -> Mapping[str, Any]:
@@ -152,11 +180,11 @@ def text_of(row: Any, key: str, place: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise BenchError(f"{place}: no text under '{key}'")
     if len(value) > LONGEST:
-        raise BenchError(f"{place}: {len(value):,} characters under '{key}', so it is no sentence or passage")
+        raise BenchError(f"{place}: {len(value):,} characters under '{key}'; the maximum is {LONGEST:,}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise BenchError(f"{place}: half of a surrogate pair under '{key}', which UTF-8 cannot write") from error
+        raise BenchError(f"{place}: half of a surrogate pair under '{key}', which UTF-8 cannot encode") from error
     return value
 
 
@@ -171,17 +199,17 @@ def elements(path: Path, file: IO[bytes], tag: str) -> Iterator[Element]:
                 yield element
                 element.clear()
     except ParseError as error:
-        reason = str(error).partition(":")[0]  # the rest is the place again
+        reason = str(error).partition(":")[0]  # the rest repeats the position
         raise BenchError(f"{path}: line {error.position[0]} of its XML: {reason}") from error
     except DefusedXmlException as error:
         raise BenchError(f"{path}: it declares XML entities, which are refused: {error}") from error
-    except (ValueError, LookupError) as error:  # of its encoding
-        raise BenchError(f"{path}: not XML that can be read: {error}") from error
+    except (ValueError, LookupError) as error:  # from its encoding
+        raise BenchError(f"{path}: not readable XML: {error}") from error
 
 
 def text_inside(path: Path, element: Element) -> str:
     """Return all text of an XML element, with single spaces."""
     text = " ".join("".join(element.itertext()).split())
     if len(text) > LONGEST:
-        raise BenchError(f"{path}: a <{element.tag}> of {len(text):,} characters, so it is no sentence or passage")
+        raise BenchError(f"{path}: a <{element.tag}> of {len(text):,} characters; the maximum is {LONGEST:,}")
     return text

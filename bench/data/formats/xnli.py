@@ -15,6 +15,7 @@ from bench.data.formats.reading import Source, numbered, rows
 from bench.errors import BenchError, unknown
 
 _LABELS = ("entailment", "neutral", "contradiction")
+_Rows = list[list[str]]
 
 
 def premises(source: Source, pair: Pair) -> TestCollection:
@@ -58,18 +59,11 @@ def bitext(source: Source, pair: Pair) -> Bitext:
     They come from the labelled files `queries` and `documents`. The file `english` numbers the premises. Errors are
     those of `entailment`.
     """
-    queries, english, starts = _read(source.one("queries"), source.one("english"), labelled=True)
-    documents = _read(source.one("documents"), source.one("english"), labelled=True)[0]
-    chosen = _chosen(source, len(starts))
+    queries, documents, starts, chosen, entailed = _read_training(source)
     cells = [(number, starts[number], 0) for number in chosen]
-    cells += [(number, row, 1) for row, number in _entailed(english, starts, chosen)]
+    cells += [(number, row, 1) for row, number in entailed]
     cells.sort(key=lambda cell: cell[0])  # stable: the premise comes before its hypotheses
-    return Bitext.of(
-        pair,
-        (queries[row][column] for _, row, column in cells),
-        (documents[row][column] for _, row, column in cells),
-        source.name,
-    )
+    return source.bitext(pair, ((queries[row][column], documents[row][column]) for _, row, column in cells))
 
 
 def relevance(source: Source, pair: Pair) -> Relevance:
@@ -78,14 +72,20 @@ def relevance(source: Source, pair: Pair) -> Relevance:
     Hypotheses come from the labelled file `queries`, premises from `documents`, in one language or in two. Errors are
     those of `bitext`.
     """
+    queries, documents, _, _, entailed = _read_training(source)
+    return source.relevance(pair, ((queries[row][1], documents[row][0]) for row, _ in entailed))
+
+
+def _read_training(source: Source) -> tuple[_Rows, _Rows, list[int], range, list[tuple[int, int]]]:
+    """Return the rows of both files, the first row of every premise, the chosen premises and the entailed rows."""
     queries, english, starts = _read(source.one("queries"), source.one("english"), labelled=True)
     documents = _read(source.one("documents"), source.one("english"), labelled=True)[0]
-    rows = [row for row, _ in _entailed(english, starts, _chosen(source, len(starts)))]
-    return Relevance.of(pair, (queries[row][1] for row in rows), (documents[row][0] for row in rows), source.name)
+    chosen = _chosen(source, len(starts))
+    return queries, documents, starts, chosen, _entailed(english, starts, chosen)
 
 
-def _read(path: Path, english: Path, *, labelled: bool) -> tuple[list[list[str]], list[list[str]], list[int]]:
-    """The rows of a file and of its English counterpart, and the first row of every English premise."""
+def _read(path: Path, english: Path, *, labelled: bool) -> tuple[_Rows, _Rows, list[int]]:
+    """Return the rows of a file and of its English counterpart, and the first row of every English premise."""
     rows, reference = _rows(path, labelled), _rows(english, labelled)
     if len(rows) != len(reference):
         raise BenchError(f"{path} has {len(rows)} lines, but {english} has {len(reference)}; they must correspond")
@@ -101,7 +101,7 @@ def _read(path: Path, english: Path, *, labelled: bool) -> tuple[list[list[str]]
     return rows, reference, list(starts.values())
 
 
-def _rows(path: Path, labelled: bool) -> list[list[str]]:
+def _rows(path: Path, labelled: bool) -> _Rows:
     found = []
     for place, row in rows(path, "premise", "hypothesis", *(["label"] if labelled else [])):
         if labelled and row[2] not in _LABELS:
@@ -111,7 +111,7 @@ def _rows(path: Path, labelled: bool) -> list[list[str]]:
 
 
 def _chosen(source: Source, count: int) -> range:
-    """The premises, counted from 0, between the options `first` and `last`, which count from 1 and are included."""
+    """Return the premises, counted from 0, from the option `first` to `last`, which count from 1."""
     for name in source.options:
         if name not in ("first", "last"):
             raise unknown(f"option of {source.name}", name, ("first", "last"))
@@ -121,8 +121,8 @@ def _chosen(source: Source, count: int) -> range:
     return range(first - 1, last)
 
 
-def _entailed(english: list[list[str]], starts: list[int], chosen: range) -> list[tuple[int, int]]:
-    """Row and premise, both counted from 0, of the entailed hypotheses of the chosen premises."""
+def _entailed(english: _Rows, starts: list[int], chosen: range) -> list[tuple[int, int]]:
+    """Return the row and premise, both counted from 0, of the entailed hypotheses of the chosen premises."""
     numbers = {english[start][0]: number for number, start in enumerate(starts)}
     found = ((row, numbers[premise]) for row, (premise, _, label) in enumerate(english) if label == "entailment")
     return [(row, number) for row, number in found if number in chosen]

@@ -1,0 +1,231 @@
+"""Formats of aligned text: aligned lines, tab-separated pairs, translation memories (TMX) and Bible translations."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.data import Bitext, Pair, TestCollection
+from bench.data.formats.qrels import judge_alike, make_test
+from bench.data.formats.reading import Source, add_new, elements, lines, numbered, placed_lines, text_inside
+from bench.errors import BenchError
+from bench.options import read_config
+
+# A limit far above any translation memory, for small malicious archives that unpack to gigabytes.
+_MAX_BYTES = 1 << 28
+# With other compression methods, zipfile unpacks a block at once, whatever its size.
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+_MERGED = "<range>"
+
+
+def aligned_lines(source: Source, pair: Pair) -> Bitext:
+    """Return the bitext of the files `queries` and `documents`. Raises `BenchError` if their lengths differ."""
+    return source.bitext(pair, zip(*_read_aligned(source, "queries", "documents"), strict=True))
+
+
+def aligned_lines_test(source: Source, pair: Pair) -> TestCollection:
+    """Return the test with all lines of `documents` as corpus, in which line i is relevant to query i.
+
+    Ids are line numbers. There are no oracle queries, because they would be the relevant documents. Raises `BenchError`
+    for an empty line, and if the files differ in length.
+    """
+    queries, documents = _read_complete(source, "queries", "documents")
+    ids = numbered(range(1, len(queries) + 1), len(queries))
+    texts, corpus = (dict(zip(ids, column, strict=True)) for column in (queries, documents))
+    return make_test(source, pair, texts, corpus, {key: {key: 1} for key in ids})
+
+
+def documents_of_lines(source: Source, pair: Pair) -> TestCollection:
+    """Return the test in which the document that contains line i of `documents` is relevant to query i.
+
+    Line i of the file `document-ids` names the document of line i. A document is its lines in order, joined by spaces.
+    The lines are the oracle queries. Queries with equal texts, in either language, share their documents. Raises
+    `BenchError` for an empty line, and if the three files differ in length.
+    """
+    queries, sentences, names = _read_complete(source, "queries", "documents", "document-ids")
+    documents: dict[str, list[str]] = {}
+    for name, sentence in zip(names, sentences, strict=True):
+        documents.setdefault(name, []).append(sentence.strip())
+    ids = numbered(range(1, len(queries) + 1), len(queries))
+    texts = dict(zip(ids, queries, strict=True))
+    corpus = {name: " ".join(parts) for name, parts in documents.items()}
+    qrels = judge_alike(ids, names, queries, sentences)
+    return make_test(source, pair, texts, corpus, qrels, oracle_queries=tuple(sentences))
+
+
+def _read_complete(source: Source, *parts: str) -> list[list[str]]:
+    files = _read_aligned(source, *parts)
+    for part, texts in zip(parts, files, strict=True):
+        for number, text in enumerate(texts, start=1):
+            if not text.strip():
+                raise BenchError(f"{source.one(part)}: line {number}: empty, but a test needs a text in every line")
+    return files
+
+
+def _read_aligned(source: Source, *parts: str) -> list[list[str]]:
+    paths = [source.one(part) for part in parts]
+    files = [lines(path) for path in paths]
+    for path, texts in zip(paths, files, strict=True):
+        if len(texts) != len(files[0]):
+            raise BenchError(
+                f"{paths[0]} has {len(files[0])} lines, but {path} has {len(texts)}; aligned files need as many"
+            )
+    return files
+
+
+class Columns(BaseModel):
+    """The options of a card for tab-separated files; columns are counted from 1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    query: int = Field(1, gt=0)
+    document: int = Field(2, gt=0)
+    header: bool = False
+    """Skip the first line."""
+    quoted: bool = False
+    """Read cells as in CSV: within quotation marks, those inside doubled."""
+
+
+def tab_separated(source: Source, pair: Pair) -> Bitext:
+    """Return the bitext of two columns of the file `rows`.
+
+    Raises `BenchError` for a line with more or fewer cells than the first.
+    """
+    columns = read_config(Columns, source.options, f"{source.name}: options")
+    rows = _read_cells(source.one("rows"), columns)
+    return source.bitext(pair, ((row[columns.query - 1], row[columns.document - 1]) for row in rows))
+
+
+def _read_cells(path: Path, columns: Columns) -> Iterator[list[str]]:
+    width = 0
+    header = columns.header
+    for place, line in placed_lines(path):
+        try:
+            cells = next(csv.reader([line], "excel-tab", strict=True), []) if columns.quoted else line.split("\t")
+        except csv.Error as error:
+            raise BenchError(f"{place}: {error}") from error
+        width = width or len(cells)
+        if len(cells) != width:
+            raise BenchError(f"{place}: {len(cells)} cells, but line 1 has {width}")
+        if width < (last := max(columns.query, columns.document)):
+            raise BenchError(f"{place}: {width} cells, but the card names column {last}")
+        if not header:
+            yield cells
+        header = False
+
+
+def tmx(source: Source, pair: Pair) -> Bitext:
+    """Return the translation units that have both languages, from the files `memories`.
+
+    Each memory is TMX 1.4 and the only .tmx file of a zip archive. Units of several memories are joined on their
+    `tuid`, so two memories with a common third language also give a bitext. Of two texts in one language with the same
+    `tuid`, the first counts. Raises `BenchError` for an unreadable archive or XML, and if no unit has both languages.
+    """
+    units: dict[str, dict[str, str]] = {}
+    for path in source.many("memories"):
+        _read_memory(path, units)
+    query, document = source.code(pair.query).lower(), source.code(pair.document).lower()
+    rows = [(unit[query], unit[document]) for unit in units.values() if query in unit and document in unit]
+    if not rows:
+        languages = sorted({language for unit in units.values() for language in unit})
+        raise BenchError(
+            f"{source.name}: no unit has both '{query}' and '{document}'; the languages in its files are "
+            f"{', '.join(languages) or 'none'}"
+        )
+    return source.bitext(pair, rows)
+
+
+def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
+    """Add the units of one archive to `units`: tuid -> language in lower case -> text."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if member.filename.lower().endswith(".tmx")]
+            if len(members) != 1:
+                raise BenchError(f"{path}: {len(members)} .tmx files in the archive instead of one")
+            if members[0].file_size > _MAX_BYTES:
+                raise BenchError(f"{path}: {members[0].filename} would unpack to {members[0].file_size:,} bytes")
+            if members[0].compress_type not in _BOUNDED:
+                raise BenchError(f"{path}: {members[0].filename} is neither stored nor deflated; zip it again")
+            with archive.open(members[0]) as file:
+                _read_units(path, file, units)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise BenchError(f"{path}: not a readable zip archive: {error}") from error
+
+
+def _read_units(path: Path, file: IO[bytes], units: dict[str, dict[str, str]]) -> None:
+    for number, element in enumerate(elements(path, file, "tu"), start=1):
+        unit = units.setdefault(element.get("tuid") or f"{path}#{number}", {})
+        for variant in element.iter("tuv"):
+            language = variant.get(_LANGUAGE) or variant.get("lang")
+            segment = variant.find("seg")
+            if language and segment is not None:
+                unit.setdefault(language.lower(), text_inside(path, segment))
+
+
+def verses(source: Source, pair: Pair) -> Bitext:
+    """Return the verses that both translations have, from the files `queries`, `documents` and `references`.
+
+    The references are lines such as `MAT 1:1`. A translation is a text file with a line per reference, where an empty
+    line is a missing verse and `<range>` marks a verse that is merged into the line above; or it is CES XML, in which
+    the verse is the segment `b.MAT.1.1`. If one side merges verses, those of the other side are joined. A group of
+    merged verses is left out if either side lacks part of it, and so is a verse without a reference. The card's option
+    `books` maps names of books in the XML to those of the references, where they differ.
+
+    Raises `BenchError` if the lengths of text files differ, and if no verse of an XML file has a reference.
+    """
+    references = lines(source.one("references"))
+    queries, documents = (_read_verses(source, part, references) for part in ("queries", "documents"))
+
+    rows = []
+    start = 0
+    for end in range(1, len(references) + 1):
+        if end < len(references) and _MERGED in (queries[end].strip(), documents[end].strip()):
+            continue
+        row = _join(queries[start:end]), _join(documents[start:end])
+        if all(row):
+            rows.append(row)
+        start = end
+    return source.bitext(pair, rows)
+
+
+def _read_verses(source: Source, part: str, references: Sequence[str]) -> list[str]:
+    """Return the text of each reference."""
+    path = source.one(part)
+    if path.suffix == ".xml":
+        found = _read_segments(path, source.options.get("books", {}))
+        if not found.keys() & set(references):
+            raise BenchError(f"{path} has none of the verses of {source.one('references')}")
+        return [found.get(reference, "") for reference in references]
+    side = lines(path)
+    if len(side) != len(references):
+        raise BenchError(f"{path} has {len(side)} lines, but {source.one('references')} has {len(references)} verses")
+    if side[0].strip() == _MERGED:
+        raise BenchError(f"{path}: line 1: {_MERGED}, but there is no line above it")
+    return side
+
+
+def _read_segments(path: Path, books: Mapping[str, str]) -> dict[str, str]:
+    """Return the verses of a CES file by their references."""
+    found: dict[str, str] = {}
+    with path.open("rb") as file:
+        for segment in elements(path, file, "seg"):
+            key = segment.get("id", "")
+            parts = key.split(".")
+            if len(parts) != 4:
+                raise BenchError(f"{path}: the segment id '{key}' is no verse; expected an id like b.MAT.1.1")
+            reference = f"{books.get(parts[1], parts[1])} {parts[2]}:{parts[3]}"
+            add_new(found, reference, text_inside(path, segment), str(path))
+    return found
+
+
+def _join(verses: Sequence[str]) -> str:
+    """Join consecutive verses of one translation; return "" if one of them is missing."""
+    texts = [verse.strip() for verse in verses]
+    return " ".join(text for text in texts if text != _MERGED) if all(texts) else ""
