@@ -36,11 +36,6 @@ def test_word_is_the_mean_of_its_pieces(encoder: Encoder) -> None:
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
 
 
-def test_sentence_aligns_with_itself_word_by_word(encoder: Encoder) -> None:
-    links = [(i, i) for i in range(len(WORDS))]
-    assert alignment_f1(encoder, encoder, [(WORDS, WORDS, links)]) == 1
-
-
 def test_f1_of_the_mutual_links_by_hand(encoder: Encoder) -> None:
     """Seven links are found, each word with itself; of three gold links two are among them: F1 = 2 * 2 / (7 + 3)."""
     assert alignment_f1(encoder, encoder, [(WORDS, WORDS, [(0, 0), (1, 1), (2, 3)])]) == pytest.approx(0.4)

@@ -16,7 +16,7 @@ from bench.training.recipe import Budget, Spent
         ("600", Budget(600, "steps")),
         ("2ksteps", Budget(2000, "steps")),
         ("2Mtokens", Budget(2_000_000, "tokens")),
-        ("500 k tokens".replace("k ", "k"), Budget(500_000, "tokens")),
+        ("500 ktokens", Budget(500_000, "tokens")),
         (" 90s ", Budget(90, "seconds")),
         ("90 seconds", Budget(90, "seconds")),
         ("1sec", Budget(1, "seconds")),

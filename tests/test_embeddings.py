@@ -88,32 +88,11 @@ def test_repeated_text_of_a_block_has_one_embedding(encoder: Encoder, tmp_path: 
     assert vectors[17:].tobytes() == vectors[:5].tobytes()
 
 
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[-200] ^= 4
-    path.write_bytes(data)
-
-
-def put_folder(path: Path) -> None:
-    path.unlink()
-    (path / "below").mkdir(parents=True)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(b"no array"),
-        lambda path: path.write_bytes(path.read_bytes()[:-9]),
-        lambda path: np.save(path, np.zeros((8, 16), dtype=np.float32)),
-        flip,
-        put_folder,
-    ],
-    ids=["empty", "garbage", "short", "unsealed", "flipped", "folder"],
-)
-def test_damaged_shard_is_made_again(encoder: Encoder, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_damaged_shard_is_made_again(encoder: Encoder, tmp_path: Path) -> None:
     whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path)
-    damage(tmp_path / "00002.npy")
+    data = bytearray((tmp_path / "00002.npy").read_bytes())
+    data[-200] ^= 4
+    (tmp_path / "00002.npy").write_bytes(data)
     again = Counted(encoder)
     vectors, complete = encode_in_shards(again, TEXTS, tmp_path)
     assert (again.calls, complete) == (1, False)
@@ -121,20 +100,13 @@ def test_damaged_shard_is_made_again(encoder: Encoder, tmp_path: Path, damage: C
     assert encode_in_shards(Counted(encoder), TEXTS, tmp_path)[1]
 
 
-def exchange(one: Path, other: Path) -> None:
-    data = one.read_bytes()
-    one.write_bytes(other.read_bytes())
-    other.write_bytes(data)
-
-
-@pytest.mark.parametrize(("other", "calls"), [("one/00003.npy", 2), ("other/00002.npy", 1)])
-def test_exchanged_shards_are_made_again(encoder: Encoder, tmp_path: Path, other: str, calls: int) -> None:
-    whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path / "one")
-    encode_in_shards(Counted(encoder), TEXTS[::-1], tmp_path / "other")
-    exchange(tmp_path / "one" / "00002.npy", tmp_path / other)
+def test_exchanged_shards_are_made_again(encoder: Encoder, tmp_path: Path) -> None:
+    whole, _ = encode_in_shards(Counted(encoder), TEXTS, tmp_path)
+    one, other = tmp_path / "00002.npy", tmp_path / "00003.npy"
+    one.rename(tmp_path / "aside"), other.rename(one), (tmp_path / "aside").rename(other)
     again = Counted(encoder)
-    vectors, _ = encode_in_shards(again, TEXTS, tmp_path / "one")
-    assert again.calls == calls
+    vectors, _ = encode_in_shards(again, TEXTS, tmp_path)
+    assert again.calls == 2
     assert vectors.tobytes() == whole.tobytes()
 
 

@@ -259,13 +259,6 @@ def test_mining_and_searching_in_one_comparison(
     assert "F1 [95 %]" in printed and "precision" not in printed and "nDCG@10" not in printed
 
 
-def test_collection_that_is_only_mined_has_its_table(
-    invented: tuple[dict[str, Card], Resolver], encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(request(tmp_path, encoder_folder, "mining"), invented[0]) == 0
-    assert "F1 [95 %]" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("of_tuning", [True, False])
 def test_gold_pairs_on_one_side_of_the_split_only_are_refused(
     invented: tuple[dict[str, Card], Resolver], monkeypatch: pytest.MonkeyPatch, of_tuning: bool
