@@ -92,10 +92,6 @@ class Listing(Mirror):
     output: Path | None = option(None, "a folder to write a page for each method to")
 
 
-class InspectStatistics(Mirror):
-    output: Path | None = option(None, "a folder to write statistics.csv and sizes.csv to")
-
-
 class InspectLeakage(Places):
     pairs: Pairs = option((), "language pairs (default: all that the training collections name)")
     train: Names = option((), "collections to search (default: the standard mix of each pair)")

@@ -39,7 +39,6 @@ INSPECT = {
         "authoring:inspect_alignment",
         "the word alignments of methods, before and after training",
     ),
-    "statistics": ("collections:inspect_statistics", "the numbers and lengths of texts"),
 }
 """The same for the subjects of `bench inspect`."""
 

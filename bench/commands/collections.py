@@ -1,4 +1,4 @@
-"""Commands about collections and lists: `bench fetch`, `bench ls`, `bench inspect leakage` and `statistics`."""
+"""Commands about collections and lists: `bench fetch`, `bench ls` and `bench inspect leakage`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from bench import registry
 from bench.commands import argument, command
 from bench.data import fetch as downloads
 from bench.data.cards import get_card, load_cards
+from bench.data.counts import read_counts
 from bench.data.files import Resolver
-from bench.data.statistics import read_statistics
 from bench.errors import BenchError
-from bench.inspection.listing import KINDS, describe_dataset, listing, statistics_table
-from bench.offline import forbid_network
+from bench.inspection.listing import KINDS, counts_table, describe_dataset, listing
 from bench.progress import Display
-from bench.request import Fetch, InspectLeakage, InspectStatistics, Listing
+from bench.request import Fetch, InspectLeakage, Listing
 from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
 
 
@@ -53,8 +52,8 @@ def ls(options: Listing, kind: str, name: str | None) -> int:
     elif kind == "datasets":
         card = get_card(name, cards)
         print("\n".join(describe_dataset(card, Resolver(options.mirror, offline=True))))
-        if statistics := [row for row in read_statistics() if row.collection == card.name]:
-            columns, rows, right = statistics_table(statistics)
+        if counts := [row for row in read_counts() if row.collection == card.name]:
+            columns, rows, right = counts_table(counts)
             print()
             print_table(columns, rows, right=right)
         if any(entry.format == "conlang" for entry in card.data):
@@ -98,26 +97,4 @@ def inspect_leakage(options: InspectLeakage) -> int:
     if options.output is not None:
         write_findings(options.output, everything)
         display.say(f"written: {options.output}")
-    return 0
-
-
-@command(InspectStatistics)
-def inspect_statistics(options: InspectStatistics) -> int:
-    """Count the queries, documents and words of all collections that are on this machine."""
-    forbid_network()
-    from bench.data import statistics
-    from bench.encoders.models import load_tokenizer
-
-    cards, display = load_cards(options.cards), Display()
-    resolver = Resolver(options.mirror, offline=True)
-    tokenizer = load_tokenizer(statistics.TOKENIZER, offline=True)
-    rows = []
-    for card in cards.values():
-        if found := list(statistics.count(card, resolver, cards, tokenizer)):
-            columns, lines, right = statistics_table(found)
-            print_table(columns, lines, title=card.name, right=right)
-            rows += found
-    if options.output is not None:
-        statistics.write(options.output, rows, cards.values(), resolver)
-        display.say(f"written: {options.output / statistics.STATISTICS}, {options.output / statistics.SIZES}")
     return 0

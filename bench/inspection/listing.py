@@ -8,9 +8,9 @@ from statistics import mean
 from bench import registry
 from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card
+from bench.data.counts import Counts, read_counts, read_sizes
 from bench.data.files import MIB, Resolver
 from bench.data.languages import name as language_name
-from bench.data.statistics import Statistics, read_sizes, read_statistics
 from bench.encoders import models
 from bench.evaluation import measures
 
@@ -41,11 +41,11 @@ def listing(kind: str, cards: Mapping[str, Card]) -> Table:
     return ["measure", "", "description"], rows, []
 
 
-def statistics_table(statistics: Iterable[Statistics]) -> Table:
+def counts_table(counts: Iterable[Counts]) -> Table:
     """Return the numbers and lengths of a collection's texts, in each role for each pair or language."""
     columns = ["role", "for", "queries", "documents", "relevant per query", "words", "word pieces", "scripts"]
     rows = []
-    for row in statistics:
+    for row in counts:
         both = (
             (row.query_words, row.document_words),
             (row.query_pieces, row.document_pieces),
@@ -110,11 +110,11 @@ def _methods() -> list[list[str]]:
 
 def _datasets(cards: Mapping[str, Card]) -> Table:
     columns = ["dataset", "roles", "languages", "queries", "documents", "words", "bitext", "MiB", "description"]
-    statistics, sizes = read_statistics(), read_sizes()
+    counts, sizes = read_counts(), read_sizes()
     rows = []
     for card in cards.values():
-        tests = [row for row in statistics if row.collection == card.name and row.role == "test"]
-        bitext = [row for row in statistics if row.collection == card.name and row.role == "bitext"]
+        tests = [row for row in counts if row.collection == card.name and row.role == "test"]
+        bitext = [row for row in counts if row.collection == card.name and row.role == "bitext"]
         words = [
             mean(lengths) for lengths in zip(*((row.query_words, row.document_words) for row in tests), strict=True)
         ]

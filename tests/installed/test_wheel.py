@@ -17,7 +17,7 @@ import pytest
 
 import bench
 from bench.data.cards import load_cards
-from bench.data.statistics import read_sizes, read_statistics
+from bench.data.counts import read_counts, read_sizes
 from bench.report.html import page
 
 CHECKOUT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def test_the_wheel_carries_the_cards() -> None:
 
 
 def test_the_wheel_carries_the_numbers_beside_the_cards() -> None:
-    assert ("tatoeba", "swh-eng", 390) in {(row.collection, row.key, row.queries) for row in read_statistics()}
+    assert ("tatoeba", "swh-eng", 390) in {(row.collection, row.key, row.queries) for row in read_counts()}
     assert read_sizes()
 
 

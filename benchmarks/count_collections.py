@@ -1,79 +1,49 @@
-"""The sizes of collections and the properties of their texts: stored beside the cards, shown by `bench ls`.
+"""Count the queries, documents, words and word pieces of all collections on this machine.
 
-`statistics.csv` has a row for each collection, role and pair or language; `sizes.csv` has the bytes of every file.
+    python benchmarks/count_collections.py FOLDER
+
+writes `counts.csv` and `sizes.csv` to a folder. The project's own are in `datasets`. Collections come from the mirror
+(`BENCH_MIRROR`) and the cache; nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import csv
+import os
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import TypeAdapter
+from tokenizers import Tokenizer
 
 from bench.atomic import atomic_write
 from bench.data import Pair, formats
-from bench.data.cards import IR_DATASETS, Card, Role, builtin_folder
+from bench.data.cards import IR_DATASETS, Card, Role, load_cards
+from bench.data.counts import COUNTS, SIZES, Counts
 from bench.data.files import Resolver
 from bench.data.loading import available, load_rows, load_test, read, source_of
+from bench.encoders.models import load_tokenizer
 from bench.errors import MissingFile
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-STATISTICS = "statistics.csv"
-SIZES = "sizes.csv"
-TOKENIZER = "all-MiniLM-L6-v2"
-"""The encoder whose word pieces are counted."""
 SAMPLE = 100_000
 """The approximate number of texts of a side, evenly spaced, that are analysed."""
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """The size of a collection in one role for one pair or language, and the properties of its texts.
-
-    For bitext, `queries` and `documents` are its two sides; for relevance, the queries and their positives. A test's
-    `documents` include its distractors, and `relevant` is the mean number of relevant documents per query. Words (runs
-    between white space, so few in a script without spaces) and word pieces (of all-MiniLM-L6-v2) are means per text.
-    The script is the most frequent one among the letters, by the names of Unicode's characters. The properties are 0
-    and empty for a side without texts, and for a collection of ir_datasets that is not on this machine.
-    """
-
-    collection: str
-    role: str
-    key: str
-    queries: int
-    documents: int
-    relevant: float
-    query_words: float = 0.0
-    document_words: float = 0.0
-    query_pieces: float = 0.0
-    document_pieces: float = 0.0
-    query_script: str = ""
-    document_script: str = ""
+def main(folder: Path) -> None:
+    """Count all collections and write both files."""
+    mirror = os.environ.get("BENCH_MIRROR")
+    cards, resolver = load_cards(), Resolver(Path(mirror) if mirror else None, offline=True)
+    tokenizer = load_tokenizer("all-MiniLM-L6-v2", offline=True)
+    rows = [row for card in cards.values() for row in count(card, resolver, cards, tokenizer)]
+    write(folder, rows, cards.values(), resolver)
 
 
-def read_statistics() -> list[Statistics]:
-    """Return the rows that are stored beside the cards."""
-    return TypeAdapter(list[Statistics]).validate_python(_rows(STATISTICS))
-
-
-def read_sizes() -> dict[tuple[str, str], int]:
-    """Return the bytes of each file, by collection and path, that are stored beside the cards."""
-    return {(row["collection"], row["path"]): int(row["bytes"]) for row in _rows(SIZES)}
-
-
-def _rows(name: str) -> list[dict[str, str]]:
-    return list(csv.DictReader((builtin_folder() / name).read_text(encoding="utf-8").splitlines()))
-
-
-def write(folder: Path, rows: Iterable[Statistics], cards: Iterable[Card], resolver: Resolver) -> None:
+def write(folder: Path, rows: Iterable[Counts], cards: Iterable[Card], resolver: Resolver) -> None:
     """Write both files to a folder: these rows, and the sizes of all files on this machine."""
     sizes = [
         {"collection": card.name, "path": path, "bytes": resolver.path(card, path).stat().st_size}
@@ -81,7 +51,7 @@ def write(folder: Path, rows: Iterable[Statistics], cards: Iterable[Card], resol
         for path in card.sha256
         if resolver.available(card, path)
     ]
-    _write(folder / STATISTICS, list(map(asdict, rows)))
+    _write(folder / COUNTS, list(map(asdict, rows)))
     _write(folder / SIZES, sizes)
 
 
@@ -92,8 +62,8 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def count(card: Card, resolver: Resolver, cards: Mapping[str, Card], tokenizer: Tokenizer) -> Iterator[Statistics]:
-    """Yield the statistics of each role and pair or language of a card whose files are on this machine.
+def count(card: Card, resolver: Resolver, cards: Mapping[str, Card], tokenizer: Tokenizer) -> Iterator[Counts]:
+    """Yield the counts of each role and pair or language of a card whose files are on this machine.
 
     The sizes of collections of ir_datasets come from that library. Pairs of two languages of which neither is English
     are left out: they have the queries of one counted pair and the documents of another.
@@ -108,15 +78,15 @@ def count(card: Card, resolver: Resolver, cards: Mapping[str, Card], tokenizer: 
                 queries, documents, relevant = _sides(card, entry.role, key, resolver, cards)
                 sides = (_describe(queries, known, tokenizer), _describe(documents, known, tokenizer))
                 properties = (value for both in zip(*sides, strict=True) for value in both)
-                yield Statistics(*about, len(queries), len(documents), relevant, *properties)  # type: ignore[arg-type]
+                yield Counts(*about, len(queries), len(documents), relevant, *properties)  # type: ignore[arg-type]
             elif card.source == IR_DATASETS and entry.role == "test":
                 with suppress(MissingFile):
                     n_queries, n_documents, positive = formats.irds.numbers(source_of(card, entry, key, resolver))
-                    yield Statistics(*about, n_queries, n_documents, round(positive / n_queries, 3))
+                    yield Counts(*about, n_queries, n_documents, round(positive / n_queries, 3))
 
 
 def is_counted(key: Pair | str) -> bool:
-    """Return True if a pair or language has statistics of its own."""
+    """Return True if a pair or language has counts of its own."""
     return isinstance(key, str) or key.training != key or "eng" in (key.query, key.document)
 
 
@@ -151,3 +121,7 @@ def _describe(
 
 def _commonest(names: Iterable[str]) -> str:
     return max(Counter(names).items(), key=lambda item: (item[1], item[0]), default=("", 0))[0]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

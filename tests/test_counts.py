@@ -1,4 +1,4 @@
-"""What is counted of collections, against counting by hand."""
+"""Counts of collections against counting by hand."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 from dataclasses import astuple
 from pathlib import Path
 
+import count_collections
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from bench.cli import main
-from bench.data import statistics
-from bench.data.cards import Card, load_cards
+from bench.data import counts
+from bench.data.cards import Card, builtin_folder, load_cards
 from bench.data.files import Resolver
 
 FILES = {
@@ -46,7 +47,7 @@ def card(tmp_path: Path) -> Card:
 
 
 def test_counts(card: Card, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    test, bitext = statistics.count(card, Resolver(tmp_path, offline=True), {"mine": card}, tokenizer)
+    test, bitext = count_collections.count(card, Resolver(tmp_path, offline=True), {"mine": card}, tokenizer)
     assert astuple(test)[:6] == ("mine", "test", "swh-eng", 3, 3, 1.0)
     assert (test.query_words, test.document_words) == (2.0, 3.0)  # 3 + 2 + 1 and 4 + 4 + 1
     # 15, 8 and 6 characters; 16, 18 and 5.
@@ -57,23 +58,25 @@ def test_counts(card: Card, tokenizer: Tokenizer, tmp_path: Path) -> None:
 
 def test_what_is_not_at_hand_is_not_counted(card: Card, tokenizer: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "owner/mine/q").unlink()
-    assert not list(statistics.count(card, Resolver(tmp_path, tmp_path, offline=True), {"mine": card}, tokenizer))
+    assert not list(
+        count_collections.count(card, Resolver(tmp_path, tmp_path, offline=True), {"mine": card}, tokenizer)
+    )
 
 
 def test_what_is_written_can_be_read(
     card: Card, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolver = Resolver(tmp_path, offline=True)
-    rows = list(statistics.count(card, resolver, {"mine": card}, tokenizer))
-    statistics.write(tmp_path, rows, [card], resolver)
-    monkeypatch.setattr(statistics, "builtin_folder", lambda: tmp_path)
-    assert statistics.read_statistics() == rows
-    assert statistics.read_sizes() == {("mine", name): len(text.encode()) for name, text in FILES.items()}
+    rows = list(count_collections.count(card, resolver, {"mine": card}, tokenizer))
+    count_collections.write(tmp_path, rows, [card], resolver)
+    monkeypatch.setattr(counts, "builtin_folder", lambda: tmp_path)
+    assert counts.read_counts() == rows
+    assert counts.read_sizes() == {("mine", name): len(text.encode()) for name, text in FILES.items()}
 
 
 def test_every_file_of_a_card_has_its_size() -> None:
     files = {(card.name, path) for card in load_cards().values() for path in card.sha256}
-    assert statistics.read_sizes().keys() == files
+    assert counts.read_sizes().keys() == files
 
 
 def test_every_role_that_the_cards_offer_has_its_row() -> None:
@@ -83,10 +86,10 @@ def test_every_role_that_the_cards_offer_has_its_row() -> None:
         for card in counted
         for entry in card.data
         for key in entry.keys
-        if statistics.is_counted(key)
+        if count_collections.is_counted(key)
     }
     names = {card.name for card in counted}
-    rows = statistics.read_statistics()
+    rows = counts.read_counts()
     assert {(row.collection, row.role, row.key) for row in rows if row.collection in names} == offered
 
 
@@ -104,7 +107,7 @@ def test_one_collection_says_what_is_at_hand_and_what_would_be_downloaded(
 ) -> None:
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("BENCH_MIRROR", raising=False)
-    sizes = {path: size for (name, path), size in statistics.read_sizes().items() if name == "tatoeba"}
+    sizes = {path: size for (name, path), size in counts.read_sizes().items() if name == "tatoeba"}
     there = next(iter(sizes))
     place = tmp_path / "mirror" / load_cards()["tatoeba"].origin(there)[0] / there
     place.parent.mkdir(parents=True)
@@ -124,7 +127,7 @@ def test_a_non_commercial_licence_is_shouted(capsys: pytest.CaptureFixture[str])
 @pytest.mark.real
 @pytest.mark.usefixtures("mirror")
 def test_the_numbers_beside_the_cards_are_what_is_counted(tmp_path: Path) -> None:
-    assert main(["inspect", "statistics", "--output", str(tmp_path)]) == 0
-    for name in (statistics.STATISTICS, statistics.SIZES):
-        committed = (statistics.builtin_folder() / name).read_text(encoding="utf-8")
+    count_collections.main(tmp_path)
+    for name in (counts.COUNTS, counts.SIZES):
+        committed = (builtin_folder() / name).read_text(encoding="utf-8")
         assert (tmp_path / name).read_text(encoding="utf-8") == committed

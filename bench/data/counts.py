@@ -1,0 +1,56 @@
+"""The sizes of collections and the properties of their texts: stored beside the cards, shown by `bench ls`.
+
+`counts.csv` has a row for each collection, role and pair or language; `sizes.csv` has the bytes of every file.
+`benchmarks/count_collections.py` writes both.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from bench.data.cards import builtin_folder
+
+COUNTS = "counts.csv"
+SIZES = "sizes.csv"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The size of a collection in one role for one pair or language, and the properties of its texts.
+
+    For bitext, `queries` and `documents` are its two sides; for relevance, the queries and their positives. A test's
+    `documents` include its distractors, and `relevant` is the mean number of relevant documents per query. Words (runs
+    between white space, so few in a script without spaces) and word pieces (of all-MiniLM-L6-v2) are means per text.
+    The script is the most frequent one among the letters, by the names of Unicode's characters. The properties are 0
+    and empty for a side without texts, and for a collection of ir_datasets that is not on this machine.
+    """
+
+    collection: str
+    role: str
+    key: str
+    queries: int
+    documents: int
+    relevant: float
+    query_words: float = 0.0
+    document_words: float = 0.0
+    query_pieces: float = 0.0
+    document_pieces: float = 0.0
+    query_script: str = ""
+    document_script: str = ""
+
+
+def read_counts() -> list[Counts]:
+    """Return the rows that are stored beside the cards."""
+    return TypeAdapter(list[Counts]).validate_python(_rows(COUNTS))
+
+
+def read_sizes() -> dict[tuple[str, str], int]:
+    """Return the bytes of each file, by collection and path, that are stored beside the cards."""
+    return {(row["collection"], row["path"]): int(row["bytes"]) for row in _rows(SIZES)}
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((builtin_folder() / name).read_text(encoding="utf-8").splitlines()))
