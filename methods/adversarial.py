@@ -34,8 +34,8 @@ class AdversarialConfig(TrainedConfig):
     discriminator_learning_rate: float = Field(1e-3, gt=0)
     """Learning rate of the discriminator's optimiser, without a schedule (ADAN's code has 5e-4)."""
     discriminator_steps: int = Field(5, gt=0)
-    """Its steps before each step of the student, one on each of as many recent batches (an option of MoDIR's code).
-    ADAN takes 5, on fresh sentences, and Ganin & Lempitsky 1."""
+    """The discriminator's steps before each step of the student, one on each of as many recent batches (an option of
+    MoDIR's code). ADAN takes 5, on fresh sentences, and Ganin & Lempitsky 1."""
     momentum: float = Field(0.0, ge=0, lt=1)
     """Share that the exponential average of the discriminator, which judges the student, keeps at each step (this
     project's own; MoDIR's momentum concerns the recent batches)."""

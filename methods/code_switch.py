@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -68,9 +68,10 @@ class CodeSwitch(TrainedMethod):
         rng = np.random.default_rng(batch["seed"])
         queries, positives = ([texts[i] for i in batch["relevance"]] for texts in self.relevance.columns[:2])
         tables = [self.tables[i] for i in rng.integers(len(self.tables), size=len(queries))]
-        queries = self.switch(queries, tables, rng)
+        share = self.config.probability
+        queries = [code_switch(text, table, share, rng) for text, table in zip(queries, tables, strict=True)]
         if self.config.side == "both":
-            positives = self.switch(positives, tables, rng)
+            positives = [code_switch(text, table, share, rng) for text, table in zip(positives, tables, strict=True)]
         student, documents, limit = self.student, self.document_encoder, self.task.recipe.max_length
         loss = info_nce(
             student(student.collate(student.tokenize(queries, "query", limit))),
@@ -78,9 +79,6 @@ class CodeSwitch(TrainedMethod):
             self.config.temperature,
         )
         return loss, {}
-
-    def switch(self, texts: Sequence[str], tables: Sequence[Table], rng: np.random.Generator) -> list[str]:
-        return [code_switch(*pair, self.config.probability, rng) for pair in zip(texts, tables, strict=True)]
 
     def diagnose(self) -> dict[str, Any]:
         """Return `coverage`: the share of the queries' words that have a translation, averaged over the languages."""

@@ -44,11 +44,6 @@ def critic_gap(values: Tensor, languages: Tensor) -> Tensor:
     return torch.stack(gaps).mean()
 
 
-def accuracy(logits: Tensor, languages: Tensor) -> Tensor:
-    """Return the share of sentences whose language is the most probable."""
-    return (logits.argmax(dim=1) == languages).float().mean()
-
-
 def critic_accuracy(values: Tensor, languages: Tensor) -> Tensor:
     """Return how often a critic ranks a sentence of language 0 above one of another language: 0.5 is chance."""
     ranked = [values[languages == 0, j, None] > values[languages == j + 1, j] for j in range(values.shape[1])]
@@ -114,8 +109,11 @@ class Discriminator(nn.Module):
             outputs = self.judge(embeddings if confuse else reverse_gradient(embeddings, strength))
             objective = self.objective(outputs, languages)
             loss = strength * confusion(outputs) if confuse else objective
-        right = critic_accuracy if self.loss == "wasserstein" else accuracy
-        figures = {"language_loss": objective.detach(), "discriminator_accuracy": right(outputs, languages)}
+        if self.loss == "wasserstein":
+            right = critic_accuracy(outputs, languages)
+        else:
+            right = (outputs.argmax(dim=1) == languages).float().mean()
+        figures = {"language_loss": objective.detach(), "discriminator_accuracy": right}
         return loss, {name: float(value) for name, value in figures.items()}
 
     def state(self) -> dict[str, Tensor]:

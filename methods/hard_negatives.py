@@ -144,15 +144,15 @@ class HardNegatives(TrainedMethod):
         """Find negatives for these examples."""
         config, groups = self.config, self.examples.groups
         view = self.view(self.miner, rows, spent)
-        found = view.nearest(config.depth)
+        nearest = view.nearest(config.depth)
         apart = groups[self.candidates] != groups[rows][:, None]
-        admitted = np.take_along_axis(apart, found, axis=1) & view.below(config.margin, found)
+        admitted = np.take_along_axis(apart, nearest, axis=1) & view.below(config.margin, nearest)
         if config.denoise is not None:
-            admitted &= self.view(self.judge, rows, spent).below(config.denoise, found)
+            admitted &= self.view(self.judge, rows, spent).below(config.denoise, nearest)
         rng = self.task.numpy_generator(f"negatives {spent.steps}")
         for i, row in enumerate(rows):
             others = np.flatnonzero(apart[i])
-            self.negatives[row], self.filled[row] = pick(found[i][admitted[i]], others, config.number, rng)
+            self.negatives[row], self.filled[row] = pick(nearest[i][admitted[i]], others, config.number, rng)
 
     def view(self, miner: Miner, rows: np.ndarray, spent: Spent) -> View:
         """Return the miner's embeddings of the queries of these rows and of the pool."""
@@ -227,16 +227,16 @@ class View(NamedTuple):
 
     def below(self, share: float, candidates: np.ndarray) -> np.ndarray:
         """Return which candidates (n, k) score less than `share` times the query's positive, (n, k) bool."""
-        scores = [self.documents[found] @ query for found, query in zip(candidates, self.queries, strict=True)]
+        scores = [self.documents[rows] @ query for rows, query in zip(candidates, self.queries, strict=True)]
         return np.array(scores) < share * self.positives[:, None]
 
 
-def pick(found: np.ndarray, others: np.ndarray, number: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """Return `number` of the documents `found`, at random, and how many had to be taken from `others` instead.
+def pick(admitted: np.ndarray, others: np.ndarray, number: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """Return `number` of the `admitted` documents, at random, and the number that `others` had to fill up.
 
     A document is taken twice only if there are not enough.
     """
-    chosen = rng.permutation(found)[:number]
+    chosen = rng.permutation(admitted)[:number]
     missing = number - len(chosen)
     if missing:
         fresh = np.setdiff1d(others, chosen)

@@ -107,10 +107,10 @@ class StructuredQueries(Ranker):
         """Return p(document word | term), (terms, document words) float64, and the column of each document word."""
         of_terms = [self.table.get(term, {}) for term in terms]
         if self.config.keep_unknown:
-            of_terms = [found or {term: 1.0} for term, found in zip(terms, of_terms, strict=True)]
+            of_terms = [row or {term: 1.0} for term, row in zip(terms, of_terms, strict=True)]
         vocabulary = {word: column for column, word in enumerate(sorted(set().union(*of_terms)))}
-        columns = [vocabulary[word] for found in of_terms for word in found]
-        values = [value for found in of_terms for value in found.values()]
+        columns = [vocabulary[word] for row in of_terms for word in row]
+        values = [value for row in of_terms for value in row.values()]
         offsets = np.cumsum([0, *map(len, of_terms)])
         return csr_array((np.array(values, dtype=float), columns, offsets), (len(terms), len(vocabulary))), vocabulary
 
@@ -135,10 +135,10 @@ def count_words(
     """Return the counts of a vocabulary's words, (words, documents) int32, and the number of all words per document."""
     columns, offsets, lengths = array("i"), array("q", [0]), array("i")
     for text in documents:
-        found = words(text)
-        columns.extend(vocabulary[word] for word in found if word in vocabulary)
+        tokens = words(text)
+        columns.extend(vocabulary[word] for word in tokens if word in vocabulary)
         offsets.append(len(columns))
-        lengths.append(len(found))
+        lengths.append(len(tokens))
         on_texts(1)
     parts = np.ones(len(columns), dtype=np.int32), np.array(columns), np.array(offsets)
     postings = csr_array(parts, (len(lengths), len(vocabulary)))
@@ -148,7 +148,7 @@ def count_words(
 
 def best(scores: np.ndarray, ids: Sequence[str], depth: int) -> list[tuple[str, float]]:
     """Return the documents with the `depth` largest scores above 0, and all ties with the last of them."""
-    found = np.flatnonzero(scores)
-    if len(found) > depth:
-        found = found[scores[found] >= np.partition(scores[found], -depth)[-depth]]
-    return [(ids[document], float(scores[document])) for document in found.tolist()]
+    ranked = np.flatnonzero(scores)
+    if len(ranked) > depth:
+        ranked = ranked[scores[ranked] >= np.partition(scores[ranked], -depth)[-depth]]
+    return [(ids[document], float(scores[document])) for document in ranked.tolist()]

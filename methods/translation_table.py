@@ -54,7 +54,7 @@ class TableConfig(MethodConfig):
     minimum_probability: float = Field(1e-4, ge=0, le=1)
     """Less probable translations are left out."""
     cumulative_probability: float = Field(0.99, gt=0, le=1)
-    """The most probable translations of a word are kept until their probabilities sum to this."""
+    """The most probable translations of a word stay until their probabilities sum to this."""
     alternatives: int = Field(64, gt=0)
     """The largest number of translations of a word."""
 

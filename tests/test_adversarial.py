@@ -63,7 +63,7 @@ def test_every_batch_has_as_many_sentences_of_each_language(make_task: MakeTask,
 
 
 def test_languages_are_drawn_apart(make_task: MakeTask) -> None:
-    """Translations meet in a batch no more often than chance has it: half * half / rows."""
+    """Translations meet in a batch about as often as by chance: half * half / rows."""
     method = prepare(make_task)
     batches = list(islice(method.batches(np.random.default_rng(0)), 200))
     half = len(batches[0]["english"])
@@ -72,7 +72,7 @@ def test_languages_are_drawn_apart(make_task: MakeTask) -> None:
 
 
 def scored(encoder: Encoder, texts: list[str]) -> torch.Tensor:
-    """The embeddings as the discriminator is given them, of unit variance."""
+    """Return the discriminator's input: embeddings of unit variance."""
     return torch.tensor(encoder.encode(texts, "query")) * encoder.dimension**0.5
 
 
@@ -105,7 +105,7 @@ def test_loss_is_relevance_and_the_adversary(make_task: MakeTask, loss: str, doc
 
 
 def language_gradient(method: Adversarial, progress: float = 1.0) -> dict[str, torch.Tensor | None]:
-    """What the adversary alone gives to the student, by parameter."""
+    """Return the gradient of the adversarial loss alone, by parameter of the student."""
     batch = first_batch(method)
     loss = method.loss(batch, progress)[0] - method.relevance.loss(batch["relevance"], method.config.temperature)
     names, parameters = zip(*method.student.named_parameters(), strict=True)

@@ -54,7 +54,7 @@ def tangled(data: TrainingData) -> TrainingData:
 
 
 def linked(data: TrainingData) -> dict[str, set[str]]:
-    """Of every normalised text all that translations, judgments and copies connect it with, by brute force."""
+    """Return the parallel group of every normalised text, by brute force over translations, judgments and copies."""
     texts: dict[str, set[str]] = {}
     for part in (data.bitext, data.relevance):
         for row in zip(*part.columns[:2], strict=True):
@@ -139,7 +139,7 @@ def test_filter_by_hand() -> None:
 
 
 def test_teacher_removes_what_it_takes_for_an_answer(make_task: MakeTask) -> None:
-    """It reads the translation in the query's place, so that a negative is below the share of its own likeness."""
+    """The teacher reads the translation in the query's place, whose cosine with itself is 1."""
     task = make_task()
     english = task.teacher.encode(task.data.bitext.document_side, "query")
     share = float(np.quantile(english @ english.T, 0.3))

@@ -182,7 +182,7 @@ def test_squared_distance_is_in_units_of_the_teachers_norms() -> None:
 
 
 def test_inverse_document_frequencies_by_hand() -> None:
-    """Of three sentences piece 0 is in all, twice in one; piece 1 in one; piece 2 in none."""
+    """Piece 0 is in all of three sentences, twice in one; piece 1 is in one, piece 2 in none."""
     found = inverse_document_frequency([[0, 0], [0, 1], [0]], 3)
     assert found.tolist() == pytest.approx([math.log(1 + 0.5 / 3.5), math.log(1 + 2.5 / 1.5), math.log(1 + 3.5 / 0.5)])
 

@@ -81,7 +81,7 @@ def test_mean_of_the_posterior_is_the_embedding_that_is_scored(make_task: MakeTa
 
 
 def test_sides_of_the_aggregate_term_are_drawn_apart(make_task: MakeTask) -> None:
-    """Translations meet in it no more often than chance has it: share * share / rows."""
+    """Translations meet in the aggregate term about as often as by chance: share * share / rows."""
     method = prepare(make_task)
     batches = list(islice(method.batches(np.random.default_rng(0)), 200))
     share = method.task.recipe.batch_size // 3

@@ -27,7 +27,7 @@ def retriever(table: Table, **settings: float) -> StructuredQueries:
 def rank(
     method: StructuredQueries, queries: Sequence[str], documents: Sequence[str], depth: int = 100
 ) -> list[dict[str, float]]:
-    """For each query the scores of the documents `d0`, `d1` ..., the best first."""
+    """Return for each query the scores of the documents `d0`, `d1` ..., the best first."""
     ids = Ids([f"q{i}" for i in range(len(queries))], [f"d{i}" for i in range(len(documents))])
     run = method.rank(queries, documents, ids, depth, lambda count: None)
     return [dict(strictly_decreasing(run[query])[:depth]) for query in ids.queries]

@@ -86,7 +86,7 @@ def bare(cost: Tensor, a: Tensor, b: Tensor) -> Iterator[tuple[Array, Array, Arr
 @pytest.mark.parametrize("uniform", [True, False])
 @pytest.mark.parametrize("name", PLANS_BY_POT)
 def test_plan_is_that_of_pot(name: str, uniform: bool) -> None:
-    """Within 1e-4 of mass; the semi-dual that judges the quadratic one stops within 1e-3."""
+    """The tolerance is 1e-4 of mass, and 1e-3 for POT's semi-dual, which checks the quadratic solver."""
     problem = problems(0, uniform=uniform)
     plans = SOLVERS[name](*problem).plan
     assert plans.dtype == torch.float32
@@ -99,7 +99,7 @@ def test_plan_is_that_of_pot(name: str, uniform: bool) -> None:
 
 
 def test_proximal_steps_reach_the_exact_cost() -> None:
-    """Within 1e-3 of POT's, on costs of about 0.5."""
+    """The tolerance is 1e-3, on costs of about 0.5."""
     problem = problems(1)
     values = (SOLVERS["proximal"](*problem).plan * problem[0]).sum(dim=(1, 2))
     assert values.tolist() == pytest.approx([ot.emd2(*each) for each in bare(*problem)], abs=1e-3)
@@ -107,7 +107,7 @@ def test_proximal_steps_reach_the_exact_cost() -> None:
 
 @pytest.mark.parametrize("share", [1, MASS, 0.3])
 def test_cost_tends_to_the_exact_one_as_epsilon_shrinks(share: float) -> None:
-    """Of all the mass, and of a part of it as POT's network simplex moves it."""
+    """POT's network simplex moves all of the mass, or a part of it."""
     problem = problems(2)
     best = np.array(
         [ot.partial.partial_wasserstein2(a, b, cost, m=share * min(a.sum(), b.sum())) for a, b, cost in bare(*problem)]
@@ -179,7 +179,7 @@ def test_company_changes_nothing(name: str) -> None:
 @pytest.mark.parametrize("epsilon", [0.1, 0.02, 0.005])
 @pytest.mark.parametrize("shape", [(64, 24, 17), (64, 17, 24), (4, 1, 7), (4, 1, 1)])
 def test_entropic_plans_converge(epsilon: float, shape: tuple[int, int, int], spread: float) -> None:
-    """To the default tolerance in 200 iterations, where Sinkhorn's need thousands; of unequal masses in 500."""
+    """They reach the default tolerance in 200 iterations, or 500 between unequal masses; Sinkhorn's need thousands."""
     count, n, m = shape
     rng = torch.Generator().manual_seed(7)
     x = torch.randn(count, n, 8, generator=rng)
@@ -228,7 +228,7 @@ VALUES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
 
 @pytest.mark.parametrize("name", VALUES)
 def test_gradient_of_the_regularised_value_is_the_plan(name: str) -> None:
-    """By finite differences of the objective solved anew for each cost, in float64; POT's quadratic stops at 1e-3."""
+    """Finite differences of the objective, solved again for each cost, in float64. POT's quadratic stops at 1e-3."""
     cost, a, b = (each.double() for each in problems(9, count=1, n=3, m=4, uniform=True))
     step = 1e-4
     plan = SOLVERS[name](cost, a, b).plan
