@@ -23,7 +23,7 @@ def source(folder: Path, **changes: str) -> Source:
     return Source("mine", {part: (folder / part,) for part in FILES})
 
 
-def test_every_sentence_is_mined_and_every_other_one_is_to_tune_on(tmp_path: Path) -> None:
+def test_mining_has_all_sentences_and_every_other_one_for_tuning(tmp_path: Path) -> None:
     assert bucc.mining(source(tmp_path), CMN) == TestCollection(
         name="mine",
         pair=CMN,
@@ -36,7 +36,7 @@ def test_every_sentence_is_mined_and_every_other_one_is_to_tune_on(tmp_path: Pat
     )
 
 
-def test_gold_sentences_ask_for_their_translations(tmp_path: Path) -> None:
+def test_translations_are_relevant_to_gold_sentences(tmp_path: Path) -> None:
     test = bucc.retrieval(source(tmp_path), CMN)
     assert test.task == "retrieval" and test.oracle_queries is None
     assert (test.query_ids, test.queries) == (("zh-3", "zh-1"), ("我同意。 ", "下雨了。"))
@@ -57,7 +57,7 @@ def test_gold_sentences_ask_for_their_translations(tmp_path: Path) -> None:
         ("gold", "zh-1\tzh-1\n", "gold: line 1: .*documents has no sentence 'zh-1'"),
     ],
 )
-def test_what_is_malformed_is_refused_with_its_place(
+def test_malformed_files_are_refused_with_their_place(
     tmp_path: Path, parse: Callable[[Source, Pair], TestCollection], part: str, text: str, complaint: str
 ) -> None:
     with pytest.raises(BenchError, match=complaint):

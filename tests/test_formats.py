@@ -77,7 +77,7 @@ def three_files(folder: Path, queries: str, documents: str, ids: str) -> Source:
     return Source("mine", {**files, "document-ids": put(folder / "ids", ids)})
 
 
-def test_a_line_asks_for_the_document_that_holds_its_translation(tmp_path: Path) -> None:
+def test_the_document_of_its_translation_is_relevant_to_a_line(tmp_path: Path) -> None:
     source = three_files(tmp_path, "a\r\nb\r\nc\r\na\r\n", "A\nB \nC\nD\n", "x\nx\ny\nz\n")
     test = documents_of_lines(source, SWH)
     assert (test.query_ids, test.queries) == (("1", "2", "3", "4"), ("a", "b", "c", "a"))
@@ -127,7 +127,7 @@ def bible(folder: Path, queries: list[str], documents: list[str], references: in
         (["", "<range>", "c"], ["A", "B", "C"], [("c", "C")]),
     ],
 )
-def test_both_sides_of_merged_verses_say_the_same(
+def test_verses_merged_on_one_side_are_joined_on_the_other(
     tmp_path: Path, queries: list[str], documents: list[str], rows: list[tuple[str, str]]
 ) -> None:
     bitext = verses(bible(tmp_path, queries, documents), SWH)
@@ -192,7 +192,7 @@ def table(folder: Path, text: str, **options: Any) -> Source:
         ('"a"\t"A ""B"""\nb "c"\tC\n', {"quoted": True}, [("a", 'A "B"'), ('b "c"', "C")]),
     ],
 )
-def test_the_card_says_which_cells_are_the_pair(
+def test_options_choose_the_columns_of_the_pair(
     tmp_path: Path, text: str, options: dict[str, Any], rows: list[tuple[str, str]]
 ) -> None:
     bitext = tab_separated(table(tmp_path, text, **options), SWH)
@@ -245,7 +245,7 @@ def test_memories_are_joined_through_a_third_language(tmp_path: Path) -> None:
     assert (bitext.query_side, bitext.document_side) == (("b",), ("B",))
 
 
-def test_a_memory_without_the_language_tells_what_it_has(tmp_path: Path) -> None:
+def test_a_memory_without_the_language_is_refused_with_its_languages(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="'sw' and 'en'; the languages in its files are am, om"):
         tmx(Source("m", {"memories": memory(tmp_path / "m.zip", unit("1", am="a", om="x"))}, CODES), SWH)
 
@@ -306,7 +306,7 @@ def test_malformed_rows_are_refused_with_their_place(tmp_path: Path, content: st
         afriqa(Source("afriqa", {"queries": path, "documents": path}), SWH)
 
 
-def test_a_question_whose_context_is_nowhere_is_refused(tmp_path: Path) -> None:
+def test_a_question_without_its_context_among_the_documents_is_refused(tmp_path: Path) -> None:
     files = {
         "queries": put(tmp_path / "q", json_lines(question("1", "A"))),
         "documents": put(tmp_path / "d", json_lines(question("1", "B"))),
@@ -353,7 +353,7 @@ def test_squad_pairs_questions_with_contexts(tmp_path: Path) -> None:
         ("[" * 100_000, "f: "),
     ],
 )
-def test_what_is_not_squad_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
+def test_malformed_squad_json_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(BenchError, match=complaint):
         squad_relevance(Source("squad", {"articles": put(tmp_path / "f", text)}), "eng")
 
@@ -366,7 +366,7 @@ def squad_test(folder: Path, queries: str, documents: str) -> Source:
     return Source("mine", {"queries": put(folder / "q", queries), "documents": put(folder / "d", documents)})
 
 
-def test_a_question_asks_for_the_context_of_its_original(tmp_path: Path) -> None:
+def test_the_context_of_the_same_id_is_relevant_to_a_question(tmp_path: Path) -> None:
     documents = articles(
         {"context": "X", "qas": asked(one="A", two="B")},
         {"context": "Y", "qas": asked(three="C", four="B")},
@@ -407,7 +407,7 @@ def test_questions_that_do_not_correspond_are_refused(
         squad(squad_test(tmp_path, *texts), SWH)
 
 
-def test_a_card_that_forgets_a_file_is_told_which(tmp_path: Path) -> None:
+def test_a_missing_or_ambiguous_part_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="names no files under 'documents'"):
         aligned_lines(Source("mine", {"queries": put(tmp_path / "q", "a\n")}), SWH)
     both = put(tmp_path / "q", "a\n") * 2
@@ -415,7 +415,7 @@ def test_a_card_that_forgets_a_file_is_told_which(tmp_path: Path) -> None:
         aligned_lines(Source("mine", {"queries": both, "documents": both}), SWH)
 
 
-def test_formats_are_known_by_name_and_role() -> None:
+def test_unknown_formats_and_roles_are_refused() -> None:
     assert parser("verses", "bitext").__module__ == verses.__module__
     with pytest.raises(BenchError, match="unknown format 'verse'; did you mean verses"):
         parser("verse", "bitext")

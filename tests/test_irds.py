@@ -94,7 +94,7 @@ def offline(tmp_path: Path) -> Resolver:
     return Resolver(cache=tmp_path / "cache", offline=True)
 
 
-def test_a_collection_with_what_has_no_relevant_document_left_out(library: Library, offline: Resolver) -> None:
+def test_queries_without_a_relevant_document_are_left_out(library: Library, offline: Resolver) -> None:
     test = load_test(card(dataset=library.whole()), SWH, offline, {})
     assert (test.query_ids, test.queries) == (("q0", "q1"), tuple(SWAHILI[:2]))
     assert (test.document_ids, list(test.documents)) == (("d0", "d1", "d2"), ENGLISH)
@@ -142,7 +142,7 @@ def test_training_pairs_up_to_a_number_of_rows(library: Library, offline: Resolv
     assert len(load_rows(card("relevance", dataset=name), "relevance", ENG, offline)) == 3
 
 
-def test_what_is_not_at_hand_is_one_line_offline(library: Library, offline: Resolver) -> None:
+def test_missing_data_are_refused_in_one_line_offline(library: Library, offline: Resolver) -> None:
     far = card(dataset=library.far())
     with pytest.raises(MissingFile, match=r"^mine: not downloaded; run bench fetch mine$"):
         load_test(far, SWH, offline, {})
@@ -155,11 +155,11 @@ def test_a_download_is_tried_only_after_its_licence_was_shown(
 ) -> None:
     with pytest.raises(MissingFile, match=r"^mine: ir_datasets cannot read it: .*refused"):
         load_test(card(dataset=library.far()), SWH, Resolver(display=Display()), {})
-    said = capsys.readouterr().err
-    assert said.index("mine: licence: CC0\n") < said.index("[INFO]")
+    printed = capsys.readouterr().err
+    assert printed.index("mine: licence: CC0\n") < printed.index("[INFO]")
 
 
-def test_leakage_is_removed_against_what_is_at_hand_and_downloads_nothing(library: Library) -> None:
+def test_leakage_is_removed_against_local_tests_without_downloads(library: Library) -> None:
     pairs = {"near": card(name="near", dataset=library.whole()), "far": card(name="far", dataset=library.far())}
     relevance = library.register(
         library.documents(), library.queries("english", ["goats?", "rain?"]), library.qrels("q0 0 d0 1", "q1 0 d2 1")
@@ -173,7 +173,7 @@ def test_leakage_is_removed_against_what_is_at_hand_and_downloads_nothing(librar
     assert report["not_checked"] == {"far": "far: not downloaded; run bench fetch far"}
 
 
-def test_fetch_has_ir_datasets_bring_it(library: Library, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_downloads_through_ir_datasets(library: Library, capsys: pytest.CaptureFixture[str]) -> None:
     cards = {"near": card(name="near", dataset=library.whole()), "far": card(name="far", dataset=library.far())}
     assert fetch(["near", "far"], [SWH], cards, Resolver(), Display(quiet=True)) == 1
     captured = capsys.readouterr()
@@ -191,7 +191,7 @@ def test_fetch_has_ir_datasets_bring_it(library: Library, capsys: pytest.Capture
         ({}, "mine: ir_datasets has no dataset ''"),
     ],
 )
-def test_a_card_that_ir_datasets_does_not_understand(
+def test_a_card_with_an_unknown_dataset_or_option_is_refused(
     offline: Resolver, options: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(BenchError, match=complaint):
@@ -216,7 +216,7 @@ def test_without_the_library_the_error_says_what_to_install(offline: Resolver, m
         load_test(card(dataset="x"), SWH, offline, {})
 
 
-def test_a_run_with_it_says_what_is_left_out(
+def test_a_run_reports_the_queries_that_are_left_out(
     library: Library,
     encoder_folder: Path,
     tmp_path: Path,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_loading import World
 
 from bench.commands.run import run
 from bench.data import Pair, TestCollection
-from bench.data.cards import Card
-from bench.data.files import Resolver
 from bench.data.formats import Source
 from bench.data.formats.qa import lareqa
 from bench.data.loading import load_test
@@ -57,11 +55,14 @@ SPANISH = [
 FILES = {"en": ENGLISH, "de": GERMAN, "es": SPANISH}
 
 
+def articles(paragraphs: list[dict[str, Any]]) -> str:
+    return json.dumps({"data": [{"title": "t", "paragraphs": [content]} for content in paragraphs]})
+
+
 def written(folder: Path, **languages: list[dict[str, Any]]) -> dict[str, Path]:
     paths = {code: folder / f"{code}.json" for code in languages}
     for code, paragraphs in languages.items():
-        articles = [{"title": "t", "paragraphs": [content]} for content in paragraphs]
-        paths[code].write_text(json.dumps({"data": articles}), encoding="utf-8")
+        paths[code].write_text(articles(paragraphs), encoding="utf-8")
     return paths
 
 
@@ -71,7 +72,7 @@ def parsed(folder: Path, pair: Pair, queries: str, *documents: str) -> TestColle
     return lareqa(source, pair)
 
 
-def test_a_question_asks_for_the_sentence_that_answers_it_in_every_language(tmp_path: Path) -> None:
+def test_the_answering_sentences_of_every_language_are_relevant(tmp_path: Path) -> None:
     test = parsed(tmp_path, Pair("deu", "mul"), "de", "en", "de", "es")
     assert (test.query_ids, test.queries) == (("k4", "k1", "k2"), ("Wie alt ist sie?", "Was verkauft sie?", "Wer?"))
     assert dict(zip(test.document_ids, test.documents, strict=True)) == {
@@ -93,7 +94,7 @@ def test_a_question_asks_for_the_sentence_that_answers_it_in_every_language(tmp_
     assert test.oracle_queries is None
 
 
-def test_a_question_that_the_searched_language_does_not_answer_is_left_out(tmp_path: Path) -> None:
+def test_a_question_without_an_answer_in_the_documents_is_left_out(tmp_path: Path) -> None:
     test = parsed(tmp_path, DEU, "de", "en")
     assert (test.qrels, test.left_out) == ({"k1": {"en-2": 1}, "k2": {"en-1": 1}}, 1)
     assert (test.queries, test.oracle_queries) == (("Was verkauft sie?", "Wer?"), ("What does she sell?", "Who?"))
@@ -135,52 +136,34 @@ QUESTION = GOOD["qas"][0]
         ({"qas": []}, "none of its questions has an answer in the files under 'documents'"),
     ],
 )
-def test_what_is_not_lareqa_is_refused_with_its_place(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
+def test_malformed_files_are_refused_with_their_place(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
     path = written(tmp_path, en=[{**GOOD, **change}])["en"]
     with pytest.raises(BenchError, match=f"{path.name}.*{complaint}"):
         lareqa(Source("mine", {"queries": (path,), "documents": (path,)}), Pair("eng", "eng"))
 
 
-class World:
+def lareqa_world(folder: Path, bitext: dict[str, str]) -> World:
     """The collection in a mirror, bitext of German with English, and the cards of both."""
-
-    def __init__(self, folder: Path, bitext: dict[str, str]) -> None:
-        home = folder / "mirror" / "owner" / "files"
-        home.mkdir(parents=True)
-        written(home, **FILES)
-        (home / "q.txt").write_text("".join(f"{text}\n" for text in bitext), encoding="utf-8")
-        (home / "d.txt").write_text("".join(f"{text}\n" for text in bitext.values()), encoding="utf-8")
-        self.resolver = Resolver(folder / "mirror", folder / "cache", offline=True)
-        test = {"role": "test", "format": "lareqa"}
-        everything = [f"{code}.json" for code in FILES]
-        pool = [
-            {**test, "pairs": ["deu-mul"], "files": {"queries": "{query}.json", "documents": everything}},
-            {
-                **test,
-                "pairs": ["deu-eng", "deu-deu", "deu-spa"],
-                "files": {"queries": "{query}.json", "documents": "{document}.json"},
-            },
-        ]
-        news = [
-            {
-                "role": "bitext",
-                "format": "aligned-lines",
-                "pairs": ["deu-eng"],
-                "files": {"queries": "q.txt", "documents": "d.txt"},
-            }
-        ]
-        codes = {"deu": "de", "eng": "en", "spa": "es"}
-        self.cards = {
-            "pool": self.card(home, everything, name="pool", data=pool, codes=codes, measures=["MAP@1000", "R@100"]),
-            "news": self.card(home, ["q.txt", "d.txt"], name="news", data=news),
-            "usual": self.card(home, [], name="usual", mix={"pairs": ["deu-eng"], "bitext": ["news"]}),
-        }
-
-    @staticmethod
-    def card(home: Path, files: list[str], **fields: Any) -> Card:
-        hashes = {name: hashlib.sha256((home / name).read_bytes()).hexdigest() for name in files}
-        source = f"owner/files@{'0' * 40}" if files else None
-        return Card.model_validate({"description": "d", "licence": "l", "source": source, "sha256": hashes, **fields})
+    world = World(folder)
+    files = {f"{code}.json": articles(paragraphs) for code, paragraphs in FILES.items()}
+    test = {"role": "test", "format": "lareqa"}
+    two = {
+        "pairs": ["deu-eng", "deu-deu", "deu-spa"],
+        "files": {"queries": "{query}.json", "documents": "{document}.json"},
+    }
+    pool = {"pairs": ["deu-mul"], "files": {"queries": "{query}.json", "documents": list(files)}}
+    codes = {"deu": "de", "eng": "en", "spa": "es"}
+    world.add("pool", files, data=[{**test, **pool}, {**test, **two}], codes=codes, measures=["MAP@1000", "R@100"])
+    sides = {"q": bitext, "d": bitext.values()}
+    news = {
+        "role": "bitext",
+        "format": "aligned-lines",
+        "pairs": ["deu-eng"],
+        "files": {"queries": "q", "documents": "d"},
+    }
+    world.add("news", {name: "".join(f"{text}\n" for text in side) for name, side in sides.items()}, data=[news])
+    world.add("usual", mix={"pairs": ["deu-eng"], "bitext": ["news"]})
+    return world
 
 
 BITEXT = {
@@ -188,10 +171,10 @@ BITEXT = {
 }
 
 
-def test_a_student_is_kept_from_all_that_it_will_be_asked(tmp_path: Path) -> None:
-    """One trained on German with English is also asked what has no answer in English, and searches Spanish too."""
+def test_training_data_are_checked_against_all_pairs_of_the_student(tmp_path: Path) -> None:
+    """A student trained for German and English is also evaluated on German and on all languages together."""
     leaks = {"Wie alt ist sie?": "How old is it?", "Wer ist's?": "El molino es viejo. El molino es viejo."}
-    world = World(tmp_path, {**BITEXT, **leaks})
+    world = lareqa_world(tmp_path, {**BITEXT, **leaks})
     data = training_data(["news"], [DEU], world.resolver, world.cards)
     assert data.bitext.query_side == tuple(BITEXT)
     report: Any = data.report
@@ -200,7 +183,7 @@ def test_a_student_is_kept_from_all_that_it_will_be_asked(tmp_path: Path) -> Non
 
 
 def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, encoder_folder: Path) -> None:
-    world = World(tmp_path, BITEXT)
+    world = lareqa_world(tmp_path, BITEXT)
     request = Request.model_validate(
         {
             "methods": ["distillation"],
@@ -254,7 +237,7 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
 
 
 def test_a_measure_that_a_card_misspells_is_refused_with_its_name(tmp_path: Path) -> None:
-    world = World(tmp_path, BITEXT)
+    world = lareqa_world(tmp_path, BITEXT)
     cards = {"pool": world.cards["pool"].model_copy(update={"measures": ("nDGC@10",)})}
     request = Request(methods=("optical",), datasets=("pool",))
     with pytest.raises(BenchError, match=r"pool\.toml: measures: unknown measure 'nDGC@10'; did you mean nDCG@10"):
@@ -263,6 +246,6 @@ def test_a_measure_that_a_card_misspells_is_refused_with_its_name(tmp_path: Path
 
 
 def test_the_pool_is_read_from_a_list_of_files(tmp_path: Path) -> None:
-    world = World(tmp_path, BITEXT)
+    world = lareqa_world(tmp_path, BITEXT)
     test = load_test(world.cards["pool"], Pair("deu", "mul"), world.resolver, world.cards)
     assert (len(test.queries), len(test.documents)) == (3, 9)

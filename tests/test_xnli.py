@@ -43,7 +43,7 @@ def source(
     return Source("mine", {**files, "english": files["documents"]}, options=options)
 
 
-def test_each_english_premise_is_asked_for_once(tmp_path: Path) -> None:
+def test_each_english_premise_has_one_query(tmp_path: Path) -> None:
     test = xnli.premises(source(tmp_path, columns=2), SWH)
     assert test.queries == ("Mvua.", "Mvua.", "Ndiyo.", "Hapana.")
     assert test.documents == ("It rains.", "It pours.", "I agree.", "Nobody came.")
@@ -52,7 +52,7 @@ def test_each_english_premise_is_asked_for_once(tmp_path: Path) -> None:
     assert test.oracle_queries is None
 
 
-def test_an_entailed_hypothesis_asks_for_its_premises(tmp_path: Path) -> None:
+def test_the_entailing_premises_are_relevant_to_a_hypothesis(tmp_path: Path) -> None:
     test = xnli.entailment(source(tmp_path), SWH)
     assert dict(zip(test.query_ids, test.queries, strict=True)) == {
         "1": "Kitu kinaanguka.",
@@ -126,7 +126,7 @@ def replaced(rows: Rows, number: int, row: tuple[str, ...]) -> Rows:
         ),
     ],
 )
-def test_what_is_not_xnli_is_refused_with_its_line(tmp_path: Path, swahili: Rows, complaint: str) -> None:
+def test_malformed_files_are_refused_with_their_line(tmp_path: Path, swahili: Rows, complaint: str) -> None:
     with pytest.raises(BenchError, match=complaint):
         xnli.entailment(source(tmp_path, swahili), SWH)
 

@@ -25,13 +25,15 @@ _TOPIC_FIELD = r"<{}>\s*(?:{}:)?(.*?)(?=<|\Z)"
 def beir(source: Source, pair: Pair) -> TestCollection:
     """Parse `queries` and `documents` in JSON Lines (`_id`, `text`, optional `title`) and `qrels` with three columns:
     query, document, grade, with or without BEIR's header line.
+
+    Raises `BenchError` for a malformed line, a repeated id, and a judgment of an unknown query or document.
     """
     return _test(source, pair, columns=3)
 
 
 def trec(source: Source, pair: Pair) -> TestCollection:
     """Parse `queries` (id, tab, text; JSON Lines; or TREC's <top> with <num> and <title>), `documents` (id, tab, text;
-    or JSON Lines) and `qrels` with four columns: query, unused, document, grade.
+    or JSON Lines) and `qrels` with four columns: query, unused, document, grade. Errors are those of `beir`.
     """
     return _test(source, pair, columns=4)
 
