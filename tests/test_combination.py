@@ -154,7 +154,7 @@ def test_settings_of_a_combination_belong_to_its_parts() -> None:
     [
         ("optical+zero-shot", "'zero-shot' trains no student, so it cannot be combined"),
         ("optical+optical:epsilon=0.1", "'optical' is combined with itself"),
-        ("optical:weight=2", "'optical': weight means something only where methods are combined"),
+        ("optical:weight=2", "'optical': the setting weight is for methods that are combined"),
         ("optical+distilation", "unknown method 'distilation'; did you mean distillation"),
     ],
 )

@@ -143,7 +143,7 @@ def test_overwrite_says_what_is_computed_again(command: Command, whole: Command,
     said = command(methods, "--overwrite", "never")
     assert said.code == 1
     assert {line.split()[3].split(".")[0] for line in said.lines if "FAILED before: " in line} == failed
-    assert "--overwrite failed tries it again" in said.line("FAILED before: distillation.")
+    assert "run with --overwrite failed to try it again" in said.line("FAILED before: distillation.")
     assert command.methods() == {"distillation", "optical", *REFERENCES} - failed
 
     said = command(methods, "--overwrite", "failed")

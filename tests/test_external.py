@@ -129,7 +129,7 @@ def test_which_leaderboard_to_join_must_be_said_where_there_are_several(imports:
     for encoder in ("small", "large"):
         imports.add({"RR@10": {"q1": 0.5, "q2": 0.0}}, encoder=encoder)
     code, said = imports(imports.run, "x", "--pairs", "swh-eng")
-    assert code == 2 and "has notes by large, small; say which to join with --encoder" in said
+    assert code == 2 and "has notes by large, small; choose one with --encoder" in said
     assert imports(imports.run, "x", "--pairs", "swh-eng", "--encoder", "large")[0] == 0
 
 

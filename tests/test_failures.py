@@ -211,7 +211,7 @@ def test_method_that_goes_on_after_its_budget_is_stopped(
     monkeypatch.setattr("bench.running.observer.time", fast)
     said = command("GoesOn", "--patience", "1s", budget=budget)
     assert said.code == 1
-    assert f"it goes on although its budget of {budget} is spent" in said.line("FAILED GoesOn.")
+    assert f"it made a step after its budget of {budget} was spent" in said.line("FAILED GoesOn.")
     steps = steps_of(command.entry("trainings", "GoesOn") / LOG)
     assert len(steps) > 9 if budget == "1seconds" else len(steps) == 2
     assert command.methods() == {*REFERENCES}

@@ -248,4 +248,4 @@ def test_an_imported_run_is_one_among_others_and_cannot_be_made_again(
     assert f"imported {oracle.name}," in " ".join(capsys.readouterr().out.split())
     assert main(["inspect", "cell", str(cell.folder), "--ir-metadata"]) == 2
     assert main(["reproduce", str(cell.folder)]) == 2
-    assert capsys.readouterr().err.count("was imported, and how it was made is not known here") == 2
+    assert capsys.readouterr().err.count("was imported, so its manifest does not say how it was made") == 2

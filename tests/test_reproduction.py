@@ -151,4 +151,4 @@ def test_what_cannot_be_computed_again_is_told(bench: Bench, tmp_path: Path, rep
     assert "unknown method 'distilation'" in told(methods=[{**method, "name": "distilation"}])
     assert "unknown key 'old'" in told(methods=[{**method, "settings": {**method["settings"], "old": 1}}])
     assert "unknown collection 'gone'" in told({**places, "dataset": "gone"})
-    assert "cannot be had" in told(train=["gone"])
+    assert "its training data or test collection cannot be read" in told(train=["gone"])

@@ -28,7 +28,7 @@ def inspect_cell(text: str, results: Path, form: str = "") -> int:
         print((cell.folder / MANIFEST).read_text(encoding="utf-8"), end="")
     elif form == "ir_metadata":
         if cell.external:
-            raise BenchError(f"{cell.folder.name} was imported, and how it was made is not known here")
+            raise BenchError(f"{cell.folder.name} was imported, so its manifest does not say how it was made")
         print(to_yaml(cell.manifest), end="")
     else:
         print("\n".join(render(describe_cell(cell))))

@@ -164,5 +164,5 @@ def only_encoder(store: Store, dataset: str) -> str:
     """
     encoders = sorted({cell.spec.encoder for cell in store.finished()[0] if cell.spec.dataset == dataset})
     if len(encoders) > 1:
-        raise BenchError(f"{store.root} has {dataset} by {', '.join(encoders)}; say which to join with --encoder")
+        raise BenchError(f"{store.root} has {dataset} by {', '.join(encoders)}; choose one with --encoder")
     return encoders[0] if encoders else ""

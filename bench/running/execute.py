@@ -165,7 +165,7 @@ class Executor:
                 outcome.failed += 1
         if self.request.overwrite == "never":
             for cell in [cell for cell in missing if job.entry.failed or job.cells[cell].failed]:
-                self._warn(f"FAILED before: {cell.spec.label}; --overwrite failed tries it again")
+                self._warn(f"FAILED before: {cell.spec.label}; run with --overwrite failed to try it again")
                 outcome.failed += 1
                 missing.remove(cell)
         if missing:

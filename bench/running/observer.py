@@ -101,7 +101,7 @@ class Observer:
         A budget in seconds has leeway for work besides training: it may take twice as long and `patience` more.
         """
         if self._reached.share(self.budget) == 1:
-            raise CellFailed(f"it goes on although its budget of {self.budget} is spent, so it was stopped")
+            raise CellFailed(f"it made a step after its budget of {self.budget} was spent, so it was stopped")
         self._reached = Spent(record["step"], record.get("tokens", 0), (self.seconds - self.patience) / 2)
         self._alive()
         self._file.write(json.dumps(record) + "\n")

@@ -103,7 +103,7 @@ def make_plan(
     for key, summary in known.items():
         plan.notes += _notes(tests[key], summary, request)
     if request.leakage == "keep":
-        plan.notes.append("LEAKAGE IS KEPT: the rows marked leakage=keep have trained on what the tests judge by")
+        plan.notes.append("LEAKAGE IS KEPT: the rows marked leakage=keep were trained on texts of the test collections")
     mixes, why_not = _mixes(request, pairs, cards)
     levels: dict[tuple[Pair, ...], list[Level]] = {}
     configured = with_recipe(usual.model_dump(), recipe.model_dump())
@@ -145,7 +145,7 @@ def plan_table(plan: Plan, finished: Collection[Cell]) -> list[list[str]]:
 
 def _notes(test: LazyTestCollection, known: TestSummary | None, request: Request) -> list[str]:
     if known is None:
-        return [f"{test.name} {test.pair}: not read yet, so how much there is to do is not known"]
+        return [f"{test.name} {test.pair}: not read yet, so its size is unknown"]
     notes = []
     if known.left_out:
         of = f"{known.left_out:,} of {known.left_out + known.queries:,} queries"

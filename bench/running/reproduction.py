@@ -41,7 +41,7 @@ def reproduce_cell(text: str, options: Reproduce) -> int:
 
     cell, display = find_cell(text, options.results), Display(quiet=options.quiet)
     if cell.external:
-        raise BenchError(f"{cell.folder.name} was imported, and how it was made is not known here")
+        raise BenchError(f"{cell.folder.name} was imported, so its manifest does not say how it was made")
     prepare_libraries(offline=options.offline, threads=int(cell.inputs["threads"]))
     cards = cards_of(cell, options.cards)
     resolver = Resolver(options.mirror or mirror_of(cell), offline=options.offline, display=display)
@@ -62,7 +62,7 @@ def reproduce_cell(text: str, options: Reproduce) -> int:
         for cause in causes:
             print(f"differs: {cause}")
         if not same and not causes:
-            print("nothing that the manifests record differs; a budget in seconds, or the processor, may")
+            print("the manifests show no difference; a budget in seconds or another processor may be the reason")
     return 0 if same else 3
 
 
@@ -84,9 +84,11 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
     )
     outcome = Executor(materials, request, Store(folder).open()).run(plan)
     if outcome.bad_input:
-        raise BenchError("what it was trained on cannot be had")
+        raise BenchError(
+            "its training data or test collection cannot be read; name their place with --mirror or --cards"
+        )
     if not outcome.cells:
-        raise CellFailed("it failed this time; --keep FOLDER keeps the traceback")
+        raise CellFailed("it failed this time; run it with --keep FOLDER to keep the traceback")
     return outcome.cells[0]
 
 

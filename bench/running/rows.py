@@ -81,7 +81,9 @@ def expand(methods: Iterable[str], settings: Settings, call: Call = operator.cal
             notes.append(f"skipped: {error}")
             continue
         if absent := next((model for model in row.models if not at_hand(model)), None):
-            notes.append(f"skipped: {entry.name}: it needs {absent}, which is not on this machine; named, it is tried")
+            notes.append(
+                f"skipped: {entry.name}: it needs {absent}, which is not on this machine; name it to download that"
+            )
         else:
             found.append(entry.name)
     named = (found if name == registry.ALL else [name] for name in methods)
@@ -100,10 +102,10 @@ def make_row(text: str, settings: Settings, *, asked: bool = True, call: Call = 
     names = [entry.name for entry in entries]
     first, *others = facts
     if not others and first["trained"] and first["settings"]["weight"] != 1:
-        raise BenchError(f"method '{names[0]}': weight means something only where methods are combined with +")
+        raise BenchError(f"method '{names[0]}': the setting weight is for methods that are combined with +")
     for name, fact in zip(names, facts, strict=True):
         if others and not fact["trained"]:
-            raise BenchError(f"method '{name}' trains no student, so it cannot be combined with others")
+            raise BenchError(f"method '{name}' trains no student, so it cannot be combined with other methods")
         if names.count(name) > 1:
             raise BenchError(f"method '{name}' is combined with itself")
     for fact in others:  # all parts train one student, and documents have one encoder

@@ -169,10 +169,10 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
 def checked_diagnostics(diagnostics: Any) -> dict[str, float]:
     """Return the diagnostics of a method. Raises `CellFailed` if they are not numbers by name."""
     if not isinstance(diagnostics, Mapping):
-        raise CellFailed(f"its diagnostics are no mapping but a {type(diagnostics).__name__}")
+        raise CellFailed(f"its diagnostics must be a mapping, not a {type(diagnostics).__name__}")
     for name, value in diagnostics.items():
         if not isinstance(name, str) or not isinstance(value, Real):
-            raise CellFailed(f"its diagnostic {name!r} is no number but a {type(value).__name__}")
+            raise CellFailed(f"its diagnostic {name!r} must be a number, not a {type(value).__name__}")
     return {name: value if isinstance(value, int) else float(value) for name, value in diagnostics.items()}
 
 
