@@ -1,4 +1,4 @@
-"""The embedded collection: deterministic, free of leakage, aligned as it says, and as hard as it says."""
+"""The generated collection: deterministic, without leakage, with correct alignments and measured difficulty."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ every_language = pytest.mark.parametrize("code", sorted(LANGUAGES))
 
 
 def forget() -> None:
-    """Empties the caches, so that the next call generates anew."""
+    """Empty the caches."""
     conlang.relevance.cache_clear()
     collection.structure.cache_clear()
     collection.language.cache_clear()
@@ -216,7 +216,7 @@ def test_qrels_point_at_one_document_each(code: str) -> None:
         assert made.oracle_queries is not None and len(set(made.oracle_queries)) == len(made.queries)
 
 
-def test_oracle_queries_are_what_the_queries_translate() -> None:
+def test_queries_are_translations_of_the_oracle_queries() -> None:
     structure = collection.structure("test", SMALL)
     for code in LANGUAGES:
         made = conlang.test(code, SMALL)
@@ -235,7 +235,7 @@ def test_passages_stay_unique_and_questions_answerable_at_scale_ten() -> None:
     assert len(world.questions(passages, 400, stream(0, "questions"), extras=1)) == 400
 
 
-def test_exhausted_world_says_so() -> None:
+def test_more_passages_or_questions_than_the_world_has_are_refused() -> None:
     world = World(0)
     passages = world.passages("dev", 5, stream(0, "passages"))
     with pytest.raises(BenchError, match="5 passages"):
@@ -298,7 +298,7 @@ def test_clause_order_follows_the_specification() -> None:
         assert (place["golden"] < place["lamp"]) == spec.adjective_first
 
 
-def test_question_words_stay_where_the_answer_would_be() -> None:
+def test_question_words_in_situ_have_the_position_of_the_answer() -> None:
     sentence = Sentence((
         Phrase("question", (word("what"),)),
         Phrase("auxiliary", (word("do", past=True),)),
@@ -335,7 +335,7 @@ def test_rows_of_the_bitext_agree_with_the_alignment(code: str) -> None:
 
 
 @every_language
-def test_noise_is_what_the_specification_says(code: str) -> None:
+def test_noise_has_the_shares_of_the_specification(code: str) -> None:
     spec, rows = LANGUAGES[code], collection._rows(code, conlang.ConlangOptions())
     wrong = [row for row in rows if row.misaligned]
     assert len(rows) == spec.sentences

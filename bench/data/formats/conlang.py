@@ -45,7 +45,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
 
 
 def _options(name: str, given: Mapping[str, Any]) -> ConlangOptions:
-    """Return the card's options; raises BenchError if one is unknown or invalid."""
+    """Return the card's options; raises `BenchError` if one is unknown or invalid."""
     from bench.conlang import ConlangOptions
 
     known = [field.name for field in dataclasses.fields(ConlangOptions)]

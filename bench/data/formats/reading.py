@@ -18,7 +18,7 @@ from bench.errors import BenchError
 T = TypeVar("T")
 
 LONGEST = 1 << 20
-"""Bytes of a line and characters of a text at most; no sentence or passage is as long."""
+"""The maximum of bytes of a line and of characters of a text; no sentence or passage is as long."""
 
 
 @dataclass(frozen=True)
