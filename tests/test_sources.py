@@ -51,7 +51,7 @@ def another_world() -> Iterator[World]:
 
 
 def folder_test(folder: Path, cache: Path) -> LazyTestCollection:
-    """The collection in a folder of the reader's own."""
+    """The collection in a user's own folder."""
     cards = with_folders({}, [str(folder)], [SWH])
     return LazyTestCollection(cards[str(folder)], SWH, Resolver(cache=cache, offline=True), cards)
 
