@@ -89,14 +89,6 @@ def test_a_document_is_chosen_to_be_aligned(
     assert inspect(QUERY, "--document", "d9999999") == 2
 
 
-def test_methods_that_align_nothing_have_no_picture(
-    inspect: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("matplotlib")
-    assert inspect(QUERY, "--methods", "distillation", "--output", str(tmp_path / "x.svg")) == 2
-    assert "none of these methods aligns words" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -106,11 +98,13 @@ def test_methods_that_align_nothing_have_no_picture(
         ([QUERY, "--pair", "swh-eng"], "unknown pair in"),
         ([QUERY, "--measure", "nDCG@11"], "unknown measure 'nDCG@11'; did you mean nDCG@10?"),
         ([QUERY, "--output", "x.jpg"], "write .svg or .png"),
+        ([QUERY, "--methods", "distillation", "--output", "x.svg"], "none of these methods aligns words"),
     ],
 )
-def test_what_is_not_there_is_told_in_one_line(
+def test_mistake_is_answered_in_one_line(
     inspect: Callable[..., int], arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("matplotlib")
     assert inspect(*arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert complaint in line
@@ -190,9 +184,6 @@ def test_shades_by_hand() -> None:
         ["three", "▓▓"],
     ]
     assert shaded(replace(plan, mass=mass * 0), 40) == ["  nothing is moved between them"]
-
-
-def test_of_a_long_document_the_words_with_most_are_shown() -> None:
     mass = np.arange(1.0, 101.0)[:, None] / 5050
     lines = shaded(WordPlan("t", ["x"], [f"w{i}" for i in range(100)], mass), 80)
     assert [line.split()[0] for line in lines[1:31]] == [f"w{i}" for i in range(70, 100)]
