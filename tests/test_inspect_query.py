@@ -104,7 +104,8 @@ def test_a_document_is_chosen_to_be_aligned(
 def test_mistake_is_answered_in_one_line(
     inspect: Callable[..., int], arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib")
+    if "x.svg" in arguments:
+        pytest.importorskip("matplotlib")
     assert inspect(*arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert complaint in line
