@@ -1,4 +1,4 @@
-"""All that a method needs, in one place: `from bench.api import TrainedMethod, MethodConfig, ...`."""
+"""The contract of methods and the blocks that they share: `from bench.api import TrainedMethod, MethodConfig, ...`."""
 
 from bench.data import Bitext, Ids, Pair, Relevance, TrainingData
 from bench.data.normalise import normalise

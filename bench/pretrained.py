@@ -1,4 +1,4 @@
-"""Models that others have trained, for methods that use one: `from bench.pretrained import load_encoder, ...`."""
+"""Published models, for methods that use one: `from bench.pretrained import load_encoder, ...`."""
 
 from bench.encoders.models import at_hand, files_fingerprint, load_encoder, model_folder
 

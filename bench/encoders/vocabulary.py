@@ -61,7 +61,7 @@ def replace_vocabulary(
 
     The tokenizer keeps its special tokens and its word splitting, but no longer strips accents: they carry meaning in
     many languages. Embeddings of pieces that the old vocabulary shares are copied exactly; a new piece is drawn from a
-    normal distribution with the old matrix's mean and standard deviation per dimension. All layers are kept.
+    normal distribution with the old matrix's mean and standard deviation per dimension. All layers stay the same.
 
     Raises `BenchError` if the encoder's tokenizer is not a WordPiece one.
     """

@@ -44,15 +44,15 @@ def best(blocks: Iterable[Found], ids: Ids, depth: int) -> Run:
     """Return the `depth` documents with the largest scores of all blocks; equal scores are ordered by document id."""
     place = np.empty(len(ids.documents), dtype=np.int64)
     place[np.argsort(np.array(ids.documents, dtype=object))] = np.arange(len(place))
-    kept = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))] * len(ids.queries)
+    nearest = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))] * len(ids.queries)
     for block in blocks:
         for query, (found, values) in enumerate(block):
-            rows = np.concatenate([kept[query][0], found])
-            scores = np.concatenate([kept[query][1], values])
+            rows = np.concatenate([nearest[query][0], found])
+            scores = np.concatenate([nearest[query][1], values])
             order = np.lexsort((place[rows], -scores))[:depth]
-            kept[query] = rows[order], scores[order]
+            nearest[query] = rows[order], scores[order]
     run = {}
-    for name, (rows, scores) in zip(ids.queries, kept, strict=True):
+    for name, (rows, scores) in zip(ids.queries, nearest, strict=True):
         documents = [ids.documents[row] for row in rows.tolist()]
         run[name] = strictly_decreasing(list(zip(documents, scores.tolist(), strict=True)))
     return run

@@ -84,7 +84,7 @@ class Recipe(BaseModel):
     query_prompt: str | None = None
     """Text that a student reads before every query, in training and in retrieval; None for that of its teacher."""
     document_prompt: str | None = None
-    """The same for documents that the student encodes."""
+    """Text that a student reads before every document; None for that of its teacher."""
     max_length: int = Field(128, gt=2)
     """Longest training text, in word pieces. Evaluation uses the encoder's own limit."""
     vocabulary_size: int = Field(24_000, gt=0)
