@@ -7,11 +7,11 @@ from bench.encoders.encoder import Encoder, Side, TokenBatch, read_encoder, read
 from bench.errors import BenchError, describe
 from bench.evaluation.alignment import word_pieces
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
+from bench.recipe import Spent
+from bench.sampling import language_batches, length_buckets
 from bench.training.loop import Batch, TrainedConfig, TrainedMethod, autocast
 from bench.training.losses import info_nce
 from bench.training.method import Method, MethodConfig, Task
-from bench.training.recipe import Spent
-from bench.training.sampling import language_batches, length_buckets
 
 __all__ = [
     "Batch",

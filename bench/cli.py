@@ -12,7 +12,7 @@ from importlib import import_module
 import bench
 from bench.commands import COMMANDS, DEFINED, INSPECT, Command
 from bench.errors import BenchError, describe
-from bench.interrupt import remembered_interrupt
+from bench.system.interrupt import remembered_interrupt
 
 KEPT = "what is finished is kept, the same command goes on from there"
 

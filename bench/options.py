@@ -20,14 +20,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from bench.errors import BenchError, nearest, unknown
-from bench.offline import forbid_network
+from bench.errors import RENAMED, BenchError, nearest, unknown
+from bench.system.offline import forbid_network
 from bench.values import toml_value
 
 Model = TypeVar("Model", bound=BaseModel)
 PREFIX = "BENCH_"
 OTHER_VARIABLES = ("BENCH_HOME",)
 """Environment variables that are read elsewhere."""
+
+
+class _Renamed(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, options: Any, values: Any, option: str | None = None) -> None:
+        parser.error(f"{option} is now called {self.const}")
 
 
 def add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
@@ -40,6 +45,9 @@ def add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None
         if not _is_table(field):
             kind = _argparse_kind(field)
             parser.add_argument(_option(name), default=argparse.SUPPRESS, help=_help(field), **kind)
+    for old, new in RENAMED.items():
+        if new in model.model_fields:
+            parser.add_argument(_option(old), action=_Renamed, nargs="*", const=_option(new), help=argparse.SUPPRESS)
     if tables := [name for name, field in inherited_last if _is_table(field)]:
         parser.add_argument(
             "--config",
@@ -98,7 +106,11 @@ def check_environment(model: type[BaseModel]) -> None:
     """Raise `BenchError` for an environment variable with nearly the name of one of the model's."""
     known = {*_variables(model), *OTHER_VARIABLES}
     for variable in os.environ:
-        if variable.startswith(PREFIX) and variable not in known and (near := nearest(variable, known, cutoff=0.85)):
+        if not variable.startswith(PREFIX) or variable in known:
+            continue
+        if (new := f"{PREFIX}{RENAMED.get(variable.removeprefix(PREFIX).lower(), '').upper()}") in known:
+            raise BenchError(f"the environment variable {variable} is now called {new}")
+        if near := nearest(variable, known, cutoff=0.85):
             raise BenchError(f"unknown environment variable {variable}; did you mean {near[0]}?")
 
 

@@ -81,7 +81,7 @@ class MethodEntry:
         return {
             "description": f"{self.base} with {settings}" if settings else summary,
             "source": found.get("source", ""),
-            "uses": found.get("uses", ()),
+            "supervision": found.get("supervision", ()),
         }
 
     def variants(self) -> list[MethodEntry]:
@@ -93,7 +93,7 @@ class MethodEntry:
         if self.package == OWN:
             return _read_class(self.module, self.attribute)
         loaded = self.load()
-        return {name: getattr(loaded, name) for name in ("__doc__", "source", "uses", "variants")}
+        return {name: getattr(loaded, name) for name in ("__doc__", "source", "supervision", "variants")}
 
 
 def row_name(text: str) -> str:

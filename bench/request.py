@@ -14,17 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from bench import registry
 from bench.data import Pair
 from bench.data.cards import Card, get_card
-from bench.data.dimensions import Dimension, Level
+from bench.data.dimensions import BitextSubset, Dimension
+from bench.data.pairs import Pairs
 from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
 from bench.evaluation import measures
-from bench.processes import cores
+from bench.recipe import Budget
 from bench.spec import BudgetText, parse_methods
-from bench.training.recipe import Budget
-from bench.values import Names, Pairs, Seconds, Seeds, items, parser
+from bench.system.processes import cores
+from bench.values import Names, Seconds, Seeds, items, parser
 
-SCORINGS = ("mean", "maxsim")
-STUDENTS = ("pair", "joint")
+SCORINGS = ("single-vector", "maxsim")
+STUDENTS = ("bilingual", "multilingual")
 Measures = Annotated[tuple[str, ...], parser(lambda value: tuple(measures.parse_measures(items(value))))]
 
 
@@ -60,7 +61,7 @@ class Leaderboards(Ranked):
     measures: Names = option((), "columns of the printed table (default: all that were scored)")
 
 
-class Versus(Results):
+class Compare(Results):
     qrels: Path | None = option(None, "judgments of two runs: a file of TREC's or BEIR's columns")
     measures: Measures = option(
         ("nDCG@10",), "measures of ir-measures; methods and folders must have been scored by them"
@@ -124,20 +125,22 @@ class InspectQuery(Results, Mirror):
     output: Path | None = option(None, "an .svg or .png file to draw the alignments to as heat maps")
 
 
-def _level_option(about: Dimension) -> Any:
+def _subset_option(about: Dimension) -> Any:
     def parse(value: Any) -> tuple[Any, ...]:
         return about.parse([str(item) for item in items(value)])
 
     return Annotated[tuple[Any, ...], parser(parse)], option((about.usual,), about.help)
 
 
-LevelOptions: Any = create_model(
-    "LevelOptions", __base__=_Options, **{name: _level_option(about) for name, about in Level.dimensions().items()}
+SubsetOptions: Any = create_model(
+    "SubsetOptions",
+    __base__=_Options,
+    **{name: _subset_option(about) for name, about in BitextSubset.dimensions().items()},
 )
 """An option for each dimension of the training data."""
 
 
-class Request(Ranked, Places, LevelOptions):
+class Request(Ranked, Places, SubsetOptions):
     """A comparison."""
 
     methods: Names = option(
@@ -149,7 +152,9 @@ class Request(Ranked, Places, LevelOptions):
         ("conlang",), "test collections (see bench ls datasets), or folders in BEIR's or TREC's layout"
     )
     pairs: Pairs = option((), "language pairs, query-document, as swh-eng (default: all of the datasets)")
-    students: Names = option(("pair",), "pair: one student for each language pair; joint: one for all of them together")
+    students: Names = option(
+        ("bilingual",), "bilingual: one student for each language pair; multilingual: one for all of them together"
+    )
     train: Names = option((), "collections to train on (default: the pair's standard mix)")
     leakage: Literal["remove", "keep"] = option(
         "remove", "training rows that overlap with a test collection; keep is for measuring the effect of leakage"
@@ -157,7 +162,9 @@ class Request(Ranked, Places, LevelOptions):
     encoder: str | None = option(
         None, "teacher and student (see bench ls encoders; default: tiny for conlang, else all-MiniLM-L6-v2)"
     )
-    scoring: Names = option(("mean",), "scoring of documents: mean, maxsim; a method without either has its own")
+    scoring: Names = option(
+        ("single-vector",), "scoring of documents: single-vector, maxsim; a method without either has its own"
+    )
     budget: BudgetText = option(Budget(200, "steps"), "per training, as 600steps, 2Mtokens or 90seconds")
     seeds: Seeds = option((0,), "one training per seed")
     measures: Measures = option(
@@ -171,7 +178,7 @@ class Request(Ranked, Places, LevelOptions):
     overwrite: Literal["never", "failed", "always"] = option(
         "failed", "cells to compute again: none, failed ones, or all"
     )
-    patience: Seconds = option(
+    timeout: Seconds = option(
         1800.0, "time limit without a finished step or batch, then the method fails (default: 30min)"
     )
     energy: bool = option(False, "measure the energy that is used, if the machine has meters (extra energy)")
@@ -180,9 +187,9 @@ class Request(Ranked, Places, LevelOptions):
     method: dict[str, dict[str, Any]] = option({}, "settings of methods, by their names")
 
     @property
-    def levels(self) -> list[Level]:
+    def subsets(self) -> list[BitextSubset]:
         """The combinations of the dimensions of the training data."""
-        return Level.combinations({name: getattr(self, name) for name in Level.dimensions()})
+        return BitextSubset.combinations({name: getattr(self, name) for name in BitextSubset.dimensions()})
 
 
 class Suite(_Options):

@@ -1,7 +1,7 @@
 """The identity of a run: the method, the training data, and the test collection.
 
-Plans, manifests, tables, comparisons, the gate and the report share it. A new dimension of an experiment is a field
-here with its column; a dimension of the training data is a field of `bench.data.dimensions.Level`, and nothing else.
+Experiments, manifests, tables, comparisons, the gate and the report share it. A new dimension of an experiment is a
+field here with its column. A dimension of the training data is a field of `bench.data.dimensions.BitextSubset`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, TypeAdapter
 
-from bench.data.dimensions import Level
+from bench.data.dimensions import BitextSubset
+from bench.data.pairs import Pairs, PairText
 from bench.errors import unknown
-from bench.fingerprint import digest
-from bench.training.recipe import Budget
-from bench.values import Pairs, PairText, Settings, parser, spelled, toml_value
+from bench.recipe import Budget
+from bench.storage.hashing import digest
+from bench.values import Settings, parser, spelled, toml_value
 
 BudgetText = Annotated[
     Budget, parser(lambda value: value if isinstance(value, Budget) else Budget.parse(str(value))), PlainSerializer(str)
@@ -52,7 +53,7 @@ class MethodSpec(Configured):
     name: str = field(kw_only=True)
     shown: tuple[str, ...] = field(default=(), compare=False)
     """The settings in tables: those that are no defaults, and those that a method always shows."""
-    uses: tuple[str, ...] = field(default=(), compare=False)
+    supervision: tuple[str, ...] = field(default=(), compare=False)
     """The training data that it uses."""
     place: str = field(default="", compare=False)
     """`path/to/file.py:Class` for a method of a file."""
@@ -101,7 +102,7 @@ class RunSpec:
     """Collections and mixes."""
     recipe: Configured = field(default_factory=Configured)
     leakage: Literal["remove", "keep"] = "remove"
-    level: Level = field(default_factory=Level)
+    subset: BitextSubset = field(default_factory=BitextSubset)
     budget: BudgetText | None = None
     seed: int | None = None
 
@@ -161,10 +162,17 @@ class RunSpec:
     @property
     def label(self) -> str:
         """The name of a folder."""
-        joint = len(self.pairs) > 1
-        pair = self.pair or (f"{len(self.pairs)}languages-{self.pairs[0].document}" if joint else self.pairs[0])
+        multilingual = len(self.pairs) > 1
+        pair = self.pair or (f"{len(self.pairs)}languages-{self.pairs[0].document}" if multilingual else self.pairs[0])
         seed = "" if self.seed is None else f"seed{self.seed}"
-        parts = (self.method, str(pair), Path(self.encoder).name, "joint" if joint else "", self.level.folder(), seed)
+        parts = (
+            self.method,
+            str(pair),
+            Path(self.encoder).name,
+            "multilingual" if multilingual else "",
+            self.subset.folder(),
+            seed,
+        )
         return ".".join(filter(None, (*parts, self.dataset, self.scoring)))
 
     def matches(self, text: str) -> bool:
@@ -214,29 +222,29 @@ def _config(spec: RunSpec) -> str:
     return " ".join([*parts, *(["leakage=keep"] if spec.leakage == "keep" else [])])
 
 
-def _uses(spec: RunSpec) -> str:
-    return " + ".join(dict.fromkeys(use for method in spec.methods for use in method.uses))
+def _supervision(spec: RunSpec) -> str:
+    return " + ".join(dict.fromkeys(use for method in spec.methods for use in method.supervision))
 
 
 def _students(spec: RunSpec) -> str:
-    return "joint" if len(spec.pairs) > 1 else ""
+    return "multilingual" if len(spec.pairs) > 1 else ""
 
 
-def _level_column(name: str) -> Column:
-    return Column(name, lambda spec: spec.level.text(name), lambda spec: f"bitext {spec.level}", number=True)
+def _subset_column(name: str) -> Column:
+    return Column(name, lambda spec: spec.subset.text(name), lambda spec: f"bitext {spec.subset}", number=True)
 
 
 COLUMNS = (
     Column("method", lambda spec: spec.method),
     Column("config", _config),
-    Column("uses", _uses, lambda spec: f"trains on {_uses(spec) or 'nothing'}"),
+    Column("supervision", _supervision, lambda spec: f"trains on {_supervision(spec) or 'nothing'}"),
     Column("dataset", lambda spec: spec.dataset),
     Column("pair", lambda spec: str(spec.pair or " + ".join(map(str, spec.pairs)))),
     Column("encoder", lambda spec: spec.encoder),
     Column("scoring", lambda spec: spec.scoring, lambda spec: f"scoring {spec.scoring or 'default'}"),
-    Column("students", _students, lambda spec: f"{_students(spec) or 'separate'} students"),
+    Column("students", _students, lambda spec: f"{_students(spec) or 'bilingual'} students"),
     Column("train", lambda spec: " + ".join(spec.train), lambda spec: f"train {' + '.join(spec.train) or 'default'}"),
-    *map(_level_column, Level.dimensions()),
+    *map(_subset_column, BitextSubset.dimensions()),
     Column("budget", lambda spec: str(spec.budget or ""), lambda spec: f"budget {spec.budget or 'default'}"),
     Column("seed", lambda spec: "" if spec.seed is None else str(spec.seed), number=True),
 )

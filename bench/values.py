@@ -9,8 +9,6 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from bench.data import Pair
-from bench.data.languages import parse_pair
 from bench.errors import BenchError
 
 
@@ -50,10 +48,6 @@ def items(value: Any) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(item for part in parts for item in part))
 
 
-def _pair(value: Any) -> Pair:
-    return value if isinstance(value, Pair) else parse_pair(str(value))
-
-
 def _seeds(value: Any) -> tuple[int, ...]:
     values = [str(item) for item in items(value)]
     if not values or not all(re.fullmatch(r"\d+", item) for item in values):
@@ -81,12 +75,6 @@ def _hashable(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], parser(items)]
-PairText = Annotated[Pair, parser(_pair), PlainSerializer(str)]
-Pairs = Annotated[
-    tuple[Pair, ...],
-    parser(lambda value: tuple(dict.fromkeys(map(_pair, items(value))))),
-    PlainSerializer(lambda pairs: [str(pair) for pair in pairs]),
-]
 Seeds = Annotated[tuple[int, ...], parser(_seeds)]
 Seconds = Annotated[float, parser(_seconds)]
 Settings = Annotated[tuple[tuple[str, Any], ...], parser(_settings), PlainSerializer(dict)]

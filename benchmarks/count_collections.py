@@ -21,7 +21,6 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from bench.atomic import atomic_write
 from bench.data import Pair, formats
 from bench.data.cards import IR_DATASETS, Card, Role, load_cards
 from bench.data.counts import COUNTS, SIZES, Counts
@@ -29,6 +28,7 @@ from bench.data.files import Resolver
 from bench.data.loading import available, load_rows, load_test, read, source_of
 from bench.encoders.models import load_tokenizer
 from bench.errors import MissingFile
+from bench.storage.atomic import atomic_write
 
 SAMPLE = 100_000
 """The approximate number of texts of a side, evenly spaced, that are analysed."""

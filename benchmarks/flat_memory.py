@@ -18,12 +18,11 @@ from typing import Any
 
 import torch
 
-from bench import conlang
-from bench.data import Pair, TestCollection
-from bench.encoders.models import load_teacher
+from bench.data import Pair, TestCollection, conlang
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import Retriever
 from bench.results.provenance import PeakMemory
+from bench.training.teachers import load_teacher
 
 
 class Passages(Sequence[str]):

@@ -3,7 +3,7 @@
     python benchmarks/ot_speed.py [ENCODER ...]
 
 prints a table for each encoder (default: tiny and all-MiniLM-L6-v2), for batches of the embedded collection, and a
-table for generated batches of several sizes. Transport is cost, plan and loss, without the backward pass.
+table for generated batches of several sizes. Transport is cost, experiment and loss, without the backward pass.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy as np
 import ot
 import torch
 
-from bench import conlang
 from bench.api import Task, autocast
-from bench.data import Pair, TrainingData
-from bench.encoders.models import default_recipe, load_teacher
+from bench.data import Pair, TrainingData, conlang
+from bench.encoders.models import default_recipe
 from bench.encoders.vocabulary import make_student
-from bench.machine import machine, precision
+from bench.recipe import Budget
+from bench.system.machine import machine, precision
 from bench.tables import print_table
-from bench.training.recipe import Budget
+from bench.training.teachers import load_teacher
 from methods.optical import SOLVERS, Optical, OpticalConfig, Tokens, cosine_cost
 
 PAIR, STEPS = Pair("qaa", "eng"), 20

@@ -11,36 +11,19 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from bench.api import Batch, Encoder, Pair, Spent, Task, TrainedConfig, TrainedMethod, length_buckets
-from methods.discriminator import Discriminator, language_probe_accuracy, ramp
+from bench.api import Batch, Encoder, Pair, Spent, Task, TrainedMethod, length_buckets
+from methods.discriminator import Discriminator, DiscriminatorConfig, language_probe_accuracy, ramp
 from methods.examples import Examples, TokenizedTexts, translated
 
 PROBE_SENTENCES = 1000
 
 
-class AdversarialConfig(TrainedConfig):
-    documents: Literal["teacher", "student"] = "student"
-    loss: Literal["reversal", "confusion", "wasserstein"] = "reversal"
-    """The student's loss. `reversal`: the discriminator's, its gradient reversed. `confusion`: KL(uniform || its
-    prediction), as in MoDIR's code. `wasserstein`: the distance between a critic's means, as in ADAN."""
+class AdversarialConfig(DiscriminatorConfig):
+    document_encoder: Literal["teacher", "student"] = "student"
     strength: float = Field(0.01, ge=0)
     """Weight of the adversarial loss (ADAN's code has 0.01, MoDIR's 0.1, Ganin & Lempitsky 1)."""
     ramp: bool = True
     """The strength rises from zero as in Ganin & Lempitsky. In ADAN's and MoDIR's code it is constant."""
-    layers: int = Field(2, ge=1, le=3)
-    """Linear layers of the discriminator."""
-    hidden: int = Field(256, gt=0)
-    """Width of the discriminator's hidden layers (MoDIR's code has 200, ADAN's 900)."""
-    discriminator_learning_rate: float = Field(1e-3, gt=0)
-    """Learning rate of the discriminator's optimiser, without a schedule (ADAN's code has 5e-4)."""
-    discriminator_steps: int = Field(5, gt=0)
-    """The discriminator's steps before each step of the student, one on each of as many recent batches (an option of
-    MoDIR's code). ADAN takes 5, on fresh sentences, and Ganin & Lempitsky 1."""
-    momentum: float = Field(0.0, ge=0, lt=1)
-    """Share that the exponential average of the discriminator, which judges the student, keeps at each step (this
-    project's own; MoDIR's momentum concerns the recent batches)."""
-    clip: float = Field(0.01, gt=0)
-    """Largest weight of a Wasserstein critic (ADAN's code). Other losses ignore it."""
     pair_weight: float = Field(0.0, ge=0)
     """Weight of InfoNCE on translation pairs, a third of each batch if not zero, for a comparison with methods that use
     pairs (this project's own)."""
@@ -75,13 +58,13 @@ class Adversarial(TrainedMethod):
         "Ganin & Lempitsky 2015 (arXiv 1409.7495); ADAN, Chen et al. 2018 (arXiv 1606.01614); Keung et al. 2019 "
         "(arXiv 1909.00153); MoDIR, Xin et al. 2022 (arXiv 2110.07581); a reconstruction"
     )
-    uses: tuple[str, ...] = ("relevance", "unpaired text")
+    supervision: tuple[str, ...] = ("relevance", "unpaired text")
     Config = AdversarialConfig
 
     def __init__(self, config: AdversarialConfig | None = None) -> None:
         super().__init__(config)
         if self.config.pair_weight:
-            self.uses = (*self.uses, "bitext")
+            self.supervision = (*self.supervision, "bitext")
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
@@ -97,7 +80,7 @@ class Adversarial(TrainedMethod):
         seed = task.torch_generator("discriminator").initial_seed()
         self.discriminator = Discriminator(config, student.dimension, len(self.rows_of) + 1, seed, student.device)
 
-    def refresh(self, spent: Spent) -> None:
+    def on_step_start(self, spent: Spent) -> None:
         self.discriminator.learn()
 
     def state(self) -> dict[str, Tensor]:

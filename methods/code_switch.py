@@ -18,7 +18,7 @@ WORD = re.compile(r"\w+")
 
 
 class CodeSwitchConfig(TrainedConfig, TableConfig):
-    documents: Literal["teacher", "student"] = "student"
+    document_encoder: Literal["teacher", "student"] = "student"
     minimum_probability: float = Field(0.05, ge=0, le=1)
     """Less probable translations are left out: most of them are words from the context."""
     probability: float = Field(0.5, ge=0, le=1)
@@ -44,7 +44,7 @@ class CodeSwitch(TrainedMethod):
 
     name = "code-switch"
     source = "Litschko et al. 2023 (ACL Findings; arXiv 2305.05295), a reconstruction"
-    uses = ("relevance", "bitext")
+    supervision = ("relevance", "bitext")
     Config = CodeSwitchConfig
 
     def prepare(self, task: Task, student: Encoder) -> None:
@@ -81,9 +81,9 @@ class CodeSwitch(TrainedMethod):
         return loss, {}
 
     def diagnose(self) -> dict[str, Any]:
-        """Return `coverage`: the share of the queries' words that have a translation, averaged over the languages."""
+        """Return `translated_words`: the share of query words with a translation, averaged over the languages."""
         running = [word for query in self.relevance.queries for word in words(query)]
-        return {"coverage": float(np.mean([[word in table for word in running] for table in self.tables]))}
+        return {"translated_words": float(np.mean([[word in table for word in running] for table in self.tables]))}
 
 
 def code_switch(text: str, table: Table, probability: float, rng: np.random.Generator) -> str:

@@ -30,7 +30,7 @@ class Contrastive(TrainedMethod):
 
     name = "contrastive"
     source = "van den Oord et al. 2018 (arXiv 1807.03748); on bitext as in LaBSE, Feng et al. 2022 (arXiv 2007.01852)"
-    uses = ("bitext",)
+    supervision = ("bitext",)
     Config = ContrastiveConfig
 
     def prepare(self, task: Task, student: Encoder) -> None:

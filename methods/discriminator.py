@@ -7,15 +7,37 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from methods.adversarial import AdversarialConfig
+from bench.api import TrainedConfig
+
+
+class DiscriminatorConfig(TrainedConfig):
+    """The settings of a discriminator and of the loss against it."""
+
+    loss: Literal["reversal", "confusion", "wasserstein"] = "reversal"
+    """The student's loss. `reversal`: the discriminator's, its gradient reversed. `confusion`: KL(uniform || its
+    prediction), as in MoDIR's code. `wasserstein`: the distance between a critic's means, as in ADAN."""
+    layers: int = Field(2, ge=1, le=3)
+    """Linear layers of the discriminator."""
+    hidden: int = Field(256, gt=0)
+    """Width of the discriminator's hidden layers (MoDIR's code has 200, ADAN's 900)."""
+    discriminator_learning_rate: float = Field(1e-3, gt=0)
+    """Learning rate of the discriminator's optimiser, without a schedule (ADAN's code has 5e-4)."""
+    discriminator_steps: int = Field(5, gt=0)
+    """The discriminator's steps before each step of the student, one on each of as many recent batches (an option of
+    MoDIR's code). ADAN takes 5, on fresh sentences, and Ganin & Lempitsky 1."""
+    momentum: float = Field(0.0, ge=0, lt=1)
+    """Share that the exponential average of the discriminator, which judges the student, keeps at each step (this
+    project's own; MoDIR's momentum concerns the recent batches)."""
+    clip: float = Field(0.01, gt=0)
+    """Largest weight of a Wasserstein critic (ADAN's code). Other losses ignore it."""
 
 
 def reverse_gradient(x: Tensor, strength: float) -> Tensor:
@@ -60,7 +82,7 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, config: AdversarialConfig, dimension: int, languages: int, seed: int, device: torch.device
+        self, config: DiscriminatorConfig, dimension: int, languages: int, seed: int, device: torch.device
     ) -> None:
         super().__init__()
         self.loss, self.momentum, critic = config.loss, config.momentum, config.loss == "wasserstein"

@@ -28,7 +28,7 @@ class Distillation(TrainedMethod):
 
     name = "distillation"
     source = "Reimers & Gurevych 2020 (arXiv 2004.09813)"
-    uses = ("bitext",)
+    supervision = ("bitext",)
     Config = DistillationConfig
 
     def prepare(self, task: Task, student: Encoder) -> None:

@@ -46,7 +46,7 @@ class HardNegativesConfig(TrainedConfig):
     """Mined negatives per query."""
     depth: int = Field(200, gt=0)
     """Number of nearest documents that negatives are drawn from, as in ANCE."""
-    pool: int = Field(8192, gt=1)
+    candidates: int = Field(8192, gt=1)
     """Number of documents that are searched: a sample of the examples' positives, drawn once to limit the cost."""
     margin: float = Field(0.95, gt=0)
     """A document is a negative only if the miner scores it below this share of the positive (NV-Retriever's filter)."""
@@ -68,8 +68,8 @@ class HardNegatives(TrainedMethod):
     these at random. Documents of other groups fill up missing places, whose share is `negatives_filled`.
 
     Static: mined once for each query, by a frozen encoder. Dynamic: mined again and again by the student. Documents are
-    encoded by the frozen teacher, so their index is made once (ADORE). With `documents=student` it is made at every
-    mining (ANCE). The cost of mining is part of the training's cost.
+    encoded by the frozen teacher, so their index is made once (ADORE). With `document_encoder=student` it is made at
+    every mining (ANCE). The cost of mining is part of the training's cost.
 
     Known limits: a student that is new to a language scores the positive no higher than other documents, so its first
     negatives are mostly random ones. Nearly equal texts are not of one parallel group.
@@ -80,7 +80,7 @@ class HardNegatives(TrainedMethod):
         "ANCE, Xiong et al. 2021 (arXiv 2007.00808); ADORE, Zhan et al. 2021 (arXiv 2104.08051); NV-Retriever, "
         "Moreira et al. 2024 (arXiv 2407.15831), for the filter; a reconstruction"
     )
-    uses: tuple[str, ...] = ("bitext",)
+    supervision: tuple[str, ...] = ("bitext",)
     variants: ClassVar[dict[str, dict[str, Any]]] = {
         "static-negatives": {"mining": "static"},
         "dynamic-negatives": {"mining": "dynamic"},
@@ -89,19 +89,19 @@ class HardNegatives(TrainedMethod):
 
     def __init__(self, config: HardNegativesConfig | None = None) -> None:
         super().__init__(config)
-        self.uses = ("bitext", "relevance") if self.config.data == "both" else (self.config.data,)
+        self.supervision = ("bitext", "relevance") if self.config.data == "both" else (self.config.data,)
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
         config, sources = self.config, {"bitext": translated(task.data.bitext), "relevance": judged(task.data)}
-        rows = Relevance.join([sources[use] for use in self.uses])
+        rows = Relevance.join([sources[use] for use in self.supervision])
         self.examples = Examples(task, student, self.document_encoder, rows)
         first_rows = {text: row for row, text in reversed([*enumerate(rows.positives)])}
         order = task.numpy_generator("pool").permutation(sorted(first_rows.values()))
-        self.candidates = order[: config.pool]
+        self.candidates = order[: config.candidates]
         if len(np.unique(self.examples.groups[self.candidates])) < 2:
             raise BenchError("hard-negatives needs documents of which some say different things; give it more data")
-        self.pool = [rows.positives[row] for row in self.candidates]
+        self.candidate_texts = [rows.positives[row] for row in self.candidates]
         self.frozen: dict[int, np.ndarray] = {}
         readable = [p if source == "bitext" else q for q, p, source in zip(*rows.columns[:3], strict=True)]
         self.judge: Miner = (task.teacher, task.teacher, readable)
@@ -110,7 +110,7 @@ class HardNegatives(TrainedMethod):
             self.miner = (student, self.document_encoder, rows.queries)
         elif config.miner == "student":
             start = task.make_student().freeze()
-            self.miner = (start, task.teacher if config.documents == "teacher" else start, rows.queries)
+            self.miner = (start, task.teacher if config.document_encoder == "teacher" else start, rows.queries)
         self.negatives = np.full((len(rows), config.number), -1)
         self.filled = np.zeros(len(rows), dtype=np.int64)
 
@@ -119,7 +119,7 @@ class HardNegatives(TrainedMethod):
         self.looked = 0
         return ({"examples": rows} for rows in stream)
 
-    def refresh(self, spent: Spent) -> None:
+    def on_step_start(self, spent: Spent) -> None:
         started = time.perf_counter()
         if spent.steps % self.config.refresh == 0:
             rows = self.coming(spent.steps)
@@ -127,9 +127,9 @@ class HardNegatives(TrainedMethod):
                 rows = rows[self.negatives[rows, 0] < 0]
             if len(rows):
                 self.mine(rows, spent)
-        if self.config.documents == "teacher":
+        if self.config.document_encoder == "teacher":
             self.vectors = self.documents(self.task.teacher, spent)
-        spent.mining_seconds += time.perf_counter() - started
+        spent.extra_seconds += time.perf_counter() - started
 
     def coming(self, step: int) -> np.ndarray:
         """Return the examples of the batches from `step` to the next mining, each once."""
@@ -155,27 +155,27 @@ class HardNegatives(TrainedMethod):
             self.negatives[row], self.filled[row] = pick(nearest[i][admitted[i]], others, config.number, rng)
 
     def view(self, miner: Miner, rows: np.ndarray, spent: Spent) -> View:
-        """Return the miner's embeddings of the queries of these rows and of the pool."""
+        """Return the miner's embeddings of the queries of these rows and of the candidates."""
         query_encoder, document_encoder, texts = miner
         queries = self.encode(query_encoder, [texts[row] for row in rows], "query", spent)
         documents = self.documents(document_encoder, spent)
         positives = [self.examples.rows.positives[row] for row in rows]
-        place = {text: i for i, text in enumerate(self.pool)}
+        place = {text: i for i, text in enumerate(self.candidate_texts)}
         outside = [text for text in dict.fromkeys(positives) if text not in place]
         place |= {text: len(documents) + i for i, text in enumerate(outside)}
         known = np.concatenate([documents, self.encode(document_encoder, outside, "document", spent)])
         return View(queries, documents, (queries * known[[place[text] for text in positives]]).sum(axis=1))
 
     def documents(self, encoder: Encoder, spent: Spent) -> np.ndarray:
-        """Return the embeddings of the pool, (pool, dimension); those of a frozen encoder are computed once."""
+        """Return the (candidates, dimension) embeddings; those of a frozen encoder are computed once."""
         if encoder is self.student:
-            return self.encode(encoder, self.pool, "document", spent)
+            return self.encode(encoder, self.candidate_texts, "document", spent)
         if id(encoder) not in self.frozen:
-            self.frozen[id(encoder)] = self.encode(encoder, self.pool, "document", spent)
+            self.frozen[id(encoder)] = self.encode(encoder, self.candidate_texts, "document", spent)
         return self.frozen[id(encoder)]
 
     def encode(self, encoder: Encoder, texts: Sequence[str], side: Side, spent: Spent) -> np.ndarray:
-        spent.mining_texts += len(set(texts))
+        spent.extra_texts += len(set(texts))
         with autocast(encoder.device, self.task.precision):
             return encoder.encode(texts, side)
 
@@ -189,7 +189,7 @@ class HardNegatives(TrainedMethod):
         rows, examples = batch["examples"], self.examples
         mined = np.unique(self.negatives[rows])
         others = self.candidates[mined]
-        if self.config.documents == "teacher":
+        if self.config.document_encoder == "teacher":
             negatives = torch.from_numpy(self.vectors[mined]).to(self.student.device)
         else:
             negatives = examples.positives.embed(others)

@@ -15,7 +15,7 @@ from methods.examples import Examples, judged, translated
 
 
 class HybridBatchConfig(TrainedConfig):
-    documents: Literal["teacher", "student"] = "student"
+    document_encoder: Literal["teacher", "student"] = "student"
     alpha: float = Field(0.5, ge=0, le=1)
     """The probability that a batch is monolingual. The paper reports 0.4 to 0.6 as best."""
     temperature: float = Field(0.05, gt=0)
@@ -41,7 +41,7 @@ class HybridBatch(TrainedMethod):
 
     name = "hybrid-batch"
     source = "Elmahdy et al. 2024 (arXiv 2408.10536)"
-    uses: tuple[str, ...] = ("relevance", "bitext")
+    supervision: tuple[str, ...] = ("relevance", "bitext")
     variants: ClassVar[dict[str, dict[str, Any]]] = {
         "monolingual-batches": {"alpha": 1.0},
         "cross-lingual-batches": {"alpha": 0.0},
@@ -51,7 +51,7 @@ class HybridBatch(TrainedMethod):
     def __init__(self, config: HybridBatchConfig | None = None) -> None:
         super().__init__(config)
         if self.config.alpha == 1:
-            self.uses = ("relevance",)
+            self.supervision = ("relevance",)
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)

@@ -104,8 +104,8 @@ class Optical(TrainedMethod):
 
     For a sentence e and its translation f with token embeddings H^T(e) and H^S(f), minimises <P, C> with
     C_ij = 1 - cos(H^T(e)_i, H^S(f)_j) and P the entropic plan for C between uniform marginals, held constant. The
-    teacher is frozen and encodes the documents; the student encodes queries. With `documents=student` the student reads
-    e, too, and <P', C'> between H^T(e) and H^S(e) is added.
+    teacher is frozen and encodes the documents; the student encodes queries. With `document_encoder=student` the
+    student reads e, too, and <P', C'> between H^T(e) and H^S(e) is added.
 
     A reconstruction: the paper's abstract and claims could be read (the loss <P, C>, the frozen teacher, the
     query-side student, bitext as the only data); cost, marginals, solver and its strength are this project's choice.
@@ -118,7 +118,7 @@ class Optical(TrainedMethod):
 
     name = "optical"
     source = "Huang, Yu & Allan 2023 (WSDM; arXiv 2301.12566), a reconstruction"
-    uses = ("bitext",)
+    supervision = ("bitext",)
     Config = OpticalConfig
     aligners = tuple({"solver": solver} for solver in SOLVERS)
 

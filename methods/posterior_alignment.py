@@ -18,7 +18,7 @@ SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class PosteriorAlignmentConfig(TrainedConfig):
-    documents: Literal["teacher", "student"] = "student"
+    document_encoder: Literal["teacher", "student"] = "student"
     """The encoder of documents, and of the bitext's English side. The paper has one encoder for all languages."""
     individual_weight: float = Field(1.0, ge=0)
     """Weight of the distance between the posteriors of translations (not from the paper)."""
@@ -43,10 +43,10 @@ class PosteriorAlignment(TrainedMethod):
     a sentence with each of the other, takes the aggregate between two sentences at a time, and keeps only the last
     scale of the kernel between the languages.
 
-    Known limits: with `documents=student` a heavy individual term (`individual_weight=10` on `conlang`) makes all
-    embeddings equal, in spite of relevance. On Swahili with all-MiniLM-L6-v2 the defaults do so, too: within 40 steps
-    the individual loss falls from 1.9 to 0.02, because nothing separates different sentences of the bitext. The student
-    ends below the untrained one: nDCG@10 on NTREX is 0.088 against 0.146 in
+    Known limits: with `document_encoder=student` a heavy individual term (`individual_weight=10` on `conlang`) makes
+    all embeddings equal, in spite of relevance. On Swahili with all-MiniLM-L6-v2 the defaults do so, too: within 40
+    steps the individual loss falls from 1.9 to 0.02, because nothing separates different sentences of the bitext. The
+    student ends below the untrained one: nDCG@10 on NTREX is 0.088 against 0.146 in
     `bench run --methods posterior-alignment --datasets ntrex --pairs swh-eng --encoder all-MiniLM-L6-v2 --threads 1`.
     On the development questions (`conlang-dev`) none of seven other choices of weights is significantly better
     (docs/experiments.md). The aggregate term alone sees no pairs and teaches no translations.
@@ -54,7 +54,7 @@ class PosteriorAlignment(TrainedMethod):
 
     name = "posterior-alignment"
     source = "Sherborne, Hosking & Lapata 2023 (TACL; arXiv 2307.04096), a reconstruction"
-    uses = ("relevance", "bitext")
+    supervision = ("relevance", "bitext")
     Config = PosteriorAlignmentConfig
 
     def prepare(self, task: Task, student: Encoder) -> None:

@@ -46,7 +46,7 @@ class PSQ(Method):
 
     name = "psq"
     source = "Darwish & Oard 2003 (SIGIR); Yang et al. 2024 (arXiv 2404.18797); a reconstruction"
-    uses = ("bitext",)
+    supervision = ("bitext",)
     depends_on = ("data",)
     scorings = ("bm25",)
     Config = PSQConfig

@@ -155,13 +155,13 @@ class TranslateTest(Method):
 
     name = "translate-test"
     source = "machine translation of queries, any model; the trained one after Luong et al. 2015 (arXiv 1508.04025)"
-    uses: tuple[str, ...] = ("bitext",)
+    supervision: tuple[str, ...] = ("bitext",)
     Config = TranslateTestConfig
 
     def __init__(self, config: MethodConfig | None = None) -> None:
         super().__init__(config)
         if self.config.translator != "trained":
-            self.uses = self.depends_on = ()
+            self.supervision = self.depends_on = ()
 
     @property
     def models(self) -> tuple[str, ...]:

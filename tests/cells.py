@@ -9,18 +9,18 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
-from bench.fingerprint import digest
 from bench.results.state import note
 from bench.results.store import LOG, Record, Store
-from bench.sealed import FILES, read_manifest, seal
 from bench.spec import MethodSpec, RunSpec
+from bench.storage.hashing import digest
+from bench.storage.sealed import FILES, read_manifest, seal
 from bench.values import toml_value
 
 
 def spec(
     method: str = "optical",
     config: str = "",
-    uses: str = "bitext",
+    supervision: str = "bitext",
     pair: str = "qaa-eng",
     train: str = "conlang",
     students: str = "",
@@ -28,9 +28,9 @@ def spec(
     budget: str | None = "10steps",
     dataset: str = "conlang",
     encoder: str = "tiny",
-    scoring: str = "mean",
+    scoring: str = "single-vector",
     leakage: str = "remove",
-    **level: Any,
+    **subset: Any,
 ) -> RunSpec:
     """A spec from the texts of its columns."""
     settings = [(key, toml_value(value)) for key, _, value in (word.partition("=") for word in config.split())]
@@ -39,17 +39,21 @@ def spec(
         {
             "methods": [
                 MethodSpec(
-                    tuple(settings), names, name=method, shown=names, uses=tuple(uses.split(" + ")) if uses else ()
+                    tuple(settings),
+                    names,
+                    name=method,
+                    shown=names,
+                    supervision=tuple(supervision.split(" + ")) if supervision else (),
                 )
             ],
             "dataset": dataset,
             "pair": pair,
             "encoder": encoder,
             "scoring": scoring,
-            "pairs": [pair] if students != "joint" else [pair, "qaz-eng"],
+            "pairs": [pair] if students != "multilingual" else [pair, "qaz-eng"],
             "train": tuple(filter(None, train.split("+"))),
             "leakage": leakage,
-            "level": {name: value for name, value in level.items() if value != ""},
+            "subset": {name: value for name, value in subset.items() if value != ""},
             "budget": budget or None,
             "seed": None if seed == "" else seed,
         }

@@ -18,16 +18,16 @@ from hypothesis import settings
 from small_bench import CARD, SIZES, Bench, Command
 from transformers import BertConfig, BertModel
 
-from bench import offline
 from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.encoders.encoder import Encoder
-from bench.encoders.tiny import wordpiece_tokenizer
 from bench.encoders.vocabulary import make_student
+from bench.recipe import Budget, Recipe
+from bench.system import offline
 from bench.training.checkpoint import Checkpoint
 from bench.training.method import Task
-from bench.training.recipe import Budget, Recipe
+from bench.training.tiny import wordpiece_tokenizer
 
 settings.register_profile("bench", deadline=None)
 settings.load_profile("bench")

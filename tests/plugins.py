@@ -17,7 +17,7 @@ class Mine(Method):
 
     name = "mine"
     source = "a test"
-    uses = ("bitext", "relevance")
+    supervision = ("bitext", "relevance")
 
     def fit(self, task):
         return DualEncoder(task.teacher, task.teacher)
@@ -30,7 +30,7 @@ class NoMethod:
 
 def with_attribute(line: str) -> str:
     """Return `SOUND` with one more line in its class."""
-    return SOUND.replace("    uses", f"    {line}\n    uses", 1)
+    return SOUND.replace("    supervision", f"    {line}\n    supervision", 1)
 
 
 BROKEN = {

@@ -18,14 +18,14 @@ from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.evaluation import measures
 from bench.progress import Display
+from bench.recipe import Budget
 from bench.report.leaderboard import leaderboard
 from bench.request import Request
 from bench.results.store import RUN, SCORES, Store
 from bench.running.execute import Executor, Outcome
-from bench.running.materials import Materials
-from bench.running.plan import make_plan
-from bench.sealed import MANIFEST, read_manifest
-from bench.training.recipe import Budget
+from bench.running.experiment import make_experiment
+from bench.running.resources import Resources
+from bench.storage.sealed import MANIFEST, read_manifest
 
 METHODS = ("optical", "adversarial", "distillation")
 REFERENCES = ("zero-shot", "untrained", "oracle")
@@ -62,7 +62,7 @@ class Bench:
             "pairs": (Pair("qaa", "eng"),),
             "train": (),
             "encoder": str(self.encoder),
-            "scoring": ("mean",),
+            "scoring": ("single-vector",),
             "budget": Budget(2, "steps"),
             "seeds": (0,),
             "measures": measures.DEFAULT,
@@ -77,9 +77,9 @@ class Bench:
     def execute(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> Outcome:
         """What `run` does, but for the tables, with its outcome."""
         request, resolver = self.request(results, methods, **changes), Resolver(offline=True)
-        plan, store = make_plan(request, self.cards, resolver), Store(results).open()
+        experiment, store = make_experiment(request, self.cards, resolver), Store(results).open()
         how = (request.device, request.precision, self.cards, resolver, Display(quiet=True))
-        outcome = Executor(Materials(plan.encoder, *how, threads=1), request, store).run(plan)
+        outcome = Executor(Resources(experiment.encoder, *how, threads=1), request, store).run(experiment)
         leaderboard(store).write()
         return outcome
 

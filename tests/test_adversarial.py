@@ -79,7 +79,7 @@ def scored(encoder: Encoder, texts: list[str]) -> torch.Tensor:
 @pytest.mark.parametrize("documents", ["teacher", "student"])
 @pytest.mark.parametrize("loss", ["reversal", "confusion"])
 def test_loss_is_relevance_and_the_adversary(make_task: MakeTask, loss: str, documents: str) -> None:
-    method = prepare(make_task, loss=loss, documents=documents, strength=0.3, ramp=False, pair_weight=2.0)
+    method = prepare(make_task, loss=loss, document_encoder=documents, strength=0.3, ramp=False, pair_weight=2.0)
     batch, data = first_batch(method), method.task.data
     value, figures = method.loss(batch, 0.5)
     student, judge = method.student, method.discriminator.judge
@@ -139,9 +139,9 @@ def test_student_of_several_languages_is_told_apart_from_english_by_each(
 
 
 def test_what_it_uses_depends_on_its_configuration() -> None:
-    assert Adversarial().uses == ("relevance", "unpaired text")
-    assert Adversarial(AdversarialConfig(pair_weight=0.5)).uses == ("relevance", "unpaired text", "bitext")
-    assert Adversarial.uses == ("relevance", "unpaired text")
+    assert Adversarial().supervision == ("relevance", "unpaired text")
+    assert Adversarial(AdversarialConfig(pair_weight=0.5)).supervision == ("relevance", "unpaired text", "bitext")
+    assert Adversarial.supervision == ("relevance", "unpaired text")
 
 
 @pytest.mark.parametrize("languages", [2, 3])

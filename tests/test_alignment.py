@@ -14,11 +14,11 @@ from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.alignment import alignment_f1, chance_f1, mutual_f1, word_embeddings
 from bench.progress import Display
+from bench.recipe import Budget
 from bench.request import Request
 from bench.running.alignments import COLUMNS, aligners, alignment_rows
-from bench.running.materials import Materials
-from bench.running.plan import make_plan
-from bench.training.recipe import Budget
+from bench.running.experiment import make_experiment
+from bench.running.resources import Resources
 
 WORDS = ["the", "cat", "saw", "an", "open", "book", "."]
 
@@ -80,8 +80,8 @@ def test_table_of_a_methods_alignment_before_and_after_training(
     recipe = {"batch_size": 8, "learning_rate": 0.01}
     request = Request(methods=methods, budget=Budget(10, "steps"), encoder=str(encoder_folder), recipe=recipe)
     resolver, how = Resolver(offline=True), (str(encoder_folder), "cpu", "float32")
-    materials = Materials(*how, small_conlang, resolver, Display(quiet=True), threads=1)
-    exact, greedy, chance = alignment_rows(make_plan(request, small_conlang, resolver), materials)
+    resources = Resources(*how, small_conlang, resolver, Display(quiet=True), threads=1)
+    exact, greedy, chance = alignment_rows(make_experiment(request, small_conlang, resolver), resources)
     assert [row[:2] for row in (exact, greedy, chance)] == [
         ["qaa-eng", "optical solver=exact"],
         ["qaa-eng", "optical solver=greedy"],
@@ -96,9 +96,9 @@ def test_table_of_a_methods_alignment_before_and_after_training(
 def test_method_that_aligns_nothing_is_refused(small_conlang: dict[str, Card], encoder_folder: Path) -> None:
     request = Request(methods=("distillation",), encoder=str(encoder_folder))
     resolver, how = Resolver(offline=True), (str(encoder_folder), "cpu", "float32")
-    materials = Materials(*how, small_conlang, resolver, Display(quiet=True), threads=1)
+    resources = Resources(*how, small_conlang, resolver, Display(quiet=True), threads=1)
     with pytest.raises(BenchError, match="method 'distillation' aligns no words"):
-        list(alignment_rows(make_plan(request, small_conlang, resolver), materials))
+        list(alignment_rows(make_experiment(request, small_conlang, resolver), resources))
 
 
 def test_all_that_align_words_are_found() -> None:

@@ -43,11 +43,11 @@ def test_ranks_of_translations_are_told_apart() -> None:
 
 def test_languages_of_the_top_are_held_against_the_pool() -> None:
     assert language_shares(RUN, POOL) == {
-        "deu": {"pool": 0.4, "top": 0.5},
-        "eng": {"pool": 0.4, "top": 0.333333},
-        "fra": {"pool": 0.2, "top": 0.166667},
+        "deu": {"documents": 0.4, "top": 0.5},
+        "eng": {"documents": 0.4, "top": 0.333333},
+        "fra": {"documents": 0.2, "top": 0.166667},
     }
-    assert language_shares({}, POOL)["fra"] == {"pool": 0.2, "top": 0.0}
+    assert language_shares({}, POOL)["fra"] == {"documents": 0.2, "top": 0.0}
 
 
 def test_only_the_first_ten_count() -> None:
@@ -58,7 +58,7 @@ def test_only_the_first_ten_count() -> None:
         document_languages=("deu",) * 10 + ("eng",) * 10,
     )
     run = {"q1": [(f"d{i}", float(-i)) for i in range(20)]}
-    assert language_shares(run, long)["deu"] == {"pool": 0.5, "top": 1.0}
+    assert language_shares(run, long)["deu"] == {"documents": 0.5, "top": 1.0}
 
 
 def test_collection_has_a_language_for_each_document() -> None:

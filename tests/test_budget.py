@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.training.recipe import Budget, Spent
+from bench.recipe import Budget, Spent
 
 
 @pytest.mark.parametrize(

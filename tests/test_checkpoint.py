@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from bench.progress import Display
-from bench.running.observer import Observer
+from bench.recipe import Budget
+from bench.running.callbacks import TrainingCallbacks
 from bench.training.checkpoint import Checkpoint
 from bench.training.loop import TrainedMethod
 from bench.training.method import Task
-from bench.training.recipe import Budget
 from methods.adversarial import Adversarial, AdversarialConfig
 from methods.distillation import Distillation
 from methods.optical import Optical
@@ -177,7 +177,7 @@ def test_log_is_cut_to_the_steps_of_the_checkpoint(make_task: Callable[..., Task
 def test_folder_in_the_place_of_the_log_makes_way(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     (log / "below").mkdir(parents=True)
-    observer = Observer("a training", log, Budget(2, "steps"), 60, Display(quiet=True))
-    with observer.watching():
-        observer.on_step({"step": 1, "share": 0.5, "loss": 1.0})
+    callbacks = TrainingCallbacks("a training", log, Budget(2, "steps"), 60, Display(quiet=True))
+    with callbacks.watching():
+        callbacks.on_step({"step": 1, "share": 0.5, "loss": 1.0})
     assert log.read_text() == '{"step": 1, "share": 0.5, "loss": 1.0}\n'

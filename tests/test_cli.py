@@ -28,7 +28,7 @@ MISTAKES = {
     "negative seed": ([*RUN, "--seeds=-1"], "seeds '-1' do not parse; write whole numbers from 0 on"),
     "mirror": ([*RUN, "--mirror", "no-such-folder"], "the mirror folder no-such-folder does not exist"),
     "no methods": (["run"], "--methods is missing; see --help"),
-    "length of time": ([*RUN, "--patience", "soon"], "'soon' is no length of time; write 90s, 30min or 2h"),
+    "length of time": ([*RUN, "--timeout", "soon"], "'soon' is no length of time; write 90s, 30min or 2h"),
     "threads": ([*RUN, "--threads", "0"], "threads = '0'"),
     "cards": ([*RUN, "--cards", "no-such-folder"], "the folder of cards no-such-folder does not exist"),
     "no configuration": ([*RUN, "--config", "gone.toml"], "gone.toml cannot be read: No such file"),

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from bench import code
-from bench.code import code_modules, plugin_libraries
-from bench.fingerprint import code_digest
+from bench.dependencies import code
+from bench.dependencies.code import code_modules, plugin_libraries
+from bench.dependencies.fingerprint import code_digest
 
 Files = dict[str, str]
 OnPath = Callable[[str, Files], Path]
 
 METHOD = """
     bench.data bench.encoders.encoder bench.evaluation.retriever bench.training.checkpoint bench.training.method
-    bench.training.recipe bench.training.sampling
+    bench.recipe bench.sampling
 """
 """The modules that every method depends on: the data, the encoder, the retriever and the contract of a method."""
 LOOP = f"""
@@ -25,9 +25,10 @@ LOOP = f"""
 """
 """The modules that every trained method depends on: also the training loop."""
 TINY = """
-    bench.conlang.collection bench.conlang.english bench.conlang.language bench.conlang.lexicon bench.conlang.parallel
-    bench.conlang.rng bench.conlang.world bench.conlang/languages.toml bench.conlang/lexicon.toml
-    bench.encoders.tiny bench.encoders.vocabulary
+    bench.data.conlang.collection bench.data.conlang.english bench.data.conlang.language bench.data.conlang.lexicon
+    bench.data.conlang.parallel bench.data.conlang.rng bench.data.conlang.world bench.data.conlang/languages.toml
+    bench.data.conlang/lexicon.toml
+    bench.training.tiny bench.encoders.vocabulary
 """
 METHODS = {
     "adversarial": f"{LOOP} methods.discriminator methods.examples",
@@ -38,7 +39,7 @@ METHODS = {
         {LOOP} methods.examples bench.evaluation.retrieval bench.evaluation.run
     """,
     "hybrid_batch": f"{LOOP} methods.examples",
-    "off_the_shelf": f"{METHOD} bench.encoders.models",
+    "off_the_shelf": f"{METHOD} bench.encoders.models bench.training.teachers",
     "optical": f"{LOOP} methods.examples methods.solvers bench.evaluation.alignment",
     "posterior_alignment": f"{LOOP} methods.examples",
     "psq": f"{METHOD} bench.data.normalise methods.translation_table",
@@ -53,10 +54,10 @@ OTHERS = {
         bench.evaluation.retriever bench.evaluation.run bench.evaluation.tasks
     """,
     "bench.evaluation.measures": "bench.evaluation.measures",
-    "bench.encoders.tiny": f"{LOOP} {TINY}",
+    "bench.training.tiny": f"{LOOP} {TINY}",
     "bench.encoders.vocabulary": """
-        bench.encoders.encoder bench.encoders.vocabulary bench.training.recipe
-        bench.training.sampling
+        bench.encoders.encoder bench.encoders.vocabulary bench.recipe
+        bench.sampling
     """,
     "bench.training.combination": f"{LOOP} bench.training.combination",
 }
@@ -219,10 +220,12 @@ def test_file_is_in_no_package(tmp_path: Path) -> None:
 
 
 def test_module_without_effect_counts_only_if_it_is_the_one_in_question(tmp_path: Path) -> None:
-    path = write(tmp_path, {"mine.py": "from bench.sealed import default_cache\nimport bench.errors"}) / "mine.py"
+    path = (
+        write(tmp_path, {"mine.py": "from bench.storage.sealed import default_cache\nimport bench.errors"}) / "mine.py"
+    )
     assert list(code_modules(str(path))) == ["mine.py"]
-    assert list(code_modules("bench.atomic")) == ["bench.atomic"]
-    assert len(code_modules("bench.atomic")["bench.atomic"]) == 64
+    assert list(code_modules("bench.storage.atomic")) == ["bench.storage.atomic"]
+    assert len(code_modules("bench.storage.atomic")["bench.storage.atomic"]) == 64
 
 
 def test_package_without_effect_has_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def test_frequencies_are_those_of_the_configuration_and_of_the_table() -> None:
 
 @pytest.mark.parametrize("documents", ["student", "teacher"])
 def test_loss_is_info_nce_over_the_switched_queries(make_task: MakeTask, documents: str) -> None:
-    task, method = make_task(), CodeSwitch(CodeSwitchConfig(documents=documents, temperature=0.1))
+    task, method = make_task(), CodeSwitch(CodeSwitchConfig(document_encoder=documents, temperature=0.1))
     method.prepare(task, task.make_student())
     batch = next(method.batches(np.random.default_rng(3)))
     rng = np.random.default_rng(batch["seed"])
@@ -57,7 +57,7 @@ def test_loss_is_info_nce_over_the_switched_queries(make_task: MakeTask, documen
         assert float(method.loss(batch, 0.0)[0].detach()) == pytest.approx(float(expected), abs=1e-4)
 
 
-def test_each_language_of_a_joint_student_has_its_table(make_task: MakeTask) -> None:
+def test_each_language_of_a_multilingual_student_has_its_table(make_task: MakeTask) -> None:
     task = make_task()
     data, other = task.data, Pair("qab", "eng")
     longer = [text.replace(" ", "x ") for text in data.bitext.query_side]
@@ -68,7 +68,7 @@ def test_each_language_of_a_joint_student_has_its_table(make_task: MakeTask) -> 
     assert len(method.tables) == 2
     one, two = method.tables
     assert one != two and one.keys() & two.keys()
-    assert 0 < method.diagnose()["coverage"] <= 1
+    assert 0 < method.diagnose()["translated_words"] <= 1
 
 
 @pytest.mark.parametrize(("missing", "what"), [("relevance", "judgments within eng"), ("bitext", "no bitext")])

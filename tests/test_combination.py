@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from bench.data import Pair
 from bench.errors import BenchError
+from bench.recipe import Spent
 from bench.request import Request
-from bench.running.rows import make_method, make_rows
+from bench.running.method_specs import make_method, resolve_methods
 from bench.spec import RunSpec
 from bench.training.checkpoint import Checkpoint
 from bench.training.combination import Combination
 from bench.training.loop import Batch, TrainedConfig, TrainedMethod
 from bench.training.method import Task
-from bench.training.recipe import Spent
 from methods.distillation import Distillation
 from methods.optical import Optical
 
@@ -42,9 +42,9 @@ class Counts(TrainedMethod):
     def modules(self) -> list[tuple[nn.Module, float]]:
         return [(self.scale, 0.1)]
 
-    def refresh(self, spent: Spent) -> None:
+    def on_step_start(self, spent: Spent) -> None:
         self.count = self.count + 1
-        spent.mining_texts += 3
+        spent.extra_texts += 3
 
     def state(self) -> dict[str, Tensor]:
         return {"count": self.count}
@@ -74,7 +74,7 @@ def test_loss_is_the_weighted_sum_and_every_part_has_its_share_of_the_batch(make
     method.prepare(task, task.make_student())
     batch = next(method.batches(np.random.default_rng(0)))
     assert {name: len(rows) for name, rows in batch.items()} == {"distillation.bitext": 6, "counts.rows": 6}
-    method.refresh(Spent())
+    method.on_step_start(Spent())
     loss, figures = method.loss(batch, 0.0)
     assert float(loss.detach()) == pytest.approx(figures["distillation.loss"] + 2 * figures["counts.loss"])
     parts = [part.loss({name: batch[f"{key}.{name}"]}, 0.0)[0] for key, name, part in _parts(method)]
@@ -102,7 +102,7 @@ def test_training_reports_parts_by_name_and_what_mining_cost(make_task: MakeTask
     combined().fit(task)
     assert [record["counts.count"] for record in records] == [1, 2, 3, 4]
     assert task.outcome["diagnostics"] == {"counts.count": 4}
-    assert task.outcome["spent"].mining_texts == 12
+    assert task.outcome["spent"].extra_texts == 12
 
 
 @pytest.mark.parametrize("last", [1, 3])
@@ -121,17 +121,17 @@ def test_a_resumed_combination_remembers_the_state_of_its_parts(last: int, make_
     task = make_task(5, checkpoint=checkpoint)
     assert combined().fit(task).query_encoder.fingerprint() == whole.query_encoder.fingerprint()  # type: ignore[attr-defined]
     assert task.outcome["diagnostics"] == {"counts.count": 5}
-    assert task.outcome["spent"].mining_texts == 15
+    assert task.outcome["spent"].extra_texts == 15
 
 
 def row(text: str, **settings: Any) -> Any:
-    return make_rows(Request(methods=(text,), **settings))[-1]
+    return resolve_methods(Request(methods=(text,), **settings))[-1]
 
 
 def test_the_first_part_decides_who_encodes_documents() -> None:
     for text, documents in (("optical+adversarial", "teacher"), ("adversarial+optical", "student")):
         found = row(text)
-        assert [dict(method.settings)["documents"] for method in found.methods] == [documents, documents]
+        assert [dict(method.settings)["document_encoder"] for method in found.methods] == [documents, documents]
         assert [method.changed for method in found.methods] == [(), ()]  # that the second follows is nothing unusual
         assert found.name == text
 
@@ -140,7 +140,7 @@ def test_settings_of_a_combination_belong_to_its_parts() -> None:
     found = row("optical:epsilon=0.5+distillation:weight=3", method={"optical": {"tolerance": 0.01}})
     spec = RunSpec(methods=found.methods, encoder="tiny", pairs=(Pair("qaa", "eng"),))
     assert spec.columns["config"] == "optical.epsilon=0.5 optical.tolerance=0.01 distillation.weight=3.0"
-    assert spec.columns["uses"] == "bitext"
+    assert spec.columns["supervision"] == "bitext"
     method = make_method(found.methods)
     assert isinstance(method, Combination)
     assert {name: type(part) for name, part in method.parts.items()} == {

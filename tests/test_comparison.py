@@ -98,7 +98,7 @@ def test_systems_that_are_not_told_apart_share_a_rank() -> None:
 
 
 def test_baseline_is_the_most_similar_system() -> None:
-    bases = [system("zero-shot", random(0), scoring=scoring) for scoring in ("mean", "maxsim")]
+    bases = [system("zero-shot", random(0), scoring=scoring) for scoring in ("single-vector", "maxsim")]
     other = system("optical", random(1), scoring="maxsim")
     assert most_like(other, bases) is bases[1]
     assert most_like(bases[0], bases) is None

@@ -12,15 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import conlang
-from bench.conlang import collection
-from bench.conlang.english import Phrase, Sentence, Speaker, past_form, plural_form, word
-from bench.conlang.language import ARTICLES, CONTENT, LANGUAGES, Language, LanguageSpec, Translation
-from bench.conlang.lexicon import english
-from bench.conlang.parallel import Row, drop_words, misalign
-from bench.conlang.rng import stream
-from bench.conlang.world import ASKED, Entity, Event, Passage, World
-from bench.data import Pair
+from bench.data import Pair, conlang
+from bench.data.conlang import collection
+from bench.data.conlang.english import Phrase, Sentence, Speaker, past_form, plural_form, word
+from bench.data.conlang.language import ARTICLES, CONTENT, LANGUAGES, Language, LanguageSpec, Translation
+from bench.data.conlang.lexicon import english
+from bench.data.conlang.parallel import Row, drop_words, misalign
+from bench.data.conlang.rng import stream
+from bench.data.conlang.world import ASKED, Entity, Event, Passage, World
 from bench.errors import BenchError
 
 SMALL = conlang.ConlangOptions(
@@ -83,7 +82,7 @@ def test_same_options_give_the_same_data(code: str) -> None:
 def test_another_process_gives_the_same_data() -> None:
     """Nothing may depend on the order of a set of strings, which changes from process to process."""
     script = (
-        "from zlib import crc32; from bench import conlang; "
+        "from zlib import crc32; from bench.data import conlang; "
         "options = conlang.ConlangOptions(scale=0.05, test_queries=40, dev_queries=20); "
         "print(crc32(repr((conlang.bitext('qab', options), conlang.test('qab', options), "
         "conlang.relevance(options))).encode()))"

@@ -35,7 +35,7 @@ def cross_entropy(scores: np.ndarray, allowed: np.ndarray) -> float:
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_loss_by_hand(make_task: MakeTask, documents: str, symmetric: bool) -> None:
     task = make_task()
-    method = prepared(task, documents=documents, symmetric=symmetric, temperature=0.2)
+    method = prepared(task, document_encoder=documents, symmetric=symmetric, temperature=0.2)
     rows = np.array([3, 50, 7, 120])
     bitext = task.data.bitext.take(rows)
     encoder = task.teacher if documents == "teacher" else method.student

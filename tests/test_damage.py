@@ -17,7 +17,7 @@ import pytest
 from small_bench import REFERENCES, Command, contents, rows
 
 from bench.results.store import CHECKPOINT, RETRIEVER, RUN, SCORES
-from bench.sealed import MANIFEST
+from bench.storage.sealed import MANIFEST
 
 
 @contextmanager

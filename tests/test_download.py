@@ -21,14 +21,14 @@ from typing import Any
 import pytest
 import urllib3.util.retry
 
-from bench.atomic import atomic_write
 from bench.data import download, files
 from bench.data.cards import Card
 from bench.data.download import ATTEMPTS, ChecksumMismatch, DownloadError
 from bench.data.files import Resolver
 from bench.errors import BenchError, MissingFile
 from bench.progress import Display
-from bench.sealed import default_cache, sha256_of
+from bench.storage.atomic import atomic_write
+from bench.storage.sealed import default_cache, sha256_of
 
 CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.encoders.encoder import Encoder, read_encoder
-from bench.encoders.models import Identity, files_fingerprint, fingerprint_of, identity_if_known, load_teacher
+from bench.encoders.models import files_fingerprint
 from bench.encoders.vocabulary import replace_vocabulary
 from bench.errors import BenchError
+from bench.training.teachers import Identity, fingerprint_of, identity_if_known, load_teacher
 
 BuildEncoder = Callable[..., Encoder]
 TEXTS = [
@@ -358,7 +359,7 @@ def test_identity_is_that_of_the_loaded_encoder_in_every_state_of_its_files(fold
 
 def test_identity_is_known_without_loading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = identity_if_known(str(folder), offline=True)
-    monkeypatch.setattr("bench.encoders.models.load_teacher", None)
+    monkeypatch.setattr("bench.training.teachers.load_teacher", None)
     assert identity_if_known(str(folder), offline=True) == expected
 
 

@@ -15,7 +15,7 @@ from small_bench import Bench, contents, rows
 from bench.cli import main
 from bench.running import energy
 from bench.running.energy import PARTS, Meter
-from bench.sealed import MANIFEST
+from bench.storage.sealed import MANIFEST
 
 CPU, GPU = "CPU_ENERGY_SYSTEM_JOULES", "GPU_ENERGY_SYSTEM_JOULES"
 Tracker = Callable[..., list[str]]

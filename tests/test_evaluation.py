@@ -132,7 +132,7 @@ class Corpus(Sequence[str]):
         return [*map(Text, self.texts[key])] if isinstance(key, slice) else Text(self.texts[key])
 
 
-@pytest.mark.parametrize("scoring", ["mean", "maxsim"])
+@pytest.mark.parametrize("scoring", ["single-vector", "maxsim"])
 @pytest.mark.parametrize("block", [8, 16])
 def test_of_a_corpus_one_block_is_in_memory(
     teacher: Encoder,
@@ -151,7 +151,7 @@ def test_of_a_corpus_one_block_is_in_memory(
     lazy = dataclasses.replace(collection, documents=Corpus(collection.documents))
     assert lazy.digest == collection.digest
     first, second = (evaluated(retriever, lazy, scoring=scoring) for _ in range(2))
-    assert (first.documents_cached, second.documents_cached) == (False, scoring == "mean")
+    assert (first.documents_cached, second.documents_cached) == (False, scoring == "single-vector")
     assert Text.most == block
     assert protected(lazy) == protected(collection)
     assert first.run == second.run == evaluated(retriever, scoring=scoring).run
@@ -285,7 +285,7 @@ def test_embeddings_of_changing_dimension_are_refused(
         evaluated(Shrinking(teacher, teacher))
 
 
-@pytest.mark.parametrize("scoring", ["mean", "maxsim"])
+@pytest.mark.parametrize("scoring", ["single-vector", "maxsim"])
 @pytest.mark.parametrize(
     ("texts", "line"),
     [
@@ -308,7 +308,7 @@ def test_rewritten_queries_that_do_not_fit_are_refused(
 
 
 class Neither(Retriever):
-    scorings = ("mean",)
+    scorings = ("single-vector",)
     save = Fixed.save
 
 
@@ -318,5 +318,5 @@ def test_retriever_of_no_known_kind_is_refused(collection: TestCollection, evalu
 
 
 def test_scoring_that_a_retriever_lacks_is_refused(collection: TestCollection, evaluated: Evaluate) -> None:
-    with pytest.raises(ValueError, match="a Fixed does not support the scoring mean"):
+    with pytest.raises(ValueError, match="a Fixed does not support the scoring single-vector"):
         evaluated(Fixed({"d01": 1.0}), collection)

@@ -15,9 +15,9 @@ import pytrec_eval
 from filelock import FileLock
 from small_bench import METHODS, REFERENCES, SIZES, Bench, contents, entry, rows, steps_of
 
-from bench import conlang, registry
+from bench import registry
 from bench.commands.run import dry_run
-from bench.data import Pair, TestCollection
+from bench.data import Pair, TestCollection, conlang
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.loading import load_test
@@ -26,13 +26,13 @@ from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_run
 from bench.gate.compute import training_values
+from bench.recipe import Budget
 from bench.results.store import CHECKPOINT, LOG, RETRIEVER, REWRITTEN, RUN, SCORES, Record, Store
 from bench.running.execute import Outcome
-from bench.running.plan import make_plan
-from bench.sealed import MANIFEST, read_manifest
-from bench.training.recipe import Budget
+from bench.running.experiment import make_experiment
+from bench.storage.sealed import MANIFEST, read_manifest
 
-LEVELS = [("", ""), ("", "0.5"), ("50", ""), ("50", "0.5")]
+SUBSETS = [("", ""), ("", "0.5"), ("50", ""), ("50", "0.5")]
 LEXICAL = """
 import json
 
@@ -104,10 +104,15 @@ def test_every_method_and_reference_has_rows_that_say_what_was_compared(
     cells = {(method, measure) for method in (*METHODS, *REFERENCES) for measure in measures.DEFAULT}
     assert len(found) == len(cells) and {(row["method"], row["measure"]) for row in found} == cells
     for row in found:
-        assert (row["dataset"], row["pair"], row["scoring"], row["queries"]) == ("conlang", "qaa-eng", "mean", "20")
+        assert (row["dataset"], row["pair"], row["scoring"], row["queries"]) == (
+            "conlang",
+            "qaa-eng",
+            "single-vector",
+            "20",
+        )
         assert row["encoder"] == str(bench.encoder)
         assert 0 <= float(row["low"]) <= float(row["value"]) <= float(row["high"]) <= 1
-    told = {row["method"]: tuple(row[name] for name in ("budget", "seed", "train", "uses")) for row in found}
+    told = {row["method"]: tuple(row[name] for name in ("budget", "seed", "train", "supervision")) for row in found}
     assert told["optical"] == ("2steps", "0", "conlang", "bitext")
     assert told["zero-shot"] == ("", "", "", "")
     assert told["untrained"] == ("", "0", "conlang", "")
@@ -194,22 +199,22 @@ def test_what_changes_a_training_is_another_one_and_the_rest_is_shared(
     assert {row[column] for row in rows(tmp_path) if row["method"] == "distillation"} == texts
     if "leakage" in changes:
         assert {row["config"] for row in rows(tmp_path) if row["method"] in ("zero-shot", "oracle")} == {""}
-        plan = make_plan(bench.request(tmp_path, **changes), bench.cards, Resolver(offline=True))
-        assert any(note.startswith("LEAKAGE IS KEPT") for note in plan.notes)
+        experiment = make_experiment(bench.request(tmp_path, **changes), bench.cards, Resolver(offline=True))
+        assert any(note.startswith("LEAKAGE IS KEPT") for note in experiment.notes)
 
 
-def test_each_resource_level_is_a_training_of_whatever_has_data(bench: Bench, tmp_path: Path) -> None:
+def test_each_resource_subset_is_a_training_of_whatever_has_data(bench: Bench, tmp_path: Path) -> None:
     outcome = bench.execute(tmp_path, ["distillation"], bitext_size=(50, "all"), bitext_noise=(0, 0.5))
     assert counts(outcome) == (4, 10, 0, 0)
     found = rows(tmp_path, "leaderboard-wide.csv")
     assert {(row["method"], row["bitext_size"], row["bitext_noise"]) for row in found} == {
-        *((method, *level) for method in ("distillation", "untrained") for level in LEVELS),
+        *((method, *subset) for method in ("distillation", "untrained") for subset in SUBSETS),
         *((method, "", "") for method in ("zero-shot", "oracle")),
     }
     small = read_manifest(entry(tmp_path, "trainings", "distillation.*.50pairs.noise0.5"))
-    assert small["data_report"]["level"] == {"kept": {"conlang": 50}, "misaligned": 25}
+    assert small["data_report"]["subset"] == {"kept": {"conlang": 50}, "misaligned": 25}
     assert small["cost"]["bitext_pairs"] == 50
-    # A call without levels finds what it needs.
+    # A call without subsets finds what it needs.
     assert bench.execute(tmp_path, ["distillation"]).reused == 4
 
 
@@ -219,9 +224,14 @@ def test_one_student_of_two_languages_is_trained_once_and_serves_both(
     """Next to a student of each, by a combined method, and for the reference row that depends on the data."""
     two = Bench(conlang_cards("qaa-eng", "qab-eng"), bench.encoder)
     pairs = (Pair("qaa", "eng"), Pair("qab", "eng"))
-    outcome = two.execute(tmp_path, ["optical+adversarial"], pairs=pairs, students=("pair", "joint"))
+    outcome = two.execute(tmp_path, ["optical+adversarial"], pairs=pairs, students=("bilingual", "multilingual"))
     assert counts(outcome) == (3, 12, 0, 0)
-    students = {"optical+adversarial": ("", "joint"), "untrained": ("", "joint"), "zero-shot": ("",), "oracle": ("",)}
+    students = {
+        "optical+adversarial": ("", "multilingual"),
+        "untrained": ("", "multilingual"),
+        "zero-shot": ("",),
+        "oracle": ("",),
+    }
     assert {(row["method"], row["students"], row["pair"]) for row in rows(tmp_path)} == {
         (method, kind, str(pair)) for method, kinds in students.items() for kind in kinds for pair in pairs
     }
@@ -234,8 +244,10 @@ def test_one_student_of_two_languages_is_trained_once_and_serves_both(
 def test_more_bitext_than_there_is_is_all_and_trained_once(bench: Bench, finished: tuple[Path, Outcome]) -> None:
     available = read_manifest(entry(finished[0], "trainings", "optical"))["cost"]["bitext_pairs"]
     sizes = (available, "all", 10**9)
-    plan = make_plan(bench.request(finished[0], bitext_size=sizes), bench.cards, Resolver(offline=True))
-    assert plan.notes == [f"bitext size {size:,} on qaa-eng is all: there are {available} pairs" for size in sizes[::2]]
+    experiment = make_experiment(bench.request(finished[0], bitext_size=sizes), bench.cards, Resolver(offline=True))
+    assert experiment.notes == [
+        f"bitext size {size:,} on qaa-eng is all: there are {available} pairs" for size in sizes[::2]
+    ]
     assert counts(bench.execute(finished[0], bitext_size=sizes)) == (0, 0, 6, 0)
 
 
@@ -320,7 +332,7 @@ def test_method_without_embeddings_is_evaluated_by_its_own_scoring(bench: Bench,
     assert bench.execute(results, methods).failed == 0
     assert {(row["method"], row["scoring"]) for row in rows(results)} == {
         ("Lexical", "overlap"),
-        *((name, "mean") for name in REFERENCES),
+        *((name, "single-vector") for name in REFERENCES),
     }
     # A measure that looks deeper needs the retriever again, which is now read from its folder.
     assert counts(bench.execute(results, methods, measures=("R@100", "R@200"))) == (0, 4, 0, 0)
@@ -333,10 +345,12 @@ def test_method_without_embeddings_is_evaluated_by_its_own_scoring(bench: Bench,
 
 
 def test_one_student_is_scored_both_ways(bench: Bench, tmp_path: Path) -> None:
-    assert counts(bench.execute(tmp_path, ["distillation"], scoring=("mean", "maxsim"))) == (1, 2 * 4, 0, 0)
+    assert counts(bench.execute(tmp_path, ["distillation"], scoring=("single-vector", "maxsim"))) == (1, 2 * 4, 0, 0)
     found = {(row["method"], row["scoring"]): row["value"] for row in rows(tmp_path) if row["measure"] == "nDCG@10"}
-    assert found.keys() == {(name, how) for name in ("distillation", *REFERENCES) for how in ("mean", "maxsim")}
-    assert float(found["oracle", "maxsim"]) != float(found["oracle", "mean"])
+    assert found.keys() == {
+        (name, how) for name in ("distillation", *REFERENCES) for how in ("single-vector", "maxsim")
+    }
+    assert float(found["oracle", "maxsim"]) != float(found["oracle", "single-vector"])
     assert bench.execute(tmp_path, ["distillation"], scoring=("maxsim",)).reused == 4
     # Measures that look deeper find the same documents first.
     runs = contents(tmp_path, RUN)
@@ -384,7 +398,9 @@ def test_classes_of_one_name_in_two_files_are_never_taken_for_one(bench: Bench, 
     for file in files:
         file.write_text(LEXICAL)
     with pytest.raises(BenchError, match="two methods are called 'Lexical'; rename one"):
-        make_plan(bench.request(tmp_path, [f"{file}:Lexical" for file in files]), bench.cards, Resolver(offline=True))
+        make_experiment(
+            bench.request(tmp_path, [f"{file}:Lexical" for file in files]), bench.cards, Resolver(offline=True)
+        )
 
 
 def test_what_another_process_works_on_is_left_to_it_and_waited_for(

@@ -97,7 +97,7 @@ def test_run_is_scored_and_joins_the_leaderboard(imports: Imports) -> None:
     ranked = {"q1": {"d1": 3.5, "d2": 3.0}, "q2": {"d3": 9.0, "d2": 8.0}}
     expected = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(ranked)
     assert float(row["RR@10"]) == sum(scores["recip_rank"] for scores in expected.values()) / 2
-    assert (row["uses"], row["encoder"], row["pair"]) == ("external", "small", "swh-eng")
+    assert (row["supervision"], row["encoder"], row["pair"]) == ("external", "small", "swh-eng")
     assert float(row["RR@10 p"]) == 0.5  # compared with the row that was there: two queries, four sign flips
     assert len(list((imports.results / "cells").glob("pyserini-bm25.*"))) == 1
     assert "pyserini bm25" in (imports.results / "leaderboard.md").read_text()
@@ -139,7 +139,7 @@ def test_means_of_mteb_stand_without_an_interval(imports: Imports, tmp_path: Pat
     assert imports(tmp_path / "e5.json", "e5")[0] == 0
     row = imports.wide.loc["e5"]
     assert (row["Success@1"], row["Success@1 low"], row["Success@1 rank"], row["Success@1 p"]) == (0.75, "", "", "")
-    assert (row["uses"], row["pair"], row["interval"]) == ("external", "swh-eng", "")
+    assert (row["supervision"], row["pair"], row["interval"]) == ("external", "swh-eng", "")
     (line,) = (line for line in (imports.results / "leaderboard.md").read_text().splitlines() if "| e5 |" in line)
     assert "| 0.750 |" in line and "[" not in line
 

@@ -20,8 +20,8 @@ from small_bench import REFERENCES, Command, contents, rows, steps_of
 
 from bench.encoders.encoder import read_encoder
 from bench.results.store import CHECKPOINT, FAILURE, LOG, RETRIEVER, RUN
-from bench.sealed import MANIFEST, read_sealed
 from bench.spec import RunSpec
+from bench.storage.sealed import MANIFEST, read_sealed
 
 PLUGIN = '''
 import itertools
@@ -175,7 +175,7 @@ FAILS = {
     **dict.fromkeys(("RunsOutOfMemory", "Allocates", "AllocatesOnGpu"), "out of memory; a training needs less with a"),
     **dict.fromkeys(
         ("Sleeps", "Swallows", "GoesOnRegardless"),
-        "no sign of life for 1 s, so it was given up; --patience 2s would",
+        "no sign of life for 1 s, so it was given up; --timeout 2s would",
     ),
 }
 """Methods whose training fails, and what they are said to have failed by."""
@@ -187,7 +187,7 @@ def plugin(whole: Command) -> None:
 
 
 def test_a_method_that_fails_is_recorded_and_the_others_finish(command: Command) -> None:
-    said = command(" ".join((*FAILS, "EmbedsNothing", "distillation")), "--patience", "1s")
+    said = command(" ".join((*FAILS, "EmbedsNothing", "distillation")), "--timeout", "1s")
     assert said.code == 1
     for method, reason in FAILS.items():
         assert reason in said.line(f"FAILED {method}.")
@@ -208,8 +208,8 @@ def test_method_that_goes_on_after_its_budget_is_stopped(
     command: Command, budget: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast = SimpleNamespace(perf_counter=lambda: 10 * time.perf_counter(), process_time=time.process_time)
-    monkeypatch.setattr("bench.running.observer.time", fast)
-    said = command("GoesOn", "--patience", "1s", budget=budget)
+    monkeypatch.setattr("bench.running.callbacks.time", fast)
+    said = command("GoesOn", "--timeout", "1s", budget=budget)
     assert said.code == 1
     assert f"it made a step after its budget of {budget} was spent" in said.line("FAILED GoesOn.")
     steps = steps_of(command.entry("trainings", "GoesOn") / LOG)

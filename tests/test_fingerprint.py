@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.code import code_modules
-from bench.fingerprint import code_digest, digest, digest_texts, library_versions
+from bench.dependencies.code import code_modules
+from bench.dependencies.fingerprint import code_digest, library_versions
+from bench.storage.hashing import digest, digest_texts
 
 CODE = '''"""What this module does."""
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import bench
 from bench.data import Pair, TestCollection
 from bench.data.formats import Source, parser
 from bench.data.formats.bitext import aligned_lines, aligned_lines_test, documents_of_lines, tab_separated, tmx, verses
@@ -435,7 +434,7 @@ class Options:
 @pytest.fixture
 def generator(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the generator, which has tests of its own."""
-    module: Any = ModuleType("bench.conlang")
+    module: Any = ModuleType("bench.data.conlang")
     module.ConlangOptions = Options
     module.test = lambda code, options: TestCollection(
         "generated", Pair(code, "eng"), ("q",), (f"seed {options.seed}",), ("d",), ("text",), {"q": {"d": 1}}
@@ -443,8 +442,8 @@ def generator(monkeypatch: pytest.MonkeyPatch) -> None:
     module.dev = lambda code, options: TestCollection(
         "generated", Pair(code, "eng"), ("q",), ("of development",), ("d",), ("text",), {"q": {"d": 1}}
     )
-    monkeypatch.setitem(sys.modules, "bench.conlang", module)
-    monkeypatch.setattr(bench, "conlang", module, raising=False)
+    monkeypatch.setitem(sys.modules, "bench.data.conlang", module)
+    monkeypatch.setattr("bench.data.conlang", module, raising=False)
 
 
 @pytest.mark.usefixtures("generator")

@@ -24,9 +24,9 @@ from bench.gate.baseline import Baseline, Scores, Value, make_baseline, toleranc
 from bench.gate.compare import COLUMNS, Change, compare, compare_queries
 from bench.gate.compute import Found, Work, compute, compute_seeds, log_figures
 from bench.progress import Display
+from bench.recipe import Budget
 from bench.request import Check, Computing, Suite
 from bench.spec import parse_methods
-from bench.training.recipe import Budget
 
 BASELINE = Path(__file__).parents[1] / "results" / "baselines" / "embedded.json"
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -141,7 +141,7 @@ def test_baseline_survives_its_file(tmp_path: Path) -> None:
     several = Baseline(Suite(seeds=(3, 4)), (value("nDCG@10", 0.1 + 0.2), value("RR@10", 1e-300)), {"libraries": {}})
     one = Baseline(
         Suite(seeds=(3,)),
-        (value("coverage.queries", 2),),
+        (value("counts.queries", 2),),
         {"libraries": {}},
         (Scores("optical tatoeba swh-eng", "nDCG@10", {"q1": 0.1 + 0.2, "q2": 0}),),
         ({"date": "2026-01-01", "commit": None, "reason": 'fewer "methods"'},),
@@ -226,31 +226,31 @@ def moved(small: Baseline, work: Callable[[Path], Work], tmp_path: Path) -> Call
     return lambda: compare(small, [compute(small.suite, small.suite.seeds[0], work(tmp_path))])
 
 
-def test_baseline_has_measures_coverage_diagnostics_log_alignment_and_teacher(small: Baseline) -> None:
+def test_baseline_has_measures_counts_diagnostics_log_alignment_and_teacher(small: Baseline) -> None:
     names = {value.cell: set() for value in small.values}  # type: ignore[var-annotated]
     for one in small.values:
         names[one.cell].add(one.name)
-    assert {"nDCG@10", "Success@1", "coverage.queries", "coverage.retrieved"} <= names["optical conlang qaa-eng"]
+    assert {"nDCG@10", "Success@1", "counts.queries", "counts.retrieved"} <= names["optical conlang qaa-eng"]
     assert {"alignment.f1", "teacher.drift", "log.loss", "log.plan_iterations"} <= names["optical training qaa-eng"]
     assert {"diagnostics.probe_accuracy", "log.language_loss"} <= names["adversarial training qaa-eng"]
     assert "alignment.f1" in names["untrained training qaa-eng"]
     assert "nDCG@10" in names["oracle conlang qaa-eng"]
     of = {(one.cell, one.name): one for one in small.values}
-    assert of["optical conlang qaa-eng", "coverage.queries"].seeds == (20,) * 5
+    assert of["optical conlang qaa-eng", "counts.queries"].seeds == (20,) * 5
     assert of["optical training qaa-eng", "teacher.drift"].seeds == (0,) * 5
-    assert of["optical conlang qaa-eng", "coverage.unnormalised"].seeds == (0,) * 5
+    assert of["optical conlang qaa-eng", "counts.unnormalised"].seeds == (0,) * 5
 
 
 def test_counts_may_not_move_and_everything_else_a_little(small: Baseline) -> None:
     for one in small.values:
-        exact = one.name.startswith(("coverage.", "teacher."))
+        exact = one.name.startswith(("counts.", "teacher."))
         least = baselines.RESOLUTION * abs(one.checked) if "." in one.name else 1 / 20  # one query's worth
         assert one.tolerance == 0 if exact else one.tolerance >= least
 
 
 def test_one_seed_is_stored_by_query(suite: Suite, found: list[Found]) -> None:
     made = make_baseline(suite.model_copy(update={"seeds": (0,)}), found[:1])
-    assert {value.name.split(".")[0] for value in made.values} == {"coverage", "teacher"}
+    assert {value.name.split(".")[0] for value in made.values} == {"counts", "teacher"}
     assert {scores.name for scores in made.scores if scores.cell == "optical conlang qaa-eng"} == set(suite.measures)
     assert all(len(scores.queries) == 20 for scores in made.scores)
     assert compare(made, found[:1]) == []
@@ -321,8 +321,8 @@ def test_untouched_code_moves_nothing(moved: Callable[[], list[Change]]) -> None
     ("plant", "key"),
     [
         (leave_the_teacher, ("optical training qaa-eng", "teacher.trainable")),
-        (lose_a_document, ("optical conlang qaa-eng", "coverage.documents")),
-        (leave_lengths, ("optical conlang qaa-eng", "coverage.unnormalised")),
+        (lose_a_document, ("optical conlang qaa-eng", "counts.documents")),
+        (leave_lengths, ("optical conlang qaa-eng", "counts.unnormalised")),
     ],
 )
 def test_fault_that_no_score_shows_is_found(
@@ -333,7 +333,7 @@ def test_fault_that_no_score_shows_is_found(
 
 
 def test_cell_that_fails_is_no_regression(moved: Callable[[], list[Change]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("methods.optical.transport_loss", lambda plan, cost: cost.sum() * float("nan"))
+    monkeypatch.setattr("methods.optical.transport_loss", lambda experiment, cost: cost.sum() * float("nan"))
     with pytest.raises(CellFailed, match="cells of seed 0 failed"):
         moved()
 

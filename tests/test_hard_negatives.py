@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.data.normalise import normalise
 from bench.errors import BenchError
+from bench.recipe import Budget, Spent
 from bench.training.method import Task
-from bench.training.recipe import Budget, Spent
 from methods.hard_negatives import HardNegatives, HardNegativesConfig, View, pick
 
 MakeTask = Callable[..., Task]
-SMALL = {"refresh": 4, "depth": 20, "pool": 100, "number": 3}
+SMALL = {"refresh": 4, "depth": 20, "candidates": 100, "number": 3}
 
 
 def prepared(task: Task, **config: Any) -> tuple[HardNegatives, Iterator[Any]]:
@@ -69,14 +69,14 @@ def test_no_negative_says_the_same_as_its_query(make_task: MakeTask, tangled: Tr
     method, _ = prepared(make_task(100, data=tangled), **config)
     groups = linked(tangled)
     for steps in (0, 4, 8, 12):
-        method.refresh(Spent(steps=steps))
+        method.on_step_start(Spent(steps=steps))
         scrambled(method)
     mined = np.flatnonzero(method.negatives[:, 0] >= 0)
     assert len(mined) > 60
     for row in mined:
         forbidden = groups[normalise(method.examples.rows.queries[row])]
         assert forbidden == groups[normalise(method.examples.rows.positives[row])]
-        assert not {normalise(method.pool[i]) for i in method.negatives[row]} & forbidden
+        assert not {normalise(method.candidate_texts[i]) for i in method.negatives[row]} & forbidden
 
 
 def test_dynamic_negatives_change_with_the_student_and_static_ones_do_not(make_task: MakeTask) -> None:
@@ -87,7 +87,7 @@ def test_dynamic_negatives_change_with_the_student_and_static_ones_do_not(make_t
         spent = Spent()
         snapshots = []
         for spent.steps in (0, 2, 4):
-            method.refresh(spent)
+            method.on_step_start(spent)
             snapshots.append(np.sort(method.negatives, axis=1))
             scrambled(method)
         found[mining] = snapshots, spent
@@ -95,10 +95,10 @@ def test_dynamic_negatives_change_with_the_student_and_static_ones_do_not(make_t
     rows = len(first)
     assert all(np.mean(one != other) > 0.5 for one, other in ((first, second), (second, third)))
     # 100 documents once, and at every refresh all queries and the positives that are not among those documents.
-    assert spent.mining_texts == 100 + 3 * (rows + rows - 100)
+    assert spent.extra_texts == 100 + 3 * (rows + rows - 100)
     (first, second, third), spent = found["static"]
     assert np.array_equal(first, second) and np.array_equal(second, third)
-    assert spent.mining_texts == 100 + rows + rows - 100
+    assert spent.extra_texts == 100 + rows + rows - 100
 
 
 def test_nothing_is_mined_between_refreshes_nor_for_steps_beyond_the_budget(make_task: MakeTask) -> None:
@@ -106,25 +106,25 @@ def test_nothing_is_mined_between_refreshes_nor_for_steps_beyond_the_budget(make
     used = [next(batches)["examples"] for _ in range(6)]
     spent = Spent()
     for spent.steps in range(6):
-        before = spent.mining_texts
-        method.refresh(spent)
-        assert (spent.mining_texts > before) == (spent.steps in (0, 4))
+        before = spent.extra_texts
+        method.on_step_start(spent)
+        assert (spent.extra_texts > before) == (spent.steps in (0, 4))
         assert (method.negatives[used[spent.steps]] >= 0).all()
         known = {0: 4, 4: 6}.get(spent.steps)
         if known is not None:
             assert set(np.flatnonzero(method.negatives[:, 0] >= 0)) == set(np.concatenate(used[:known]))
-    assert spent.mining_seconds > 0
+    assert spent.extra_seconds > 0
 
 
 @pytest.mark.parametrize("documents", ["teacher", "student"])
 def test_documents_of_a_frozen_teacher_are_encoded_once(make_task: MakeTask, documents: str) -> None:
     task = make_task(100, recipe={"batch_size": 8})
-    method, _ = prepared(task, documents=documents, pool=1000)
+    method, _ = prepared(task, document_encoder=documents, candidates=1000)
     spent, counts = Spent(), []
     for spent.steps in (0, 4, 8):
-        before = spent.mining_texts
-        method.refresh(spent)
-        counts.append(spent.mining_texts - before)
+        before = spent.extra_texts
+        method.on_step_start(spent)
+        counts.append(spent.extra_texts - before)
     again = 0 if documents == "teacher" else 150
     assert counts == [32 + 150, 32 + again, 32 + again]
 
@@ -143,8 +143,8 @@ def test_teacher_removes_what_it_takes_for_an_answer(make_task: MakeTask) -> Non
     task = make_task()
     english = task.teacher.encode(task.data.bitext.document_side, "query")
     share = float(np.quantile(english @ english.T, 0.3))
-    method, _ = prepared(task, margin=100.0, denoise=share, depth=150, pool=1000)
-    method.refresh(Spent())
+    method, _ = prepared(task, margin=100.0, denoise=share, depth=150, candidates=1000)
+    method.on_step_start(Spent())
     rows = np.flatnonzero((method.negatives[:, 0] >= 0) & (method.filled == 0))
     assert len(rows) > 20
     negatives = english[method.candidates[method.negatives[rows]]]
@@ -168,11 +168,11 @@ def test_budget_in_seconds_mines_whole_intervals(make_task: MakeTask) -> None:
     HardNegatives(HardNegativesConfig(**SMALL)).fit(task)
     spent = task.outcome["spent"]
     assert spent.steps > 4
-    assert 0 < spent.mining_seconds < spent.seconds
+    assert 0 < spent.extra_seconds < spent.seconds
 
 
 def test_names_what_it_uses_and_refuses_what_all_says_the_same(make_task: MakeTask, data: TrainingData) -> None:
-    assert HardNegatives(HardNegativesConfig(data="both")).uses == ("bitext", "relevance")
-    assert HardNegatives().uses == ("bitext",)
+    assert HardNegatives(HardNegativesConfig(data="both")).supervision == ("bitext", "relevance")
+    assert HardNegatives().supervision == ("bitext",)
     with pytest.raises(BenchError, match="different things"):
         prepared(make_task(data=replace(data, bitext=data.bitext.take([0, 0]))))

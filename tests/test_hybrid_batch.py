@@ -85,8 +85,8 @@ def test_translations_stand_in_only_where_there_are_no_judgments(make_task: Make
 
 
 def test_arms_name_what_they_use() -> None:
-    assert HybridBatch(HybridBatchConfig(alpha=1)).uses == ("relevance",)
-    assert HybridBatch().uses == ("relevance", "bitext")
+    assert HybridBatch(HybridBatchConfig(alpha=1)).supervision == ("relevance",)
+    assert HybridBatch().supervision == ("relevance", "bitext")
     assert {name: HybridBatchConfig(**settings).alpha for name, settings in HybridBatch.variants.items()} == {
         "monolingual-batches": 1,
         "cross-lingual-batches": 0,

@@ -23,8 +23,8 @@ from bench.inspection.pictures import shaded, write_heat_maps
 from bench.inspection.plans import WordPlan, split_words, word_plan
 from bench.results.external import import_run
 from bench.results.store import Store
-from bench.running.rows import load_retriever, make_method, make_row
-from bench.sealed import read_manifest
+from bench.running.method_specs import load_retriever, make_method, resolve_method
+from bench.storage.sealed import read_manifest
 from bench.training.method import Task
 
 QUERY = "q03"
@@ -141,7 +141,7 @@ def test_plan_of_a_saved_student_is_that_of_the_fitted_method(
     settings: str, make_task: Callable[..., Task], data: TrainingData, tmp_path: Path
 ) -> None:
     task = make_task(steps=3)
-    row = make_row(f"optical:{settings}", {})
+    row = resolve_method(f"optical:{settings}", {})
     method = make_method(row.methods)
     method.fit(task).save(tmp_path / "retriever", task.teacher)
     query, document = data.bitext.query_side[7].split(), data.bitext.document_side[7].split()

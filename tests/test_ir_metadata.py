@@ -14,7 +14,7 @@ from bench.cli import main
 from bench.evaluation.run import read_run
 from bench.results.ir_metadata import FILE, ir_metadata
 from bench.results.store import RUN
-from bench.sealed import MANIFEST, read_manifest
+from bench.storage.sealed import MANIFEST, read_manifest
 
 COMPONENTS = ["platform", "research goal", "implementation", "method", "actor", "data"]
 DEMANDED = """

@@ -17,7 +17,7 @@ from bench.data.cards import IR_DATASETS, Card, load_cards
 from bench.data.fetch import fetch
 from bench.data.files import Resolver
 from bench.data.loading import available, load_rows, load_test
-from bench.data.mixing import training_data
+from bench.data.training_data import training_data
 from bench.errors import BenchError, MissingFile
 from bench.progress import Display
 
@@ -223,7 +223,7 @@ def test_a_run_reports_the_queries_that_are_left_out(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bench.offline.forbid_network", lambda: None)  # it would last beyond this test
+    monkeypatch.setattr("bench.system.offline.forbid_network", lambda: None)  # it would last beyond this test
     cards, results = tmp_path / "cards", tmp_path / "results"
     cards.mkdir()
     (cards / "mine.toml").write_text(

@@ -26,10 +26,10 @@ from small_bench import METHODS, REFERENCES, Bench, contents, steps_of
 from bench.commands.run import run
 from bench.encoders.encoder import Encoder
 from bench.evaluation.retrieval import search
+from bench.recipe import Budget
 from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, SCORES
-from bench.sealed import MANIFEST, read_manifest, read_sealed
+from bench.storage.sealed import MANIFEST, read_manifest, read_sealed
 from bench.training import loop
-from bench.training.recipe import Budget
 
 PROCESSES = multiprocessing.get_context("forkserver")  # children of a process that has imported everything once
 PROCESSES.set_forkserver_preload(

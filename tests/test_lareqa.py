@@ -16,11 +16,11 @@ from bench.data import Pair, TestCollection
 from bench.data.formats import Source
 from bench.data.formats.qa import lareqa
 from bench.data.loading import load_test
-from bench.data.mixing import training_data
+from bench.data.training_data import training_data
 from bench.errors import BenchError
 from bench.evaluation.measures import BIAS, DEFAULT
 from bench.request import Request, check
-from bench.running.plan import make_plan
+from bench.running.experiment import make_experiment
 
 DEU = Pair("deu", "eng")
 
@@ -199,8 +199,10 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
         }
     )
     check(request, world.cards)
-    plan = make_plan(request, world.cards, world.resolver)
-    assert {(training.row.name, str(training.spec.pairs[0])): len(cells) for training, cells in plan.cells.items()} == {
+    experiment = make_experiment(request, world.cards, world.resolver)
+    assert {
+        (training.method.name, str(training.spec.pairs[0])): len(cells) for training, cells in experiment.cells.items()
+    } == {
         ("zero-shot", "deu-eng"): 3,
         ("untrained", "deu-eng"): 3,
         ("oracle", "deu-eng"): 1,
@@ -208,7 +210,7 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
         ("zero-shot", "deu-spa"): 1,
         ("oracle", "deu-spa"): 1,
     }
-    assert set(plan.measures) == {*DEFAULT, "AP@1000", *BIAS}
+    assert set(experiment.measures) == {*DEFAULT, "AP@1000", *BIAS}
 
     assert run(request, world.cards) == 0
     with (tmp_path / "results" / "leaderboard.csv").open(newline="") as lines:
@@ -220,7 +222,7 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
     assert pooled == {*DEFAULT, "AP@1000", *BIAS}
     assert {row["measure"] for row in rows if row["pair"] == "deu-eng"} == {*DEFAULT, "AP@1000"}
     with (tmp_path / "results" / "languages.csv").open(newline="") as lines:
-        shares = {(row["method"], row["language"]): float(row["pool"]) for row in csv.DictReader(lines)}
+        shares = {(row["method"], row["language"]): float(row["documents"]) for row in csv.DictReader(lines)}
     assert {language for method, language in shares if method == "distillation"} == {"deu", "eng", "spa"}
     assert sum(pool for (method, _), pool in shares.items() if method == "distillation") == pytest.approx(1, abs=1e-5)
     assert {row["queries"] for row in rows if row["pair"] == "deu-mul"} == {"3"}
@@ -228,7 +230,7 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
     assert tomllib.loads(configuration.read_text())["measures"] == [*DEFAULT, "AP@1000"]
     (training,) = (tmp_path / "results" / "trainings").glob("distillation.*")
     assert json.loads((training / "manifest.json").read_text())["spec"]["pairs"] == ["deu-eng"]
-    cells = list((tmp_path / "results" / "cells").glob("distillation.*.small.seed0.pool.mean-*"))
+    cells = list((tmp_path / "results" / "cells").glob("distillation.*.small.seed0.pool.single-vector-*"))
     assert len(cells) == 3
     for cell in cells:
         manifest = json.loads((cell / "manifest.json").read_text())

@@ -70,7 +70,7 @@ def test_several_seeds_have_a_spread_and_an_interval_over_both(store: Store) -> 
     "changes",
     [
         *({"method": "psq"}, {"config": "epsilon=0.5"}, {"dataset": "ntrex"}, {"pair": "qab-eng"}),
-        *({"encoder": "tiny-1"}, {"scoring": "maxsim"}, {"students": "joint"}, {"train": "bible"}),
+        *({"encoder": "tiny-1"}, {"scoring": "maxsim"}, {"students": "multilingual"}, {"train": "bible"}),
         *({"bitext_size": 10}, {"bitext_noise": 0.5}, {"budget": "20steps"}, {"seed": 1}, {"leakage": "keep"}),
     ],
 )
@@ -143,10 +143,10 @@ def test_rows_are_best_first_and_columns_are_shown_where_rows_differ(store: Stor
     ((title, table),) = Leaderboard(entries, store).tables().items()
     assert title == "conlang qaa-eng, 1 queries, encoder tiny"
     assert table[["method", "scoring", "bitext"]].values.tolist() == [
-        ["optical", "mean", "all"],
-        ["optical", "mean", "10,000"],
+        ["optical", "single-vector", "all"],
+        ["optical", "single-vector", "10,000"],
         ["optical", "maxsim", "1,000, 12.5 % misaligned"],
-        ["zero-shot", "mean", "-"],
+        ["zero-shot", "single-vector", "-"],
     ]
     assert table["RR@10 [95 %]"].tolist()[0] == "0.900 [0.900, 0.900]"
     (table,) = Leaderboard(entries[1:2], store).tables().values()
@@ -174,14 +174,14 @@ def test_collections_have_columns_of_their_own(store: Store) -> None:
 def test_favoured_languages_of_a_pool_are_below_its_table(store: Store) -> None:
     tops = {"0": {"eng": 0.4, "spa": 0.6}, "1": {"eng": 0.2, "spa": 0.8}}
     for seed, shares in tops.items():
-        languages = {language: {"pool": 0.5, "top": share} for language, share in shares.items()}
+        languages = {language: {"documents": 0.5, "top": share} for language, share in shares.items()}
         add(store, {"RR@10": {"q": 0.5}}, pair="spa-mul", seed=seed, manifest={"languages": languages})
     add(store, {"RR@10": {"q": 0.5}}, pair="spa-mul", method="psq")
     (lines,) = leaderboard(store).remarks.values()
     assert lines == [
         "optical: probe_accuracy=0.750",
         "psq: probe_accuracy=0.750",
-        "optical: first 10 documents against the pool: spa 1.4x, eng 0.6x",
+        "optical: first 10 documents against all documents: spa 1.4x, eng 0.6x",
     ]
 
 
@@ -265,7 +265,7 @@ KINDS = {"text": "O", "float64": "f", "int64": "i"}
 def documented(file: str) -> dict[str, str]:
     """Return the columns of a file and their types in docs/leaderboards.md; a measure is called M."""
     page = (Path(__file__).parents[1] / "docs/leaderboards.md").read_text(encoding="utf-8")
-    parts = [page.split("## What a row is")[1].split("\n## ")[0], page.split(f"## `{file}`")[1].split("\n## ")[0]]
+    parts = [page.split("## Systems and boards")[1].split("\n## ")[0], page.split(f"## `{file}`")[1].split("\n## ")[0]]
     found = {}
     for names, kinds in re.findall(r"^\| (.*?`) \| ([a-z0-9, ]+) \|", "\n".join(parts), re.MULTILINE):
         columns = [name.strip("`") for name in names.split(", ")]

@@ -1,4 +1,4 @@
-"""Resource levels: samples of bitext that lie in each other, and rows whose sides do not belong together."""
+"""Resource subsets: samples of bitext that lie in each other, and rows whose sides do not belong together."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data import Bitext, Pair, TrainingData
-from bench.data.dimensions import Level
-from bench.data.levels import apply_level, misalign, sample
-from bench.data.mixing import cap
-from bench.training.sampling import numpy_generator
+from bench.data.bitext_subsets import misalign, sample, take_subset
+from bench.data.dimensions import BitextSubset
+from bench.data.training_data import cap
+from bench.sampling import numpy_generator
 
 ROWS = st.integers(0, 60)
 PAIR = Pair("qaa", "eng")
@@ -81,18 +81,18 @@ def test_a_cap_is_for_one_source_and_always_the_same() -> None:
     assert cap(whole, {}) == whole
 
 
-@pytest.mark.parametrize("level", [Level(40), Level(None, 0.5), Level(40, 0.5)])
-def test_a_level_is_the_same_for_one_seed_and_leaves_relevance_alone(data: TrainingData, level: Level) -> None:
-    given, again, other = (apply_level(data, level, partial(numpy_generator, seed)) for seed in (0, 0, 1))
+@pytest.mark.parametrize("subset", [BitextSubset(40), BitextSubset(None, 0.5), BitextSubset(40, 0.5)])
+def test_a_subset_is_the_same_for_one_seed_and_leaves_relevance_alone(data: TrainingData, subset: BitextSubset) -> None:
+    given, again, other = (take_subset(data, subset, partial(numpy_generator, seed)) for seed in (0, 0, 1))
     assert given.bitext == again.bitext != other.bitext
     assert len({version.digest for version in (data, given, other)}) == 3
     assert given.relevance is data.relevance
-    kept = level.bitext_size or len(data.bitext)
-    assert given.report["level"] == {"kept": {"hand": kept}, "misaligned": round(kept * level.bitext_noise)}
-    assert apply_level(data, Level(), partial(numpy_generator, 0)) is data
+    kept = subset.bitext_size or len(data.bitext)
+    assert given.report["subset"] == {"kept": {"hand": kept}, "misaligned": round(kept * subset.bitext_noise)}
+    assert take_subset(data, BitextSubset(), partial(numpy_generator, 0)) is data
 
 
 def test_noise_and_size_do_not_depend_on_each_other(data: TrainingData) -> None:
     generator = partial(numpy_generator, 0)
-    clean, noisy = (apply_level(data, Level(40, noise), generator).bitext for noise in (0.0, 0.5))
+    clean, noisy = (take_subset(data, BitextSubset(40, noise), generator).bitext for noise in (0.0, 0.5))
     assert clean == replace(noisy, document_side=clean.document_side)

@@ -11,7 +11,7 @@ from bench.data import Pair, TestCollection, formats
 from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
 from bench.data.loading import available, load_rows, load_test, read
-from bench.data.mixing import default_mix, training_data
+from bench.data.training_data import default_mix, training_data
 from bench.errors import BenchError, MissingFile
 
 SWH = Pair("swh", "eng")

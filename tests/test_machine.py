@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import machine as module
 from bench.errors import BenchError
-from bench.machine import Machine, machine, precision
+from bench.system import machine as module
+from bench.system.machine import Machine, machine, precision
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +51,8 @@ def test_torch_that_cannot_be_imported_is_said_in_one_line(home: Path, monkeypat
 
 def test_planning_imports_no_torch(home: Path) -> None:
     code = (
-        "import sys, json; from bench.machine import machine, precision; from bench.encoders import models;"
-        "precision('auto', 'cpu', 384, machine()); models.identity_if_known('tiny', offline=True);"
+        "import sys, json; from bench.system.machine import machine, precision; from bench.training import teachers;"
+        "precision('auto', 'cpu', 384, machine()); teachers.identity_if_known('tiny', offline=True);"
         "print(json.dumps([name for name in ('torch', 'transformers') if name in sys.modules]))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)

@@ -33,7 +33,7 @@ UNTRAINED = {"off-the-shelf", "psq"}
 
 
 def negatives(**config: Any) -> HardNegatives:
-    return HardNegatives(HardNegativesConfig(refresh=4, depth=20, pool=100, number=3, **config))
+    return HardNegatives(HardNegativesConfig(refresh=4, depth=20, candidates=100, number=3, **config))
 
 
 METHODS: dict[str, Make] = {
@@ -43,13 +43,13 @@ METHODS: dict[str, Make] = {
     "contrastive": Contrastive,
     "distillation": Distillation,
     "hard-negatives": negatives,
-    "hard-negatives student": lambda: negatives(documents="student"),
+    "hard-negatives student": lambda: negatives(document_encoder="student"),
     "hybrid-batch": HybridBatch,
     "posterior-alignment": PosteriorAlignment,
-    "posterior-alignment teacher": lambda: PosteriorAlignment(PosteriorAlignmentConfig(documents="teacher")),
+    "posterior-alignment teacher": lambda: PosteriorAlignment(PosteriorAlignmentConfig(document_encoder="teacher")),
     "translate-test": lambda: LearningToTranslate(20, 5e-3, 0.1),
     "optical": Optical,
-    "optical student": lambda: Optical(OpticalConfig(documents="student")),
+    "optical student": lambda: Optical(OpticalConfig(document_encoder="student")),
 }
 COMBINED: dict[str, Make] = {
     "optical+negatives": lambda: Combination([Optical(), negatives()], ["optical", "negatives"]),
@@ -91,7 +91,7 @@ def test_teacher_is_left_alone_and_documents_are_encoded_as_configured(
     retriever = method.fit(task)
     assert teacher.fingerprint() == before
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
-    expected = teacher if method.config.documents == "teacher" else retriever.query_encoder
+    expected = teacher if method.config.document_encoder == "teacher" else retriever.query_encoder
     assert retriever.document_encoder is expected
     assert retriever.query_encoder.fingerprint() != task.make_student().fingerprint()
 

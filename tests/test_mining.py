@@ -224,7 +224,7 @@ def test_mining_and_searching_in_one_comparison(
     pairs = brute_force(encoder.encode(test.queries, "query"), encoder.encode(test.documents, "document"))
     mined = {test.query_ids[row]: (test.document_ids[column], margin) for row, (column, margin) in pairs.items()}
 
-    (folder,) = (tmp_path / "results/cells").glob("*.mining.mean-*")
+    (folder,) = (tmp_path / "results/cells").glob("*.mining.single-vector-*")
     ranked = read_run(folder / "run.trec.gz")
     assert {query: found[0][0] for query, found in ranked.items()} == {query: pair[0] for query, pair in mined.items()}
 
@@ -253,7 +253,7 @@ def test_mining_and_searching_in_one_comparison(
     assert not [*(tmp_path / "results/cells").glob("*.mining.maxsim-*")]
     printed, notes = capsys.readouterr()
     assert printed.count("F1 [95 %]") == printed.count("nDCG@10 [95 %]") == 1
-    assert notes.count("mining swh-eng: bitext mining supports mean scoring only") == 1
+    assert notes.count("mining swh-eng: bitext mining supports single-vector scoring only") == 1
     assert print_leaderboard(Leaderboards(results=tmp_path / "results", measures=("F1",))) == 0
     printed = capsys.readouterr().out
     assert "F1 [95 %]" in printed and "precision" not in printed and "nDCG@10" not in printed

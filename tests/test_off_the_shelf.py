@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from bench.encoders.encoder import Encoder, read_encoder
-from bench.encoders.models import KNOWN, fingerprint_of
+from bench.encoders.models import KNOWN
 from bench.errors import BenchError
 from bench.evaluation.retriever import DualEncoder
 from bench.training.method import Task
+from bench.training.teachers import fingerprint_of
 from methods.off_the_shelf import OffTheShelf, OffTheShelfConfig
 
 TEXTS = ["the cat saw a red house", "some bread"]
@@ -53,7 +54,7 @@ def test_prefix_can_be_taken_away(
 def test_known_encoder_has_its_authors_prefixes(
     make_task: Callable[..., Task], encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.encoders.models._folder", lambda name, offline: encoder_folder)
+    monkeypatch.setattr("bench.training.teachers.encoder_folder", lambda name, offline: encoder_folder)
     prompts = fitted(make_task(), OffTheShelfConfig().encoder).query_encoder.prompts
     assert prompts == {"query": "query: ", "document": "passage: "}
     assert KNOWN[OffTheShelfConfig().encoder].hub_id == "intfloat/multilingual-e5-small"

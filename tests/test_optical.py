@@ -105,7 +105,10 @@ def test_exact_loss_with_each_setting(make_task: MakeTask, settings: dict[str, A
 def test_student_that_encodes_documents_approaches_the_teacher_on_both_sides(make_task: MakeTask) -> None:
     """The teacher's vocabulary read by itself costs nothing, so only the query side is left of the loss."""
     task, rows = make_task(steps=2), {"bitext": np.arange(8)}
-    queries, both = Optical(OpticalConfig(solver="exact")), Optical(OpticalConfig(solver="exact", documents="student"))
+    queries, both = (
+        Optical(OpticalConfig(solver="exact")),
+        Optical(OpticalConfig(solver="exact", document_encoder="student")),
+    )
     losses = {}
     for name, method in (("queries", queries), ("both", both)):
         method.prepare(task, task.teacher.copy())

@@ -11,8 +11,8 @@ from bench.cli import make_parser
 from bench.data import Pair
 from bench.errors import BenchError
 from bench.options import check_environment, read_options
+from bench.recipe import Budget
 from bench.request import Request
-from bench.training.recipe import Budget
 
 Read = Callable[..., Request]
 
@@ -80,13 +80,13 @@ def test_every_option_can_stand_in_the_file(read: Read, config: Callable[[str], 
         methods = ["optical", "adversarial"]
         datasets = "tatoeba,afriqa"
         pairs = ["sw-en"]
-        students = ["pair", "joint"]
+        students = ["pair", "multilingual"]
         train = ["tico-19"]
         bitext_size = [1000, "all"]
         bitext_noise = [0, 0.1]
         leakage = "keep"
         encoder = "all-MiniLM-L6-v2"
-        scoring = ["mean"]
+        scoring = ["single-vector"]
         budget = "300steps"
         seeds = [0, 1, 2]
         measures = ["MRR@10"]
@@ -94,7 +94,7 @@ def test_every_option_can_stand_in_the_file(read: Read, config: Callable[[str], 
         precision = "float32"
         threads = 1
         overwrite = "never"
-        patience = "2h"
+        timeout = "2h"
         energy = true
         quiet = true
         results = "elsewhere"
@@ -111,7 +111,7 @@ def test_every_option_can_stand_in_the_file(read: Read, config: Callable[[str], 
     request = read("--config", path)
     assert set(request.model_fields_set) == set(Request.model_fields)
     assert (request.datasets, request.pairs, request.seeds) == (("tatoeba", "afriqa"), (Pair("swh", "eng"),), (0, 1, 2))
-    assert (request.measures, request.budget, request.patience) == (("RR@10",), Budget(300, "steps"), 7200)
+    assert (request.measures, request.budget, request.timeout) == (("RR@10",), Budget(300, "steps"), 7200)
     assert (request.recipe, request.method) == ({"learning_rate": 1e-3}, {"optical": {"epsilon": 0.1}})
 
 

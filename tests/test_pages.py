@@ -24,7 +24,7 @@ from bench.api import TrainedConfig, TrainedMethod
 
 
 class MineConfig(TrainedConfig):
-    documents: Literal["teacher", "student"] = "student"
+    document_encoder: Literal["teacher", "student"] = "student"
     width: int = Field(3, gt=0, le=9)
     """How wide, in `units`
     of a_b."""
@@ -41,7 +41,7 @@ class Mine(TrainedMethod):
     """
 
     source = "Nobody 1999"
-    uses = ("bitext", "relevance")
+    supervision = ("bitext", "relevance")
     variants = {"wide": {"width": 9, "sharp": False}}
     Config = MineConfig
 
@@ -56,15 +56,15 @@ It does this.
 Minimises \|a\|\*b\* \< c.
 
 - trains on: bitext + relevance
-- documents by: student
-- scoring: mean, maxsim
+- documents encoded by: student
+- scoring: single-vector, maxsim
 - source: Nobody 1999
 
 ## Configuration
 
 | setting | type | default | meaning |
 |---|---|---|---|
-| `documents` | `teacher` or `student` | `student` | Encoder of documents: the frozen teacher, so that the student reads queries only, or the student itself. |
+| `document_encoder` | `teacher` or `student` | `student` | Encoder of documents: the frozen teacher, so that the student reads queries only, or the student itself. |
 | `width` | int > 0 and ≤ 9 | `3` | How wide, in `units` of a\_b. |
 | `sharp` | bool | `true` | Whether. |
 | `weight` | float > 0 | `1.0` | Weight of this method's loss in a combination of methods. |
@@ -100,10 +100,10 @@ def test_page_says_all_there_is_to_say(tmp_path: Path) -> None:
 
 def test_field_without_a_docstring_means_what_it_meant_before() -> None:
     class Config(TrainedConfig):
-        documents: Literal["teacher", "student"] = "student"
+        document_encoder: Literal["teacher", "student"] = "student"
         silent: int = Field(1)
 
-    assert meaning(Config, "documents").startswith("Encoder of documents")
+    assert meaning(Config, "document_encoder").startswith("Encoder of documents")
     assert meaning(Config, "silent") == ""
 
 

@@ -51,7 +51,7 @@ def test_a_module_that_ends_the_process_is_refused(command: Command, whole: Comm
 @pytest.mark.slow
 def test_a_plugin_that_no_signal_reaches_is_killed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execute, "LEAST_PATIENCE", 12.0)
-    said = command("Hangs Good", "--patience", "3s")
+    said = command("Hangs Good", "--timeout", "3s")
     assert said.code == 1
     assert "no sign of life" in said.line(" FAILED Hangs.")
     assert command.methods() == {"Good", *REFERENCES}

@@ -50,7 +50,7 @@ ROWS = {
 
 @pytest.mark.parametrize("documents", ["teacher", "student"])
 def test_loss_compares_gaussians_of_translations_and_clouds_of_tokens(make_task: MakeTask, documents: str) -> None:
-    method = prepare(make_task, documents=documents, individual_weight=3.0, aggregate_weight=7.0)
+    method = prepare(make_task, document_encoder=documents, individual_weight=3.0, aggregate_weight=7.0)
     loss, figures = method.loss(ROWS, 0.0)
     bitext, encoder = method.task.data.bitext, method.document_encoder
     english = {i: tokens_of(encoder, [bitext.document_side[i]], "document")[0] for i in range(150)}

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from bench.errors import BenchError, CellFailed
-from bench.interrupt import deferred_interrupt
-from bench.processes import Worker, alive, in_processes
-from bench.running.observer import watchdog
+from bench.running.callbacks import watchdog
+from bench.system.interrupt import deferred_interrupt
+from bench.system.processes import Worker, alive, in_processes
 
 FAR = 60.0
 """Seconds: longer than any of these tests may take."""
@@ -111,7 +111,7 @@ def sleep_watched(alarm: bool) -> None:
 
 @pytest.mark.parametrize(("function", "arguments"), [(time.sleep, (FAR,)), (hang_in_c, ()), (sleep_watched, (False,))])
 def test_silence_is_given_up(worker: Worker, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    with pytest.raises(CellFailed, match=r"^no sign of life for 0\.4 s, .*--patience 0\.8s would wait longer$"):
+    with pytest.raises(CellFailed, match=r"^no sign of life for 0\.4 s, .*--timeout 0\.8s would wait longer$"):
         worker.run(function, *arguments)
 
 
@@ -306,7 +306,7 @@ SCRIPT = """
 import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
-from bench import processes
+from bench.system import processes
 import test_processes
 processes.LAST = 0.5
 folder = Path({folder!r})

@@ -11,8 +11,8 @@ from bench.data.cards import IR_DATASETS, load_cards
 from bench.data.files import Resolver
 from bench.data.leakage import protected
 from bench.data.loading import load_rows, load_test, read
-from bench.data.mixing import search, training_data
 from bench.data.normalise import normalise
+from bench.data.training_data import search, training_data
 
 pytestmark = pytest.mark.real
 

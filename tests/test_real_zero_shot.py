@@ -22,10 +22,10 @@ from bench.data.cards import load_cards
 from bench.data.files import Resolver
 from bench.data.loading import load_test
 from bench.encoders.encoder import Encoder
-from bench.encoders.models import load_teacher
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.measures import score
 from bench.evaluation.retriever import DualEncoder
+from bench.training.teachers import load_teacher
 
 pytestmark = pytest.mark.real
 

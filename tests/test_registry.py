@@ -14,7 +14,7 @@ from bench import registry
 from bench.cli import main
 from bench.errors import BenchError
 from bench.registry import find_method
-from bench.running.rows import expand
+from bench.running.method_specs import expand
 from bench.training.method import Method
 
 OWN = [entry for entry in registry.known().values() if entry.package == registry.OWN]
@@ -32,7 +32,7 @@ def test_installed_methods_and_references_load() -> None:
 def test_facts_read_from_the_source_are_those_of_the_class(entry: registry.MethodEntry) -> None:
     method = entry.load()
     description = (method.__doc__ or "").split("\n")[0]
-    assert entry.describe() == {"description": description, "source": method.source, "uses": method.uses}
+    assert entry.describe() == {"description": description, "source": method.source, "supervision": method.supervision}
     assert [(each.name, dict(each.settings)) for each in entry.variants()] == list(method.variants.items())
 
 
@@ -41,11 +41,11 @@ def test_class_in_a_file_is_a_method(tmp_path: Path) -> None:
     path.write_text(SOUND)
     entry = find_method(f"{path}:Mine")
     assert (entry.name, entry.reference) == ("Mine", False)
-    assert entry.load().uses == ("bitext", "relevance")
+    assert entry.load().supervision == ("bitext", "relevance")
     assert entry.describe() == {
         "description": "Keeps the encoder as it is.",
         "source": "a test",
-        "uses": ("bitext", "relevance"),
+        "supervision": ("bitext", "relevance"),
     }
 
 

@@ -24,7 +24,7 @@ from bench.report.html import FILES, SCRIPTS, block, page
 from bench.report.leaderboard import PER_MEASURE, Leaderboard, comparison_frame, cost_frame, leaderboard
 from bench.report.report import NO_PLOTS, write_report
 from bench.results.store import LOG, Record, Store
-from bench.sealed import read_manifest
+from bench.storage.sealed import read_manifest
 
 EVIL = "<img src=x onerror=alert(1)>"
 BREAKOUT = "</script><script>alert(1)</script><!--<script>{{data}}"
@@ -42,7 +42,9 @@ def add(store: Store, scores: Mapping[str, Mapping[str, float]], losses: int = 0
 def add_external(store: Store, pair: str, measure: str, mean: float) -> None:
     """Add an imported cell: a mean without scores of queries."""
     about = {"training": None, "trained": {}, "reported": {measure: mean}, "external": {"file": "x", "sha256": "y"}}
-    cells.add(store, {}, method="elsewhere", uses="external", pair=pair, train="", seed="", budget="", manifest=about)
+    cells.add(
+        store, {}, method="elsewhere", supervision="external", pair=pair, train="", seed="", budget="", manifest=about
+    )
 
 
 def scores(seed: int, centre: float, queries: int = 40) -> dict[str, dict[str, float]]:
@@ -60,9 +62,16 @@ def store(tmp_path: Path) -> Store:
     for i, pair in enumerate(("qaa-eng", "qab-eng")):
         add(store, scores(i, 0.6 - i / 5), losses=500, pair=pair)
         add(store, scores(i + 2, 0.55 - i / 5), losses=500, pair=pair, seed="1")
-        add(store, scores(i + 4, 0.3), losses=7, pair=pair, method="adversarial", uses="relevance + unpaired text")
+        add(
+            store,
+            scores(i + 4, 0.3),
+            losses=7,
+            pair=pair,
+            method="adversarial",
+            supervision="relevance + unpaired text",
+        )
         add(store, scores(i + 6, 0.4), pair=pair, method=EVIL, config=f"x={BREAKOUT}")
-        add(store, scores(i + 8, 0.1), pair=pair, method="zero-shot", uses="", train="", seed="", budget="")
+        add(store, scores(i + 8, 0.1), pair=pair, method="zero-shot", supervision="", train="", seed="", budget="")
     return store
 
 
@@ -181,7 +190,7 @@ def test_scores_beyond_the_bound_are_left_out_with_their_measure(found: Leaderbo
 
 def test_manifests_are_complete_but_for_the_identity_of_the_system(found: Leaderboard) -> None:
     data = report_data(found)
-    pool = data["pool"]
+    pool = data["values"]
     system = found.boards["conlang", "qaa-eng", "tiny"][0]
     facts, *_ = data["manifests"][0]
     shown = {

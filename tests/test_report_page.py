@@ -58,10 +58,17 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i, pair in enumerate(("qaa-eng", "qab-eng", "qac-eng")):
         add(store, scores(i, 0.7 - i / 10), losses=300, pair=pair)
         add(store, scores(i + 3, 0.6 - i / 10), losses=300, pair=pair, seed="1")
-        add(store, scores(i + 6, 0.25), losses=7, pair=pair, method="adversarial", uses="relevance + unpaired text")
+        add(
+            store,
+            scores(i + 6, 0.25),
+            losses=7,
+            pair=pair,
+            method="adversarial",
+            supervision="relevance + unpaired text",
+        )
         add(store, scores(i + 9, 0.35), pair=pair, method=EVIL, config=EVIL)
-        add(store, scores(i + 12, 0.1), pair=pair, method="zero-shot", uses="", train="", seed="", budget="")
-        add(store, scores(i + 15, 0.9), pair=pair, method="oracle", uses="", train="", seed="", budget="")
+        add(store, scores(i + 12, 0.1), pair=pair, method="zero-shot", supervision="", train="", seed="", budget="")
+        add(store, scores(i + 15, 0.9), pair=pair, method="oracle", supervision="", train="", seed="", budget="")
     add(store, {"MaxR@1000": {"a": 3.0, "b": 900.0}}, dataset="pool", method="adversarial", seed="")
     add(store, {"MaxR@1000": {"a": 9.0, "b": 900.0}}, dataset="pool", method="zero-shot", train="", seed="")
     add_external(store, "qaa-eng", "RR@10", 0.5)

@@ -13,12 +13,12 @@ from cells import reseal
 from small_bench import Bench, entry
 
 from bench.cli import main
-from bench.code import code_modules
 from bench.data import Pair
 from bench.data.cards import Card
+from bench.dependencies.code import code_modules
+from bench.recipe import Budget
 from bench.results.store import RUN
-from bench.sealed import MANIFEST, read_manifest
-from bench.training.recipe import Budget
+from bench.storage.sealed import MANIFEST, read_manifest
 
 PLUGIN = '''
 from methods.distillation import Distillation
@@ -71,7 +71,7 @@ def alone(results: Path, method: str) -> Path:
         ("distillation", {"bitext_size": (50,), "bitext_noise": (0.5,), "leakage": "keep"}),
         ("distillation", {"scoring": ("maxsim",), "budget": Budget(500, "tokens")}),
         ("optical+dynamic-negatives", {"method": {"optical": {"solver": "exact", "weight": 0.5}}}),
-        ("static-negatives", {"method": {"hard-negatives": {"documents": "student"}}}),
+        ("static-negatives", {"method": {"hard-negatives": {"document_encoder": "student"}}}),
         ("psq", {"measures": ("R@200", "nDCG@10")}),
         ("oracle", {}),
     ],
@@ -86,13 +86,13 @@ def test_manifest_alone_gives_the_same_numbers(
     assert code == 0 and SAME in said
 
 
-def test_joint_student_of_several_pairs(
+def test_multilingual_student_of_several_pairs(
     bench: Bench, conlang_cards: Callable[..., dict[str, Card]], tmp_path: Path, reproduce: Reproduce
 ) -> None:
     cards = conlang_cards("qaa-eng", "qab-eng")
     pairs = (Pair("qaa", "eng"), Pair("qab", "eng"))
     both = Bench(cards, bench.encoder)
-    assert both.execute(tmp_path / "results", ["distillation"], pairs=pairs, students=("joint",)).failed == 0
+    assert both.execute(tmp_path / "results", ["distillation"], pairs=pairs, students=("multilingual",)).failed == 0
     code, said = reproduce(alone(tmp_path / "results", "distillation.qab-eng"), cards)
     assert code == 0 and SAME in said
 

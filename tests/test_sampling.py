@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.training.sampling import language_batches, length_buckets, numpy_generator, torch_generator
+from bench.sampling import language_batches, length_buckets, numpy_generator, torch_generator
 
 
 def draws(seed: int, purpose: str) -> tuple[list[float], list[float]]:
@@ -37,7 +37,7 @@ def test_other_seed_or_purpose_gives_other_draws(other: tuple[int, str]) -> None
 
 def test_draws_are_the_same_in_another_process() -> None:
     """Unlike `hash`, which is seeded anew in each."""
-    code = "from bench.training.sampling import numpy_generator; print(numpy_generator(3, 'probe').integers(2**60))"
+    code = "from bench.sampling import numpy_generator; print(numpy_generator(3, 'probe').integers(2**60))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(found) == numpy_generator(3, "probe").integers(2**60)
 
@@ -61,7 +61,7 @@ def epoch(lengths: list[int], batch_size: int, stream: object) -> list[np.ndarra
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=200), st.integers(1, 17), st.integers(1, 4))
 def test_no_row_comes_twice_in_an_epoch(lengths: list[int], batch_size: int, pool: int) -> None:
-    stream = length_buckets(lengths, batch_size, np.random.default_rng(0), batches_per_pool=pool)
+    stream = length_buckets(lengths, batch_size, np.random.default_rng(0), batches_per_bucket=pool)
     for _ in range(3):
         batches = epoch(lengths, batch_size, stream)
         rows = np.concatenate(batches)

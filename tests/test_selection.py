@@ -13,16 +13,16 @@ import pytest
 from bench.commands.run import run
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.data.cards import Card
-from bench.data.heldout import hold_out
 from bench.data.leakage import find_leaks
 from bench.data.normalise import normalise
+from bench.data.validation_split import split_validation
 from bench.errors import BenchError
+from bench.recipe import Budget
 from bench.request import Request
 from bench.training.checkpoint import Checkpoint
 from bench.training.combination import Combination
 from bench.training.loop import TrainedMethod
 from bench.training.method import Task
-from bench.training.recipe import Budget
 from bench.training.selection import validation_loss
 from methods.contrastive import Contrastive
 from methods.distillation import Distillation
@@ -51,7 +51,7 @@ def many() -> TrainingData:
 
 
 def test_no_training_row_repeats_what_is_held_out(many: TrainingData) -> None:
-    held = hold_out(many, np.random.default_rng(1))
+    held = split_validation(many, np.random.default_rng(1))
     assert len(held.validation) == 20
     assert set(held.validation.pairs) == {ENG}
     texts = {"v": {normalise(text) for column in held.validation.columns[:2] for text in column}}
@@ -62,18 +62,18 @@ def test_no_training_row_repeats_what_is_held_out(many: TrainingData) -> None:
     assert not set(held.texts) & {text for column in held.validation.columns[:2] for text in column}
     lost = len(many.bitext) + len(many.relevance) - len(held.bitext) - len(held.relevance)
     assert held.report["held_out"] == {"validation": 20, "removed": {"hand": lost}}
-    again, other = (hold_out(many, np.random.default_rng(seed)).validation for seed in (1, 2))
+    again, other = (split_validation(many, np.random.default_rng(seed)).validation for seed in (1, 2))
     assert again == held.validation != other
 
 
 def test_without_judgments_in_the_document_language_there_is_nothing_to_choose_by(many: TrainingData) -> None:
     foreign = many.relevance.between(many.pairs[0])
     with pytest.raises(BenchError, match="judgments within eng"):
-        hold_out(TrainingData(many.pairs, many.bitext, foreign), np.random.default_rng(0))
+        split_validation(TrainingData(many.pairs, many.bitext, foreign), np.random.default_rng(0))
 
 
 def task_of(make_task: MakeTask, many: TrainingData, steps: int = 30, **fields: Any) -> Task:
-    held = hold_out(many, np.random.default_rng(0))
+    held = split_validation(many, np.random.default_rng(0))
     return make_task(steps, data=held, **{"recipe": {"batch_size": 8, "learning_rate": 3e-2}, **fields})
 
 
@@ -157,7 +157,7 @@ def test_every_method_of_a_call_is_chosen_by_the_same_judgments(
         datasets=("conlang",),
         encoder=str(encoder_folder),
         budget=Budget(20, "steps"),
-        scoring=("mean",),
+        scoring=("single-vector",),
         recipe={"selection": "english"},
         results=tmp_path,
         offline=True,

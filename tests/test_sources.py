@@ -30,8 +30,8 @@ from bench.data.cards import load_cards
 from bench.data.files import Resolver
 from bench.data.folders import with_folders
 from bench.data.loading import load_test
-from bench.data.mixing import training_data
 from bench.data.sources import LazyTestCollection, LazyTrainingData
+from bench.data.training_data import training_data
 
 SWH = Pair("swh", "eng")
 WORDS = st.lists(st.sampled_from(["moja", "mbili", "tatu", "nne", " "]), min_size=1, max_size=4).map(" ".join)

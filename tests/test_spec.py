@@ -11,9 +11,9 @@ from cells import spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data.dimensions import Level
+from bench.data.dimensions import BitextSubset
 from bench.errors import BenchError
-from bench.running.rows import make_row
+from bench.running.method_specs import resolve_method
 from bench.spec import COLUMNS, SYSTEM, MethodSpec, NamedMethod, RunSpec, parse_methods, select
 from bench.values import spelled
 
@@ -74,8 +74,8 @@ def test_a_text_that_names_nothing_is_refused_with_a_suggestion() -> None:
 
 
 def test_a_row_of_the_command_line_is_that_of_its_own_name() -> None:
-    row = make_row("optical:special_tokens=true:epsilon=0.2+distillation:weight=2", {})
-    same = make_row("optical:epsilon=0.20:special_tokens=true+distillation:weight=2.0", {})
+    row = resolve_method("optical:special_tokens=true:epsilon=0.2+distillation:weight=2", {})
+    same = resolve_method("optical:epsilon=0.20:special_tokens=true+distillation:weight=2.0", {})
     assert row.methods == same.methods
     one = replace(spec(), methods=row.methods)
     assert one.name == "optical+distillation optical.epsilon=0.2 optical.special_tokens=true distillation.weight=2.0"
@@ -85,7 +85,9 @@ def test_a_row_of_the_command_line_is_that_of_its_own_name() -> None:
 
 def test_fingerprint_is_of_what_is_asked_and_not_of_how_it_is_shown() -> None:
     one = replace(spec(), methods=(method("optical", {"a": 1, "b": 2}),))
-    other = replace(one, methods=(replace(one.methods[0], changed=("a",), shown=("a",), uses=("x",), place="p.py:P"),))
+    other = replace(
+        one, methods=(replace(one.methods[0], changed=("a",), shown=("a",), supervision=("x",), place="p.py:P"),)
+    )
     assert one == other
     assert one.fingerprint == other.fingerprint
     assert replace(one, leakage="keep").fingerprint != one.fingerprint
@@ -93,7 +95,7 @@ def test_fingerprint_is_of_what_is_asked_and_not_of_how_it_is_shown() -> None:
 
 def test_every_dimension_of_the_data_has_a_column() -> None:
     names = [column.name for column in COLUMNS]
-    assert [each.name for each in fields(Level) if each.name not in names] == []
+    assert [each.name for each in fields(BitextSubset) if each.name not in names] == []
     assert [name for name in names if name != "seed"] == SYSTEM
 
 
@@ -101,7 +103,7 @@ def test_a_dimension_is_spelled_where_it_is_defined_and_where_it_is_applied() ->
     """A new dimension is one field in one file, besides the code that does what it says."""
     files = [path for folder in ("bench", "methods") for path in (ROOT / folder).rglob("*.py")]
     found = sorted(path.name for path in files if "bitext_noise" in path.read_text(encoding="utf-8"))
-    assert found == ["dimensions.py", "levels.py"]
+    assert found == ["bitext_subsets.py", "dimensions.py"]
 
 
 @pytest.mark.parametrize(

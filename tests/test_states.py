@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from small_bench import rows
 
 from bench.cli import main
-from bench.code import code_modules
+from bench.dependencies.code import code_modules
 
 PLUGIN = """
 import helper

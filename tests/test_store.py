@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.results.store import FAILURE, SCORES, Entry, Record, Store, find_cell
-from bench.sealed import MANIFEST, Damaged, sha256_of
+from bench.storage.sealed import MANIFEST, Damaged, sha256_of
 
 FINGERPRINT = "0123456789abcdef" * 4
 

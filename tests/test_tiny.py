@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import conlang
-from bench.encoders import models
+from bench.data import conlang
 from bench.encoders.encoder import Encoder
-from bench.encoders.tiny import _untrained, tiny_encoder
-from bench.training.recipe import Budget
+from bench.recipe import Budget
+from bench.training import teachers
+from bench.training.tiny import _untrained, tiny_encoder
 
 
 def test_untrained_encoder_is_the_same_every_time() -> None:
@@ -49,12 +49,12 @@ def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
     """The steps of each training of a tiny encoder of two steps in a cache of its own."""
     steps: list[int] = []
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("bench.encoders.tiny.BUDGET", Budget(2, "steps"))
+    monkeypatch.setattr("bench.training.tiny.BUDGET", Budget(2, "steps"))
     return steps
 
 
 def load(steps: list[int], told: list[str] | None = None) -> Encoder:
-    return models.load_teacher(
+    return teachers.load_teacher(
         "tiny",
         torch.device("cpu"),
         offline=True,
@@ -64,21 +64,23 @@ def load(steps: list[int], told: list[str] | None = None) -> Encoder:
 
 
 def test_identity_is_known_once_it_is_trained(short: list[int]) -> None:
-    assert models.identity_if_known("tiny", offline=True) is None
+    assert teachers.identity_if_known("tiny", offline=True) is None
     encoder = load(short)
     assert short == [1, 2]
-    assert models.identity_if_known("tiny", offline=True) == models.Identity(encoder.fingerprint(), encoder.dimension)
-    assert models.identity_if_known("tiny-1", offline=True) is None
-    assert models.fingerprint_of("tiny", offline=True) == encoder.fingerprint() == load(short).fingerprint()
+    assert teachers.identity_if_known("tiny", offline=True) == teachers.Identity(
+        encoder.fingerprint(), encoder.dimension
+    )
+    assert teachers.identity_if_known("tiny-1", offline=True) is None
+    assert teachers.fingerprint_of("tiny", offline=True) == encoder.fingerprint() == load(short).fingerprint()
     assert short == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "manifest.json", "1_Pooling/config.json"])
 def test_damaged_encoder_is_trained_again(short: list[int], name: str) -> None:
     before = load(short).fingerprint()
-    folder = models.tiny_folder(Path(os.environ["BENCH_HOME"]), 0)
+    folder = teachers.tiny_folder(Path(os.environ["BENCH_HOME"]), 0)
     os.truncate(folder / name, (folder / name).stat().st_size - 3)
-    assert models.identity_if_known("tiny", offline=True) is None
+    assert teachers.identity_if_known("tiny", offline=True) is None
     told: list[str] = []
     assert load(short, told).fingerprint() == before
     assert short == [1, 2, 1, 2]
@@ -89,7 +91,7 @@ def test_damaged_encoder_is_trained_again(short: list[int], name: str) -> None:
 
 
 def test_file_in_the_place_of_the_folder_makes_way(short: list[int], tmp_path: Path) -> None:
-    folder = models.tiny_folder(tmp_path / "home", 0)
+    folder = teachers.tiny_folder(tmp_path / "home", 0)
     folder.parent.mkdir(parents=True)
     folder.write_text("")
     told: list[str] = []

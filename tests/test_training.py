@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
 from bench.errors import CellFailed
+from bench.recipe import Budget, Recipe
 from bench.training.loop import Batch, TrainedMethod, learning_rate_factor, make_optimiser, train
 from bench.training.method import Task
-from bench.training.recipe import Budget, Recipe
 
 MakeTask = Callable[..., Task]
 

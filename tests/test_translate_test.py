@@ -16,11 +16,11 @@ from transformers import AutoModelForSeq2SeqLM, BartConfig, MarianConfig, NllbTo
 
 from bench.data import Pair, TestCollection, TrainingData
 from bench.encoders.encoder import Encoder
-from bench.encoders.models import fingerprint_of
 from bench.errors import BenchError
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.retriever import DualEncoder
 from bench.training.method import Task
+from bench.training.teachers import fingerprint_of
 from methods.seq2seq import Learned, LearningToTranslate, overlap
 from methods.translate_test import Pretrained, TranslateTest, TranslateTestConfig, Translating
 
@@ -124,7 +124,7 @@ class Perfect(DualEncoder):
         return [" ".join(word[-2::-1] for word in query.split()) for query in queries]
 
 
-@pytest.mark.parametrize("scoring", ["mean", "maxsim"])
+@pytest.mark.parametrize("scoring", ["single-vector", "maxsim"])
 def test_perfect_translation_is_the_oracle(
     scoring: str, collection: TestCollection, teacher: Encoder, tmp_path: Path
 ) -> None:
@@ -212,7 +212,7 @@ def test_pretrained_translator_trains_on_nothing_and_is_only_named(
     folder: Path, make_task: MakeTask, tmp_path: Path
 ) -> None:
     method = TranslateTest(TranslateTestConfig(translator=str(folder), max_length=9))
-    assert method.uses == method.depends_on == ()
+    assert method.supervision == method.depends_on == ()
     assert TranslateTest().depends_on == ("data", "budget", "seed")
     task = make_task()
     retriever = method.fit(task)

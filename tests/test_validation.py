@@ -11,7 +11,7 @@ from conftest import make_encoder
 
 from bench import registry
 from bench.authoring import validation
-from bench.authoring.subject import Subject
+from bench.authoring.fixture import Fixture
 from bench.authoring.validation import CHECKS, FAIL, PASS, Finding
 from bench.cli import main
 from bench.progress import Display
@@ -31,7 +31,7 @@ import torch
 from pydantic import ConfigDict
 from tokenizers import Tokenizer, models, trainers
 
-from bench import conlang
+from bench.data import conlang
 from bench.api import DualEncoder, Method, TrainedConfig, TrainedMethod
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
@@ -62,7 +62,7 @@ class Greedy(NewMethod):
 class Secretive(NewMethod):
     """Changes the student between its steps."""
 
-    def refresh(self, spent):
+    def on_step_start(self, spent):
         with torch.no_grad():
             self.student.word_embeddings.weight.mul_(0.9)
 
@@ -225,7 +225,7 @@ EXPECTED = {
     "Tester": ("sees no test", "it reads test data: clir-bench/validation/queries.jsonl"),
     "Loader": ("sees no test", "it reads test data: conlang qaa-eng"),
     "Native": ("sees no test", "another test collection changes query/model.safetensors"),
-    "Forgetful": ("survives saving", "saved and loaded, it ranks 40 of 40 queries differently by mean"),
+    "Forgetful": ("survives saving", "saved and loaded, it ranks 40 of 40 queries differently by single-vector"),
     "Amnesiac": ("resumes", "killed at step 4 and resumed from step 3, it differs in query/model.safetensors"),
     "Lax": ("configured", "Lax accepts a setting that it does not have"),
     "Silent": ("configured", "Silent has settings without a docstring below them: temperature"),
@@ -250,8 +250,8 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def validate(monkeypatch: pytest.MonkeyPatch) -> Validate:
     """Validates with the small encoder; what another process should do is done by this one."""
-    monkeypatch.setattr("bench.running.materials.load_teacher", lambda *_, **__: make_encoder().freeze())
-    monkeypatch.setattr(Subject, "elsewhere", lambda self, work: work(Subject(self.text, self.options, self.folder)))
+    monkeypatch.setattr("bench.running.resources.load_teacher", lambda *_, **__: make_encoder().freeze())
+    monkeypatch.setattr(Fixture, "elsewhere", lambda self, work: work(Fixture(self.text, self.options, self.folder)))
 
     def run(text: str, **options: Any) -> list[Finding]:
         given = Validation(steps=6, recipe={"vocabulary_size": 300, "batch_size": 16}, **options)

@@ -15,8 +15,8 @@ from bench.data import TrainingData
 from bench.encoders.encoder import Encoder, read_encoder
 from bench.encoders.vocabulary import is_multilingual, make_student, replace_vocabulary
 from bench.errors import BenchError
-from bench.training.recipe import Recipe
-from bench.training.sampling import torch_generator
+from bench.recipe import Recipe
+from bench.sampling import torch_generator
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 RECIPE = Recipe(vocabulary_size=250)

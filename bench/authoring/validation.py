@@ -16,20 +16,20 @@ from unittest.mock import patch
 from pydantic import ValidationError
 
 from bench import registry
-from bench.authoring.subject import OPTIONS, Subject, write_test
-from bench.authoring.trial import Died
-from bench.encoders.tiny import one_thread
+from bench.authoring.fixture import OPTIONS, Fixture, write_test
+from bench.authoring.recorded_run import Died
 from bench.errors import describe
 from bench.evaluation.run import Run
 from bench.inspection.pages import meaning
-from bench.processes import Worker
 from bench.progress import Display
+from bench.recipe import Budget
 from bench.request import Validation
-from bench.running.rows import load_retriever, method_class, settings_of
+from bench.running.method_specs import load_retriever, method_class, settings_of
 from bench.running.work import compare_teacher
-from bench.sealed import default_cache
+from bench.storage.sealed import default_cache
+from bench.system.processes import Worker
 from bench.training.checkpoint import Checkpoint
-from bench.training.recipe import Budget
+from bench.training.tiny import one_thread
 
 SLACK = 0.5
 """Seconds that a method's clock may differ from ours."""
@@ -69,7 +69,7 @@ def validate(text: str, options: Validation, display: Display) -> list[Finding]:
         hash_seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
         variables = {"BENCH_MIRROR": str(folder / MIRROR), "PYTHONHASHSEED": hash_seed}
         with one_thread(), patch.dict(os.environ, variables), Worker() as other:
-            subject = Subject(text, options, folder, display, guarded, other)
+            subject = Fixture(text, options, folder, display, guarded, other)
             findings: list[Finding] = []
             with display.stage(f"validating {subject.row.name}", len(CHECKS), "checks") as stage:
                 for check in CHECKS:
@@ -80,7 +80,7 @@ def validate(text: str, options: Validation, display: Display) -> list[Finding]:
     return findings
 
 
-def _finding(check: Callable[[Subject], str], subject: Subject) -> Finding:
+def _finding(check: Callable[[Fixture], str], subject: Fixture) -> Finding:
     name = check.__name__.replace("_", " ")
     try:
         return Finding(name, PASS, check(subject))
@@ -93,7 +93,7 @@ def _finding(check: Callable[[Subject], str], subject: Subject) -> Finding:
         return Finding(name, FAIL, f"{describe(error)} ({Path(last.filename).name}, line {last.lineno})")
 
 
-def described(subject: Subject) -> str:
+def described(subject: Fixture) -> str:
     """Check that it has a docstring and names its source and its training data."""
     for spec in subject.row.methods:
         method, name = method_class(spec), spec.name
@@ -102,13 +102,13 @@ def described(subject: Subject) -> str:
         if not method.source:
             raise Fault(f"{name} has no source, which names its paper")
         trains_on_data = "data" in method.depends_on and not registry.find_method(spec.place or name).reference
-        uses = method(settings_of(spec)).uses
-        if trains_on_data and not (uses and isinstance(uses, tuple)):
-            raise Fault(f"{name} does not name its training data, as in uses = ('bitext',)")
+        supervision = method(settings_of(spec)).supervision
+        if trains_on_data and not (supervision and isinstance(supervision, tuple)):
+            raise Fault(f"{name} does not name its training data, as in supervision = ('bitext',)")
     return "; ".join(inspect.cleandoc(method_class(each).__doc__ or "").split("\n")[0] for each in subject.row.methods)
 
 
-def configured(subject: Subject) -> str:
+def configured(subject: Fixture) -> str:
     """Check that every setting has a docstring, and that an unknown setting is refused."""
     settings = 0
     for spec in subject.row.methods:
@@ -124,13 +124,13 @@ def configured(subject: Subject) -> str:
     return f"{settings} settings, each with a docstring; an unknown one is refused"
 
 
-def trains(subject: Subject) -> str:
+def trains(subject: Fixture) -> str:
     """Check that it returns a retriever, and that this can be saved."""
     trial = subject.first
     return f"{len(trial.records)} steps in {trial.seconds:.1f} s, a {type(trial.retriever).__name__}"
 
 
-def deterministic(subject: Subject) -> str:
+def deterministic(subject: Fixture) -> str:
     """Check that the same seed gives the same bytes, here and in another process."""
     if subject.repeated:
         raise Fault(f"a second training with the same seed differs in {subject.repeated}")
@@ -141,7 +141,7 @@ def deterministic(subject: Subject) -> str:
     return "the same files twice, and in another process"
 
 
-def within_budget(subject: Subject) -> str:
+def within_budget(subject: Fixture) -> str:
     """Check the number of steps, and the steps, tokens and seconds that it reports."""
     first, steps = subject.first, subject.options.steps
     if not subject.depends_on("budget"):
@@ -170,7 +170,7 @@ def within_budget(subject: Subject) -> str:
     return f"{steps} steps and {spent.tokens:,} tokens, as counted from outside; budgets in tokens and seconds end, too"
 
 
-def has_gradients(subject: Subject) -> str:
+def has_gradients(subject: Fixture) -> str:
     """Check that the student's gradients are finite and not all 0."""
     norms = subject.first.norms
     if not subject.depends_on("budget"):
@@ -184,9 +184,9 @@ def has_gradients(subject: Subject) -> str:
     return f"the norm of the student's, clipped, is between {min(norms):.2g} and {max(norms):.2g}"
 
 
-def leaves_the_teacher(subject: Subject) -> str:
+def leaves_the_teacher(subject: Fixture) -> str:
     """Check that the teacher stays frozen."""
-    after = compare_teacher(subject.first.teacher, subject.materials.teacher)
+    after = compare_teacher(subject.first.teacher, subject.resources.teacher)
     if after["drift"]:
         raise Fault(f"it moves the frozen teacher's weights by up to {after['drift']:.2g}")
     if after["trainable"]:
@@ -194,7 +194,7 @@ def leaves_the_teacher(subject: Subject) -> str:
     return "its weights did not move"
 
 
-def survives_saving(subject: Subject) -> str:
+def survives_saving(subject: Fixture) -> str:
     """Check that the saved retriever has the same run in another process."""
     here = subject.runs(subject.first.retriever)
     there = subject.elsewhere(_found)
@@ -204,7 +204,7 @@ def survives_saving(subject: Subject) -> str:
     return f"loaded in another process, it gives the same runs by {', '.join(here)}"
 
 
-def sees_no_test(subject: Subject) -> str:
+def sees_no_test(subject: Fixture) -> str:
     """Check that it opens no test collection, and that another one changes nothing."""
     unrepeatable = subject.repeated
     write_test(subject.folder / MIRROR, replace(OPTIONS, seed=1))
@@ -218,7 +218,7 @@ def sees_no_test(subject: Subject) -> str:
     return "it opened none, and another one changes nothing"
 
 
-def resumes(subject: Subject) -> str:
+def resumes(subject: Fixture) -> str:
     """Check that a training that was killed and resumed gives the same bytes."""
     if not subject.depends_on("budget"):
         raise DoesNotApply("it takes no steps")
@@ -252,9 +252,9 @@ CHECKS = (
 )
 
 
-def _fitted(subject: Subject) -> dict[str, str]:
+def _fitted(subject: Fixture) -> dict[str, str]:
     return subject.fit().files
 
 
-def _found(subject: Subject) -> dict[str, Run]:
-    return subject.runs(load_retriever(subject.row.methods, subject.saved, subject.materials.teacher))
+def _found(subject: Fixture) -> dict[str, Run]:
+    return subject.runs(load_retriever(subject.row.methods, subject.saved, subject.resources.teacher))

@@ -8,10 +8,10 @@ from bench.authoring.template import class_name, write_method
 from bench.commands import argument, command
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
-from bench.machine import machine, prepare_libraries
-from bench.offline import forbid_network
 from bench.progress import Display
 from bench.request import InspectAlignment, Request, Validation, check_methods
+from bench.system.machine import machine, prepare_libraries
+from bench.system.offline import forbid_network
 from bench.tables import TEXT_WIDTH, print_table
 
 
@@ -54,15 +54,15 @@ def inspect_alignment(options: InspectAlignment) -> int:
     threads = options.threads or machine().threads
     prepare_libraries(offline=True, threads=threads)
     from bench.running.alignments import COLUMNS, aligners, alignment_rows
-    from bench.running.materials import Materials
-    from bench.running.plan import make_plan
+    from bench.running.experiment import make_experiment
+    from bench.running.resources import Resources
 
     cards, display = load_cards(), Display()
     values = options.model_dump() | {"methods": options.methods or aligners(), "encoder": "tiny"}
     request, resolver = Request.model_validate(values), Resolver(offline=True)
-    materials = Materials("tiny", "cpu", "float32", cards, resolver, display, threads)
+    resources = Resources("tiny", "cpu", "float32", cards, resolver, display, threads)
     rows = []
-    for row in alignment_rows(make_plan(request, cards, resolver), materials):
+    for row in alignment_rows(make_experiment(request, cards, resolver), resources):
         display.say("  ".join(row))
         rows.append(row)
     print_table(COLUMNS, rows, right=COLUMNS[2:])

@@ -57,7 +57,7 @@ def ls(options: Listing, kind: str, name: str | None) -> int:
             print()
             print_table(columns, rows, right=right)
         if any(entry.format == "conlang" for entry in card.data):
-            from bench.conlang import properties_table
+            from bench.data.conlang import properties_table
 
             print()
             columns, rows = properties_table()
@@ -72,7 +72,7 @@ def inspect_leakage(options: InspectLeakage) -> int:
     """List the training rows that are equal or nearly equal to texts of a test collection: its queries, their
     translations and its relevant documents. They are removed before training.
     """
-    from bench.data.mixing import default_mix, search
+    from bench.data.training_data import default_mix, search
     from bench.inspection.leakage import COLUMNS, count, excerpt, findings, leakage_pairs, write_findings
 
     cards, display = load_cards(options.cards), Display()

@@ -9,8 +9,8 @@ from pathlib import Path
 from bench import registry
 from bench.commands import argument, command
 from bench.errors import BenchError
-from bench.machine import prepare_libraries
 from bench.request import Check, Computing, Suite
+from bench.system.machine import prepare_libraries
 from bench.tables import print_table
 
 
@@ -29,7 +29,7 @@ def baseline(suite: Suite, computing: Computing, path: Path, reason: str | None)
     prepare_libraries(offline=True, threads=1)
     from bench.gate.baseline import Baseline, fit_for_a_baseline, make_baseline
     from bench.gate.compute import compute_seeds, working
-    from bench.running.rows import expand
+    from bench.running.method_specs import expand
 
     methods, notes = expand(suite.methods or (registry.ALL,), {})
     for note in notes:

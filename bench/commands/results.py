@@ -9,10 +9,10 @@ from bench.commands import argument, command
 from bench.data.cards import get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError, describe
-from bench.offline import forbid_network
 from bench.progress import Display
-from bench.request import Import, InspectQuery, Leaderboards, Reports, Reproduce, Results, Versus
+from bench.request import Compare, Import, InspectQuery, Leaderboards, Reports, Reproduce, Results
 from bench.results.store import Store
+from bench.system.offline import forbid_network
 from bench.tables import print_table
 
 if TYPE_CHECKING:
@@ -63,32 +63,32 @@ def _leaderboard(options: Leaderboards) -> Leaderboard:
 
 
 @command(
-    Versus,
+    Compare,
     argument("a", metavar="A", help="a method as in a leaderboard, a results folder, or a run"),
     argument("b", metavar="B", help="another of the same kind"),
 )
-def compare(options: Versus, a: str, b: str) -> int:
+def compare(options: Compare, a: str, b: str) -> int:
     """Compare two methods of a results folder, two results folders cell by cell, or two TREC runs by judgments. Prints
     differences with intervals, paired randomisation tests over queries, Student's test over seeds and queries if there
     are several seeds, Holm's correction over all comparisons, and the queries that differ most.
     """
-    from bench.report import comparison, versus
+    from bench.report import comparison, pairwise
 
-    pairs = versus.opponents(a, b, options.results, options.qrels, options.measures)
+    pairs = pairwise.opponents(a, b, options.results, options.qrels, options.measures)
     found = {measure: comparison.compare(pairs, measure, options.samples) for measure in options.measures}
     if missing := [measure for measure, comparisons in found.items() if not comparisons]:
         raise BenchError(f"not both of them have scores by {', '.join(missing)}; bench run --measures adds them")
     print(f"A: {a}\nB: {b}")
-    frames = [("", versus.table(comparisons)) for comparisons in found.values()]
+    frames = [("", pairwise.table(comparisons)) for comparisons in found.values()]
     first = options.measures[0]
-    frames.append((f"queries that differ most by {first}", versus.changes(found[first], options.queries)))
+    frames.append((f"queries that differ most by {first}", pairwise.changes(found[first], options.queries)))
     for title, frame in frames:
         if len(frame):
             columns = frame.columns.tolist()
             print_table(columns, frame.values.tolist(), title=title, right=columns[2:])
-    print("\n".join(f"{measure}: {versus.verdict(a, b, each)}" for measure, each in found.items()))
+    print("\n".join(f"{measure}: {pairwise.verdict(a, b, each)}" for measure, each in found.items()))
     if options.output is not None:
-        versus.write_differences(options.output, [each for comparisons in found.values() for each in comparisons])
+        pairwise.write_differences(options.output, [each for comparisons in found.values() for each in comparisons])
         print(f"written: {options.output}")
     return 0
 
@@ -155,9 +155,9 @@ def inspect_cell(options: Results, cell: str, form: str | None) -> int:
 
 @command(InspectQuery, argument("query", metavar="ID", help="the id of the query, as in run files"))
 def inspect_query(options: InspectQuery, query: str) -> int:
-    """Show a query, its judged documents, and of each method of a results folder the top documents, the score and the
-    rank of the first relevant document; and for methods that align words the transport plan between the words of the
-    query and a document.
+    """Show a query, its judged documents, and of each method of a results folder the top documents, the scores and
+    the rank of the first relevant document. Methods that align words also show the transport plan between the words of
+    the query and a document.
     """
     forbid_network()
     from bench.inspection import query as inspection

@@ -10,18 +10,18 @@ from bench.commands import argument, command
 from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
 from bench.data.folders import with_folders
-from bench.machine import machine, prepare_libraries
-from bench.offline import no_network
 from bench.options import check_environment
-from bench.processes import Worker
 from bench.progress import Display
 from bench.request import Request, check
 from bench.results.store import Store
+from bench.system.machine import machine, prepare_libraries
+from bench.system.offline import no_network
+from bench.system.processes import Worker
 from bench.tables import print_table
 
 if TYPE_CHECKING:
     from bench.running.execute import Executor
-    from bench.running.plan import Plan
+    from bench.running.experiment import Experiment
 
 
 @command(
@@ -53,19 +53,19 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     from bench.report.leaderboard import Leaderboard, leaderboard
     from bench.report.tables import print_tables
 
-    with _planned(request, cards, resolver, display) as (executor, plan, notes):
+    with _planned(request, cards, resolver, display) as (executor, experiment, notes):
         store = executor.store.open()
         for note in notes:
             display.warn(note)
-        for note in plan.notes:
+        for note in experiment.notes:
             display.say(note)
-        outcome = executor.run(plan)
+        outcome = executor.run(experiment)
     if outcome.cells:
         everything = leaderboard(store, request.baseline)
         shown = everything
         if {cell.folder for cell in everything.cells} != {cell.folder for cell in outcome.cells}:
             shown = Leaderboard(outcome.cells, store, request.baseline)
-        print_tables(shown.tables(plan.measures), shown.remarks)
+        print_tables(shown.tables(experiment.measures), shown.remarks)
         for note in everything.notes:
             display.warn(note)
         display.say(f"written: {', '.join(map(str, everything.write()))}")
@@ -80,34 +80,34 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
 
 def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
     """Print the cells of a comparison, and which of them are finished. Trains, reads and writes nothing."""
-    from bench.running.plan import TABLE, plan_table
+    from bench.running.experiment import TABLE, plan_table
 
     display = Display()
     resolver = Resolver(request.mirror, offline=True, display=display)
-    with no_network(), _planned(request, cards, resolver, display, read=False) as (executor, plan, notes):
-        finished = executor.finished(plan)
-    print_table(TABLE, plan_table(plan, finished), right=("queries", "documents"))
-    for note in [*notes, *plan.notes]:
+    with no_network(), _planned(request, cards, resolver, display, read=False) as (executor, experiment, notes):
+        finished = executor.finished(experiment)
+    print_table(TABLE, plan_table(experiment, finished), right=("queries", "documents"))
+    for note in [*notes, *experiment.notes]:
         print(note)
-    cells = sum(len(cells) for cells in plan.cells.values())
-    print(f"{len(plan.cells)} retrievers, {cells} cells, {len(finished)} of them finished")
+    cells = sum(len(cells) for cells in experiment.cells.values())
+    print(f"{len(experiment.cells)} retrievers, {cells} cells, {len(finished)} of them finished")
     return 0
 
 
 @contextmanager
 def _planned(
     request: Request, cards: Mapping[str, Card], resolver: Resolver, display: Display, *, read: bool = True
-) -> Iterator[tuple[Executor, Plan, list[str]]]:
-    """Plan a comparison; yield what executes it, the plan, and a line for each method that is left out."""
+) -> Iterator[tuple[Executor, Experiment, list[str]]]:
+    """Experiment a comparison; yield what executes it, the experiment, and a line for each method that is left out."""
     from bench.running.execute import LEAST_PATIENCE, Executor
-    from bench.running.materials import Materials
-    from bench.running.plan import make_plan
-    from bench.running.rows import expand
+    from bench.running.experiment import make_experiment
+    from bench.running.method_specs import expand
+    from bench.running.resources import Resources
 
     threads = request.threads or machine().threads
-    with Worker(max(request.patience, LEAST_PATIENCE)) as worker:
+    with Worker(max(request.timeout, LEAST_PATIENCE)) as worker:
         methods, notes = expand(request.methods, request.method, worker.run)
         request = request.model_copy(update={"methods": methods})
-        plan = make_plan(request, cards, resolver, call=worker.run, read=read)
-        materials = Materials(plan.encoder, request.device, request.precision, cards, resolver, display, threads)
-        yield Executor(materials, request, Store(request.results), worker), plan, notes
+        experiment = make_experiment(request, cards, resolver, call=worker.run, read=read)
+        resources = Resources(experiment.encoder, request.device, request.precision, cards, resolver, display, threads)
+        yield Executor(resources, request, Store(request.results), worker), experiment, notes

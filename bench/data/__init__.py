@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Literal, Self
 
-from bench.fingerprint import digest, digest_texts
+from bench.storage.hashing import digest, digest_texts
 
 MULTIPLE = "mul"
 """The document language of a corpus in several languages: ISO 639's code for "multiple languages"."""

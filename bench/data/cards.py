@@ -17,9 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from bench.data import Pair, formats
 from bench.data.languages import parse_language
+from bench.data.pairs import PairText
 from bench.errors import BenchError, unknown
 from bench.options import complaint, read_toml
-from bench.values import PairText, parser
+from bench.values import parser
 
 Role = Literal["bitext", "relevance", "test", "passages"]
 

@@ -1,7 +1,7 @@
 """The dimensions of the training data that an experiment may vary: the amount and the quality of the bitext.
 
-A new dimension is a field of `Level`. It becomes an option of `bench run`, a column of every table, and a part of every
-identity. `bench.data.levels` applies it.
+A new dimension is a field of `BitextSubset`. It becomes an option of `bench run`, a column of every table, and a part
+of every identity. `bench.data.bitext_subsets` applies it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.errors import BenchError
 
 @dataclass(frozen=True)
 class Dimension:
-    """The option, the column and the phrases of a field of `Level`."""
+    """The option, the column and the phrases of a field of `BitextSubset`."""
 
     parse: Callable[[Sequence[str]], tuple[Any, ...]]
     """The parser of the option's values. Raises `BenchError`."""
@@ -52,7 +52,7 @@ def _dimension(default: Any, **about: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Level:
+class BitextSubset:
     """The amount and the quality of the bitext of each pair in a training."""
 
     bitext_size: int | None = _dimension(
@@ -80,23 +80,23 @@ class Level:
         return {each.name: each.metadata["dimension"] for each in fields(cls)}
 
     @classmethod
-    def combinations(cls, options: Mapping[str, Iterable[Any]]) -> list[Level]:
-        """Return the levels of all combinations of the options' values, each once."""
+    def combinations(cls, options: Mapping[str, Iterable[Any]]) -> list[BitextSubset]:
+        """Return the subsets of all combinations of the options' values, each once."""
         values = (
             [getattr(cls(), name) if value == about.usual else value for value in options[name]]
             for name, about in cls.dimensions().items()
         )
         return list(dict.fromkeys(cls(*each) for each in product(*values)))
 
-    def within(self, available: int) -> Level:
-        """Return the level for this number of available rows: a size that is not smaller becomes None."""
+    def within(self, available: int) -> BitextSubset:
+        """Return the subset for this number of available rows: a size that is not smaller becomes None."""
         enough = self.bitext_size is not None and self.bitext_size >= available
         return replace(self, bitext_size=None) if enough else self
 
     def text(self, name: str) -> str:
         """Return the value of a field as text; empty for its default."""
         value = getattr(self, name)
-        if value == getattr(Level(), name):
+        if value == getattr(BitextSubset(), name):
             return ""
         return f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -12,9 +12,9 @@ from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
 from urllib3.util import Retry
 
-from bench.atomic import atomic_write
 from bench.errors import BenchError, root_cause
 from bench.progress import Display
+from bench.storage.atomic import atomic_write
 
 CHUNK = 1 << 16
 KIB = 1 << 10

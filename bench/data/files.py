@@ -9,7 +9,7 @@ from urllib.parse import quote
 from bench.data.cards import Card
 from bench.errors import BenchError, MissingFile
 from bench.progress import Display
-from bench.sealed import default_cache, sha256_of
+from bench.storage.sealed import default_cache, sha256_of
 
 RAW = "https://raw.githubusercontent.com"
 MIB = 1 << 20

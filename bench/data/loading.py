@@ -12,7 +12,7 @@ from bench.data import READS_TEST, Pair, Rows, TestCollection, formats
 from bench.data.cards import IR_DATASETS, Card, Data, Role, get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError, MissingFile
-from bench.offline import local_only
+from bench.system.offline import local_only
 
 _Rows = TypeVar("_Rows", bound=Rows)
 
@@ -74,7 +74,7 @@ def load_rows(card: Card, role: Literal["bitext", "relevance"], pair: Pair, reso
 
     Raises `BenchError` if the card has none for the pair, or a file is missing or malformed.
     """
-    return tidy(read(card, role, pair, resolver), set())
+    return drop_empty_and_duplicate(read(card, role, pair, resolver), set())
 
 
 def needed_files(card: Card, role: Role, key: Pair | str, cards: Mapping[str, Card]) -> list[tuple[Card, str]]:
@@ -125,7 +125,7 @@ def source_of(card: Card, entry: Data, key: Pair | str, resolver: Resolver) -> f
     return formats.Source(name=card.name, files=paths, codes=card.codes, options=card.options(entry, key))
 
 
-def tidy(data: _Rows, seen: set[tuple[str, str]]) -> _Rows:
+def drop_empty_and_duplicate(data: _Rows, seen: set[tuple[str, str]]) -> _Rows:
     """Drop the rows that lack a text, and those whose texts are in `seen`. The others are added to `seen`, in order."""
     kept = []
     for row, texts in enumerate(zip(*data.columns[:2], strict=True)):

@@ -21,10 +21,11 @@ from bench.data import Pair, TestCollection, TestSummary, TrainingData, Training
 from bench.data.cards import IR_DATASETS, Card, Role, get_card
 from bench.data.files import Resolver
 from bench.data.loading import load_test, source_of
-from bench.data.mixing import caps_of, sources_of, tests_of, training_data
+from bench.data.training_data import caps_of, sources_of, tests_of, training_data
+from bench.dependencies.fingerprint import code_digest, library_versions
 from bench.errors import MissingFile
-from bench.fingerprint import code_digest, digest, library_versions
-from bench.sealed import Damaged, default_cache, keep_sealed, read_sealed, sha256_of
+from bench.storage.hashing import digest
+from bench.storage.sealed import Damaged, default_cache, keep_sealed, read_sealed, sha256_of
 
 _Value = TypeVar("_Value")
 _Summary = TypeVar("_Summary", TestSummary, TrainingSummary)
@@ -174,7 +175,7 @@ class LazyTrainingData(_Lazy[TrainingSummary]):
         parts |= {f"test {name}": (card, "test", pair) for name, (card, pair) in tests.items()}
         inputs: dict[str, Any] = {
             "layout": LAYOUT,
-            "code": code_digest("bench.data.mixing"),
+            "code": code_digest("bench.data.training_data"),
             "libraries": library_versions("numpy", "scipy"),
             "pairs": list(map(str, self.pairs)),
             "order": list(parts),

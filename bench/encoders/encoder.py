@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from bench.dependencies.fingerprint import library_versions
 from bench.errors import BenchError, describe
-from bench.fingerprint import digest, digest_bytes, digest_texts, library_versions
-from bench.sealed import remembered
+from bench.storage.hashing import digest, digest_bytes, digest_texts
+from bench.storage.sealed import remembered
 
 Side = Literal["query", "document"]
 transformers_logging.set_verbosity_error()

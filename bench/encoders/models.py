@@ -1,26 +1,24 @@
-"""Sources of encoders: the tiny one, a packaged one, a local folder or the Hugging Face hub."""
+"""Sources of encoders: a package, a local folder or the Hugging Face hub."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, describe, unknown
-from bench.fingerprint import code_digest, digest, library_versions
-from bench.offline import network_forbidden
-from bench.sealed import Damaged, default_cache, read_whole, remembered, sha256_of
-from bench.training.recipe import Recipe
+from bench.recipe import Recipe
+from bench.storage.hashing import digest
+from bench.storage.sealed import sha256_of
+from bench.system.offline import network_forbidden
 
 if TYPE_CHECKING:
-    import torch
     from tokenizers import Tokenizer
 
-    from bench.encoders.encoder import Encoder, Side
+    from bench.encoders.encoder import Side
 
 
 @dataclass(frozen=True)
@@ -84,101 +82,11 @@ def _is_hub_id(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
-@dataclass(frozen=True)
-class Identity:
-    """The fingerprint of an encoder, which no other encoder has, and its dimension."""
-
-    fingerprint: str
-    dimension: int
-
-
-def identity_if_known(name: str, *, offline: bool) -> Identity | None:
-    """Return the identity of `load_teacher(name)`. The encoder is loaded only once per state of its files.
-
-    None for a tiny encoder that is not trained yet, and for an encoder that is not available. Raises `BenchError` for
-    an unknown name and for a folder that cannot be read.
-    """
-    check_encoder(name)
-    if tiny := TINY.fullmatch(name):
-        try:
-            manifest = read_whole(tiny_folder(default_cache(), int(tiny[1] or 0)))
-        except Damaged:
-            return None
-        return Identity(manifest["fingerprint"], manifest["dimension"])
-    try:
-        folder = _folder(name, offline)
-    except BenchError:
-        return None
-    key = digest(
-        [
-            files_fingerprint(folder),
-            code_digest("bench.encoders.encoder"),
-            library_versions("transformers", "tokenizers", "torch"),
-            KNOWN[name].prompts if name in KNOWN else (),
-        ]
-    )
-    path = default_cache() / "encoders" / "identities" / f"{key}.json"
-    return Identity(**remembered(path, lambda: asdict(_loaded_identity(name, offline))))
-
-
-def fingerprint_of(model: str, *, offline: bool) -> str:
-    """Return the hash of a model's files; of a tiny encoder, which is trained if needed, the fingerprint.
-
-    Raises `BenchError` if the model is not available.
-    """
-    if TINY.fullmatch(model):
-        return (identity_if_known(model, offline=offline) or _loaded_identity(model, offline)).fingerprint
-    return files_fingerprint(_folder(model, offline) if model in KNOWN else model_folder(model))
-
-
-def _loaded_identity(name: str, offline: bool) -> Identity:
-    import torch
-
-    encoder = load_teacher(name, torch.device("cpu"), offline=offline)
-    return Identity(encoder.fingerprint(), encoder.dimension)
-
-
-def load_teacher(
-    name: str,
-    device: torch.device,
-    *,
-    offline: bool,
-    on_step: Callable[[dict[str, Any]], None] = lambda record: None,
-    on_damage: Callable[[str], None] = lambda text: None,
-) -> Encoder:
-    """Return the frozen encoder of that name on `device`. Raises `BenchError` if it is not available.
-
-    `on_step` is called for each step of the training of a tiny encoder, `on_damage` with a line if a stored one is
-    damaged and therefore trained again.
-    """
-    check_encoder(name)
-    if tiny := TINY.fullmatch(name):
-        from bench.encoders.tiny import tiny_encoder
-
-        seed = int(tiny[1] or 0)
-        return tiny_encoder(tiny_folder(default_cache(), seed), seed, on_step, on_damage).to(device).freeze()
-    from bench.encoders.encoder import read_encoder
-
-    encoder = read_encoder(_folder(name, offline), name).to(device).freeze()
-    encoder.prompts.update(KNOWN[name].prompts if name in KNOWN else ())
-    return encoder
-
-
-def load_encoder(name: str) -> Encoder:
-    """Return a frozen encoder, for a method that uses one besides the teacher; `--offline` forbids a download.
-
-    Raises `BenchError` if it is not available.
-    """
-    import torch
-
-    return load_teacher(name, torch.device("cpu"), offline=network_forbidden())
-
-
 def at_hand(encoder: str) -> bool:
     """Return whether an encoder is available without a download."""
     try:
         check_encoder(encoder)
-        return bool(TINY.fullmatch(encoder)) or _folder(encoder, offline=True).is_dir()
+        return bool(TINY.fullmatch(encoder)) or encoder_folder(encoder, offline=True).is_dir()
     except BenchError:
         return False
 
@@ -212,13 +120,6 @@ def _sha256_at(path: Path, *state: int) -> str:
     return sha256_of(path)
 
 
-def tiny_folder(cache: Path, seed: int) -> Path:
-    """Return the folder of a tiny encoder, named by everything that can change it."""
-    code = [code_digest("bench.encoders.tiny"), code_digest("bench.training.loop")]
-    key = digest([code, library_versions("torch", "transformers", "tokenizers", "numpy"), seed])
-    return cache / "encoders" / f"tiny-{seed}-{key[:16]}"
-
-
 def load_tokenizer(name: str, *, offline: bool) -> Tokenizer:
     """Return the tokenizer of an encoder with a `tokenizer.json`, without truncation and padding.
 
@@ -226,13 +127,13 @@ def load_tokenizer(name: str, *, offline: bool) -> Tokenizer:
     """
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(_folder(name, offline) / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(encoder_folder(name, offline) / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
 
 
-def _folder(name: str, offline: bool) -> Path:
+def encoder_folder(name: str, offline: bool) -> Path:
     known = KNOWN.get(name)
     if known is None:
         return Path(name) if Path(name).is_dir() else _download(name, f"encoder '{name}'", offline)

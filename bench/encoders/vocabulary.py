@@ -13,12 +13,13 @@ import torch
 from tokenizers import Tokenizer, models, trainers
 from torch import nn
 
+from bench.dependencies.fingerprint import code_digest, library_versions
 from bench.encoders.encoder import Encoder, Side
 from bench.errors import BenchError
-from bench.fingerprint import code_digest, digest, digest_texts, library_versions
-from bench.sealed import remembered
-from bench.training.recipe import Recipe
-from bench.training.sampling import torch_generator
+from bench.recipe import Recipe
+from bench.sampling import torch_generator
+from bench.storage.hashing import digest, digest_texts
+from bench.storage.sealed import remembered
 
 ALPHABET = 2000
 """The number of characters in a new vocabulary, the most frequent ones; rarer ones become [UNK]."""

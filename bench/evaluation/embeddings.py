@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.atomic import sweep
+from bench.dependencies.fingerprint import library_versions
 from bench.encoders.encoder import Encoder, Side
 from bench.evaluation.retriever import OnBatch
-from bench.fingerprint import digest, digest_texts, library_versions
-from bench.sealed import Damaged, keep_sealed, read_sealed
+from bench.storage.atomic import sweep
+from bench.storage.hashing import digest, digest_texts
+from bench.storage.sealed import Damaged, keep_sealed, read_sealed
 
 SHARD = 4096
 """Texts per file."""

@@ -42,7 +42,7 @@ def evaluate(
     retriever: Retriever,
     test: TestCollection,
     *,
-    scoring: str = "mean",
+    scoring: str = "single-vector",
     oracle: bool,
     cache: Path,
     scratch: Path,

@@ -4,8 +4,8 @@ Khattab and Zaharia, ColBERT: Efficient and Effective Passage Search via Context
 SIGIR 2020, equation 3. The token embeddings are the encoder's last hidden states, without a projection and without
 [MASK] tokens that fill up a query. [CLS], [SEP] and prompts are left out, since every text has them.
 
-Every document is scored. Scoring only the nearest documents by `mean` would miss many: with the tiny encoder and
-English queries, 87 of the 100 best of the generated collection's 2,000 passages are among the 1,000 nearest.
+Every document is scored. Scoring only the nearest documents by `single-vector` would miss many. With the tiny encoder
+and English queries, 87 of the 100 best of the generated collection's 2,000 passages are among the 1,000 nearest.
 """
 
 from __future__ import annotations

@@ -51,11 +51,11 @@ class Ranker(Retriever):
 class DualEncoder(Retriever):
     """An encoder of queries, and the same or another encoder of documents.
 
-    `mean` scoring is the inner product of the two L2-normalised embeddings; `maxsim` is that of
+    `single-vector` scoring is the inner product of the two L2-normalised embeddings; `maxsim` is that of
     `bench.evaluation.maxsim`.
     """
 
-    scorings = ("mean", "maxsim")
+    scorings = ("single-vector", "maxsim")
 
     query_encoder: Encoder
     document_encoder: Encoder

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.atomic import atomic_gzip, open_gzip
 from bench.errors import BenchError
+from bench.storage.atomic import atomic_gzip, open_gzip
 
 Run = Mapping[str, Sequence[tuple[str, float]]]
 """Query id -> (document id, score), best first; scores within a query strictly decrease."""
@@ -52,7 +52,7 @@ def read_run(path: Path) -> Run:
     return run
 
 
-def read_foreign_run(path: Path, depth: int) -> Run:
+def read_trec_run(path: Path, depth: int) -> Run:
     """Return the first `depth` documents per query of another program's run: TREC's six columns, perhaps gzipped.
 
     Documents are ranked by their scores, not by the column of ranks. Raises `BenchError` for a malformed line, and for

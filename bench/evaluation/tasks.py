@@ -74,10 +74,10 @@ class MultilingualRetrieval(Retrieval):
 class BitextMining:
     """Find the pairs of sentences that translate each other; see `bench.evaluation.mining`."""
 
-    restriction = "bitext mining supports mean scoring only"
+    restriction = "bitext mining supports single-vector scoring only"
 
     def scorings(self, requested: Sequence[str], supported: Sequence[str]) -> tuple[str, ...]:
-        return ("mean",) if "mean" in supported else ()
+        return ("single-vector",) if "single-vector" in supported else ()
 
     def measures(self, requested: Sequence[str]) -> tuple[str, ...]:
         return tuple(measures.MINING)
@@ -127,16 +127,17 @@ def bias(run: Run, test: TestCollection, depth: int = measures.EVALUATION_DEPTH)
 
 
 def language_shares(run: Run, test: TestCollection) -> dict[str, dict[str, float]]:
-    """Return each language's share of all documents (`pool`) and of the first ten of all queries (`top`), rounded to 6
-    decimals.
+    """Return each language's share of all documents (`documents`) and of the first ten of all queries (`top`).
+
+    Shares are rounded to 6 decimals.
     """
     language_of = dict(zip(test.document_ids, test.document_languages, strict=True))
-    in_pool = Counter(test.document_languages)
+    in_collection = Counter(test.document_languages)
     in_top = Counter(language_of[document] for ranking in run.values() for document, _ in ranking[:TOP])
     return {
         language: {
-            "pool": round(count / in_pool.total(), 6),
+            "documents": round(count / in_collection.total(), 6),
             "top": round(in_top[language] / in_top.total(), 6) if in_top else 0.0,
         }
-        for language, count in sorted(in_pool.items())
+        for language, count in sorted(in_collection.items())
     }

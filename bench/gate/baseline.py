@@ -14,11 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.stats import t as student_t
 
 from bench import registry
-from bench.atomic import atomic_write
 from bench.errors import BenchError, CellFailed, unknown
 from bench.gate.compute import Found, Key
 from bench.request import Suite
 from bench.results.provenance import provenance
+from bench.storage.atomic import atomic_write
 
 ALPHA = 0.01
 LEAST_SEEDS = 5
@@ -145,7 +145,7 @@ def _value(key: Key, found: Sequence[Found], checked: int, family: int) -> Value
     now = mean(seeds[:checked])
     limit = 0.0
     if not is_exact(name):
-        queries = found[0].values.get((cell, "coverage.queries"))  # a training has none
+        queries = found[0].values.get((cell, "counts.queries"))  # a training has none
         least = RESOLUTION * abs(now) if queries is None else 1 / queries
         limit = max(tolerance(seeds, checked, family), least)
     return Value(cell, name, now, limit, mean(seeds), stdev(seeds) if len(seeds) > 1 else 0.0, seeds)
@@ -153,7 +153,7 @@ def _value(key: Key, found: Sequence[Found], checked: int, family: int) -> Value
 
 def is_exact(name: str) -> bool:
     """Return True for a value that may not move at all: counts, and what a training did to its teacher."""
-    return name.startswith(("coverage.", "teacher."))
+    return name.startswith(("counts.", "teacher."))
 
 
 def tolerance(seeds: Sequence[float], checked: int, family: int) -> float:

@@ -11,22 +11,22 @@ from functools import partial
 from pathlib import Path
 from statistics import mean
 
-from bench import conlang
+from bench.data import conlang
 from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
 from bench.errors import CellFailed, Interrupted
 from bench.evaluation.alignment import alignment_f1
 from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import read_run
-from bench.machine import prepare_libraries
-from bench.processes import in_processes
 from bench.progress import Display
 from bench.request import Computing, Request, Suite, check
 from bench.results.store import LOG, RETRIEVER, Record, Store, training_of
 from bench.running.execute import Executor
-from bench.running.materials import Materials
-from bench.running.plan import make_plan
-from bench.running.rows import load_retriever
+from bench.running.experiment import make_experiment
+from bench.running.method_specs import load_retriever
+from bench.running.resources import Resources
+from bench.system.machine import prepare_libraries
+from bench.system.processes import in_processes
 
 LAST = 0.25
 """The share of a training's steps, from its end, over which the log is averaged."""
@@ -102,9 +102,9 @@ def compute(suite: Suite, seed: int, work: Work) -> Found:
         offline=True,
     )
     check(request, work.cards)
-    plan = make_plan(request, work.cards, work.resolver)
-    materials = Materials(plan.encoder, "cpu", "float32", work.cards, work.resolver, work.display, threads=1)
-    outcome = Executor(materials, request, Store(work.folder).open()).run(plan)
+    experiment = make_experiment(request, work.cards, work.resolver)
+    resources = Resources(experiment.encoder, "cpu", "float32", work.cards, work.resolver, work.display, threads=1)
+    outcome = Executor(resources, request, Store(work.folder).open()).run(experiment)
     if outcome.failed:
         raise CellFailed(f"{outcome.failed} cells of seed {seed} failed; --keep FOLDER keeps their tracebacks")
     values: dict[Key, float] = {}
@@ -113,18 +113,18 @@ def compute(suite: Suite, seed: int, work: Work) -> Found:
     for cell in outcome.cells:
         name = f"{cell.spec.name} {cell.spec.dataset} {cell.spec.pair}"
         values |= {(name, measure): mean(by_query.values()) for measure, by_query in cell.scores.items()}
-        values |= {(name, f"coverage.{part}"): float(count) for part, count in coverage(cell).items()}
+        values |= {(name, f"counts.{part}"): float(count) for part, count in counts(cell).items()}
         scores |= {(name, measure): by_query for measure, by_query in cell.scores.items()}
         if training := training_of(cell):
             trainings[training.folder.name] = training
     for _, training in sorted(trainings.items()):
         training.verify()
-        retriever = load_retriever(training.spec.methods, training.folder / RETRIEVER, materials.teacher)
+        retriever = load_retriever(training.spec.methods, training.folder / RETRIEVER, resources.teacher)
         values |= training_values(training, retriever)
     return Found(values, scores)
 
 
-def coverage(cell: Record) -> dict[str, int]:
+def counts(cell: Record) -> dict[str, int]:
     """Return the numbers of queries, documents and results of a cell."""
     manifest, run = cell.manifest, read_run(cell.run)
     counts = {

@@ -11,7 +11,7 @@ from bench.data.leakage import KINDS
 from bench.errors import BenchError
 from bench.results.ir_metadata import to_yaml
 from bench.results.store import Record, find_cell
-from bench.sealed import MANIFEST
+from bench.storage.sealed import MANIFEST
 from bench.tables import TEXT_WIDTH
 
 Section = tuple[str, dict[str, str]]
@@ -91,9 +91,9 @@ def _data(report: Mapping[str, Any], leakage: str) -> dict[str, str]:
         for source, counts in report.get(role, {}).items():
             steps = ", ".join(f"{count:,} {step}" for step, count in counts.items() if count and step != "kept")
             rows[f"{role} {source}"] = f"{counts.get('kept', 0):,} rows of {steps}"
-    if level := report.get("level"):
-        kept = ", ".join(f"{count:,} of {source}" for source, count in level["kept"].items())
-        rows["level"] = f"{kept}; {level['misaligned']:,} misaligned"
+    if subset := report.get("subset"):
+        kept = ", ".join(f"{count:,} of {source}" for source, count in subset["kept"].items())
+        rows["subset"] = f"{kept}; {subset['misaligned']:,} misaligned"
     leaks = {
         test: ", ".join(
             f"{kinds[kind]:,} {kind} in {role}" for role, kinds in roles.items() for kind in KINDS if kinds[kind]

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.atomic import atomic_write
 from bench.data import Pair
 from bench.data.cards import Card, get_card
 from bench.data.leakage import KINDS, Kind
-from bench.data.mixing import Search
+from bench.data.training_data import Search
 from bench.errors import BenchError
+from bench.storage.atomic import atomic_write
 from bench.tables import shortened
 
 COLUMNS = ["pair", "test", "queries", "met", "met exactly", "training", "rows", *KINDS]

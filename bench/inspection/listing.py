@@ -104,7 +104,7 @@ def _methods() -> list[list[str]]:
         if entry.is_variant:
             rows.append(["  " + entry.name, "", about["description"], ""])
         else:
-            rows.append([entry.name, " + ".join(about["uses"]) or "-", about["description"], about["source"]])
+            rows.append([entry.name, " + ".join(about["supervision"]) or "-", about["description"], about["source"]])
     return rows
 
 

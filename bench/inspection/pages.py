@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from bench import registry
-from bench.atomic import atomic_write
 from bench.registry import MethodEntry
+from bench.storage.atomic import atomic_write
 
 LIMITS = "Known limits:"
 """The beginning of a docstring's last paragraph."""
@@ -26,10 +26,10 @@ def method_page(entry: MethodEntry) -> str:
     method = entry.load()
     text, _, limits = inspect.cleandoc(method.__doc__ or "").partition(LIMITS)
     summary, _, rest = text.strip().partition("\n")
-    facts = [f"- trains on: {' + '.join(method().uses) or 'nothing'}"]
+    facts = [f"- trains on: {' + '.join(method().supervision) or 'nothing'}"]
     fields = method.Config.model_fields
-    if "documents" in fields:
-        facts.append(f"- documents by: {fields['documents'].default}")
+    if "document_encoder" in fields:
+        facts.append(f"- documents encoded by: {fields['document_encoder'].default}")
     facts += [f"- scoring: {', '.join(method.scorings)}", f"- source: {_escaped(method.source)}"]
     parts = [f"# {entry.base}", _escaped(summary), _escaped(rest.strip()), "\n".join(facts)]
     own_first = dict.fromkeys(name for base in method.Config.__mro__ for name in inspect.get_annotations(base))

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from bench.atomic import atomic_write
 from bench.errors import BenchError
 from bench.inspection.plans import WordPlan
+from bench.storage.atomic import atomic_write
 
 SHADES = " ░▒▓█"
 """From zero to the largest entry."""

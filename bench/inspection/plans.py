@@ -14,16 +14,16 @@ import torch
 
 from bench.data import Bitext, Pair, TrainingData
 from bench.encoders.encoder import Encoder
-from bench.encoders.models import load_teacher
 from bench.errors import BenchError
 from bench.evaluation.retriever import DualEncoder
+from bench.recipe import Budget, Recipe
 from bench.results.store import RETRIEVER, Record, training_of
-from bench.running.materials import recipe_of
-from bench.running.rows import load_retriever, make_method, method_class
+from bench.running.method_specs import load_retriever, make_method, method_class
+from bench.running.resources import recipe_of
 from bench.spec import MethodSpec
 from bench.training.loop import TrainedMethod
 from bench.training.method import Task
-from bench.training.recipe import Budget, Recipe
+from bench.training.teachers import load_teacher
 
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 """Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""

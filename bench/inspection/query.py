@@ -10,20 +10,20 @@ from functools import partial
 from bench.data import TestCollection, TrainingData
 from bench.data.files import Resolver
 from bench.data.languages import parse_pair
+from bench.dependencies.fingerprint import of_test
 from bench.errors import BenchError, nearest, unknown
 from bench.evaluation.run import read_run
-from bench.fingerprint import of_test
 from bench.inspection.pictures import check_output, shaded, write_heat_maps
 from bench.inspection.plans import WordPlan, cell_plans
 from bench.progress import Display
 from bench.request import InspectQuery
 from bench.results.store import REWRITTEN, Record, Store
-from bench.running.materials import Materials
 from bench.running.reproduction import cards_of, mirror_of, test_of
+from bench.running.resources import Resources
 from bench.spec import COLUMNS
 from bench.tables import TEXT_WIDTH, print_table, shortened
 
-LABEL = [column.name for column in COLUMNS if column.name not in ("method", "config", "uses", "dataset", "pair")]
+LABEL = [column.name for column in COLUMNS if column.name not in ("method", "config", "supervision", "dataset", "pair")]
 """The columns that distinguish rows of one method besides its settings."""
 EXCERPT = 70
 """Characters of a document in a table."""
@@ -227,8 +227,8 @@ def show_plans(shown: Sequence[Ranking], title: str, texts: Texts, options: Insp
 
 def _training_data(cell: Record, options: InspectQuery) -> TrainingData:
     cards, resolver = cards_of(cell, options.cards), _resolver(cell, options)
-    materials = Materials(cell.spec.encoder, "cpu", "float32", cards, resolver, Display(quiet=True), threads=1)
-    return materials.data(cell.spec)
+    resources = Resources(cell.spec.encoder, "cpu", "float32", cards, resolver, Display(quiet=True), threads=1)
+    return resources.data(cell.spec)
 
 
 def _resolver(cell: Record, options: InspectQuery) -> Resolver:

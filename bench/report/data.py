@@ -21,9 +21,9 @@ from bench.report.labels import Label, diagnostics_text, labels, title
 from bench.report.leaderboard import Leaderboard
 from bench.results.store import LOG, Record, training_of
 from bench.results.systems import System
-from bench.sealed import Damaged
 from bench.statistics.intervals import rounded
 from bench.statistics.significance import ALPHA
+from bench.storage.sealed import Damaged
 
 COSTS = {
     **{"cpu": "cpu_seconds", "seconds": "seconds", "steps": "trained_steps", "tokens": "trained_tokens"},
@@ -52,7 +52,7 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
     references = registry.references()
     queries = [list(dict.fromkeys(query for system in members for query in system.queries)) for _, members in boards]
     scores, left_out = _scores(systems, [queries[board] for board in board_of], shown, scores_limit)
-    manifests, pool = _manifests(systems)
+    manifests, values = _manifests(systems)
     return {
         "baseline": found.baseline,
         "alpha": ALPHA,
@@ -77,7 +77,7 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
                 "method": names[system].method,
                 "details": list(names[system].details),
                 "reference": system.spec.method in references,
-                **{name: system.spec.columns[name] for name in ("uses", "train", "budget")},
+                **{name: system.spec.columns[name] for name in ("supervision", "train", "budget")},
                 "seeds": [seed for seed in system.seeds if seed],
                 "standings": {
                     measure: standing.numbers
@@ -105,7 +105,7 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
         "left_out": left_out,
         "curves": _curves(systems),
         "manifests": manifests,
-        "pool": pool,
+        "values": values,
     }
 
 

@@ -1,6 +1,4 @@
-"""Fairness to languages: the languages of the top ranks of a multilingual pool, and the gap between language pairs with
-much and with little bitext.
-"""
+"""Fairness to languages: their shares of the top ranks, and the gap between pairs with much and with little bitext."""
 
 from __future__ import annotations
 
@@ -16,18 +14,23 @@ from bench.results.systems import System
 from bench.spec import SYSTEM
 from bench.statistics.intervals import DECIMALS, rounded
 
-SHARES = [*SYSTEM, "seed", "language", "pool", "top", "ratio"]
+SHARES = [*SYSTEM, "seed", "language", "documents", "top", "ratio"]
 ACROSS = [column for column in SYSTEM if column not in ("pair", "train")]
 """The columns that a system has in common on all pairs."""
 GAPS = [*ACROSS, "measure", "pairs", "mean", "much", "little", "gap", "worst_pair", "worst", "best_pair", "best"]
 
 
 def share_frame(cells: Iterable[Record]) -> pd.DataFrame:
-    """Return a row per language and cell with a multilingual pool: the language's share of the pool (`pool`) and of the
-    first ten documents of all queries (`top`), and the ratio of both, 1 without bias.
+    """Return a row per language and cell of a multilingual collection: the share of the language in it (`documents`),
+    in the first ten documents of all queries (`top`), and the ratio of both, 1 without bias.
     """
     rows = [
-        {**cell.spec.columns, "language": language, **shares, "ratio": round(shares["top"] / shares["pool"], DECIMALS)}
+        {
+            **cell.spec.columns,
+            "language": language,
+            **shares,
+            "ratio": round(shares["top"] / shares["documents"], DECIMALS),
+        }
         for cell in cells
         for language, shares in cell.manifest.get("languages", {}).items()
     ]

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.atomic import atomic_write
 from bench.errors import BenchError
 from bench.report.comparison import Comparison, Standing, standings
 from bench.report.labels import diagnostics_text
@@ -23,6 +22,7 @@ from bench.results.store import Record, Store
 from bench.results.systems import Boards, System, boards, gather
 from bench.spec import BOARD, COLUMNS, SYSTEM
 from bench.statistics.intervals import query_bootstrap, rounded
+from bench.storage.atomic import atomic_write
 
 BASELINE = "zero-shot"
 """The default baseline of significance tests."""
@@ -30,7 +30,7 @@ NUMBERS = {column.name for column in COLUMNS if column.number}
 LONG = [*SYSTEM, "seed", "measure", "value", "low", "high", "queries", "cell"]
 PER_MEASURE = {"": "mean", " sd": "sd", " low": "low", " high": "high", " rank": "rank", " p": "p"}
 """The columns of each measure in `leaderboard-wide.csv`, appended to its name, and their values."""
-COMPARED = [name for name in SYSTEM if name not in (*BOARD, "uses")]
+COMPARED = [name for name in SYSTEM if name not in (*BOARD, "supervision")]
 """The columns that distinguish two systems of a board."""
 COMPARISONS = [
     *BOARD,

@@ -21,7 +21,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from bench.atomic import atomic_write
+from bench.storage.atomic import atomic_write
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere

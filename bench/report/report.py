@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.atomic import atomic_write
 from bench.errors import BenchError, unknown
 from bench.report.data import report_data
 from bench.report.html import page
 from bench.report.leaderboard import BASELINE, Leaderboard
+from bench.storage.atomic import atomic_write
 
 NO_PLOTS = "no plots: matplotlib is not installed; pip install -c constraints.txt '.[plots]'"
 

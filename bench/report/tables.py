@@ -17,7 +17,7 @@ from bench.tables import print_table
 Standings = Mapping[tuple[System, str], Standing]
 """By system and measure."""
 LEFT = {"method", "scoring", "students", "trains on"}
-USUAL = {"scoring": {"mean"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}}
+USUAL = {"scoring": {"single-vector"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}}
 """Columns that are left out if they have no other values."""
 PREAMBLE = r"""% Tables for \input; they need the package booktabs.
 """
@@ -71,8 +71,8 @@ def tables(boards: Boards, standings: Standings, measures: Sequence[str], baseli
                     "method": system.name,
                     "students": names["students"] or "-",
                     "scoring": names["scoring"],
-                    "trains on": names["uses"] or "-",
-                    "bitext": str(system.spec.level) if system.spec.train else "-",
+                    "trains on": names["supervision"] or "-",
+                    "bitext": str(system.spec.subset) if system.spec.train else "-",
                     "budget": names["budget"] or "-",
                     f"{first} [95 %]": f"{mean} [{standing.mean.low:.3f}, {standing.mean.high:.3f}]"
                     if standing
@@ -97,7 +97,7 @@ def remarks(boards: Boards) -> dict[str, list[str]]:
     for board, systems in boards.items():
         ordered = sorted(systems, key=lambda each: names[each])
         texts = [(system, diagnostics_text(system.trained("diagnostics"))) for system in ordered]
-        bias = f"first {TOP} documents against the pool: "
+        bias = f"first {TOP} documents against all documents: "
         texts += [(system, bias + text) for system in ordered if (text := favoured(system))]
         result[title(board, systems)] = [
             f"{' · '.join([system.name, *names[system].apart])}: {text}" for system, text in texts if text

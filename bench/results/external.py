@@ -11,20 +11,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench.atomic import atomic_folder
 from bench.data import Pair, TestCollection
 from bench.data.languages import parse_pair
+from bench.dependencies.fingerprint import of_code, of_libraries, of_test
 from bench.errors import BenchError
 from bench.evaluation import measures
-from bench.evaluation.run import Run, read_foreign_run, write_run
-from bench.fingerprint import digest, of_code, of_libraries, of_test
+from bench.evaluation.run import Run, read_trec_run, write_run
 from bench.results.state import note
 from bench.results.store import RUN, Entry, Record, Scores, Store
-from bench.sealed import Damaged, sha256_of
 from bench.spec import MethodSpec, RunSpec
+from bench.storage.atomic import atomic_folder
+from bench.storage.hashing import digest
+from bench.storage.sealed import Damaged, sha256_of
 
 EXTERNAL = "external"
-"""The value of the column `uses` for imported cells."""
+"""The value of the column `supervision` for imported cells."""
 MTEB = {
     "ndcg_at_": "nDCG@",
     "recall_at_": "R@",
@@ -42,7 +43,7 @@ def import_run(
 
     Raises `BenchError` if the file is no run, or the run of another collection.
     """
-    run = read_foreign_run(path, measures.depth(names))
+    run = read_trec_run(path, measures.depth(names))
     where = f"is not in {test.name} {test.pair}"
     if unknown := sorted(run.keys() - set(test.query_ids)):
         raise BenchError(f"{path}: the query '{unknown[0]}' {where}; is it another collection's?")
@@ -110,8 +111,8 @@ def _reported(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _spec(method: str, encoder: str, dataset: str, pair: Pair) -> RunSpec:
-    named = MethodSpec(name=method, uses=(EXTERNAL,))
-    return RunSpec(methods=(named,), dataset=dataset, pair=pair, encoder=encoder, scoring="mean")
+    named = MethodSpec(name=method, supervision=(EXTERNAL,))
+    return RunSpec(methods=(named,), dataset=dataset, pair=pair, encoder=encoder, scoring="single-vector")
 
 
 def _keep(

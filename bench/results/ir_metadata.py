@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from bench.fingerprint import TEST
+from bench.dependencies.fingerprint import TEST
 from bench.spec import RunSpec
 
 FILE = "ir_metadata.yml"
@@ -32,7 +32,7 @@ def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
     told, recipe = spec.dump(), dict(spec.recipe.settings)
     training = {
         **{name: told[name] for name in ("pairs", "budget", "seed", "leakage")},
-        **told["level"],
+        **told["subset"],
         "recipe": recipe,
     }
     sources = manifest.get("sources", {})

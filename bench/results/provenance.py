@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench.fingerprint import library_versions
+from bench.dependencies.fingerprint import library_versions
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "faiss-cpu", "ir-measures", "pytrec-eval-terrier", "numpy")
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from bench.fingerprint import digest
-from bench.sealed import Damaged, read_sealed, write_sealed
+from bench.storage.hashing import digest
+from bench.storage.sealed import Damaged, read_sealed, write_sealed
 
 FILE = "state.json"
 LOCKS = "locks"

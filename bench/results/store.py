@@ -5,8 +5,8 @@
                                                  rewritten.tsv, if queries were translated
     <results>/state.json                         see `bench.results.state`
 
-A manifest has the sha256 of every file beside it (`bench.sealed`). Tables and pages are derived from finished cells,
-which are verified when they are read. A damaged cell is left out, and `bench run` computes it again.
+A manifest has the sha256 of every file beside it (`bench.storage.sealed`). Tables and pages are derived from finished
+cells, which are verified when they are read. A damaged cell is left out, and `bench run` computes it again.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from bench.atomic import atomic_gzip, atomic_write, open_gzip, sweep
 from bench.errors import BenchError, nearest
 from bench.results.state import LOCKS, State, question
-from bench.sealed import CHECKSUM, FILES, MANIFEST, Damaged, read_manifest, remove, seal, verify
 from bench.spec import RunSpec
+from bench.storage.atomic import atomic_gzip, atomic_write, open_gzip, sweep
+from bench.storage.sealed import CHECKSUM, FILES, MANIFEST, Damaged, read_manifest, remove, seal, verify
 
 CELLS, TRAININGS = "cells", "trainings"
 FAILURE = "failure.txt"
@@ -163,7 +163,7 @@ class Entry:
         """Delete the entry; if this is interrupted, the entry is at least no longer finished."""
         remove(self.folder)
 
-    def tidy(self) -> None:
+    def remove_leftovers(self) -> None:
         """Delete the files that only an unfinished entry needs, and temporary ones. Only the holder of its lock may."""
         for path in [*(self.folder / name for name in NOT_KEPT), *self.folder.glob(".*.tmp")]:
             remove(path)
@@ -172,7 +172,7 @@ class Entry:
         """Write the manifest, after all other files: from now on the entry is finished."""
         own = {key: value for key, value in manifest.items() if key not in (FILES, CHECKSUM)}
         seal(self.folder, own, leave_out=NOT_KEPT)
-        self.tidy()
+        self.remove_leftovers()
         return Record(self.folder, read_manifest(self.folder))
 
     def fail(self, traceback: str) -> bool:

@@ -1,1 +1,1 @@
-"""Running a comparison: its plan, its materials, its execution."""
+"""Running a comparison: its experiment, its resources, its execution."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from bench import conlang, registry
-from bench.data import Pair
+from bench import registry
+from bench.data import Pair, conlang
 from bench.errors import BenchError
 from bench.evaluation.alignment import Row, alignment_f1, chance_f1, mutual_f1
-from bench.running.materials import Materials
-from bench.running.plan import Plan
-from bench.running.rows import make_method
+from bench.running.experiment import Experiment
+from bench.running.method_specs import make_method
+from bench.running.resources import Resources
+from bench.sampling import numpy_generator
 from bench.spec import Configured
 from bench.training.loop import TrainedMethod
-from bench.training.sampling import numpy_generator
 
 ROWS = 200
 """The number of sentence pairs: the first ones of the bitext without noise."""
@@ -32,21 +32,21 @@ def aligners() -> tuple[str, ...]:
     return tuple(specs)
 
 
-def alignment_rows(plan: Plan, materials: Materials) -> Iterator[list[str]]:
+def alignment_rows(experiment: Experiment, resources: Resources) -> Iterator[list[str]]:
     """Iterate over a row of the table per training, as soon as it ends, and one for chance.
 
     Raises `BenchError` for a method that aligns no words.
     """
     pairs: dict[Pair, Sequence[Row]] = {}
-    for training in plan.cells:
-        if not training.row.asked:
+    for training in experiment.cells:
+        if not training.method.asked:
             continue
         (pair,) = training.spec.pairs
         rows = conlang.aligned_bitext(pair.query)[:ROWS]
         pairs[pair] = rows
-        method, task = make_method(training.spec.methods), materials.task(training.spec)
+        method, task = make_method(training.spec.methods), resources.task(training.spec)
         if not (isinstance(method, TrainedMethod) and method.aligners):
-            raise BenchError(f"method '{training.row.name}' aligns no words")
+            raise BenchError(f"method '{training.method.name}' aligns no words")
         student = task.make_student().eval()
         method.prepare(task, student)
         untrained = mutual_f1(method.align, rows), alignment_f1(task.teacher, student, rows)

@@ -1,4 +1,4 @@
-"""Running a plan: finished cells are read, missing ones are computed, and the results folder keeps all of them.
+"""Running an experiment: finished cells are read, missing ones are computed, and the results folder keeps all of them.
 
 Nothing heavy is imported here, so that a call with nothing to do ends at once: `bench.running.work` trains and
 evaluates. The methods of plugins run in a process of their own.
@@ -14,24 +14,24 @@ from dataclasses import dataclass, field
 import tomli_w
 from filelock import Timeout
 
-from bench.atomic import atomic_write
 from bench.errors import BenchError, describe
 from bench.evaluation import measures
 from bench.evaluation.tasks import task_of
-from bench.fingerprint import digest, digest_bytes
-from bench.interrupt import obey_interrupt
-from bench.processes import Worker
 from bench.request import Request
 from bench.results.state import note
 from bench.results.store import Entry, Record, Store
+from bench.running.experiment import Cell, Experiment, Training
 from bench.running.job import Done, Job
-from bench.running.materials import Materials
-from bench.running.plan import Cell, Plan, Training
-from bench.sealed import Damaged
+from bench.running.resources import Resources
+from bench.storage.atomic import atomic_write
+from bench.storage.hashing import digest, digest_bytes
+from bench.storage.sealed import Damaged
+from bench.system.interrupt import obey_interrupt
+from bench.system.processes import Worker
 
 LEAST_PATIENCE = 60.0
 """The shortest silence in seconds after which a plugin's process is killed: it imports the libraries first."""
-OF_THE_CALL = {"overwrite", "quiet", "patience", "energy"}
+OF_THE_CALL = {"overwrite", "quiet", "timeout", "energy"}
 """Options about how a call does its work, which change no result."""
 
 
@@ -55,9 +55,9 @@ class Outcome:
 
 @dataclass
 class Executor:
-    """Runs the trainings and cells of a plan one after another, in one results folder."""
+    """Runs the trainings and cells of an experiment one after another, in one results folder."""
 
-    materials: Materials
+    resources: Resources
     request: Request
     store: Store
     worker: Worker | None = None
@@ -65,16 +65,18 @@ class Executor:
     configuration: str = field(default="", init=False)
     counter: str = field(default="", init=False)
 
-    def run(self, plan: Plan) -> Outcome:
+    def run(self, experiment: Experiment) -> Outcome:
         """Compute every missing cell. A failure is recorded in the cell's folder, and the others go on.
 
         Raises `BenchError` only for what would stop them all.
         """
         outcome = Outcome()
-        self.configuration = keep_configuration(self.store, self.request, plan)
-        _ = self.materials.identity  # without a teacher no cell can be computed, so its absence stops the call
-        counters = {training: f"[{number}/{len(plan.cells)}]" for number, training in enumerate(plan.cells, start=1)}
-        left = deque(plan.cells.items())
+        self.configuration = keep_configuration(self.store, self.request, experiment)
+        _ = self.resources.identity  # without a teacher no cell can be computed, so its absence stops the call
+        counters = {
+            training: f"[{number}/{len(experiment.cells)}]" for number, training in enumerate(experiment.cells, start=1)
+        }
+        left = deque(experiment.cells.items())
         busy = 0  # how many trainings in a row another process was working on
         while left:
             obey_interrupt()
@@ -84,7 +86,7 @@ class Executor:
                 # What another process is working on comes last; when nothing else is left, wait for it.
                 self._run_training(training, cells, outcome, wait=busy > len(left))
                 busy = 0
-                left.extend(self._spoilt(training, outcome, plan))
+                left.extend(self._spoilt(training, outcome, experiment))
             except Timeout:
                 left.append((training, cells))
                 busy += 1
@@ -93,14 +95,14 @@ class Executor:
                 outcome.failed += len(cells)
         return outcome
 
-    def finished(self, plan: Plan) -> set[Cell]:
-        """Return the finished cells of a plan, as far as they are known without reading texts, training a teacher or
-        opening a socket.
+    def finished(self, experiment: Experiment) -> set[Cell]:
+        """Return the finished cells of an experiment, as far as they are known without reading texts, training a
+        teacher or opening a socket.
         """
         found = set()
-        for training, cells in plan.cells.items():
+        for training, cells in experiment.cells.items():
             with suppress(BenchError):
-                if self.materials.are_known(training, cells):
+                if self.resources.are_known(training, cells):
                     for cell, entry in self._job(training, cells).cells.items():
                         with suppress(Damaged):
                             if (record := entry.read()) and not _lacks_depth(cell, record):
@@ -109,9 +111,9 @@ class Executor:
 
     def _job(self, training: Training, cells: Sequence[Cell]) -> Job:
         """Return the job of a training and its cells. Raises `BenchError` for data that are missing or malformed."""
-        inputs = self.materials.training_inputs(training)
+        inputs = self.resources.training_inputs(training)
         fingerprint = digest({"spec": training.spec.training.key, "inputs": inputs})
-        cell_inputs = {cell: self.materials.cell_inputs(cell) for cell in cells}
+        cell_inputs = {cell: self.resources.cell_inputs(cell) for cell in cells}
         entries = {
             cell: self.store.cell(
                 cell.spec.label, digest({"spec": cell.spec.key, "training": fingerprint, "inputs": own})
@@ -124,7 +126,7 @@ class Executor:
             inputs,
             entries,
             cell_inputs,
-            self.materials,
+            self.resources,
             self.request,
             self.configuration,
             self.counter,
@@ -156,7 +158,7 @@ class Executor:
             if record is None or _lacks_depth(cell, record):
                 missing.append(cell)
                 continue
-            entry.tidy()  # it may have been killed right after it finished
+            entry.remove_leftovers()  # it may have been killed right after it finished
             try:
                 outcome.cells.append(_with_measures(job, cell, record))
                 outcome.reused += 1
@@ -187,7 +189,7 @@ class Executor:
         """Train and evaluate, a plugin in its own process."""
         from bench.running.work import perform
 
-        if job.training.row.own or self.worker is None:
+        if job.training.method.own or self.worker is None:
             return perform(job, missing)
         try:
             return self.worker.run(perform, job, missing)
@@ -202,41 +204,43 @@ class Executor:
             self._warn(f"{error}; it is computed again")
             return None
 
-    def _spoilt(self, training: Training, outcome: Outcome, plan: Plan) -> list[tuple[Training, list[Cell]]]:
+    def _spoilt(
+        self, training: Training, outcome: Outcome, experiment: Experiment
+    ) -> list[tuple[Training, list[Cell]]]:
         """Return the finished cells that a plugin deleted or changed, by training. The plugin has failed then."""
-        lost = set() if training.row.own else {cell.spec for cell in outcome.cells if not _is_whole(cell)}
+        lost = set() if training.method.own else {cell.spec for cell in outcome.cells if not _is_whole(cell)}
         if not lost:
             return []
         self._warn(
             f"FAILED {training.spec.label}: it deleted or changed {len(lost)} finished cells of this call; they are "
             "computed again"
         )
-        own = {cell.spec for cell in plan.cells[training]}
+        own = {cell.spec for cell in experiment.cells[training]}
         mine = [cell for cell in outcome.cells if cell.spec in own]
         outcome.failed += len(mine) or 1
         for cell in mine:
             Entry(cell.folder).discard()
         outcome.cells = [cell for cell in outcome.cells if cell.spec not in lost | own]
-        keep_configuration(self.store, self.request, plan)
-        again = {each: [cell for cell in cells if cell.spec in lost - own] for each, cells in plan.cells.items()}
+        keep_configuration(self.store, self.request, experiment)
+        again = {each: [cell for cell in cells if cell.spec in lost - own] for each, cells in experiment.cells.items()}
         return [(each, cells) for each, cells in again.items() if cells]
 
     def _warn(self, text: str) -> None:
-        self.materials.display.warn(f"{self.counter} {text}")
+        self.resources.display.warn(f"{self.counter} {text}")
 
 
-def keep_configuration(store: Store, request: Request, plan: Plan) -> str:
+def keep_configuration(store: Store, request: Request, experiment: Experiment) -> str:
     """Write the effective configuration of a call, and return its path in the results folder.
 
     `bench run --config` with that file runs the same again, even if a default changes. The name of the file is made
     from its content.
     """
-    settings = {name: dict(values) for row in plan.rows for name, values in row.settings.items() if values}
+    settings = {name: dict(values) for row in experiment.methods for name, values in row.settings.items() if values}
     values = {
         **request.model_dump(mode="json", exclude_none=True, exclude=OF_THE_CALL),
-        "encoder": plan.encoder,
-        "measures": [name for name in plan.measures if name not in measures.OF_TASKS],
-        "recipe": plan.recipe.model_dump(mode="json", exclude_none=True),
+        "encoder": experiment.encoder,
+        "measures": [name for name in experiment.measures if name not in measures.OF_TASKS],
+        "recipe": experiment.recipe.model_dump(mode="json", exclude_none=True),
         "method": dict(sorted(settings.items())),
     }
     text = tomli_w.dumps(values)

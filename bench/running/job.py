@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bench.data import TestCollection
+from bench.dependencies.fingerprint import of_test
 from bench.errors import BenchError, describe
-from bench.fingerprint import of_test
 from bench.progress import Display
 from bench.request import Request
 from bench.results.store import FAILURE, Entry
-from bench.running.materials import Materials
-from bench.running.plan import Cell, Training
+from bench.running.experiment import Cell, Training
+from bench.running.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Job:
     """Digests of the training's inputs, by name; its spec is not among them."""
     cells: Mapping[Cell, Entry]
     cell_inputs: Mapping[Cell, Mapping[str, str]]
-    materials: Materials
+    resources: Resources
     request: Request
     configuration: str
     """The path of the call's effective configuration in the results folder."""
@@ -36,7 +36,7 @@ class Job:
 
     @property
     def display(self) -> Display:
-        return self.materials.display
+        return self.resources.display
 
     def load_test(self, cell: Cell) -> TestCollection:
         """Return the test collection of a cell. Raises `BenchError` if it changed after the job was made."""

@@ -16,14 +16,14 @@ from bench.errors import BenchError, CellFailed
 from bench.evaluation.run import read_run
 from bench.options import read_config
 from bench.progress import Display
+from bench.recipe import Recipe
 from bench.request import Reproduce, Request
 from bench.results.store import Record, Store, find_cell
 from bench.running.execute import Executor
-from bench.running.materials import Materials
-from bench.running.plan import Cell, Plan, Training
-from bench.running.rows import make_row
+from bench.running.experiment import Cell, Experiment, Training
+from bench.running.method_specs import resolve_method
+from bench.running.resources import Resources
 from bench.tables import print_table
-from bench.training.recipe import Recipe
 
 COLUMNS = ["measure", "then", "now", "difference"]
 WITHOUT_EFFECT = ("command", "finished")
@@ -37,7 +37,7 @@ def reproduce_cell(text: str, options: Reproduce) -> int:
 
     Raises `BenchError` as `find_cell` and `reproduce`.
     """
-    from bench.machine import prepare_libraries
+    from bench.system.machine import prepare_libraries
 
     cell, display = find_cell(text, options.results), Display(quiet=options.quiet)
     if cell.external:
@@ -72,9 +72,9 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
     Raises `BenchError` if the method, the encoder or the data are missing, and `CellFailed` if the computation fails.
     """
     spec, inputs = cell.spec, cell.inputs
-    plan = plan_of(cell, cards, resolver)
+    experiment = experiment_of(cell, cards, resolver)
     how = inputs["device"], inputs.get("precision", "float32")
-    materials = Materials(spec.encoder, *how, cards, resolver, display, int(inputs["threads"]))
+    resources = Resources(spec.encoder, *how, cards, resolver, display, int(inputs["threads"]))
     request = Request(
         methods=(spec.method,),
         budget=spec.budget or "1steps",
@@ -82,7 +82,7 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
         mirror=resolver.mirror,
         leakage=spec.leakage,
     )
-    outcome = Executor(materials, request, Store(folder).open()).run(plan)
+    outcome = Executor(resources, request, Store(folder).open()).run(experiment)
     if outcome.bad_input:
         raise BenchError(
             "its training data or test collection cannot be read; name their place with --mirror or --cards"
@@ -119,19 +119,19 @@ def _places(cell: Record) -> Mapping[str, Any]:
     return cell.manifest.get("places", {})
 
 
-def plan_of(cell: Record, cards: Mapping[str, Card], resolver: Resolver) -> Plan:
-    """Return the plan of a cell alone. Raises `BenchError` if its method is not installed or lost a setting, and if its
-    collection is missing.
+def experiment_of(cell: Record, cards: Mapping[str, Card], resolver: Resolver) -> Experiment:
+    """Return the experiment with this cell alone. Raises `BenchError` if its method is not installed or lost a setting,
+    and if its collection is missing.
     """
     spec = cell.spec
-    row = make_row(
+    row = resolve_method(
         "+".join(method.place or method.name for method in spec.methods),
         {method.name: dict(method.settings) for method in spec.methods},
     )
     spec = replace(spec, methods=row.methods)  # with the present places of their files
     again = Cell(spec, test_of(cell, cards, resolver), tuple(cell.means))
     recipe = read_config(Recipe, dict(spec.recipe.settings), "recipe")
-    return Plan(spec.encoder, recipe, [row], {Training(spec.training, row): [again]})
+    return Experiment(spec.encoder, recipe, [row], {Training(spec.training, row): [again]})
 
 
 def compare_runs(then: Record, now: Record) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench.atomic import atomic_write, open_gzip
 from bench.data import TestCollection
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed, describe
@@ -21,19 +20,20 @@ from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import write_run
 from bench.evaluation.tasks import task_of
-from bench.fingerprint import digest_texts
-from bench.interrupt import obey_interrupt, remembered_interrupt
-from bench.machine import prepare_libraries
 from bench.results.ir_metadata import FILE as IR_METADATA
 from bench.results.ir_metadata import to_yaml
 from bench.results.provenance import PeakMemory, provenance
 from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, Record
+from bench.running.callbacks import GivenUp, TrainingCallbacks, watchdog
 from bench.running.energy import Meter
+from bench.running.experiment import Cell
 from bench.running.job import Done, Job
-from bench.running.observer import GivenUp, Observer, watchdog
-from bench.running.plan import Cell
-from bench.running.rows import load_retriever, make_method
-from bench.sealed import FILES, Damaged
+from bench.running.method_specs import load_retriever, make_method
+from bench.storage.atomic import atomic_write, open_gzip
+from bench.storage.hashing import digest_texts
+from bench.storage.sealed import FILES, Damaged
+from bench.system.interrupt import obey_interrupt, remembered_interrupt
+from bench.system.machine import prepare_libraries
 from bench.training.checkpoint import Checkpoint
 from bench.training.method import Task
 
@@ -43,14 +43,14 @@ def perform(job: Job, missing: Sequence[Cell]) -> Done:
 
     An error of the data or of a method is recorded as a failure, and raised by nothing; only Ctrl-C ends the call.
     """
-    prepare_libraries(offline=job.materials.resolver.offline, threads=job.materials.threads)
+    prepare_libraries(offline=job.resources.resolver.offline, threads=job.resources.threads)
     with remembered_interrupt():
         training = _finished_training(job)
         retriever: Retriever | None = None
         trained = bad_input = False
         if training is None:
             try:
-                task = job.materials.task(job.training.spec)
+                task = job.resources.task(job.training.spec)
             except BenchError as error:
                 return Done(bad_input=True, failures=(job.failure(error),))
             try:
@@ -71,7 +71,7 @@ def perform(job: Job, missing: Sequence[Cell]) -> Done:
                 if retriever is None:
                     folder = job.entry.folder / RETRIEVER
                     with guarded(job):
-                        retriever = load_retriever(job.training.spec.methods, folder, job.materials.teacher)
+                        retriever = load_retriever(job.training.spec.methods, folder, job.resources.teacher)
                 evaluate_cell(job, cell, test, retriever, training)
             except Exception as error:
                 failures.append(job.failure(error, cell))
@@ -90,7 +90,7 @@ def guarded(job: Job) -> Iterator[None]:
         raise
     except BaseException as error:
         obey_interrupt()
-        if job.training.row.own and isinstance(error, KeyboardInterrupt):
+        if job.training.method.own and isinstance(error, KeyboardInterrupt):
             raise
         raise CellFailed(f"it ended with {describe(error)}") from error
     finally:
@@ -103,7 +103,7 @@ def _finished_training(job: Job) -> Record | None:
     try:
         if record := job.entry.read():
             record.verify()
-            job.entry.tidy()  # it may have been killed right after it finished
+            job.entry.remove_leftovers()  # it may have been killed right after it finished
         return record
     except Damaged as error:
         job.display.warn(f"{job.counter} {error}; it is trained again")
@@ -116,22 +116,22 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
 
     The caller makes data and student before: all methods share them, and the first must not pay for them.
     """
-    spec, materials = job.training.spec, job.materials
+    spec, resources = job.training.spec, job.resources
     folder, label = job.entry.begin(), f"{job.counter} {spec.label}"
-    memory, meter = PeakMemory(materials.device_type), Meter(job.request.energy)
-    observer = Observer(label, folder / LOG, task.budget, job.request.patience, job.display, meter)
-    task.on_step, task.on_resume = observer.on_step, observer.on_resume
+    memory, meter = PeakMemory(resources.device_type), Meter(job.request.energy)
+    callbacks = TrainingCallbacks(label, folder / LOG, task.budget, job.request.timeout, job.display, meter)
+    task.on_step, task.on_resume = callbacks.on_step, callbacks.on_resume
     task.checkpoint = Checkpoint(
         folder / CHECKPOINT, log=folder / LOG, on_damage=lambda text: job.display.warn(f"{label}: {text}")
     )
-    with observer.watching():
+    with callbacks.watching():
         with guarded(job):
             retriever = make_method(spec.methods).fit(task)
-        seconds, cpu_seconds = observer.seconds, observer.cpu_seconds
+        seconds, cpu_seconds = callbacks.seconds, callbacks.cpu_seconds
     if not (folder / LOG).is_file():
         raise CellFailed("it deleted the log of its training")
     with guarded(job):
-        retriever.save(folder / RETRIEVER, materials.teacher)
+        retriever.save(folder / RETRIEVER, resources.teacher)
     outcome = dict(task.outcome)
     spent = asdict(outcome.pop("spent")) if "spent" in outcome else {}
     diagnostics = checked_diagnostics(outcome.pop("diagnostics", {}))
@@ -155,7 +155,7 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
             },
             "diagnostics": diagnostics,
             "outcome": outcome,
-            "teacher": compare_teacher(task.teacher, materials.teacher),
+            "teacher": compare_teacher(task.teacher, resources.teacher),
             "configuration": job.configuration,
             "provenance": provenance(),
         }
@@ -178,16 +178,16 @@ def checked_diagnostics(diagnostics: Any) -> dict[str, float]:
 
 def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriever, training: Record) -> None:
     """Compute and score the run of a cell. A finished cell, which lacks only deeper measures, keeps its run."""
-    entry, materials, task = job.cells[cell], job.materials, task_of(test)
+    entry, resources, task = job.cells[cell], job.resources, task_of(test)
     finished = None
     with suppress(Damaged):
         finished = entry.read()
     folder = entry.folder if finished else entry.begin()
     total, done = len(test.queries) + len(test.documents), 0
-    memory, meter, cpu_started = PeakMemory(materials.device_type), Meter(job.request.energy), time.process_time()
+    memory, meter, cpu_started = PeakMemory(resources.device_type), Meter(job.request.energy), time.process_time()
     with (
         job.display.stage(f"{job.counter} {cell.spec.label}: encoding", total, "texts") as stage,
-        watchdog(job.request.patience) as alive,
+        watchdog(job.request.timeout) as alive,
         meter,
     ):
 
@@ -204,8 +204,8 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
                 retriever,
                 test,
                 scoring=cell.spec.scoring,
-                oracle=job.training.row.oracle,
-                cache=materials.cache / EMBEDDINGS,
+                oracle=job.training.method.oracle,
+                cache=resources.cache / EMBEDDINGS,
                 scratch=folder / EMBEDDINGS,
                 depth=measures.depth(cell.measures),
                 on_texts=on_texts,
@@ -256,7 +256,7 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
 
 def _places(job: Job, cell: Cell) -> dict[str, Any]:
     """Return where the files of a cell are, with absolute paths; `bench.running.reproduction` reads them."""
-    cards, request = job.materials.cards, job.request
+    cards, request = job.resources.cards, job.request
     dataset = next(name for name, card in cards.items() if card.name == cell.test.name)
     return {
         "dataset": _absolute(dataset) if dataset != cell.test.name else dataset,
@@ -274,7 +274,7 @@ def _absolute(text: str | Path) -> str:
 def _sources(job: Job, cell: Cell, report: Mapping[str, Any]) -> dict[str, str]:
     """Return where the collections of a cell are from: a repository at a commit, a folder, or a generator."""
     trained = [name.split()[0] for role in ("bitext", "relevance") for name in report.get(role, {})]
-    cards = {card.name: card for card in job.materials.cards.values()}
+    cards = {card.name: card for card in job.resources.cards.values()}
     return {
         name: cards[name].source or cards[name].folder or "generated"
         for name in dict.fromkeys([cell.test.name, *trained])

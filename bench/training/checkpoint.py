@@ -14,9 +14,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from bench.errors import describe
-from bench.fingerprint import digest_bytes
-from bench.sealed import Damaged, read_sealed, remove, write_sealed
-from bench.training.recipe import Spent
+from bench.recipe import Spent
+from bench.storage.hashing import digest_bytes
+from bench.storage.sealed import Damaged, read_sealed, remove, write_sealed
 
 INTERVAL = 60.0
 """Seconds of training between two checkpoints."""

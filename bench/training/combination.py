@@ -11,9 +11,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
+from bench.recipe import Spent
 from bench.training.loop import Batch, TrainedMethod, prefixed, without_prefix
 from bench.training.method import Task
-from bench.training.recipe import Spent
 
 
 class Combination(TrainedMethod):
@@ -25,7 +25,7 @@ class Combination(TrainedMethod):
     """
 
     def __init__(self, parts: Sequence[TrainedMethod], names: Sequence[str]) -> None:
-        if len({part.config.documents for part in parts}) > 1:
+        if len({part.config.document_encoder for part in parts}) > 1:
             raise ValueError("combined methods differ in who encodes documents")
         super().__init__(parts[0].config)
         self.parts = dict(zip(names, parts, strict=True))
@@ -40,9 +40,9 @@ class Combination(TrainedMethod):
     def modules(self) -> list[tuple[nn.Module, float]]:
         return [module for part in self.parts.values() for module in part.modules()]
 
-    def refresh(self, spent: Spent) -> None:
+    def on_step_start(self, spent: Spent) -> None:
         for part in self.parts.values():
-            part.refresh(spent)
+            part.on_step_start(spent)
 
     def state(self) -> dict[str, Tensor]:
         return prefixed({name: part.state() for name, part in self.parts.items()})

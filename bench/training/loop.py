@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from bench.encoders.encoder import Encoder
 from bench.errors import CellFailed
 from bench.evaluation.retriever import DualEncoder
-from bench.interrupt import deferred_interrupt
+from bench.recipe import Recipe, Spent
+from bench.system.interrupt import deferred_interrupt
 from bench.training.method import Method, MethodConfig, Task
-from bench.training.recipe import Recipe, Spent
 from bench.training.selection import Selection, validation_loss
 
 Batch = Mapping[str, np.ndarray]
@@ -29,7 +29,7 @@ Batch = Mapping[str, np.ndarray]
 class TrainedConfig(MethodConfig):
     """The configuration fields of every trained method."""
 
-    documents: Literal["teacher", "student"] = "teacher"
+    document_encoder: Literal["teacher", "student"] = "teacher"
     """Encoder of documents: the frozen teacher, so that the student reads queries only, or the student itself."""
     weight: float = Field(1.0, gt=0)
     """Weight of this method's loss in a combination of methods."""
@@ -54,7 +54,7 @@ class TrainedMethod(Method):
     @property
     def document_encoder(self) -> Encoder:
         """The encoder of documents, in training and in retrieval: the frozen teacher or the student."""
-        return self.task.teacher if self.config.documents == "teacher" else self.student
+        return self.task.teacher if self.config.document_encoder == "teacher" else self.student
 
     def prepare(self, task: Task, student: Encoder) -> None:
         """Keep the input of the training; a subclass also tokenises its data here."""
@@ -65,10 +65,10 @@ class TrainedMethod(Method):
         """Return the trained modules besides the student, each with its learning rate."""
         return []
 
-    def refresh(self, spent: Spent) -> None:
+    def on_step_start(self, spent: Spent) -> None:
         """Act before a step, for example mine again or update a momentum.
 
-        `spent` holds the expenses so far. Add those of mining to `spent.mining_texts` and `spent.mining_seconds`.
+        `spent` holds the expenses so far. Add those of mining to `spent.extra_texts` and `spent.extra_seconds`.
         """
 
     def state(self) -> dict[str, Tensor]:
@@ -128,7 +128,7 @@ def train(method: TrainedMethod, task: Task) -> Spent:
     batches = islice(method.batches(task.numpy_generator("batches")), spent.steps, None)
     with deferred_interrupt() as interrupt:
         while spent.share(budget) < 1:
-            method.refresh(spent)
+            method.on_step_start(spent)
             for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
                 group["lr"] = rate * learning_rate_factor(spent.share(budget), task.recipe.warmup)
             figures = optimise(method, optimiser, next(batches), spent, task)

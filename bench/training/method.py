@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from bench.data import TrainingData
 from bench.encoders.encoder import Encoder
 from bench.evaluation.retriever import DualEncoder, Retriever
+from bench.recipe import Budget, Recipe
+from bench.sampling import numpy_generator, torch_generator
 from bench.training.checkpoint import Checkpoint
-from bench.training.recipe import Budget, Recipe
-from bench.training.sampling import numpy_generator, torch_generator
 
 
 class MethodConfig(BaseModel):
@@ -71,7 +71,7 @@ class Method(ABC):
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     source: ClassVar[str] = ""
     """The publication of the method, for `bench ls methods`."""
-    uses: tuple[str, ...] = ()
+    supervision: tuple[str, ...] = ()
     """The training data that it uses: `bitext`, `unpaired text`, `relevance`. Shown next to its scores. An instance
     leaves out the data that its configuration excludes."""
     variants: ClassVar[dict[str, dict[str, Any]]] = {}

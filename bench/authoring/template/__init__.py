@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from bench import registry
-from bench.atomic import atomic_folder
 from bench.errors import BenchError
+from bench.storage.atomic import atomic_folder
 
 FILES = ("pyproject.toml", "new_method.py", "test_new_method.py")
 

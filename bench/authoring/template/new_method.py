@@ -27,7 +27,7 @@ class NewMethod(TrainedMethod):
 
     name = "new-method"
     source = "a template: write authors, year and an identifier"
-    uses = ("bitext",)
+    supervision = ("bitext",)
     Config = NewMethodConfig
 
     def prepare(self, task: Task, student: Encoder) -> None:

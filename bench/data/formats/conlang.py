@@ -1,4 +1,4 @@
-"""The generated world and its artificial languages, from `bench.conlang`; it has no files."""
+"""The generated world and its artificial languages, from `bench.data.conlang`; it has no files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bench.data.formats.reading import Source
 from bench.errors import BenchError, unknown
 
 if TYPE_CHECKING:
-    from bench.conlang import ConlangOptions
+    from bench.data.conlang import ConlangOptions
 
-# The functions import bench.conlang: reading the cards must not import the generator.
+# The functions import bench.data.conlang: reading the cards must not import the generator.
 
 
 def bitext(source: Source, pair: Pair) -> Bitext:
     """Return the generated bitext of an artificial language and English."""
-    from bench import conlang
+    from bench.data import conlang
 
     made = conlang.bitext(pair.query, _options(source.name, source.options))
     return dataclasses.replace(made, sources=(source.name,) * len(made))
@@ -26,7 +26,7 @@ def bitext(source: Source, pair: Pair) -> Bitext:
 
 def relevance(source: Source, pair: Pair) -> Relevance:
     """Return the generated English questions, each with a passage that answers it."""
-    from bench import conlang
+    from bench.data import conlang
 
     made = conlang.relevance(_options(source.name, source.options))
     return dataclasses.replace(made, sources=(source.name,) * len(made))
@@ -34,7 +34,7 @@ def relevance(source: Source, pair: Pair) -> Relevance:
 
 def test(source: Source, pair: Pair) -> TestCollection:
     """Return the generated test; with the card's option `split = "dev"`, the development collection."""
-    from bench import conlang
+    from bench.data import conlang
 
     options = dict(source.options)
     split = options.pop("split", "test")
@@ -46,7 +46,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
 
 def _options(name: str, given: Mapping[str, Any]) -> ConlangOptions:
     """Return the card's options; raises `BenchError` if one is unknown or invalid."""
-    from bench.conlang import ConlangOptions
+    from bench.data.conlang import ConlangOptions
 
     known = [field.name for field in dataclasses.fields(ConlangOptions)]
     for option in given:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from bench import offline
 from bench.data import Pair, Relevance, TestCollection
 from bench.data.formats.qrels import Qrels, judged_test
 from bench.data.formats.reading import LazyTexts, Source
 from bench.errors import BenchError, MissingFile, root_cause, unknown
+from bench.system import offline
 
 OPTIONS = ("dataset", "queries", "documents", "qrels", "field", "oracles", "oracle-field", "rows")
 

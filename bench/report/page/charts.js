@@ -9,11 +9,11 @@ const clipped = (text, length = 30) => (text.length > length ? `${text.slice(0, 
 /** Draw into a container now and whenever its width changes. */
 function responsive(container, make) {
   let width = 0;
-  const observer = new ResizeObserver(() => {
+  const callbacks = new ResizeObserver(() => {
     const now = Math.floor(container.clientWidth);
     if (now && now !== width) container.replaceChildren(make((width = now)));
   });
-  observer.observe(container);
+  callbacks.observe(container);
   return container;
 }
 

@@ -17,12 +17,12 @@ function leaderboardSection(state) {
     ...options,
   });
   const method = { key: "method", head: "method", value: (row) => row.label, cell: nameOf, className: "first" };
-  const uses = {
-    key: "uses",
+  const supervision = {
+    key: "supervision",
     head: "trains on",
-    value: (row) => row.uses || null,
-    cell: (row) => row.uses || DASH,
-    className: "uses",
+    value: (row) => row.supervision || null,
+    cell: (row) => row.supervision || DASH,
+    className: "supervision",
   };
   const p = (row) => row.standing.p;
   const mine = everything
@@ -87,7 +87,7 @@ function leaderboardSection(state) {
     className: "rank",
     hint: "1 + systems that are significantly better",
   });
-  const columns = [...(everything ? [] : [rank]), method, ...mine, uses, ...costs, ...facts];
+  const columns = [...(everything ? [] : [rank]), method, ...mine, supervision, ...costs, ...facts];
   const shown = columns.filter(
     (column) => ["method", "rank"].includes(column.key) || everyone.some((row) => (column.value(row) ?? null) !== null),
   );

@@ -41,10 +41,10 @@ function manifest({ seed, cell, training }) {
   );
 }
 
-/** The values of a manifest, from their indices in the pool. */
+/** The values of a manifest, from their indices in `data.values`. */
 const unpooled = (value) =>
   isNumber(value)
-    ? data.pool[value]
+    ? data.values[value]
     : Object.fromEntries(Object.entries(value).map(([key, place]) => [key, unpooled(place)]));
 
 function tree(name, value, open = false) {

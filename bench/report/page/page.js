@@ -6,19 +6,19 @@ const state = {
   measure: data.measures[0],
   board: data.boards.length > 1 ? EVERYTHING : 0,
   text: "",
-  uses: "",
+  supervision: "",
   cost: "cpu",
   duel: { board: 0 },
   /** True if a row is shown. */
   passes: (row) => {
-    const text = [row.label, row.uses, row.budget, row.train].join(" ").toLowerCase();
+    const text = [row.label, row.supervision, row.budget, row.train].join(" ").toLowerCase();
     const words = state.text.toLowerCase().split(/\s+/);
-    return words.every((word) => text.includes(word)) && (!state.uses || parts(row.uses).includes(state.uses));
+    return words.every((word) => text.includes(word)) && (!state.supervision || parts(row.supervision).includes(state.supervision));
   },
 };
 
 const NOTHING = "nothing";
-const parts = (uses) => (uses ? uses.split(" + ") : [NOTHING]);
+const parts = (supervision) => (supervision ? supervision.split(" + ") : [NOTHING]);
 
 function change(changes) {
   Object.assign(state, changes);
@@ -63,7 +63,7 @@ function masthead() {
 function controls() {
   const measures = data.measures.map((measure) => [measure, measure]);
   const boards = [[EVERYTHING, "overview"], ...data.boards.map((board, i) => [i, boardName(board)])];
-  const uses = [...new Set(systems.flatMap((system) => parts(system.uses)))].sort();
+  const supervision = [...new Set(systems.flatMap((system) => parts(system.supervision)))].sort();
   const onText = (event) => change({ text: event.target.value });
   const filter = el("input", {
     type: "search",
@@ -77,8 +77,8 @@ function controls() {
     data.boards.length > 1
       ? switches("board", "board", boards, state.board, (board) => change({ board: Number(board) }))
       : "",
-    choice("trains on", [["", "anything"], ...uses.map((each) => [each, each])], state.uses, (chosen) =>
-      change({ uses: chosen }),
+    choice("trains on", [["", "anything"], ...supervision.map((each) => [each, each])], state.supervision, (chosen) =>
+      change({ supervision: chosen }),
     ),
     el("label", { class: "choice" }, el("span", {}, "filter"), filter),
   );

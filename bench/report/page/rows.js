@@ -31,7 +31,7 @@ const boardName = (board) =>
 
 /**
  * The rows of the page: systems on a board, or on all of them.
- * {label, method, details, uses, reference, seeds, diagnostics, cost, standing, members: numbers of systems}
+ * {label, method, details, supervision, reference, seeds, diagnostics, cost, standing, members: numbers of systems}
  */
 function rowsOf({ board, measure, passes }) {
   const rows =

@@ -1,4 +1,4 @@
-"""The plan of a comparison: the trainings and cells of a request, laid out without reading texts."""
+"""The experiment of a comparison: the trainings and cells of a request, laid out without reading texts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from bench.data import Pair, TestSummary
 from bench.data.cards import Card
-from bench.data.dimensions import Level
+from bench.data.dimensions import BitextSubset
 from bench.data.files import Resolver
-from bench.data.mixing import default_mix
 from bench.data.sources import LazyTestCollection, LazyTrainingData
+from bench.data.training_data import default_mix
 from bench.encoders.models import default_recipe
 from bench.errors import BenchError
 from bench.evaluation.tasks import task_of
 from bench.options import read_config
+from bench.recipe import Recipe
 from bench.request import SCORINGS, Request, measures_of, offered_pairs
-from bench.running.rows import Call, Row, make_rows, with_recipe
+from bench.running.method_specs import Call, ResolvedMethod, resolve_methods, with_recipe
 from bench.spec import Configured, RunSpec
-from bench.training.recipe import Recipe
 
 TABLE = ("training", "budget", "trains on", "collection", "queries", "documents", "state")
 """The columns of `plan_table`."""
@@ -32,7 +32,7 @@ class Training:
     """A retriever to train: its spec without a test collection, and its methods."""
 
     spec: RunSpec
-    row: Row = field(compare=False)
+    method: ResolvedMethod = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Cell:
 
 
 @dataclass
-class Plan:
+class Experiment:
     """Cells by training, in their order of execution, and a line for each omission."""
 
     encoder: str
     recipe: Recipe
-    rows: list[Row]
+    methods: list[ResolvedMethod]
     cells: dict[Training, list[Cell]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -61,12 +61,12 @@ class Plan:
 
     def add(self, training: Training, test: LazyTestCollection, known: TestSummary | None, request: Request) -> None:
         """Add the cells of a training on a test collection, or a line that says why there is none."""
-        skipped = f"skipped: {training.row.name} on {test.name} {test.pair}"
-        if training.row.oracle and known and not known.has_oracle_queries:
+        skipped = f"skipped: {training.method.name} on {test.name} {test.pair}"
+        if training.method.oracle and known and not known.has_oracle_queries:
             self.notes.append(f"{skipped}: it has no translation of its queries")
             return
         task = task_of(known)
-        scorings = task.scorings(request.scoring, training.row.scorings)
+        scorings = task.scorings(request.scoring, training.method.scorings)
         if not scorings:
             self.notes.append(f"{skipped}: {task.restriction}")
             return
@@ -76,9 +76,9 @@ class Plan:
             self.cells.setdefault(training, []).append(Cell(spec, test, measures))
 
 
-def make_plan(
+def make_experiment(
     request: Request, cards: Mapping[str, Card], resolver: Resolver, *, call: Call = operator.call, read: bool = True
-) -> Plan:
+) -> Experiment:
     """Return the trainings and cells of a request. `call` loads the classes of plugins.
 
     A test collection is read only if its summary is unknown, and with `read=False` not even then. Raises `BenchError`
@@ -88,12 +88,12 @@ def make_plan(
     encoder = str(Path(encoder).expanduser().absolute()) if Path(encoder).expanduser().is_dir() else encoder
     usual = default_recipe(encoder)
     recipe = read_config(Recipe, {**usual.model_dump(), **request.recipe}, "recipe")
-    plan = Plan(encoder, recipe, make_rows(request, call))
+    experiment = Experiment(encoder, recipe, resolve_methods(request, call))
     offered = offered_pairs(request, cards)
     pairs = request.pairs or tuple(dict.fromkeys(pair for pairs in offered.values() for pair in pairs))
     asked = [(pair, name) for pair in pairs for name in request.datasets]
     if request.pairs:
-        plan.notes += [f"skipped: {name} has no {pair}" for pair, name in asked if pair not in offered[name]]
+        experiment.notes += [f"skipped: {name} has no {pair}" for pair, name in asked if pair not in offered[name]]
     tests = {
         (name, pair): LazyTestCollection(cards[name], pair, resolver, cards)
         for pair, name in asked
@@ -101,37 +101,39 @@ def make_plan(
     }
     known = {key: test.summary if read else test.summary_if_known for key, test in tests.items()}
     for key, summary in known.items():
-        plan.notes += _notes(tests[key], summary, request)
+        experiment.notes += _notes(tests[key], summary, request)
     if request.leakage == "keep":
-        plan.notes.append("LEAKAGE IS KEPT: the rows marked leakage=keep were trained on texts of the test collections")
+        experiment.notes.append(
+            "LEAKAGE IS KEPT: the rows marked leakage=keep were trained on texts of the test collections"
+        )
     mixes, why_not = _mixes(request, pairs, cards)
-    levels: dict[tuple[Pair, ...], list[Level]] = {}
+    subsets: dict[tuple[Pair, ...], list[BitextSubset]] = {}
     configured = with_recipe(usual.model_dump(), recipe.model_dump())
     runnable = False
     for pair in pairs:
-        for row in plan.rows:
-            if "data" in row.depends_on and pair.training not in mixes:
-                plan.notes.append(f"skipped: {row.name} on {pair}: {why_not[pair.training]}")
+        for method in experiment.methods:
+            if "data" in method.depends_on and pair.training not in mixes:
+                experiment.notes.append(f"skipped: {method.name} on {pair}: {why_not[pair.training]}")
                 continue
-            runnable |= row.asked
-            for together in _students(request, row, pair.training, mixes):
+            runnable |= method.asked
+            for together in _students(request, method, pair.training, mixes):
                 train = tuple(dict.fromkeys(name for one in together for name in mixes.get(one, ())))
-                if together not in levels:
+                if together not in subsets:
                     data = LazyTrainingData(train, together, resolver, cards, request.leakage == "keep")
-                    levels[together] = _levels(request, data, plan.notes, read=read)
-                for spec in _specs(request, row, together, train, levels[together], encoder, configured):
+                    subsets[together] = _subsets(request, data, experiment.notes, read=read)
+                for spec in _specs(request, method, together, train, subsets[together], encoder, configured):
                     for dataset in (other for other in request.datasets if (other, pair) in tests):
-                        plan.add(Training(spec, row), tests[dataset, pair], known[dataset, pair], request)
+                        experiment.add(Training(spec, method), tests[dataset, pair], known[dataset, pair], request)
     if not runnable:
         reasons = "; ".join(dict.fromkeys(why_not.values()))
         raise BenchError(f"none of {', '.join(request.methods)} can run on {', '.join(map(str, pairs))}: {reasons}")
-    return plan
+    return experiment
 
 
-def plan_table(plan: Plan, finished: Collection[Cell]) -> list[list[str]]:
+def plan_table(experiment: Experiment, finished: Collection[Cell]) -> list[list[str]]:
     """Return a row of `TABLE` for each cell. Sizes are `?` if only reading the collection would tell them."""
     rows = []
-    for training, cells in plan.cells.items():
+    for training, cells in experiment.cells.items():
         spec = training.spec
         about = [spec.label, str(spec.budget or "-"), " + ".join(spec.train) or "-"]
         for cell in cells:
@@ -175,47 +177,52 @@ def _mixes(
     return mixes, why_not
 
 
-def _students(request: Request, row: Row, pair: Pair, mixes: Mapping[Pair, tuple[str, ...]]) -> list[tuple[Pair, ...]]:
-    """Return the pairs of each student of a row: the pair alone, or all pairs with its document language."""
-    if "data" not in row.depends_on:
+def _students(
+    request: Request, method: ResolvedMethod, pair: Pair, mixes: Mapping[Pair, tuple[str, ...]]
+) -> list[tuple[Pair, ...]]:
+    """Return the pairs of each student of a method: the pair alone, or all pairs with its document language."""
+    if "data" not in method.depends_on:
         return [(pair,)]
-    joint = tuple(sorted(other for other in mixes if other.document == pair.document))
-    return list(dict.fromkeys((pair,) if kind == "pair" else joint for kind in request.students))
+    multilingual = tuple(sorted(other for other in mixes if other.document == pair.document))
+    return list(dict.fromkeys((pair,) if kind == "bilingual" else multilingual for kind in request.students))
 
 
-def _levels(request: Request, data: LazyTrainingData, notes: list[str], *, read: bool) -> list[Level]:
-    """Return the levels of a request, each once; a size that is not below the available one is that of all pairs."""
-    levels = request.levels
+def _subsets(request: Request, data: LazyTrainingData, notes: list[str], *, read: bool) -> list[BitextSubset]:
+    """Return the subsets of a request, each once; a size that is not below the available one is that of all pairs."""
+    subsets = request.subsets
     summary = None
-    if data.names and any(level.bitext_size is not None for level in levels):
+    if data.names and any(subset.bitext_size is not None for subset in subsets):
         with suppress(BenchError):  # each training that fails for it tells
             summary = data.summary if read else data.summary_if_known
     if summary is None:
-        return levels
+        return subsets
     available = max(summary.bitext.values(), default=0)
-    for size in dict.fromkeys(level.bitext_size for level in levels):
+    for size in dict.fromkeys(subset.bitext_size for subset in subsets):
         if size is not None and size >= available:
             of = ", ".join(map(str, data.pairs))
             notes.append(f"bitext size {size:,} on {of} is all: there are {available:,} pairs")
-    return list(dict.fromkeys(level.within(available) for level in levels))
+    return list(dict.fromkeys(subset.within(available) for subset in subsets))
 
 
 def _specs(
     request: Request,
-    row: Row,
+    method: ResolvedMethod,
     pairs: tuple[Pair, ...],
     train: tuple[str, ...],
-    levels: Sequence[Level],
+    subsets: Sequence[BitextSubset],
     encoder: str,
     recipe: Configured,
 ) -> list[RunSpec]:
-    """Return the spec of each level and seed. Fields on which the row does not depend have their defaults."""
-    budget = request.budget if "budget" in row.depends_on else None
-    spec = RunSpec(methods=row.methods, pairs=pairs, encoder=encoder, budget=budget)
-    if "data" in row.depends_on:
+    """Return the spec of each subset and seed. Fields on which the method does not depend have their defaults."""
+    budget = request.budget if "budget" in method.depends_on else None
+    spec = RunSpec(methods=method.methods, pairs=pairs, encoder=encoder, budget=budget)
+    if "data" in method.depends_on:
         spec = replace(spec, train=train, leakage=request.leakage, recipe=recipe)
     else:
-        levels = [Level()]
+        subsets = [BitextSubset()]
     # The seed decides which rows of the data are sampled.
-    seeds = {level: request.seeds if "seed" in row.depends_on or level != Level() else (None,) for level in levels}
-    return [replace(spec, level=level, seed=seed) for level in levels for seed in seeds[level]]
+    seeds = {
+        subset: request.seeds if "seed" in method.depends_on or subset != BitextSubset() else (None,)
+        for subset in subsets
+    }
+    return [replace(spec, subset=subset, seed=seed) for subset in subsets for seed in seeds[subset]]

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from statistics import fmean
 
-from bench.conlang import parallel
-from bench.conlang.english import Sentence, Speaker, text_of
-from bench.conlang.language import LANGUAGES, Language, Translation
-from bench.conlang.lexicon import english
-from bench.conlang.rng import stream
-from bench.conlang.world import Passage, Question, World
 from bench.data import READS_TEST, Bitext, Pair, Relevance, TestCollection
+from bench.data.conlang import parallel
+from bench.data.conlang.english import Sentence, Speaker, text_of
+from bench.data.conlang.language import LANGUAGES, Language, Translation
+from bench.data.conlang.lexicon import english
+from bench.data.conlang.rng import stream
+from bench.data.conlang.world import Passage, Question, World
 from bench.errors import BenchError, unknown
 
 SOURCE = "conlang"

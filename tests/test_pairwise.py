@@ -15,7 +15,7 @@ from cells import add
 
 from bench.cli import main
 from bench.errors import BenchError
-from bench.evaluation.run import read_foreign_run, write_run
+from bench.evaluation.run import read_trec_run, write_run
 from bench.results.store import Store
 
 
@@ -29,7 +29,7 @@ def test_run_is_read_by_its_scores(tmp_path: Path, packed: bool) -> None:
     text = "q1 Q0 low 1 0.5 t\nq1\tQ0\thigh\t2\t1e1\tt\nq2 Q0 x 1 -3 t\nq1 Q0 b 7 2 t\nq1 Q0 a 8 2 t\n"
     path = tmp_path / "run"
     path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
-    found = read_foreign_run(path, 3)
+    found = read_trec_run(path, 3)
     assert [document for document, _ in found["q1"]] == ["high", "a", "b"]  # a tie goes by id
     assert found["q1"][1][1] > found["q1"][2][1]
     assert found["q2"] == [("x", -3.0)]
@@ -39,7 +39,7 @@ def test_own_runs_are_read_as_they_were_written(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     run = {f"q{i}": [(f"d{j}", float(np.float32(100 - j + rng.random() / 2))) for j in range(50)] for i in range(5)}
     write_run(tmp_path / "run.gz", run, "tag")
-    assert read_foreign_run(tmp_path / "run.gz", 100) == run
+    assert read_trec_run(tmp_path / "run.gz", 100) == run
 
 
 @pytest.mark.parametrize(
@@ -55,16 +55,16 @@ def test_own_runs_are_read_as_they_were_written(tmp_path: Path) -> None:
 )
 def test_what_is_no_run_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(BenchError, match=complaint):
-        read_foreign_run(write(tmp_path / "run", text), 10)
+        read_trec_run(write(tmp_path / "run", text), 10)
 
 
 def test_damaged_and_missing_runs_are_named(tmp_path: Path) -> None:
     whole = gzip.compress(b"q1 Q0 a 1 3 t\n" * 1000)
     (tmp_path / "half.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BenchError, match=r"half\.gz is damaged"):
-        read_foreign_run(tmp_path / "half.gz", 10)
+        read_trec_run(tmp_path / "half.gz", 10)
     with pytest.raises(BenchError, match=r"gone cannot be read: No such file"):
-        read_foreign_run(tmp_path / "gone", 10)
+        read_trec_run(tmp_path / "gone", 10)
 
 
 def runs(folder: Path, queries: int = 80) -> tuple[Path, Path, Path, dict[str, dict[str, int]]]:
@@ -101,7 +101,7 @@ def test_runs_are_compared_by_judgments(tmp_path: Path, compare: Callable[..., s
     with output.open(newline="") as file:
         found = {row["query"]: (float(row["a"]), float(row["b"])) for row in csv.DictReader(file)}
     for column, path in enumerate((one, other)):
-        run = {query: dict(ranking[:10]) for query, ranking in read_foreign_run(path, 100).items()}
+        run = {query: dict(ranking[:10]) for query, ranking in read_trec_run(path, 100).items()}
         expected = pytrec_eval.RelevanceEvaluator(judged, {"recip_rank"}).evaluate(run)
         assert {query: scores[column] for query, scores in found.items()} == {
             query: pytest.approx(values["recip_rank"]) for query, values in expected.items()
@@ -175,7 +175,7 @@ def test_folders_are_compared_cell_by_cell(tmp_path: Path, compare: Callable[...
 def test_collection_column_has_all_common_settings(tmp_path: Path, compare: Callable[..., str]) -> None:
     stores = [Store(tmp_path / name).open() for name in ("before", "after")]
     for shift, store in enumerate(stores):
-        fill(store, shift / 4, students="joint", bitext_size="1000", bitext_noise="0.5")
+        fill(store, shift / 4, students="multilingual", bitext_size="1000", bitext_noise="0.5")
         fill(store, shift / 4, method="distillation", scoring="maxsim")
     path = tmp_path / "differences.csv"
     compare(*(store.root for store in stores), "--output", path)
@@ -183,6 +183,6 @@ def test_collection_column_has_all_common_settings(tmp_path: Path, compare: Call
         assert {row["collection"] for row in csv.DictReader(file)} == {
             "distillation conlang qaa-eng tiny 10steps maxsim",
             "distillation conlang qab-eng tiny 10steps maxsim",
-            "optical conlang qaa-eng tiny 10steps joint bitext 1,000, 50 % misaligned",
-            "optical conlang qab-eng tiny 10steps joint bitext 1,000, 50 % misaligned",
+            "optical conlang qaa-eng tiny 10steps multilingual bitext 1,000, 50 % misaligned",
+            "optical conlang qab-eng tiny 10steps multilingual bitext 1,000, 50 % misaligned",
         }

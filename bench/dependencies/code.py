@@ -28,14 +28,15 @@ WITHOUT_EFFECT = frozenset(
     {
         "bench",  # the version only
         "bench.errors",  # the text of messages
-        "bench.atomic",  # how files are written, not their content
-        "bench.interrupt",
+        "bench.storage.atomic",  # how files are written, not their content
+        "bench.system.interrupt",
         "bench.progress",
-        "bench.offline",  # a download is allowed or refused; its content counts by itself
-        "bench.sealed",  # the place of stored files, which are verified and not changed
-        "bench.code",  # the names of results, not the results
-        "bench.fingerprint",
-        "bench.encoders.tiny",  # how an encoder is made: it counts by its fingerprint
+        "bench.system.offline",  # a download is allowed or refused; its content counts by itself
+        "bench.storage.sealed",  # the place of stored files, which are verified and not changed
+        "bench.storage.hashing",
+        "bench.dependencies.code",  # the names of results, not the results
+        "bench.dependencies.fingerprint",
+        "bench.training.tiny",  # how an encoder is made: it counts by its fingerprint
     }
 )
 """Modules that never change a number: they are neither listed nor followed."""

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.atomic import atomic_write
-from bench.data.dimensions import Level
+from bench.data.dimensions import BitextSubset
 from bench.data.formats.qrels import read_qrels
 from bench.errors import BenchError
 from bench.evaluation import measures
-from bench.evaluation.run import read_foreign_run
+from bench.evaluation.run import read_trec_run
 from bench.progress import Display
 from bench.report.comparison import Comparison, most_like
 from bench.report.labels import p_value
 from bench.results.store import CELLS, Store
 from bench.results.systems import System, boards, gather
 from bench.spec import MethodSpec, RunSpec, select
+from bench.storage.atomic import atomic_write
 
 
 def opponents(a: str, b: str, results: Path, qrels: Path | None, names: Sequence[str]) -> list[tuple[System, System]]:
@@ -44,7 +44,7 @@ def opponents(a: str, b: str, results: Path, qrels: Path | None, names: Sequence
 
 
 def _of_run(path: Path, qrels: Path, names: Sequence[str]) -> System:
-    run = read_foreign_run(path, measures.depth(names))
+    run = read_trec_run(path, measures.depth(names))
     judged = read_qrels(qrels)
     if not judged.keys() & run.keys():
         raise BenchError(f"{path} has none of the queries that {qrels} judges")
@@ -117,8 +117,8 @@ def _collection(found: Comparison) -> str:
     parts = [
         found.a.name if found.a.name == found.b.name else "",
         *(names["dataset"], names["pair"], Path(spec.encoder).name, names["budget"], names["students"]),
-        spec.scoring if spec.scoring != "mean" else "",
-        f"bitext {spec.level}" if spec.level != Level() else "",
+        spec.scoring if spec.scoring != "single-vector" else "",
+        f"bitext {spec.subset}" if spec.subset != BitextSubset() else "",
     ]
     return " ".join(filter(None, parts))
 

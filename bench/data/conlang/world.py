@@ -14,8 +14,8 @@ from zlib import crc32
 
 import numpy as np
 
-from bench.conlang.lexicon import english
-from bench.conlang.rng import bernoulli, pick
+from bench.data.conlang.lexicon import english
+from bench.data.conlang.rng import bernoulli, pick
 from bench.errors import BenchError
 
 Pairing = tuple[str, str]

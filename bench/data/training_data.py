@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from bench.data import Bitext, Origin, Pair, Relevance, Rows, TrainingData, leakage
 from bench.data.cards import IR_DATASETS, Card, Role, get_card, load_cards
 from bench.data.files import Resolver
-from bench.data.loading import load_judged, read, tidy
+from bench.data.loading import drop_empty_and_duplicate, load_judged, read
 from bench.errors import BenchError, MissingFile
 
 _Rows = TypeVar("_Rows", bound=Rows)
@@ -214,7 +214,7 @@ def _gather(kind: type[_Rows], parts: Iterable[tuple[Origin, _Rows]]) -> tuple[_
     kept, counts = [], {}
     seen: dict[Pair, set[tuple[str, str]]] = {}
     for source, part in parts:
-        kept.append(tidy(part, seen.setdefault(source[1], set())))
+        kept.append(drop_empty_and_duplicate(part, seen.setdefault(source[1], set())))
         counts[source] = {"read": len(part), "dropped": len(part) - len(kept[-1])}
     return kind.join(kept), counts
 

@@ -12,23 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.code import plugin_libraries
 from bench.data import TrainingData
 from bench.data.cards import Card
-from bench.data.dimensions import Level
+from bench.data.dimensions import BitextSubset
 from bench.data.files import Resolver
 from bench.data.sources import LazyTrainingData
-from bench.encoders.models import Identity, fingerprint_of, identity_if_known, load_teacher
+from bench.dependencies.code import plugin_libraries
+from bench.dependencies.fingerprint import of_code, of_libraries, of_test
 from bench.errors import BenchError
 from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
-from bench.fingerprint import of_code, of_libraries, of_test
-from bench.machine import machine, precision
-from bench.offline import forbid_network
 from bench.progress import Display
-from bench.running.plan import Cell, Training
-from bench.sealed import default_cache
+from bench.recipe import Budget, Recipe
+from bench.running.experiment import Cell, Training
 from bench.spec import RunSpec
-from bench.training.recipe import Budget, Recipe
+from bench.storage.sealed import default_cache
+from bench.system.machine import machine, precision
+from bench.system.offline import forbid_network
+from bench.training.teachers import Identity, fingerprint_of, identity_if_known, load_teacher
 
 if TYPE_CHECKING:
     from bench.encoders.encoder import Encoder
@@ -42,7 +42,7 @@ TOKENS = "tokens"
 
 
 @dataclass
-class Materials:
+class Resources:
     """Teacher, data and the last student of one call."""
 
     encoder: str
@@ -57,7 +57,7 @@ class Materials:
     _students: dict[Any, Encoder] = field(default_factory=dict, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the fields alone; another process makes its own materials from them, once."""
+        """Pickle the fields alone; another process makes its own resources from them, once."""
         return _made_once, tuple(getattr(self, each.name) for each in fields(self) if each.init)
 
     @property
@@ -110,16 +110,16 @@ class Materials:
 
     def data(self, spec: RunSpec) -> TrainingData:
         """Return the data of a training. Raises `BenchError` if they are missing or malformed."""
-        from bench.data.heldout import hold_out
-        from bench.data.levels import apply_level
-        from bench.training.sampling import numpy_generator
+        from bench.data.bitext_subsets import take_subset
+        from bench.data.validation_split import split_validation
+        from bench.sampling import numpy_generator
 
         if not spec.train:
             return TrainingData.none(spec.pairs)
         data, generator = self.lazy_data(spec).load(), partial(numpy_generator, spec.seed or 0)
         if recipe_of(spec).selection != "last":
-            data = hold_out(data, generator("validation"))
-        return apply_level(data, spec.level, generator)
+            data = split_validation(data, generator("validation"))
+        return take_subset(data, spec.subset, generator)
 
     def student(self, spec: RunSpec, data: TrainingData) -> Encoder:
         """Return the untrained student that all methods of this data, recipe and seed copy."""
@@ -127,7 +127,7 @@ class Materials:
 
         if not spec.train:
             return self.teacher
-        key = (spec.train, spec.pairs, spec.leakage, spec.level, spec.recipe, spec.seed)
+        key = (spec.train, spec.pairs, spec.leakage, spec.subset, spec.recipe, spec.seed)
         if key not in self._students:
             made = make_student(self.teacher, data.texts, recipe_of(spec), spec.seed or 0, cache=self.cache)
             self._students = {key: made}
@@ -159,16 +159,16 @@ class Materials:
 
     def training_inputs(self, training: Training) -> dict[str, str]:
         """Return everything that can change the retriever besides its spec, by name."""
-        spec, row = training.spec, training.row
+        spec, row = training.spec, training.method
         inputs = {f"encoder {spec.encoder}": self.identity.fingerprint}
         if spec.train:
             about = ("+".join(spec.train), "+".join(map(str, spec.pairs)), "with leaks" * (spec.leakage == "keep"))
             inputs[" ".join(["training data", *filter(None, about)])] = self.lazy_data(spec).summary.digest
             inputs |= of_code(["bench.encoders.vocabulary"])
-            if spec.level != Level():
-                inputs |= of_code(["bench.data.levels"])
+            if spec.subset != BitextSubset():
+                inputs |= of_code(["bench.data.bitext_subsets"])
             if recipe_of(spec).selection != "last":
-                inputs |= of_code(["bench.data.heldout"])
+                inputs |= of_code(["bench.data.validation_split"])
         for method, module in zip(row.methods, row.modules, strict=True):
             inputs |= of_code([module], method.name)
             if registry.find_method(method.place or method.name).package != registry.OWN:
@@ -190,15 +190,15 @@ class Materials:
         return inputs | {"depth": str(RUN_DEPTH), "device": self.device_type, "threads": str(self.threads)}
 
 
-_made: dict[Any, Materials] = {}
+_made: dict[Any, Resources] = {}
 
 
-def _made_once(*how: Any) -> Materials:
-    """Return this process's materials of a call, so that its jobs share teacher and student."""
+def _made_once(*how: Any) -> Resources:
+    """Return this process's resources of a call, so that its jobs share teacher and student."""
     encoder, device, precision, _, resolver, _, threads = how
     key = (encoder, device, precision, resolver.mirror, resolver.offline, threads)
     if key not in _made:
-        _made[key] = Materials(*how)
+        _made[key] = Resources(*how)
         if resolver.offline:
             forbid_network()
     return _made[key]

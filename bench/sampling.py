@@ -54,11 +54,11 @@ def language_batches(
 
 
 def length_buckets(
-    lengths: Sequence[int] | np.ndarray, batch_size: int, rng: np.random.Generator, batches_per_pool: int = 50
+    lengths: Sequence[int] | np.ndarray, batch_size: int, rng: np.random.Generator, batches_per_bucket: int = 50
 ) -> Iterator[np.ndarray]:
     """Yield endless batches of row indices, (batch_size,) int64, of similar length within a batch.
 
-    Each epoch is a new permutation. It is cut into pools, which are sorted by length and split into batches; these
+    Each epoch is a new permutation. It is cut into buckets, which are sorted by length and split into batches; these
     come in random order. The last, short batch of an epoch is dropped unless it is the only one.
 
     Raises `BenchError` when there is nothing to sample from.
@@ -69,9 +69,9 @@ def length_buckets(
     while True:
         order = rng.permutation(len(sizes))
         usable = len(order) - len(order) % batch_size or len(order)
-        for start in range(0, usable, batch_size * batches_per_pool):
-            pool = order[start : min(start + batch_size * batches_per_pool, usable)]
-            pool = pool[np.argsort(sizes[pool], kind="stable")]
-            batches = [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+        for start in range(0, usable, batch_size * batches_per_bucket):
+            bucket = order[start : min(start + batch_size * batches_per_bucket, usable)]
+            bucket = bucket[np.argsort(sizes[bucket], kind="stable")]
+            batches = [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
             for i in rng.permutation(len(batches)):
                 yield batches[i]

@@ -48,9 +48,9 @@ class Spent:
     """Wall-clock time, mining and validation included."""
     cpu_seconds: float = 0.0
     """The processor's time of all threads, waiting threads included; busy and idle machines compare with one thread."""
-    mining_texts: int = 0
+    extra_texts: int = 0
     """Texts that any encoder has encoded to find training examples."""
-    mining_seconds: float = 0.0
+    extra_seconds: float = 0.0
     validation_seconds: float = 0.0
 
     def share(self, budget: Budget) -> float:

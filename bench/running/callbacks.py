@@ -14,12 +14,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bench import processes
 from bench.errors import CellFailed
 from bench.progress import Display
+from bench.recipe import Budget, Spent
 from bench.running.energy import Meter
-from bench.sealed import remove
-from bench.training.recipe import Budget, Spent
+from bench.storage.sealed import remove
+from bench.system import processes
 
 REPEAT = 60.0
 """Seconds between two interruptions of work that catches even a `BaseException`."""
@@ -30,8 +30,8 @@ class GivenUp(BaseException):
 
 
 @contextmanager
-def watchdog(patience: float) -> Iterator[Callable[[], None]]:
-    """Raise `CellFailed` if the block does not call the function it is given for `patience` seconds.
+def watchdog(timeout: float) -> Iterator[Callable[[], None]]:
+    """Raise `CellFailed` if the block does not call the function it is given for `timeout` seconds.
 
     It interrupts Python code and system calls, but no library routine that never returns to Python. Outside the main
     thread, and on systems without SIGALRM, there is no limit. In a `Worker` each call is also a sign of life to the
@@ -46,7 +46,7 @@ def watchdog(patience: float) -> Iterator[Callable[[], None]]:
 
     def alive() -> None:
         processes.alive()
-        signal.setitimer(signal.ITIMER_REAL, patience, REPEAT)
+        signal.setitimer(signal.ITIMER_REAL, timeout, REPEAT)
 
     usual = signal.signal(signal.SIGALRM, give_up)
     try:
@@ -56,18 +56,18 @@ def watchdog(patience: float) -> Iterator[Callable[[], None]]:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except GivenUp as error:
-        raise processes.silence(patience) from error
+        raise processes.silence(timeout) from error
     finally:
         signal.signal(signal.SIGALRM, usual)
 
 
-class Observer:
+class TrainingCallbacks:
     """Watches one training; its `on_step` and `on_resume` are those of the training's task."""
 
     def __init__(
-        self, label: str, log: Path, budget: Budget, patience: float, display: Display, meter: Meter | None = None
+        self, label: str, log: Path, budget: Budget, timeout: float, display: Display, meter: Meter | None = None
     ) -> None:
-        self.label, self.log, self.budget, self.patience, self.display = label, log, budget, patience, display
+        self.label, self.log, self.budget, self.timeout, self.display = label, log, budget, timeout, display
         self.meter = meter or Meter(False)
         self._reached = Spent()
 
@@ -79,7 +79,7 @@ class Observer:
         with (
             self.log.open("a", encoding="utf-8", buffering=1) as self._file,
             self.display.stage(f"{self.label}: training", self.budget.amount, self.budget.unit) as self._stage,
-            watchdog(self.patience) as self._alive,
+            watchdog(self.timeout) as self._alive,
             self.meter,
         ):
             self._started, self._cpu_started = time.perf_counter(), time.process_time()
@@ -98,11 +98,11 @@ class Observer:
     def on_step(self, record: dict[str, Any]) -> None:
         """Log a step. Raises `CellFailed` for a step beyond the budget.
 
-        A budget in seconds has leeway for work besides training: it may take twice as long and `patience` more.
+        A budget in seconds has leeway for work besides training: it may take twice as long and `timeout` more.
         """
         if self._reached.share(self.budget) == 1:
             raise CellFailed(f"it made a step after its budget of {self.budget} was spent, so it was stopped")
-        self._reached = Spent(record["step"], record.get("tokens", 0), (self.seconds - self.patience) / 2)
+        self._reached = Spent(record["step"], record.get("tokens", 0), (self.seconds - self.timeout) / 2)
         self._alive()
         self._file.write(json.dumps(record) + "\n")
         note = f"step {record['step']:,}, loss {record['loss']:.4f}"

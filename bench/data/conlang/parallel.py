@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.conlang.english import Sentence, Speaker
-from bench.conlang.language import Language, Translation
-from bench.conlang.rng import bernoulli
-from bench.conlang.world import MENTIONED, World
+from bench.data.conlang.english import Sentence, Speaker
+from bench.data.conlang.language import Language, Translation
+from bench.data.conlang.rng import bernoulli
+from bench.data.conlang.world import MENTIONED, World
 
 Links = tuple[tuple[int, int], ...]
 

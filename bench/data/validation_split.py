@@ -17,7 +17,7 @@ SHARE, LARGEST = 0.1, 500
 """The share of the judgments within the document language that is held out, and the largest number."""
 
 
-def hold_out(data: TrainingData, rng: np.random.Generator) -> TrainingData:
+def split_validation(data: TrainingData, rng: np.random.Generator) -> TrainingData:
     """Return the data with a random sample of the judgments within the document language as `validation`.
 
     All other rows that repeat a text of the sample, exactly or nearly, are removed (`bench.data.leakage`). The report

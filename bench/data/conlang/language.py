@@ -14,9 +14,9 @@ from zlib import crc32
 import numpy as np
 from pydantic import TypeAdapter
 
-from bench.conlang.english import Phrase, Sentence, Token, text_of
-from bench.conlang.lexicon import Lexicon
-from bench.conlang.rng import bernoulli, pick, stream
+from bench.data.conlang.english import Phrase, Sentence, Token, text_of
+from bench.data.conlang.lexicon import Lexicon
+from bench.data.conlang.rng import bernoulli, pick, stream
 
 Entry = tuple[str, ...]
 """One translation of a lemma: its words. The last word has the affixes."""

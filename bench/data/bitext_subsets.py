@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     import numpy as np
 
     # For type checkers only, so that no result depends on the text of an option.
-    from bench.data.dimensions import Level
+    from bench.data.dimensions import BitextSubset
 
 
-def apply_level(data: TrainingData, level: Level, generator: Callable[[str], np.random.Generator]) -> TrainingData:
+def take_subset(
+    data: TrainingData, subset: BitextSubset, generator: Callable[[str], np.random.Generator]
+) -> TrainingData:
     """Return the data with a bitext subset of each pair, the same rows for every method with the same generators.
 
-    `generator` returns the random generator of a purpose. The report gains `level`: the number of rows `kept` of each
+    `generator` returns the random generator of a purpose. The report gains `subset`: the number of rows `kept` of each
     source, and the number of `misaligned` rows.
     """
-    size, noise = level.bitext_size, level.bitext_noise
+    size, noise = subset.bitext_size, subset.bitext_noise
     if size is None and not noise:
         return data
     parts = [data.bitext.between(pair) for pair in data.pairs]
@@ -37,7 +39,7 @@ def apply_level(data: TrainingData, level: Level, generator: Callable[[str], np.
     return replace(
         data,
         bitext=bitext,
-        report={**data.report, "level": {"kept": Counter(bitext.sources), "misaligned": misaligned}},
+        report={**data.report, "subset": {"kept": Counter(bitext.sources), "misaligned": misaligned}},
     )
 
 

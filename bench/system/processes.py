@@ -51,10 +51,10 @@ def alive() -> None:
             _caller.send_bytes(b"")
 
 
-def silence(patience: float) -> CellFailed:
-    """Return the error for work that gave no sign of life for `patience` seconds."""
-    longer = f"--patience {2 * patience:g}s would wait longer"
-    return CellFailed(f"no sign of life for {patience:g} s, so it was given up; {longer}")
+def silence(timeout: float) -> CellFailed:
+    """Return the error for work that gave no sign of life for `timeout` seconds."""
+    longer = f"--timeout {2 * timeout:g}s would wait longer"
+    return CellFailed(f"no sign of life for {timeout:g} s, so it was given up; {longer}")
 
 
 class Worker:
@@ -66,12 +66,12 @@ class Worker:
     of this process.
     """
 
-    def __init__(self, patience: float = math.inf, *, cure: str = SMALLER_BATCH) -> None:
-        """Limit the silence of a call to `patience` seconds and a tenth, so that `watchdog` comes first.
+    def __init__(self, timeout: float = math.inf, *, cure: str = SMALLER_BATCH) -> None:
+        """Limit the silence of a call to `timeout` seconds and a tenth, so that `watchdog` comes first.
 
         `cure` ends the message about a worker that was killed, perhaps because memory ran out.
         """
-        self._limit, self._patience, self._cure = 1.1 * patience + 1, patience, cure
+        self._limit, self._patience, self._cure = 1.1 * timeout + 1, timeout, cure
         self._process: subprocess.Popen[bytes] | None = None
         self._interrupts = 0
         self._deadline = math.inf
@@ -217,7 +217,7 @@ def _start() -> tuple[subprocess.Popen[bytes], Connection]:
     ours, theirs = Pipe()
     code = (
         f"import sys; sys.path[:] = {[*map(str, sys.path)]!r}; sys.argv[:] = {sys.argv!r}\n"
-        f"from bench.processes import _serve; _serve({theirs.fileno()}, {os.getpid()})"
+        f"from bench.system.processes import _serve; _serve({theirs.fileno()}, {os.getpid()})"
     )
     # The worker inherits the mask, and opens it for each call: no Ctrl-C can hit it anywhere else.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -11,26 +11,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench import conlang
-from bench.authoring.trial import Trial
-from bench.data import Pair
+from bench.authoring.recorded_run import RecordedRun
+from bench.data import Pair, conlang
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.encoders.models import default_recipe
-from bench.encoders.tiny import one_thread
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import Retriever
 from bench.evaluation.run import Run
 from bench.options import read_config
-from bench.processes import Worker
 from bench.progress import Display
+from bench.recipe import Budget, Recipe
 from bench.request import Validation
-from bench.running.materials import Materials
-from bench.running.rows import Row, make_method, make_row, with_recipe
-from bench.sealed import sha256_of
+from bench.running.method_specs import ResolvedMethod, make_method, resolve_method, with_recipe
+from bench.running.resources import Resources
 from bench.spec import RunSpec
+from bench.storage.sealed import sha256_of
+from bench.system.processes import Worker
 from bench.training.checkpoint import Checkpoint
-from bench.training.recipe import Budget, Recipe
+from bench.training.tiny import one_thread
 
 ENCODER = "tiny"
 PAIR = Pair("qaa", "eng")
@@ -48,7 +47,7 @@ CARD = Card(
 
 
 @dataclass
-class Subject:
+class Fixture:
     """A method, or a combination, under validation."""
 
     text: str
@@ -62,17 +61,17 @@ class Subject:
     """Another process; None within that process."""
 
     @cached_property
-    def row(self) -> Row:
-        return make_row(self.text, self.options.method)
+    def row(self) -> ResolvedMethod:
+        return resolve_method(self.text, self.options.method)
 
     @cached_property
-    def materials(self) -> Materials:
+    def resources(self) -> Resources:
         # A cache of its own, because reading files in the user's cache counts as reading test data.
         resolver = Resolver(offline=True, derived=self.folder / "cache")
-        return Materials(ENCODER, "cpu", "float32", {CARD.name: CARD}, resolver, self.display, threads=1)
+        return Resources(ENCODER, "cpu", "float32", {CARD.name: CARD}, resolver, self.display, threads=1)
 
     @cached_property
-    def first(self) -> Trial:
+    def first(self) -> RecordedRun:
         """The training that all others are compared with. Its retriever stays in `saved`."""
         trial = self.fit()
         shutil.move(self.folder / "retriever", self.saved)
@@ -96,7 +95,7 @@ class Subject:
         seed: int = 0,
         checkpoint: Checkpoint | None = None,
         die_at: int | None = None,
-    ) -> Trial:
+    ) -> RecordedRun:
         """Train once, recorded, and save the retriever."""
         recipe = read_config(Recipe, {**default_recipe(ENCODER).model_dump(), **self.options.recipe}, "recipe")
         spec = RunSpec(
@@ -108,8 +107,8 @@ class Subject:
             budget=budget or Budget(self.options.steps, "steps"),
             seed=seed,
         )
-        task = self.materials.task(spec)
-        trial = Trial(task.teacher, self.guarded, die_at)
+        task = self.resources.task(spec)
+        trial = RecordedRun(task.teacher, self.guarded, die_at)
         make_student = task.make_student
         task.make_student = lambda: trial.watched(make_student())
         task.on_step, task.on_resume, task.checkpoint = trial.on_step, trial.on_resume, checkpoint
@@ -118,7 +117,7 @@ class Subject:
         trial.spent = task.outcome.get("spent")
         place = self.folder / "retriever"
         shutil.rmtree(place, ignore_errors=True)
-        trial.retriever.save(place, self.materials.teacher)
+        trial.retriever.save(place, self.resources.teacher)
         paths = [path for path in sorted(place.rglob("*")) if path.is_file()]
         trial.files = {path.relative_to(place).as_posix(): sha256_of(path) for path in paths}
         return trial
@@ -138,15 +137,15 @@ class Subject:
                 for scoring in self.row.scorings
             }
 
-    def elsewhere(self, work: Callable[[Subject], Any]) -> Any:
+    def elsewhere(self, work: Callable[[Fixture], Any]) -> Any:
         """Return the value of a function of the subject, computed in the other process."""
         assert self.other is not None
         return self.other.run(_work, work, self.text, self.options, self.folder)
 
 
-def _work(work: Callable[[Subject], Any], text: str, options: Validation, folder: Path) -> Any:
+def _work(work: Callable[[Fixture], Any], text: str, options: Validation, folder: Path) -> Any:
     with one_thread():
-        return work(Subject(text, options, folder))
+        return work(Fixture(text, options, folder))
 
 
 def write_test(mirror: Path, options: conlang.ConlangOptions) -> None:

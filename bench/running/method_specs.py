@@ -1,7 +1,7 @@
-"""The methods of a comparison, with the values of all settings and the facts that a plan needs.
+"""The methods of a comparison, with the values of all settings and the facts that an experiment needs.
 
-Defaults and facts are in a method's class. They are stored in a file under a key of its code, so that a plan imports no
-method twice, and a call with nothing to do imports no torch.
+Defaults and facts are in a method's class. They are stored in a file under a key of its code, so that planning imports
+no method twice, and a call with nothing to do imports no torch.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.code import plugin_libraries
+from bench.dependencies.code import plugin_libraries
+from bench.dependencies.fingerprint import code_digest, library_versions
 from bench.errors import BenchError, CellFailed, describe
-from bench.fingerprint import code_digest, digest, library_versions
 from bench.options import read_config
 from bench.registry import MethodEntry
 from bench.request import Request
-from bench.sealed import default_cache, remembered
 from bench.spec import Configured, MethodSpec, parse_methods
+from bench.storage.hashing import digest
+from bench.storage.sealed import default_cache, remembered
 from bench.values import spelled
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ Call = Callable[..., Any]
 """Calls a function with arguments, perhaps in another process."""
 Settings = Mapping[str, Mapping[str, Any]]
 """Name of a method -> its settings."""
-DOCUMENTS = "documents"
+DOCUMENT_ENCODER = "document_encoder"
 """The setting that combined methods share: which encoder documents have."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """A method, or several that train one student together, with the facts that a plan needs."""
+class ResolvedMethod:
+    """A method, or several that train one student together, with the facts that an experiment needs."""
 
     methods: tuple[MethodSpec, ...]
     modules: tuple[str, ...] = field(compare=False)
@@ -74,7 +75,7 @@ def expand(methods: Iterable[str], settings: Settings, call: Call = operator.cal
         if entry.is_variant or entry.reference:
             continue
         try:
-            row = make_row(entry.name, settings, call=call)
+            row = resolve_method(entry.name, settings, call=call)
         except BenchError as error:
             if entry.package == registry.OWN:
                 raise
@@ -90,7 +91,7 @@ def expand(methods: Iterable[str], settings: Settings, call: Call = operator.cal
     return tuple(dict.fromkeys(name for names in named for name in names)), notes
 
 
-def make_row(text: str, settings: Settings, *, asked: bool = True, call: Call = operator.call) -> Row:
+def resolve_method(text: str, settings: Settings, *, asked: bool = True, call: Call = operator.call) -> ResolvedMethod:
     """Return the method, or the combination, that a text names, with the settings of methods by name.
 
     `call` loads the class of a plugin. Raises `BenchError` for unknown settings, and for methods that cannot be
@@ -109,17 +110,17 @@ def make_row(text: str, settings: Settings, *, asked: bool = True, call: Call = 
         if names.count(name) > 1:
             raise BenchError(f"method '{name}' is combined with itself")
     for fact in others:  # all parts train one student, and documents have one encoder
-        fact["settings"][DOCUMENTS] = first["settings"][DOCUMENTS]
+        fact["settings"][DOCUMENT_ENCODER] = first["settings"][DOCUMENT_ENCODER]
         for part in ("changed", "shown"):
-            fact[part] = [key for key in fact[part] if key != DOCUMENTS]
-    return Row(
+            fact[part] = [key for key in fact[part] if key != DOCUMENT_ENCODER]
+    return ResolvedMethod(
         tuple(
             MethodSpec(
                 tuple(sorted(fact["settings"].items())),
                 tuple(fact["changed"]),
                 name=entry.name,
                 shown=tuple(fact["shown"]),
-                uses=tuple(fact["uses"]),
+                supervision=tuple(fact["supervision"]),
                 place=f"{entry.module}:{entry.attribute}" if entry.module.endswith(".py") else "",
             )
             for entry, fact in zip(entries, facts, strict=True)
@@ -135,13 +136,13 @@ def make_row(text: str, settings: Settings, *, asked: bool = True, call: Call = 
     )
 
 
-def make_rows(request: Request, call: Call = operator.call) -> list[Row]:
+def resolve_methods(request: Request, call: Call = operator.call) -> list[ResolvedMethod]:
     """Return the reference rows and the methods of a request, each once.
 
-    Raises `BenchError` if two methods share a name, and as `make_row`.
+    Raises `BenchError` if two methods share a name, and as `resolve_method`.
     """
-    rows = [make_row(name, request.method, asked=False) for name in registry.references()]
-    rows += [make_row(text, request.method, call=call) for text in request.methods]
+    rows = [resolve_method(name, request.method, asked=False) for name in registry.references()]
+    rows += [resolve_method(text, request.method, call=call) for text in request.methods]
     modules: dict[str, str] = {}
     for row in rows:
         for method, module in zip(row.methods, row.modules, strict=True):
@@ -185,7 +186,7 @@ def ask(entry: MethodEntry, shared: Mapping[str, Any], own: Mapping[str, Any]) -
         "changed": changed,
         "shown": [key for key in values if key in changed or key in config.always_shown],
         "shared": read_config(loaded.Config, shared, what).model_dump(mode="json", exclude_none=True),
-        "uses": list(method.uses),
+        "supervision": list(method.supervision),
         "depends_on": sorted(method.depends_on),
         "scorings": list(loaded.scorings),
         "oracle": bool(loaded.oracle),

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.conlang.lexicon import GENERAL, Lexicon, english
-from bench.conlang.rng import bernoulli, pick
-from bench.conlang.world import ASKED, Entity, Event, Passage, Question
+from bench.data.conlang.lexicon import GENERAL, Lexicon, english
+from bench.data.conlang.rng import bernoulli, pick
+from bench.data.conlang.world import ASKED, Entity, Event, Passage, Question
 
 SINGULAR = ("a", "a", "the")
 PLURAL = ("some", "many", "the", "two", "three", "four")

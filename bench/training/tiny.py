@@ -17,17 +17,16 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from bench import conlang
-from bench.atomic import sweep
-from bench.data import Bitext, Pair, TrainingData
+from bench.data import Bitext, Pair, TrainingData, conlang
 from bench.encoders.encoder import Encoder, read_encoder
 from bench.encoders.vocabulary import learn_wordpieces
-from bench.sealed import sealed_folder
+from bench.recipe import Budget, Recipe
+from bench.sampling import length_buckets, torch_generator
+from bench.storage.atomic import sweep
+from bench.storage.sealed import sealed_folder
 from bench.training.loop import Batch, TrainedConfig, TrainedMethod
 from bench.training.losses import info_nce
 from bench.training.method import Task
-from bench.training.recipe import Budget, Recipe
-from bench.training.sampling import length_buckets, torch_generator
 
 RECIPE = Recipe(learning_rate=2e-3, embedding_learning_rate=2e-3, vocabulary_size=2_000, max_length=64)
 BUDGET = Budget(400, "steps")
@@ -101,7 +100,7 @@ def _train(seed: int, on_step: Callable[[dict[str, Any]], None]) -> Encoder:
     untrained = _untrained([*relevance.queries, *relevance.positives], seed)
     data = TrainingData((Pair("eng", "eng"),), Bitext.join([]), relevance)
     task = Task(data, untrained, lambda: untrained, BUDGET, RECIPE, seed=seed, on_step=on_step)
-    return EnglishRetrieval(TrainedConfig(documents="student")).fit(task).query_encoder
+    return EnglishRetrieval(TrainedConfig(document_encoder="student")).fit(task).query_encoder
 
 
 def _untrained(texts: list[str], seed: int) -> Encoder:

@@ -19,9 +19,9 @@ from typing import Any
 import platformdirs
 from filelock import FileLock
 
-from bench.atomic import atomic_folder, atomic_write
 from bench.errors import BenchError
-from bench.fingerprint import digest
+from bench.storage.atomic import atomic_folder, atomic_write
+from bench.storage.hashing import digest
 
 MANIFEST = "manifest.json"
 CHECKSUM = "sha256"

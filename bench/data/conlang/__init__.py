@@ -5,7 +5,7 @@ merge and drop words, inflect, and map words many to many. Their bitext is noisy
 the test.
 """
 
-from bench.conlang.collection import (
+from bench.data.conlang.collection import (
     ConlangOptions,
     aligned_bitext,
     bitext,
@@ -15,7 +15,7 @@ from bench.conlang.collection import (
     relevance,
     test,
 )
-from bench.conlang.language import LANGUAGES
+from bench.data.conlang.language import LANGUAGES
 
 __all__ = [
     "LANGUAGES",

@@ -19,8 +19,8 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, 
 from bench.data import READS_TEST
 from bench.encoders.encoder import Encoder
 from bench.evaluation.retriever import Retriever
-from bench.fingerprint import digest_bytes
-from bench.training.recipe import Spent
+from bench.recipe import Spent
+from bench.storage.hashing import digest_bytes
 
 
 class Died(BaseException):
@@ -28,7 +28,7 @@ class Died(BaseException):
 
 
 @dataclass
-class Trial:
+class RecordedRun:
     """The record of one training."""
 
     teacher: Encoder
@@ -132,7 +132,7 @@ class Trial:
             self.test_data.append(found)
 
 
-_recording: Trial | None = None
+_recording: RecordedRun | None = None
 
 
 @cache  # once: an audit hook cannot be removed

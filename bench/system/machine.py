@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.dependencies.fingerprint import library_versions
 from bench.errors import BenchError
-from bench.fingerprint import digest, library_versions
-from bench.processes import cores
-from bench.sealed import default_cache, remembered
+from bench.storage.hashing import digest
+from bench.storage.sealed import default_cache, remembered
+from bench.system.processes import cores
 
 VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_")
 """Beginnings of the names of environment variables that the facts depend on."""

@@ -1,0 +1,1 @@
+"""The code, data and libraries that a result depends on, and their hashes."""
