@@ -100,7 +100,7 @@ data = [
 
 @dataclass(frozen=True)
 class Said:
-    """What a call printed, and its exit code."""
+    """The output and the exit code of a call."""
 
     code: int
     out: str
@@ -124,7 +124,7 @@ class Command:
     capture: pytest.CaptureFixture[str] | None = None
 
     def arguments(self, methods: str, *more: str, budget: str = "2steps") -> list[str]:
-        """Of `bench run`; methods of `plugin.py` go by the names of their classes."""
+        """Return the arguments of `bench run`. A method of `plugin.py` is named by its class."""
         names = [f"{self.folder}/plugin.py:{name}" if name[0].isupper() else name for name in methods.split()]
         given = ["--datasets", "small", "--pairs", "qaa-eng", "--train", "small", "--cards", str(self.folder / "cards")]
         given += ["--encoder", str(self.encoder), "--device", "cpu", "--results", str(self.results)]
@@ -157,7 +157,7 @@ class Command:
         (self.entry(kind, method) / MANIFEST).unlink()
 
     def files(self) -> dict[str, bytes]:
-        """What must be the same bytes however it came about."""
+        """Return the content of the files whose bytes must not depend on the course of the call."""
         found = {
             path: data
             for pattern in ("leaderboard*.csv", RUN, SCORES)
@@ -167,6 +167,6 @@ class Command:
 
 
 def steps_of(log: Path) -> list[int]:
-    """The steps in a log, but for one that is just being written."""
+    """Return the steps in a log, without an incomplete last line."""
     lines = log.read_text().splitlines(keepends=True)
     return [json.loads(line)["step"] for line in lines if line.endswith("\n")]

@@ -114,7 +114,7 @@ def test_one_collection_says_what_is_at_hand_and_what_would_be_downloaded(
     place.touch()
     assert main(["ls", "datasets", "tatoeba", "--mirror", str(tmp_path / "mirror")]) == 0
     out = capsys.readouterr().out
-    assert f"at hand: 1 files, {sizes[there] / 2**20:.1f} MiB" in out
+    assert f"available: 1 files, {sizes[there] / 2**20:.1f} MiB" in out
     assert f"to download: {len(sizes) - 1} files, {sum(sizes.values()) / 2**20 - sizes[there] / 2**20:.1f} MiB" in out
 
 

@@ -14,7 +14,7 @@ from bench.dependencies.code import code_modules
 from bench.dependencies.fingerprint import code_digest, library_versions
 from bench.storage.hashing import digest, digest_texts
 
-CODE = '''"""What this module does."""
+CODE = '''"""The purpose of this module."""
 
 RATE = 3
 
@@ -43,7 +43,7 @@ def digest_of(folder: Path, code: str) -> str:
 SAME = [
     ("RATE = 3", "# how fast\nRATE = 3  # per step"),
     ("RATE = 3", "\n\n\nRATE   =   3"),
-    ('"""What this module does."""', ""),
+    ('"""The purpose of this module."""', ""),
     ('"""A thing."""', '"""Another description\n\n    of the thing.\n    """'),
     ('        """Make it larger."""\n', ""),
     ("by * RATE", "(by * RATE)"),

@@ -50,7 +50,7 @@ class Place:
         return (self.root / "said.txt").read_text()
 
     def files(self) -> dict[str, bytes]:
-        """What must be the same bytes in every run, by its path."""
+        """Return the content of the files whose bytes must be the same in every run, by path."""
         return {
             str(path.relative_to(self.root)): data
             for path, data in contents(self.root).items()

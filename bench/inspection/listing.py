@@ -81,12 +81,12 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
         lines.append("to download: by ir_datasets, which reports the size")
     sizes = {path: size for (name, path), size in read_sizes().items() if name == card.name}
     there = {path: resolver.available(card, path) for path in card.sha256}
-    for what, wanted in (("at hand", True), ("to download", False)):
+    for state, wanted in (("available", True), ("to download", False)):
         paths = [path for path in card.sha256 if there[path] == wanted]
         known = [sizes[path] for path in paths if path in sizes]
         size = f"{sum(known) / MIB:,.1f} MiB" if len(known) == len(paths) else "of unknown size"
         if paths:
-            lines.append(f"{what}: {len(paths)} files, {size}")
+            lines.append(f"{state}: {len(paths)} files, {size}")
     return lines
 
 
