@@ -6,24 +6,47 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from importlib import import_module
+from typing import get_type_hints
 
 import bench
-from bench.commands import COMMANDS, DEFINED, INSPECT, Command
-from bench.errors import BenchError, describe
+from bench.errors import BenchError, describe, unknown
 from bench.system.interrupt import remembered_interrupt
 
+COMMANDS = {
+    "run": ("run:run_command", "train methods, evaluate them, print a leaderboard"),
+    "fetch": ("collections:fetch", "download collections and verify them"),
+    "baseline": ("gate:baseline", "compute a suite and store its values, for bench check"),
+    "check": ("gate:check", "compute a baseline again and list the changed values"),
+    "new-method": ("authoring:new_method", "write a small package with a method, as a start"),
+    "validate": ("authoring:validate", "check that a method meets the contract of all methods"),
+    "ls": ("collections:ls", "list methods, datasets, pairs, encoders or measures"),
+    "inspect": ("", "inspect data, results and trained methods"),
+    "compare": ("results:compare", "compare two methods, two results folders or two runs, with significance"),
+    "import": ("results:import_results", "add runs and scores of other software to a leaderboard"),
+    "reproduce": ("results:reproduce", "compute a result again from its manifest and compare"),
+    "leaderboard": ("results:print_leaderboard", "write and print the leaderboard of a results folder"),
+    "report": ("results:report", "write a page and plots of a results folder"),
+}
+"""The place and the line of help of each command, in the order of `bench --help`."""
+INSPECT = {
+    "cell": ("results:inspect_cell", "the manifest of one result"),
+    "query": ("results:inspect_query", "the top documents of each method for one query, and their word alignments"),
+    "leakage": ("collections:inspect_leakage", "training rows that overlap with test collections"),
+    "alignment": ("authoring:inspect_alignment", "the word alignments of methods, before and after training"),
+}
+"""The same for the subjects of `bench inspect`."""
 KEPT = "what is finished is kept, the same command goes on from there"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = make_parser(next((word for word in arguments if not word.startswith("-")), "")).parse_args(arguments)
+    chosen = next((word for word in arguments if not word.startswith("-")), "")
+    options, others = make_parser(chosen).parse_known_args(arguments)
     try:
         with remembered_interrupt():
-            return int(options.command(options))
+            return _run(options, others)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
@@ -65,20 +88,22 @@ def _add_commands(
 
 
 def _add_options(parser: argparse.ArgumentParser, place: str) -> None:
-    """Import the function of a command, and add its options to its parser."""
+    """Import the function of a command, and add its options to its parser: those of the models that it takes."""
     from bench.options import add_options
 
     module, _, name = place.partition(":")
-    command = DEFINED[getattr(import_module(f"bench.commands.{module}"), name)]
-    parser.description, parser.epilog = command.function.__doc__, command.epilog
-    for model in command.models:
+    function = getattr(import_module(f"bench.commands.{module}"), name)
+    models = [kind for parameter, kind in get_type_hints(function).items() if parameter != "return"]
+    parser.description = function.__doc__
+    for model in models:
         add_options(parser, model)
-    names = [add(parser) for add in command.arguments]
-    parser.set_defaults(command=partial(_call, command, names))
+    parser.set_defaults(function=function, models=models)
 
 
-def _call(command: Command, names: Sequence[str], options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, others: Sequence[str]) -> int:
     from bench.options import read_options
 
-    models = [read_options(model, options) for model in command.models]
-    return command.function(*models, *(getattr(options, name) for name in dict.fromkeys(names)))
+    if others:
+        known = [name.replace("_", "-") for model in options.models for name in model.model_fields]
+        raise unknown("option", others[0].lstrip("-").partition("=")[0], known)
+    return int(options.function(*(read_options(model, options) for model in options.models)))

@@ -1,53 +1,66 @@
-"""Options from the command line, the environment and a configuration file, by one declaration: a pydantic model.
+"""Options from the command line, the environment and a configuration file, declared once by a pydantic model.
 
 A field `bitext_size` is the option `--bitext-size`, the environment variable `BENCH_BITEXT_SIZE` and the key
 `bitext_size` of a configuration file. The command line goes before the environment, that before the file, and that
-before the default.
+before the default. A field with a title is a positional argument, which is read from the command line only.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from bench.errors import RENAMED, BenchError, nearest, unknown
 from bench.system.offline import forbid_network
-from bench.values import toml_value
 
 Model = TypeVar("Model", bound=BaseModel)
 PREFIX = "BENCH_"
-OTHER_VARIABLES = ("BENCH_HOME",)
-"""Environment variables that are read elsewhere."""
 
 
-class _Renamed(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, options: Any, values: Any, option: str | None = None) -> None:
-        parser.error(f"{option} is now called {self.const}")
+class Options(BaseModel):
+    """The base of options; each subclass is a group of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    from_environment: ClassVar[bool] = True
+    """True if environment variables set options that the command line does not."""
 
 
-def add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
-    """Add an option for each field of `model`, except for tables, which `--config` and `--set` are for.
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def option(default: Any, help: str, **limits: Any) -> Any:
+    """Return a field with the text that `--help` shows; `...` is the default of a required one."""
+    return Field(default, description=help, **limits)
+
+
+def argument(metavar: str, help: str | None = None, default: Any = ...) -> Any:
+    """Return a field that is a positional argument, with its name and text in `--help`."""
+    return Field(default, title=metavar, description=help)
+
+
+def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
+    """Add an option or argument for each field of `model`, except for tables, which `--config` and `--set` are for.
 
     Options that are not given do not appear in the namespace, so that the next source counts.
     """
     inherited_last = sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__)
     for name, field in inherited_last:
-        if not _is_table(field):
-            kind = _argparse_kind(field)
-            parser.add_argument(_option(name), default=argparse.SUPPRESS, help=_help(field), **kind)
-    for old, new in RENAMED.items():
-        if new in model.model_fields:
-            parser.add_argument(_option(old), action=_Renamed, nargs="*", const=_option(new), help=argparse.SUPPRESS)
+        kind: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(field), **_argparse_kind(field)}
+        if field.title:
+            parser.add_argument(name, **kind, **({} if field.is_required() or "nargs" in kind else {"nargs": "?"}))
+        elif not _is_table(field):
+            parser.add_argument(f"--{name.rstrip('_').replace('_', '-')}", dest=name, **kind)
     if tables := [name for name, field in inherited_last if _is_table(field)]:
         parser.add_argument(
             "--config",
@@ -65,53 +78,46 @@ def add_options(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None
         )
 
 
-def read_options(model: type[Model], options: argparse.Namespace) -> Model:
+def read_options(model: type[AnyOptions], options: argparse.Namespace) -> AnyOptions:
     """Return the model with each value from the first source that has it. If it has `offline`, the network is forbidden
-    from here on, so that no command can forget to. Environment variables are for models that allow it.
+    from here on, so that no command can forget to.
 
     Raises `BenchError` for an unknown key, with a suggestion, and for a value that does not parse; the message names
     the file or variable that the value is from.
     """
     given = vars(options)
-    settings = _settings(given.get("set", []))
-    command_line = {name: given[name] for name in model.model_fields if name in given}
-    if twice := sorted(command_line.keys() & settings.keys()):
-        raise BenchError(f"{twice[0]} is given twice: by {_option(twice[0])} and by --set {twice[0]}=...")
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if "config" in given:
         layers.append((f"{given['config']}: ", read_toml(given["config"])))
-    if getattr(model, "from_environment", True):
-        variables = {variable: (name, os.environ.get(variable)) for variable, name in _variables(model).items()}
-        layers += [(f"{variable}: ", {name: value}) for variable, (name, value) in variables.items() if value]
-    layers.append(("", {**command_line, **settings}))
+    if model.from_environment:
+        variables = {name: variable for variable, name in _variables(model).items() if os.environ.get(variable)}
+        layers += [(f"{variable}: ", {name: os.environ[variable]}) for name, variable in variables.items()]
+    layers.append(("", {name: given[name] for name in model.model_fields if name in given}))
+    layers += [("", _table(text)) for text in given.get("set", [])]
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for source, layer in layers:
         values = _merged(values, layer)
         sources |= dict.fromkeys(layer, source)
     try:
-        found = model.model_validate(values)
+        result = model.model_validate(values)
     except ValidationError as error:
-        first = _first(error)
-        key = str(next(iter(first["loc"]), ""))
-        if first["type"] == "missing":
-            raise BenchError(f"{_option(key)} is missing; see --help") from error
-        raise BenchError(f"{sources.get(key, '')}{complaint(error, model)}") from error
-    if getattr(found, "offline", False):
+        name, missing = _first(error)["loc"][0], _first(error)["type"] == "missing"
+        message = f"--{name} is missing; see --help" if missing else _complaint(error, model)
+        raise BenchError(f"{sources.get(str(name), '')}{message}") from error
+    if getattr(result, "offline", False):
         forbid_network()
-    return found
+    return result
 
 
-def check_environment(model: type[BaseModel]) -> None:
-    """Raise `BenchError` for an environment variable with nearly the name of one of the model's."""
-    known = {*_variables(model), *OTHER_VARIABLES}
-    for variable in os.environ:
-        if not variable.startswith(PREFIX) or variable in known:
-            continue
-        if (new := f"{PREFIX}{RENAMED.get(variable.removeprefix(PREFIX).lower(), '').upper()}") in known:
-            raise BenchError(f"the environment variable {variable} is now called {new}")
-        if near := nearest(variable, known, cutoff=0.85):
-            raise BenchError(f"unknown environment variable {variable}; did you mean {near[0]}?")
+def check_environment(model: type[Options]) -> None:
+    """Raise `BenchError` for an environment variable with the old name, or nearly the name, of one of the model's."""
+    known = _variables(model)
+    for variable in sorted(os.environ.keys() - known.keys()):
+        name = variable.removeprefix(PREFIX).lower()
+        near = RENAMED.get(name) in known.values() or nearest(variable, known, cutoff=0.85)
+        if variable.startswith(PREFIX) and near:
+            raise BenchError(f"{variable}: {unknown('option', name, known.values())}")
 
 
 def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
@@ -119,7 +125,7 @@ def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Mod
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise BenchError(f"{what}: {complaint(error, model)}") from error
+        raise BenchError(f"{what}: {_complaint(error, model)}") from error
 
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:
@@ -134,19 +140,74 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
         raise BenchError(f"{path}: not TOML: {error}") from error
 
 
-def complaint(error: ValidationError, model: type[BaseModel]) -> str:
+def toml_value(text: str) -> Any:
+    """Return the value of a text in TOML (a number, true, a list), else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def spelled(value: Any) -> str:
+    """Return the text of a setting's value, which `toml_value` reads."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return f"[{','.join(map(spelled, value))}]"
+    return str(value)
+
+
+def parser(parse: Callable[[Any], Any]) -> BeforeValidator:
+    """Return a pydantic validator made from a function that raises `BenchError`."""
+
+    def validate(value: Any) -> Any:
+        try:
+            return parse(value)
+        except BenchError as error:
+            raise ValueError(str(error)) from None
+
+    return BeforeValidator(validate)
+
+
+def items(value: Any) -> tuple[Any, ...]:
+    """Split `a,b c`, or a list of such texts, into a, b, c, each once; other values are left as they are."""
+    values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
+    parts = (item.replace(",", " ").split() if isinstance(item, str) else [item] for item in values)
+    return tuple(dict.fromkeys(item for part in parts for item in part))
+
+
+def _seconds(value: Any) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|)", str(value).strip())
+    if match is None or float(match[1]) == 0:
+        raise BenchError(f"'{value}' is not a length of time; write 90s, 30min or 2h")
+    return float(match[1]) * {"s": 1, "": 1, "min": 60, "h": 3600}[match[2]]
+
+
+Names = Annotated[tuple[str, ...], parser(items)]
+Seeds = Annotated[tuple[NonNegativeInt, ...], parser(items), Field(min_length=1)]
+Seconds = Annotated[float, parser(_seconds)]
+"""`90s`, `30min` or `2h` in seconds; a bare number means seconds."""
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    """Return an unknown key if there is one: a missing key is often the same one, spelt right."""
+    return min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+
+
+def _complaint(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the first problem of values for a model, in one line that names the key."""
     first = _first(error)
     *parents, key = [part for part in first["loc"] if part != "[key]"] or [""]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*parents, key)).lstrip(".")
-    if first["type"] == "extra_forbidden":
-        kind = f"key of {place.removesuffix(f'.{key}')}" if parents else "key"
-        return str(unknown(kind, str(key), _nested(model, parents).model_fields))
-    if first["type"] == "missing":
-        return f"{place} is missing"
-    if first["type"] == "value_error":  # raised by this project's own parsers, which name the value
-        message = str(first["msg"]).removeprefix("Value error, ")
-        return f"{place}: {message}" if parents else message
+    match first["type"]:
+        case "extra_forbidden":
+            kind = f"key of {place.removesuffix(f'.{key}')}" if parents else "key"
+            return str(unknown(kind, str(key), _nested(model, parents).model_fields))
+        case "missing":
+            return f"{place} is missing"
+        case "value_error":  # raised by this project's own parsers, which name the value
+            message = first["msg"].removeprefix("Value error, ")
+            return f"{place}: {message}" if parents else message
     return f"{place} = {first['input']!r}: {first['msg']}"
 
 
@@ -158,27 +219,15 @@ def _nested(model: type[BaseModel], location: list[int | str]) -> type[BaseModel
     return model
 
 
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _first(error: ValidationError) -> ErrorDetails:
-    """Return an unknown key if there is one: a missing key is often the same one, spelt right."""
-    return min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-
-
-def _settings(texts: list[str]) -> dict[str, Any]:
-    """Return the `KEY=VALUE` of `--set` as nested tables."""
-    result: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not (equals and key.strip()):
-            raise BenchError(f"--set {text}: write KEY=VALUE, as in --set method.optical.epsilon=0.1")
-        tree: Any = toml_value(value.strip())
-        for part in reversed(key.strip().split(".")):
-            tree = {part: tree}
-        result = _merged(result, tree)
-    return result
+def _table(setting: str) -> dict[str, Any]:
+    """Return a `KEY=VALUE` of `--set` as nested tables."""
+    key, equals, value = setting.partition("=")
+    if not (equals and key.strip()):
+        raise BenchError(f"--set {setting}: write KEY=VALUE, as in --set method.optical.epsilon=0.1")
+    tree: Any = toml_value(value.strip())
+    for part in reversed(key.strip().split(".")):
+        tree = {part: tree}
+    return dict(tree)
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,8 +239,10 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
     return result
 
 
-def _variables(model: type[BaseModel]) -> dict[str, str]:
-    return {f"{PREFIX}{name.upper()}": name for name, field in model.model_fields.items() if not _is_table(field)}
+def _variables(model: type[Options]) -> dict[str, str]:
+    """Return the fields by their environment variables."""
+    fields = model.model_fields.items()
+    return {f"{PREFIX}{name.upper()}": name for name, field in fields if not (_is_table(field) or field.title)}
 
 
 def _is_table(field: FieldInfo) -> bool:
@@ -208,13 +259,13 @@ def _argparse_kind(field: FieldInfo) -> dict[str, Any]:
         return {"nargs": "+", "metavar": "NAME"}
     if get_origin(kind) is Literal:
         return {"choices": get_args(kind)}
-    return {"metavar": "PATH" if kind is Path else "NUMBER" if kind is int else "TEXT"}
+    return {"metavar": field.title or ("PATH" if kind is Path else "NUMBER" if kind is int else "TEXT")}
 
 
 def _help(field: FieldInfo) -> str:
     text = (field.description or "").replace("%", "%%")
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    if default in (None, (), False) or "(default: " in text:
+    if not default or "(default: " in text:
         return text
     shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
     return f"{text} (default: {shown})"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BeforeValidator, create_model
 
 from bench import registry
 from bench.data import Pair
@@ -19,28 +19,28 @@ from bench.data.pairs import Pairs
 from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
 from bench.evaluation import measures
+from bench.options import Names, Options, Seconds, Seeds, argument, items, option, parser
 from bench.recipe import Budget
 from bench.spec import BudgetText, parse_methods
 from bench.system.processes import cores
-from bench.values import Names, Seconds, Seeds, items, parser
 
 SCORINGS = ("single-vector", "maxsim")
-STUDENTS = ("bilingual", "multilingual")
 Measures = Annotated[tuple[str, ...], parser(lambda value: tuple(measures.parse_measures(items(value))))]
 
 
-def option(default: Any, help: str, **limits: Any) -> Any:
-    """Return a field with the text that `--help` shows; `...` is the default of a required one."""
-    return Field(default, description=help, **limits)
+def _choice(kind: str, *known: str) -> BeforeValidator:
+    """Return the parser of names that must be among the known ones."""
+
+    def parse(value: Any) -> tuple[Any, ...]:
+        for name in (names := items(value)):
+            if name not in known:
+                raise unknown(kind, str(name), known)
+        return names
+
+    return parser(parse)
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    from_environment: ClassVar[bool] = True
-    """True if environment variables set options that the command line does not."""
-
-
-class Mirror(_Options):
+class Mirror(Options):
     cards: Path | None = option(None, "a folder of your own with more cards of collections")
     mirror: Path | None = option(None, "a folder with collections, laid out owner/repository/path")
 
@@ -49,7 +49,7 @@ class Places(Mirror):
     offline: bool = option(False, "open no socket, and let no library open one")
 
 
-class Results(_Options):
+class Results(Options):
     results: Path = option(Path("results/runs"), "where results are kept")
 
 
@@ -62,6 +62,8 @@ class Leaderboards(Ranked):
 
 
 class Compare(Results):
+    a: str = argument("A", "a method as in a leaderboard, a results folder, or a run")
+    b: str = argument("B", "another of the same kind")
     qrels: Path | None = option(None, "judgments of two runs: a file of TREC's or BEIR's columns")
     measures: Measures = option(
         ("nDCG@10",), "measures of ir-measures; methods and folders must have been scored by them"
@@ -72,6 +74,7 @@ class Compare(Results):
 
 
 class Import(Places, Results):
+    file: Path = argument("FILE", "a TREC run, perhaps gzipped, or MTEB's JSON")
     method: str = option(..., "the name of the row", min_length=1)
     dataset: str = option(..., "the test collection that was searched")
     pairs: Pairs = option((), "the language pair of a run; the pairs to import from MTEB's results (default: all)")
@@ -85,11 +88,14 @@ class Reports(Leaderboards):
 
 
 class Fetch(Places):
+    names: Names = argument("NAME", "collections or mixes (see bench ls datasets)")
     pairs: Pairs = option((), "only what these language pairs need (default: all pairs)")
     quiet: bool = option(False, "print errors only")
 
 
 class Listing(Mirror):
+    kind: Literal["methods", "datasets", "pairs", "encoders", "measures"] = argument("KIND")
+    name: str | None = argument("name", "show everything about one of them (methods, datasets)", None)
     output: Path | None = option(None, "a folder to write a page for each method to")
 
 
@@ -100,7 +106,7 @@ class InspectLeakage(Places):
     output: Path | None = option(None, "a CSV file to write all of them to")
 
 
-class InspectAlignment(_Options):
+class InspectAlignment(Options):
     methods: Names = option((), "methods that align words (default: all, in all ways that they have)")
     pairs: Pairs = option((Pair("qaa", "eng"),), "pairs of the embedded collection")
     budget: BudgetText = option(Budget(200, "steps"), "per training")
@@ -108,14 +114,22 @@ class InspectAlignment(_Options):
     threads: int | None = option(None, "processor threads (default: torch's choice)", gt=0)
 
 
+class InspectCell(Results):
+    cell: str = argument("CELL", "a cell's folder, its name in the results folder, or the beginning of a fingerprint")
+    json_: bool = option(False, "print the manifest as it is")
+    ir_metadata: bool = option(False, "print the metadata of its run")
+
+
 class Reproduce(Results, Places):
     """The places of collections are those of the manifest, unless they are given here."""
 
+    cell: str = argument("CELL", "as for bench inspect cell")
     keep: Path | None = option(None, "a folder to keep the new results in (default: none is kept)")
     quiet: bool = option(False, "print results and errors only")
 
 
 class InspectQuery(Results, Mirror):
+    query: str = argument("ID", "the id of the query, as in run files")
     dataset: str | None = option(None, "its collection, if several have a query of that id")
     pair: str | None = option(None, "its language pair, likewise")
     methods: Names = option((), "only these methods (default: all in the results folder)")
@@ -126,15 +140,13 @@ class InspectQuery(Results, Mirror):
 
 
 def _subset_option(about: Dimension) -> Any:
-    def parse(value: Any) -> tuple[Any, ...]:
-        return about.parse([str(item) for item in items(value)])
-
-    return Annotated[tuple[Any, ...], parser(parse)], option((about.usual,), about.help)
+    parse = parser(lambda value: about.parse([str(item) for item in items(value)]))
+    return Annotated[tuple[Any, ...], parse], option((about.usual,), about.help)
 
 
 SubsetOptions: Any = create_model(
     "SubsetOptions",
-    __base__=_Options,
+    __base__=Options,
     **{name: _subset_option(about) for name, about in BitextSubset.dimensions().items()},
 )
 """An option for each dimension of the training data."""
@@ -147,13 +159,16 @@ class Request(Ranked, Places, SubsetOptions):
         ...,
         "training methods (see bench ls methods), all, or path/to/file.py:Class; with settings as in "
         "optical:epsilon=0.1, combined as in optical+dynamic-negatives",
+        min_length=1,
     )
     datasets: Names = option(
-        ("conlang",), "test collections (see bench ls datasets), or folders in BEIR's or TREC's layout"
+        ("conlang",), "test collections (see bench ls datasets), or folders in BEIR's or TREC's layout", min_length=1
     )
     pairs: Pairs = option((), "language pairs, query-document, as swh-eng (default: all of the datasets)")
-    students: Names = option(
-        ("bilingual",), "bilingual: one student for each language pair; multilingual: one for all of them together"
+    students: Annotated[tuple[str, ...], _choice("kind of students", "bilingual", "multilingual")] = option(
+        ("bilingual",),
+        "bilingual: one student for each language pair; multilingual: one for all of them together",
+        min_length=1,
     )
     train: Names = option((), "collections to train on (default: the pair's standard mix)")
     leakage: Literal["remove", "keep"] = option(
@@ -162,8 +177,10 @@ class Request(Ranked, Places, SubsetOptions):
     encoder: str | None = option(
         None, "teacher and student (see bench ls encoders; default: tiny for conlang, else all-MiniLM-L6-v2)"
     )
-    scoring: Names = option(
-        ("single-vector",), "scoring of documents: single-vector, maxsim; a method without either has its own"
+    scoring: Annotated[tuple[str, ...], _choice("scoring", *SCORINGS)] = option(
+        ("single-vector",),
+        "scoring of documents: single-vector, maxsim; a method without either has its own",
+        min_length=1,
     )
     budget: BudgetText = option(Budget(200, "steps"), "per training, as 600steps, 2Mtokens or 90seconds")
     seeds: Seeds = option((0,), "one training per seed")
@@ -183,6 +200,7 @@ class Request(Ranked, Places, SubsetOptions):
     )
     energy: bool = option(False, "measure the energy that is used, if the machine has meters (extra energy)")
     quiet: bool = option(False, "print the leaderboard and errors only")
+    dry_run: bool = option(False, "print the cells that would run, and which of them are finished", exclude=True)
     recipe: dict[str, Any] = option({}, "settings of the training loop, the same for all methods")
     method: dict[str, dict[str, Any]] = option({}, "settings of methods, by their names")
 
@@ -192,7 +210,7 @@ class Request(Ranked, Places, SubsetOptions):
         return BitextSubset.combinations({name: getattr(self, name) for name in BitextSubset.dimensions()})
 
 
-class Suite(_Options):
+class Suite(Options):
     """The values that `bench baseline` computes, and some seeds of which `bench check` computes again."""
 
     from_environment: ClassVar[bool] = False
@@ -211,15 +229,30 @@ class Suite(_Options):
         return len(self.seeds) == 1
 
 
-class Validation(_Options):
+class Validation(Options):
     from_environment: ClassVar[bool] = False
     steps: int = option(20, "optimiser steps of each training", ge=4)
     recipe: dict[str, Any] = option({}, "settings of the training loop")
     method: dict[str, dict[str, Any]] = option({}, "settings of methods, by their names")
 
 
-class Check(_Options):
+class Validate(Validation):
+    name: str = argument("METHOD", "as for bench run --methods: a name, path/to/file.py:Class, a combination")
+
+
+class NewMethod(Options):
+    name: str = argument("NAME", "the name of the method, such as my-method")
+
+
+class BaselineFile(Options):
     from_environment: ClassVar[bool] = False
+    file: Path = argument("FILE", "where to write it, such as results/baselines/mine.json")
+    reason: str = option("", "why a baseline is replaced; stored in the file")
+
+
+class Check(Options):
+    from_environment: ClassVar[bool] = False
+    file: Path = argument("BASELINE", "a file that bench baseline wrote")
     methods: Names = option((), "only these methods of the baseline (default: all)")
 
 
@@ -237,9 +270,6 @@ class Computing(Mirror):
 
 def check(request: Request, cards: Mapping[str, Card]) -> None:
     """Raise `BenchError` for the first unknown name."""
-    for name in ("methods", "datasets", "students", "scoring"):
-        if not getattr(request, name):
-            raise BenchError(f"--{name} is empty; see bench run --help")
     check_methods((text for text in request.methods if text != registry.ALL), request.method)
     for name in request.datasets:
         card = get_card(name, cards)
@@ -249,11 +279,6 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
         measures_of(request, card)
     for name in request.train:
         get_card(name, cards)
-    choices = [("scoring", name, SCORINGS) for name in request.scoring]
-    choices += [("kind of students", name, STUDENTS) for name in request.students]
-    for kind, name, known in choices:
-        if name not in known:
-            raise unknown(kind, name, known)
     if request.encoder is not None:
         check_encoder(request.encoder)
     offered_pairs(request, cards)

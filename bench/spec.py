@@ -10,21 +10,35 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import PlainSerializer, TypeAdapter
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
 from bench.data.dimensions import BitextSubset
 from bench.data.pairs import Pairs, PairText
 from bench.errors import unknown
+from bench.options import parser, spelled, toml_value
 from bench.recipe import Budget
 from bench.storage.hashing import digest
-from bench.values import Settings, parser, spelled, toml_value
 
-BudgetText = Annotated[
-    Budget, parser(lambda value: value if isinstance(value, Budget) else Budget.parse(str(value))), PlainSerializer(str)
-]
+BudgetText = Annotated[Budget, parser(lambda value: Budget.parse(str(value))), PlainSerializer(str)]
+
+
+def _sorted_settings(value: Any) -> tuple[tuple[str, Any], ...]:
+    pairs = value.items() if isinstance(value, Mapping) else value
+    return tuple(sorted((str(key), _hashable(each)) for key, each in pairs))
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _sorted_settings(value)
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
+
+
+Settings = Annotated[tuple[tuple[str, Any], ...], BeforeValidator(_sorted_settings), PlainSerializer(dict)]
+"""Settings by name, sorted, so that their order never matters."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +52,6 @@ class Configured:
         """Return some settings as `key=value`."""
         values = dict(self.settings)
         return [f"{prefix}{name}={spelled(values[name])}" for name in names]
-
-    def matches(self, requested: Mapping[str, Any]) -> bool:
-        """Return whether these are the requested settings, and all others have their defaults."""
-        values = dict(self.settings)
-        known = requested.keys() <= values.keys() and set(self.changed) <= requested.keys()
-        return known and all(_equal(values[key], value) for key, value in requested.items())
 
 
 @dataclass(frozen=True)
@@ -59,27 +67,23 @@ class MethodSpec(Configured):
     """`path/to/file.py:Class` for a method of a file."""
 
 
-@dataclass(frozen=True)
-class NamedMethod:
+class NamedMethod(NamedTuple):
     """A name of a method as a user writes it, and the settings that follow it."""
 
     name: str
-    settings: tuple[tuple[str, Any], ...] = ()
+    settings: dict[str, Any]
 
 
-def parse_methods(text: str) -> tuple[NamedMethod, ...]:
+def parse_methods(text: str) -> list[NamedMethod]:
     """Parse `optical`, `optical:epsilon=0.1:special_tokens=true`, `path/to/file.py:Class:key=value`, or several of them
     with a `+` between them, which are combined.
     """
-    found = []
+    methods = []
     for part in re.split(r"\+(?=[A-Za-z_./~])", text):
-        words = part.split(":")
-        settings = []
-        while len(words) > 1 and "=" in words[-1]:
-            key, _, value = words.pop().partition("=")
-            settings.append((key.strip(), toml_value(value.strip())))
-        found.append(NamedMethod(":".join(words), tuple(reversed(settings))))
-    return tuple(found)
+        name, *settings = re.split(r":(?=[^:=]+=)", part)
+        pairs = (setting.partition("=") for setting in settings)
+        methods.append(NamedMethod(name, {key.strip(): toml_value(value.strip()) for key, _, value in pairs}))
+    return methods
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,41 +166,34 @@ class RunSpec:
     @property
     def label(self) -> str:
         """The name of a folder."""
-        multilingual = len(self.pairs) > 1
-        pair = self.pair or (f"{len(self.pairs)}languages-{self.pairs[0].document}" if multilingual else self.pairs[0])
+        pair, students = self.pair or self.pairs[0], _students(self)
+        if students and self.pair is None:
+            pair = f"{len(self.pairs)}languages-{self.pairs[0].document}"
         seed = "" if self.seed is None else f"seed{self.seed}"
-        parts = (
-            self.method,
-            str(pair),
-            Path(self.encoder).name,
-            "multilingual" if multilingual else "",
-            self.subset.folder(),
-            seed,
-        )
-        return ".".join(filter(None, (*parts, self.dataset, self.scoring)))
+        training = (self.method, str(pair), Path(self.encoder).name, students, self.subset.folder(), seed)
+        return ".".join(filter(None, (*training, self.dataset, self.scoring)))
 
     def matches(self, text: str) -> bool:
         """Return whether `text` names the run: as a leaderboard does, or as on the command line. Settings may be in any
-        order, and may include defaults.
+        order and spelling, and may include defaults.
         """
-        if text == self.name:
-            return True
-        first, *others = text.split() or [""]
+        first, *words = text.split() or [""]
         named = parse_methods(first)
-        if [each.name for each in named] != [method.name for method in self.methods]:
+        parts: dict[str, Configured] = {method.name: method for method in self.methods}
+        if [each.name for each in named] != list(parts):
             return False
-        requested = {each.name: dict(one.settings) for each, one in zip(self.methods, named, strict=True)}
-        requested |= {"recipe": {}, "leakage": {}}
-        for word in others:
-            key, equals, value = word.partition("=")
-            owner, _, inner = ("leakage", "", "leakage") if key == "leakage" else key.rpartition(".")
-            owner = owner or self.methods[0].name
-            if not equals or owner not in requested:
-                return False
-            requested[owner][inner] = toml_value(value)
-        leakage = requested["leakage"].get("leakage", "remove")
-        matching = all(method.matches(requested[method.name]) for method in self.methods)
-        return matching and self.recipe.matches(requested["recipe"]) and leakage == self.leakage
+        requested = {f"{each.name}.{key}": value for each in named for key, value in each.settings.items()}
+        for word in words:
+            key, _, value = word.partition("=")
+            requested[key if "." in key or key == "leakage" else f"{self.method}.{key}"] = value
+        parts["recipe"] = self.recipe
+        values = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.settings}
+        changed = {f"{name}.{key}" for name, part in parts.items() for key in part.changed}
+        if self.leakage == "keep":
+            changed.add("leakage")
+        values["leakage"] = self.leakage
+        fits = changed <= requested.keys() <= values.keys()
+        return fits and all(_plain(values[key]) == _plain(value) for key, value in requested.items())
 
 
 _ADAPTER: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
@@ -215,11 +212,10 @@ class Column:
 
 
 def _config(spec: RunSpec) -> str:
-    parts = []
-    for method in spec.methods:
-        parts += method.texts(method.shown, f"{method.name}." if len(spec.methods) > 1 else "")
-    parts += spec.recipe.texts(spec.recipe.changed, "recipe.")
-    return " ".join([*parts, *(["leakage=keep"] if spec.leakage == "keep" else [])])
+    alone = len(spec.methods) == 1
+    parts = [method.texts(method.shown, "" if alone else f"{method.name}.") for method in spec.methods]
+    parts += [spec.recipe.texts(spec.recipe.changed, "recipe."), ["leakage=keep"] if spec.leakage == "keep" else []]
+    return " ".join(chain(*parts))
 
 
 def _supervision(spec: RunSpec) -> str:
@@ -261,12 +257,9 @@ def select(text: str, specs: Sequence[RunSpec], where: str) -> list[RunSpec]:
     raise unknown(where, text, dict.fromkeys(spec.name for spec in specs))
 
 
-def _equal(value: Any, requested: Any) -> bool:
-    """Return whether a setting has the requested value in any spelling (`.5`, `0.50`, `True`)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        text = spelled(requested)
-        return spelled(value) == (text.lower() if isinstance(value, bool) else text)
+def _plain(value: Any) -> str:
+    """Return the text of a setting in one spelling, for `.5`, `0.50`, 5e-1 and `True`."""
     try:
-        return float(requested) == value
-    except (TypeError, ValueError):
-        return False
+        return str(float(spelled(value)))
+    except ValueError:
+        return spelled(value).lower()

@@ -9,12 +9,12 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
+from bench.options import toml_value
 from bench.results.state import note
 from bench.results.store import LOG, Record, Store
 from bench.spec import MethodSpec, RunSpec
 from bench.storage.hashing import digest
 from bench.storage.sealed import FILES, read_manifest, seal
-from bench.values import toml_value
 
 
 def spec(

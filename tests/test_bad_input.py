@@ -165,32 +165,3 @@ def test_results_that_are_finished_survive_bad_input(world: World, capsys: pytes
     world.write("test.eng", b"")
     assert world.run() == 2
     assert {path: path.read_bytes() for path in world.results.rglob("*") if path.is_file()} == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--patience", "5min"], "--patience is now called --timeout"),
-        (["--scoring", "mean"], "scoring 'mean' is now called 'single-vector'"),
-        (["--students", "joint"], "kind of students 'joint' is now called 'multilingual'"),
-        (["--set", "method.optical.documents=student"], "key 'documents' is now called 'document_encoder'"),
-        (["--set", "patience=5min"], "key 'patience' is now called 'timeout'"),
-    ],
-)
-def test_old_name_is_refused_with_the_new_one(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    try:
-        code = main(["run", "--methods", "optical", "--dry-run", *arguments])
-    except SystemExit as stopped:  # raised by argparse
-        code = stopped.code
-    assert code == 2
-    assert message in capsys.readouterr().err
-
-
-def test_old_name_in_the_environment_is_refused_with_the_new_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("BENCH_PATIENCE", "5min")
-    assert main(["run", "--methods", "optical", "--dry-run"]) == 2
-    assert "BENCH_PATIENCE is now called BENCH_TIMEOUT" in capsys.readouterr().err

@@ -24,17 +24,21 @@ MISTAKES = {
     "measure": ([*RUN, "--measures", "nDGC@10"], "unknown measure 'nDGC@10'; did you mean nDCG@10"),
     "deep measure": ([*RUN, "--measures", "R@1001"], "a whole number from 1 to 1000"),
     "budget": ([*RUN, "--budget", "5apples"], "budget '5apples' does not parse"),
-    "seeds": ([*RUN, "--seeds", "one,two"], "seeds 'one two' do not parse"),
-    "negative seed": ([*RUN, "--seeds=-1"], "seeds '-1' do not parse; write whole numbers from 0 on"),
+    "seeds": ([*RUN, "--seeds", "one,two"], "seeds[0] = 'one': Input should be a valid integer"),
+    "negative seed": ([*RUN, "--seeds=-1"], "seeds[0] = '-1': Input should be greater than or equal to 0"),
     "mirror": ([*RUN, "--mirror", "no-such-folder"], "the mirror folder no-such-folder does not exist"),
     "no methods": (["run"], "--methods is missing; see --help"),
-    "length of time": ([*RUN, "--timeout", "soon"], "'soon' is no length of time; write 90s, 30min or 2h"),
+    "length of time": ([*RUN, "--timeout", "soon"], "'soon' is not a length of time; write 90s, 30min or 2h"),
     "threads": ([*RUN, "--threads", "0"], "threads = '0'"),
     "cards": ([*RUN, "--cards", "no-such-folder"], "the folder of cards no-such-folder does not exist"),
     "no configuration": ([*RUN, "--config", "gone.toml"], "gone.toml cannot be read: No such file"),
     "key": ([*RUN, "--set", "budgte=5steps"], "unknown key 'budgte'; did you mean budget?"),
     "no value": ([*RUN, "--set", "budget"], "--set budget: write KEY=VALUE"),
-    "twice": ([*RUN, "--budget", "5steps", "--set", "budget=6steps"], "budget is given twice"),
+    "option": ([*RUN, "--budgte", "5steps"], "unknown option 'budgte'; did you mean budget?"),
+    "old option": ([*RUN, "--patience", "5min"], "option 'patience' is now called 'timeout'"),
+    "old key": ([*RUN, "--set", "patience=5min"], "key 'patience' is now called 'timeout'"),
+    "old scoring": ([*RUN, "--scoring", "mean"], "scoring 'mean' is now called 'single-vector'"),
+    "old students": ([*RUN, "--students", "joint"], "kind of students 'joint' is now called 'multilingual'"),
     "settings of nothing": (
         [*RUN, "--set", "method.optcal.epsilon=1"],
         "unknown method 'optcal'; did you mean optical",
@@ -46,7 +50,7 @@ MISTAKES = {
     "name of a pair": (["ls", "pairs", "swh-eng"], "takes no name"),
     "page of no method": (["ls", "methods", "optcal"], "unknown method 'optcal'; did you mean optical"),
     "pages of datasets": (["ls", "datasets", "--output", "."], "--output is for bench ls methods"),
-    "no dataset": ([*RUN, "--datasets", ","], "--datasets is empty"),
+    "no dataset": ([*RUN, "--datasets", ","], "datasets = (): Tuple should have at least 1 item"),
     "no results": (["leaderboard", "--results", "."], ". holds no finished cell; fill it with bench run --results ."),
 }
 ARGPARSE = {
@@ -56,7 +60,6 @@ ARGPARSE = {
     "subject": ["inspect", "leaks"],
     "leakage": [*RUN, "--leakage", "ignore"],
     "device": [*RUN, "--device", "abacus"],
-    "option": [*RUN, "--budgte", "5steps"],
 }
 QUIET = {
     "help": ["--help"],

@@ -248,6 +248,10 @@ def test_method_that_trains_its_teacher_harms_only_itself(command: Command, whol
     ("setting", "complaint"),
     [
         ("[method.optical]\nepsilom = 0.1", "method 'optical': unknown key 'epsilom'; did you mean epsilon?"),
+        (
+            "[method.optical]\ndocuments = 'student'",
+            "method 'optical': key 'documents' is now called 'document_encoder'",
+        ),
         ("[method.optical]\nepsilon = -1", "method 'optical': epsilon = -1: Input should be greater than 0"),
         ("[recipe]\nbatchsize = 8", "recipe: unknown key 'batchsize'; did you mean batch_size?"),
         ("[recipe]\nbatch_size = 0", "recipe: batch_size = 0: Input should be greater than 0"),

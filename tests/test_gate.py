@@ -406,13 +406,13 @@ def test_planted_fault_is_found(
     plant, method, cell = FAULTS[fault]
     plant(monkeypatch)
     # In this process, for another would not have the fault.
-    assert check_baseline(Check(methods=(method,)), Computing(jobs=1), BASELINE) == 3
+    assert check_baseline(Check(file=BASELINE, methods=(method,)), Computing(jobs=1)) == 3
     assert cell in capsys.readouterr().out.splitlines()[-1].partition("in: ")[2].split(", ")
 
 
 @pytest.mark.slow
 def test_untouched_code_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check_baseline(Check(methods=("optical",)), Computing(jobs=2), BASELINE) == 0
+    assert check_baseline(Check(file=BASELINE, methods=("optical",)), Computing(jobs=2)) == 0
     assert capsys.readouterr().out == ""
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from bench.data.dimensions import BitextSubset
 from bench.errors import BenchError
+from bench.options import spelled
 from bench.running.method_specs import resolve_method
 from bench.spec import COLUMNS, SYSTEM, MethodSpec, NamedMethod, RunSpec, parse_methods, select
-from bench.values import spelled
 
 ROOT = Path(__file__).parents[1]
 VALUES = st.one_of(
@@ -109,14 +109,14 @@ def test_a_dimension_is_spelled_where_it_is_defined_and_where_it_is_applied() ->
 @pytest.mark.parametrize(
     ("text", "specs"),
     [
-        ("optical", [NamedMethod("optical")]),
-        ("optical:epsilon=1e+2:solver=exact", [NamedMethod("optical", (("epsilon", 100.0), ("solver", "exact")))]),
-        ("optical:a=2+x:y=1", [NamedMethod("optical", (("a", 2),)), NamedMethod("x", (("y", 1),))]),
+        ("optical", [NamedMethod("optical", {})]),
+        ("optical:epsilon=1e+2:solver=exact", [NamedMethod("optical", {"epsilon": 100.0, "solver": "exact"})]),
+        ("optical:a=2+x:y=1", [NamedMethod("optical", {"a": 2}), NamedMethod("x", {"y": 1})]),
         (
             "one+my/file.py:Class:a=true+./b.py:C",
-            [NamedMethod("one"), NamedMethod("my/file.py:Class", (("a", True),)), NamedMethod("./b.py:C")],
+            [NamedMethod("one", {}), NamedMethod("my/file.py:Class", {"a": True}), NamedMethod("./b.py:C", {})],
         ),
     ],
 )
 def test_a_text_names_methods_with_settings(text: str, specs: list[NamedMethod]) -> None:
-    assert parse_methods(text) == tuple(specs)
+    assert parse_methods(text) == specs

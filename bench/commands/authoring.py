@@ -5,46 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.authoring.template import class_name, write_method
-from bench.commands import argument, command
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
 from bench.progress import Display
-from bench.request import InspectAlignment, Request, Validation, check_methods
+from bench.request import InspectAlignment, NewMethod, Request, Validate, check_methods
 from bench.system.machine import machine, prepare_libraries
 from bench.system.offline import forbid_network
 from bench.tables import TEXT_WIDTH, print_table
 
 
-@command(argument("name", metavar="NAME", help="the name of the method, such as my-method"))
-def new_method(name: str) -> int:
+def new_method(options: NewMethod) -> int:
     """Write a small package with a method that works as it is, a test of it and an entry point, to the folder NAME."""
-    _, module, _ = written = write_method(name, Path())
+    _, module, _ = written = write_method(options.name, Path())
     print(f"written: {', '.join(map(str, written))}")
-    print(f"check it with: bench validate {module}:{class_name(name)}")
-    print(f"install it with: pip install -e {name}")
+    print(f"check it with: bench validate {module}:{class_name(options.name)}")
+    print(f"install it with: pip install -e {options.name}")
     return 0
 
 
-@command(
-    Validation,
-    argument("name", metavar="METHOD", help="as for bench run --methods: a name, path/to/file.py:Class, a combination"),
-)
-def validate(options: Validation, name: str) -> int:
+def validate(options: Validate) -> int:
     """Train a method several times on a small part of the generated collection, with the tiny encoder, and check the
     contract of all methods: the same seed gives the same bytes, also when resumed; the budget is respected; a saved
     retriever is loaded unchanged; no test data are read; the teacher stays frozen; settings are documented. Exits 1 if
     a check fails.
     """
-    check_methods([name], options.method)
+    check_methods([options.name], options.method)
     prepare_libraries(offline=False, threads=1)
     from bench.authoring import validation
 
-    findings = validation.validate(name, options, Display())
+    findings = validation.validate(options.name, options, Display())
     print_table(["check", "", "finding"], findings, width=TEXT_WIDTH)
     return int(any(finding.verdict == validation.FAIL for finding in findings))
 
 
-@command(InspectAlignment)
 def inspect_alignment(options: InspectAlignment) -> int:
     """Train each method on an embedded language, whose true word alignment is known, and print the F1 of the links
     between words that are each other's most related: by the method's loss (the mass that it moves between them), by the

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 from bench import registry
-from bench.commands import argument, command
 from bench.data import fetch as downloads
 from bench.data.cards import get_card, load_cards
 from bench.data.counts import read_counts
 from bench.data.files import Resolver
 from bench.errors import BenchError
-from bench.inspection.listing import KINDS, counts_table, describe_dataset, listing
+from bench.inspection.listing import counts_table, describe_dataset, listing
 from bench.progress import Display
 from bench.request import Fetch, InspectLeakage, Listing
 from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
 
 
-@command(Fetch, argument("names", nargs="+", metavar="NAME", help="collections or mixes (see bench ls datasets)"))
-def fetch(options: Fetch, names: list[str]) -> int:
+def fetch(options: Fetch) -> int:
     """Download the files of collections and verify those that are there. Interrupted downloads are resumed. A file
     appears under its name only when it is complete and its sha256 is right.
     """
     display = Display(quiet=options.quiet)
     resolver = Resolver(options.mirror, offline=options.offline, display=display)
-    return downloads.fetch(names, options.pairs, load_cards(options.cards), resolver, display)
+    return downloads.fetch(options.names, options.pairs, load_cards(options.cards), resolver, display)
 
 
-@command(
-    Listing,
-    argument("kind", choices=KINDS),
-    argument("name", nargs="?", help="show everything about one of them (methods, datasets)"),
-)
-def ls(options: Listing, kind: str, name: str | None) -> int:
+def ls(options: Listing) -> int:
     """List methods, collections, language pairs, encoders or measures, or describe one method or collection."""
-    cards = load_cards(options.cards)
+    kind, name, cards = options.kind, options.name, load_cards(options.cards)
     if options.output is not None:
         if kind != "methods" or name is not None:
             raise BenchError("--output is for bench ls methods, which writes a page for each")
@@ -67,7 +60,6 @@ def ls(options: Listing, kind: str, name: str | None) -> int:
     return 0
 
 
-@command(InspectLeakage)
 def inspect_leakage(options: InspectLeakage) -> int:
     """List the training rows that are equal or nearly equal to texts of a test collection: its queries, their
     translations and its relevant documents. They are removed before training.

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bench import registry
-from bench.commands import argument, command
 from bench.errors import BenchError
-from bench.request import Check, Computing, Suite
+from bench.request import BaselineFile, Check, Computing, Suite
 from bench.system.machine import prepare_libraries
 from bench.tables import print_table
 
 
-@command(
-    Suite,
-    Computing,
-    argument("file", type=Path, metavar="FILE", help="where to write it, such as results/baselines/mine.json"),
-    argument("--reason", metavar="TEXT", help="why a baseline is replaced; stored in the file"),
-)
-def baseline(suite: Suite, computing: Computing, path: Path, reason: str | None) -> int:
+def baseline(suite: Suite, computing: Computing, target: BaselineFile) -> int:
     """Compute a suite and write its values and their tolerances to a file; of one seed, the score of each query.
 
     The default is the embedded suite. A baseline that exists is replaced only with a reason. Everything is computed in
@@ -35,8 +27,8 @@ def baseline(suite: Suite, computing: Computing, path: Path, reason: str | None)
     for note in notes:
         print(note)
     suite = fit_for_a_baseline(suite.model_copy(update={"methods": methods}))
+    path, reason = target.file, target.reason.strip()
     history = Baseline.read(path).history if path.exists() else ()
-    reason = (reason or "").strip()
     if path.exists() and not reason:
         raise BenchError(f"{path} exists; say why it is replaced with --reason TEXT, or write to another file")
     with working(computing, "baseline") as work:
@@ -50,12 +42,7 @@ def baseline(suite: Suite, computing: Computing, path: Path, reason: str | None)
     return 0
 
 
-@command(
-    Check,
-    Computing,
-    argument("file", type=Path, metavar="BASELINE", help="a file that bench baseline wrote"),
-)
-def check(options: Check, computing: Computing, path: Path) -> int:
+def check(options: Check, computing: Computing) -> int:
     """Compute some seeds of a baseline again. Exits 3, with a table, if a value is missing or new, or changed by more
     than its tolerance.
     """
@@ -65,7 +52,7 @@ def check(options: Check, computing: Computing, path: Path) -> int:
     from bench.gate.compute import compute_seeds, working
     from bench.results.provenance import provenance
 
-    expected = Baseline.read(path)
+    expected = Baseline.read(options.file)
     expected = expected.of(options.methods) if options.methods else expected
     suite = expected.suite
     with working(computing, "check") as work:
@@ -76,7 +63,7 @@ def check(options: Check, computing: Computing, path: Path) -> int:
         if libraries.get(name) != version:
             work.display.say(f"{name} is {libraries.get(name)}; the baseline was made with {version}")
     if not changes:
-        work.display.say(f"{len(expected.keys)} values are where {path} has them")
+        work.display.say(f"{len(expected.keys)} values are where {options.file} has them")
         return 0
     print_table(COLUMNS, [change.row for change in changes], right=COLUMNS[2:6])
     cells = dict.fromkeys(change.key[0] for change in changes)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands import argument, command
 from bench.data.cards import get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError, describe
 from bench.progress import Display
-from bench.request import Compare, Import, InspectQuery, Leaderboards, Reports, Reproduce, Results
+from bench.request import Compare, Import, InspectCell, InspectQuery, Leaderboards, Reports, Reproduce
 from bench.results.store import Store
 from bench.system.offline import forbid_network
 from bench.tables import print_table
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from bench.report.leaderboard import Leaderboard
 
 
-@command(Leaderboards)
 def print_leaderboard(options: Leaderboards) -> int:
     """Write the leaderboards of a results folder again, from its cells alone, and print them."""
     from bench.evaluation.measures import canonical
@@ -34,7 +31,6 @@ def print_leaderboard(options: Leaderboards) -> int:
     return 0
 
 
-@command(Reports)
 def report(options: Reports) -> int:
     """Write the leaderboards of a results folder, an HTML page of all results that works offline, and plots as PNG and
     SVG.
@@ -62,18 +58,14 @@ def _leaderboard(options: Leaderboards) -> Leaderboard:
     return found
 
 
-@command(
-    Compare,
-    argument("a", metavar="A", help="a method as in a leaderboard, a results folder, or a run"),
-    argument("b", metavar="B", help="another of the same kind"),
-)
-def compare(options: Compare, a: str, b: str) -> int:
+def compare(options: Compare) -> int:
     """Compare two methods of a results folder, two results folders cell by cell, or two TREC runs by judgments. Prints
     differences with intervals, paired randomisation tests over queries, Student's test over seeds and queries if there
     are several seeds, Holm's correction over all comparisons, and the queries that differ most.
     """
     from bench.report import comparison, pairwise
 
+    a, b = options.a, options.b
     pairs = pairwise.opponents(a, b, options.results, options.qrels, options.measures)
     found = {measure: comparison.compare(pairs, measure, options.samples) for measure in options.measures}
     if missing := [measure for measure, comparisons in found.items() if not comparisons]:
@@ -93,8 +85,7 @@ def compare(options: Compare, a: str, b: str) -> int:
     return 0
 
 
-@command(Import, argument("file", type=Path, metavar="FILE", help="a TREC run, perhaps gzipped, or MTEB's JSON"))
-def import_results(options: Import, path: Path) -> int:
+def import_results(options: Import) -> int:
     """Add results of other software to a leaderboard, marked as external: a TREC run (such as Pyserini's), which is
     scored by the collection's judgments, or MTEB's results of a task (JSON), which have means only.
     """
@@ -102,7 +93,7 @@ def import_results(options: Import, path: Path) -> int:
     from bench.report.leaderboard import leaderboard
     from bench.results import external
 
-    cards = load_cards(options.cards)
+    path, cards = options.file, load_cards(options.cards)
     card = get_card(options.dataset, cards)
     store = Store(options.results).open()
     encoder = options.encoder or external.only_encoder(store, card.name)
@@ -122,39 +113,26 @@ def import_results(options: Import, path: Path) -> int:
     return 0
 
 
-@command(Reproduce, argument("cell", metavar="CELL", help="as for bench inspect cell"))
-def reproduce(options: Reproduce, cell: str) -> int:
+def reproduce(options: Reproduce) -> int:
     """Train and evaluate a cell again, from its manifest alone and in a scratch folder, and compare the numbers. If one
     differs, list the changes that could be the reason, and exit with 3.
     """
     from bench.running.reproduction import reproduce_cell
 
-    return reproduce_cell(cell, options)
+    return reproduce_cell(options.cell, options)
 
 
-@command(
-    Results,
-    argument(
-        "cell",
-        metavar="CELL",
-        help="a cell's folder, its name in the results folder, or the beginning of a fingerprint",
-    ),
-    argument("--json", dest="form", action="store_const", const="json", help="print the manifest as it is"),
-    argument(
-        "--ir-metadata", dest="form", action="store_const", const="ir_metadata", help="print the metadata of its run"
-    ),
-)
-def inspect_cell(options: Results, cell: str, form: str | None) -> int:
+def inspect_cell(options: InspectCell) -> int:
     """Show the manifest of a cell: its spec, scores, training data and the rows removed for leakage, cost, diagnostics
     and provenance.
     """
     from bench.inspection import cell as inspection
 
-    return inspection.inspect_cell(cell, options.results, form or "")
+    form = "json" if options.json_ else "ir_metadata" if options.ir_metadata else ""
+    return inspection.inspect_cell(options.cell, options.results, form)
 
 
-@command(InspectQuery, argument("query", metavar="ID", help="the id of the query, as in run files"))
-def inspect_query(options: InspectQuery, query: str) -> int:
+def inspect_query(options: InspectQuery) -> int:
     """Show a query, its judged documents, and of each method of a results folder the top documents, the scores and
     the rank of the first relevant document. Methods that align words also show the transport plan between the words of
     the query and a document.
@@ -162,4 +140,4 @@ def inspect_query(options: InspectQuery, query: str) -> int:
     forbid_network()
     from bench.inspection import query as inspection
 
-    return inspection.inspect_query(query, options)
+    return inspection.inspect_query(options.query, options)

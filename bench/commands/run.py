@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bench.commands import argument, command
 from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
 from bench.data.folders import with_folders
@@ -24,21 +23,17 @@ if TYPE_CHECKING:
     from bench.running.experiment import Experiment
 
 
-@command(
-    Request,
-    argument("--dry-run", action="store_true", help="print the cells that would run, and which of them are finished"),
-    epilog="Lists are separated by commas or spaces. Every option can also be given as the environment variable "
-    "BENCH_<OPTION> or as a key in the file of --config: the command line goes before the environment, that before "
-    "the file.",
-)
-def run_command(request: Request, dry: bool) -> int:
+def run_command(request: Request) -> int:
     """Train each method on each pair and evaluate it on each collection. The reference rows zero-shot, untrained and
     oracle are in every run. Finished cells are not computed again.
+
+    Lists are separated by commas or spaces. Every option can also be given as the environment variable BENCH_<OPTION>
+    or as a key in the file of --config: the command line goes before the environment, that before the file.
     """
     check_environment(Request)
     cards = with_folders(load_cards(request.cards), request.datasets, request.pairs)
     check(request, cards)
-    return dry_run(request, cards) if dry else run(request, cards)
+    return dry_run(request, cards) if request.dry_run else run(request, cards)
 
 
 def run(request: Request, cards: Mapping[str, Card]) -> int:

@@ -13,14 +13,13 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from bench.data import Pair, formats
 from bench.data.languages import parse_language
 from bench.data.pairs import PairText
 from bench.errors import BenchError, unknown
-from bench.options import complaint, read_toml
-from bench.values import parser
+from bench.options import parser, read_config, read_toml
 
 Role = Literal["bitext", "relevance", "test", "passages"]
 
@@ -258,10 +257,7 @@ def _read_cards(folder: Traversable) -> Iterator[Card]:
         raise BenchError(f"the folder of cards {folder} does not exist")
     files = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
     for name, file in sorted(files.items()):
-        try:
-            card = Card.model_validate(read_toml(file))
-        except ValidationError as error:
-            raise BenchError(f"{file}: {complaint(error, Card)}") from error
+        card = read_config(Card, read_toml(file), str(file))
         if name != card.name:
             raise BenchError(f"{file}: name: '{card.name}' differs from the file's name; rename one of them")
         yield card

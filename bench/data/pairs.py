@@ -8,7 +8,7 @@ from pydantic import PlainSerializer
 
 from bench.data import Pair
 from bench.data.languages import parse_pair
-from bench.values import items, parser
+from bench.options import items, parser
 
 
 def _pair(value: Any) -> Pair:

@@ -16,7 +16,6 @@ from bench.evaluation import measures
 
 MANY = 60
 """The most pairs that are listed one by one."""
-KINDS = ("methods", "datasets", "pairs", "encoders", "measures")
 
 Table = tuple[list[str], list[list[str]], list[str]]
 """Column names, rows, and the columns that are aligned to the right."""

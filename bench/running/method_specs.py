@@ -16,13 +16,12 @@ from bench import registry
 from bench.dependencies.code import plugin_libraries
 from bench.dependencies.fingerprint import code_digest, library_versions
 from bench.errors import BenchError, CellFailed, describe
-from bench.options import read_config
+from bench.options import read_config, spelled
 from bench.registry import MethodEntry
 from bench.request import Request
 from bench.spec import Configured, MethodSpec, parse_methods
 from bench.storage.hashing import digest
 from bench.storage.sealed import default_cache, remembered
-from bench.values import spelled
 
 if TYPE_CHECKING:
     from bench.encoders.encoder import Encoder
@@ -99,7 +98,7 @@ def resolve_method(text: str, settings: Settings, *, asked: bool = True, call: C
     """
     named = parse_methods(text)
     entries = [registry.find_method(each.name) for each in named]
-    facts = [_facts(entry, settings, dict(each.settings), call) for entry, each in zip(entries, named, strict=True)]
+    facts = [_facts(entry, settings, each.settings, call) for entry, each in zip(entries, named, strict=True)]
     names = [entry.name for entry in entries]
     first, *others = facts
     if not others and first["trained"] and first["settings"]["weight"] != 1:
