@@ -58,7 +58,7 @@ def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
     for name, field in inherited_last:
         kind: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(field), **_argparse_kind(field)}
         if field.title:
-            parser.add_argument(name, **kind, **({} if field.is_required() or "nargs" in kind else {"nargs": "?"}))
+            parser.add_argument(name, **kind)
         elif not _is_table(field):
             parser.add_argument(f"--{name.rstrip('_').replace('_', '-')}", dest=name, **kind)
     if tables := [name for name, field in inherited_last if _is_table(field)]:
@@ -259,7 +259,9 @@ def _argparse_kind(field: FieldInfo) -> dict[str, Any]:
         return {"nargs": "+", "metavar": "NAME"}
     if get_origin(kind) is Literal:
         return {"choices": get_args(kind)}
-    return {"metavar": field.title or ("PATH" if kind is Path else "NUMBER" if kind is int else "TEXT")}
+    if field.title:
+        return {"metavar": field.title} if field.is_required() else {"metavar": field.title, "nargs": "?"}
+    return {"metavar": "PATH" if kind is Path else "NUMBER" if kind is int else "TEXT"}
 
 
 def _help(field: FieldInfo) -> str:

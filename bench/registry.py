@@ -39,18 +39,16 @@ class MethodEntry:
     """The place of a method's class: `module` is an importable name or the path of a Python file."""
 
     name: str
+    base: str
+    """The name of the method, of which `name` may be a variant."""
     module: str
     attribute: str
-    reference: bool = False
-    base: str = ""
-    """The name of the method, of which `name` may be a variant."""
-    settings: tuple[tuple[str, Any], ...] = ()
-    """The settings of the variant."""
     package: str = ""
     """The distribution that offers it; empty for a file."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "base", self.base or self.name)
+    reference: bool = False
+    """True for a reference row, which joins every comparison."""
+    settings: tuple[tuple[str, Any], ...] = ()
+    """The settings of the variant."""
 
     @property
     def is_variant(self) -> bool:
@@ -75,13 +73,13 @@ class MethodEntry:
 
     def describe(self) -> dict[str, Any]:
         """Return the description, the source and the data that it trains on. Raises `BenchError` as `load`."""
-        found = self._attributes()
+        about = self._attributes()
         settings = " ".join(f"{key}={value}" for key, value in self.settings)
-        summary = (found.get("__doc__") or "").strip().split("\n")[0]
+        summary = (about.get("__doc__") or "").strip().split("\n")[0]
         return {
             "description": f"{self.base} with {settings}" if settings else summary,
-            "source": found.get("source", ""),
-            "supervision": found.get("supervision", ()),
+            "source": about.get("source", ""),
+            "supervision": about.get("supervision", ()),
         }
 
     def variants(self) -> list[MethodEntry]:
@@ -106,11 +104,6 @@ def known() -> dict[str, MethodEntry]:
     return _known()[0]
 
 
-def methods() -> dict[str, MethodEntry]:
-    """Return the `known` methods."""
-    return {name: entry for name, entry in known().items() if not entry.reference}
-
-
 def references() -> dict[str, MethodEntry]:
     """Return the reference rows, which join every comparison."""
     return {name: entry for name, entry in known().items() if entry.reference}
@@ -123,7 +116,7 @@ def conflicts() -> list[str]:
 
 def usable() -> tuple[dict[str, MethodEntry], list[str]]:
     """Import all plugins; return all methods that can be used, with all variants, and a line for each other plugin."""
-    usable, lines, variants = dict(known()), list(conflicts()), []
+    entries, lines, variants = dict(known()), list(conflicts()), []
     for name, entry in known().items():
         if entry.package == OWN:
             continue
@@ -131,9 +124,9 @@ def usable() -> tuple[dict[str, MethodEntry], list[str]]:
             variants += entry.variants()
         except Exception as error:
             lines.append(str(error) if isinstance(error, BenchError) else f"method '{name}': {describe(error)}")
-            del usable[name]
-    names, more = _assign(variants, usable)
-    return names, sorted([*lines, *more])
+            del entries[name]
+    entries, more = _assign(variants, entries)
+    return entries, sorted([*lines, *more])
 
 
 def find_method(name: str) -> MethodEntry:
@@ -145,15 +138,14 @@ def find_method(name: str) -> MethodEntry:
         path, _, attribute = name.rpartition(":")
         if not Path(path).is_file():
             raise BenchError(f"method '{name}': there is no file {path}")
-        return MethodEntry(attribute, str(Path(path).resolve()), attribute)
+        return MethodEntry(attribute, attribute, str(Path(path).resolve()), attribute)
     if name in known():
         return known()[name]
-    names, lines = usable()
-    if name in names:
-        return names[name]
-    raise next(
-        (BenchError(line) for line in lines if line.startswith(f"method '{name}'")), unknown("method", name, names)
-    )
+    entries, lines = usable()
+    if name in entries:
+        return entries[name]
+    reason = next((line for line in lines if line.startswith(f"method '{name}'")), None)
+    raise BenchError(reason) if reason else unknown("method", name, entries)
 
 
 @cache
@@ -164,7 +156,8 @@ def _known() -> tuple[dict[str, MethodEntry], list[str]]:
         for point in entry_points(group=group):
             package = point.dist.name if point.dist else ""
             module, _, attribute = point.value.partition("[")[0].partition(":")
-            entry = MethodEntry(point.name, module.strip(), attribute.strip(), group == REFERENCES, package=package)
+            place = module.strip(), attribute.strip()
+            entry = MethodEntry(point.name, point.name, *place, package, reference=group == REFERENCES)
             if package == OWN:
                 own |= {each.name: each for each in (entry, *entry.variants())}
             elif group == METHODS:
@@ -174,18 +167,18 @@ def _known() -> tuple[dict[str, MethodEntry], list[str]]:
 
 def _assign(offers: list[MethodEntry], taken: Mapping[str, MethodEntry]) -> tuple[dict[str, MethodEntry], list[str]]:
     """Return the taken names and those that have one offer, sorted, and a line for each other offer."""
-    names, lines, count = dict(taken), [], Counter(offer.name for offer in offers)
+    entries, lines, count = dict(taken), [], Counter(offer.name for offer in offers)
     for offer in offers:
-        if count[offer.name] > 1:
+        if offer.name in taken or offer.name == ALL:
+            reason = "the name is taken; the package must use another"
+        elif count[offer.name] > 1:
             rivals = sorted(each.package for each in offers if each.name == offer.name)
             reason = f"the name is offered by {' and '.join(rivals)}; remove one of them"
-        elif offer.name in taken or offer.name == ALL:
-            reason = "the name is taken; the package must use another"
         else:
-            names[offer.name] = offer
+            entries[offer.name] = offer
             continue
         lines.append(f"method '{offer.name}' of the package {offer.package}: {reason}")
-    return dict(sorted(names.items())), sorted(lines)
+    return dict(sorted(entries.items())), sorted(lines)
 
 
 def _import(module: str) -> Any:

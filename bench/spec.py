@@ -166,11 +166,11 @@ class RunSpec:
     @property
     def label(self) -> str:
         """The name of a folder."""
-        pair, students = self.pair or self.pairs[0], _students(self)
+        students, seed = _students(self), "" if self.seed is None else f"seed{self.seed}"
+        pair = str(self.pair or self.pairs[0])
         if students and self.pair is None:
             pair = f"{len(self.pairs)}languages-{self.pairs[0].document}"
-        seed = "" if self.seed is None else f"seed{self.seed}"
-        training = (self.method, str(pair), Path(self.encoder).name, students, self.subset.folder(), seed)
+        training = (self.method, pair, Path(self.encoder).name, students, self.subset.folder(), seed)
         return ".".join(filter(None, (*training, self.dataset, self.scoring)))
 
     def matches(self, text: str) -> bool:

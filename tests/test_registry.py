@@ -21,7 +21,7 @@ OWN = [entry for entry in registry.known().values() if entry.package == registry
 
 
 def test_installed_methods_and_references_load() -> None:
-    assert {"optical", "adversarial", "distillation"} <= set(registry.methods())
+    assert {"optical", "adversarial", "distillation"} <= set(registry.known())
     assert set(registry.references()) == {"zero-shot", "untrained", "oracle"}
     for entry in OWN:
         assert issubclass(entry.load(), Method)

@@ -25,7 +25,7 @@ COLUMNS = ["pair", "method", "mass, untrained", "mass, trained", "cosine, untrai
 def aligners() -> tuple[str, ...]:
     """Return all methods that align words, in each configuration that they name as an aligner."""
     specs = []
-    for entry in registry.methods().values():
+    for entry in registry.known().values():
         method = entry.load()
         configurations = method.aligners if issubclass(method, TrainedMethod) and not entry.settings else ()
         specs += [":".join([entry.name, *(f"{key}={value}" for key, value in each.items())]) for each in configurations]
