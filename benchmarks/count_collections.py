@@ -26,7 +26,7 @@ from bench.data.cards import IR_DATASETS, Card, Role, load_cards
 from bench.data.counts import COUNTS, SIZES, Counts
 from bench.data.files import Resolver
 from bench.data.loading import available, load_rows, load_test, read, source_of
-from bench.encoders.models import load_tokenizer
+from bench.encoders.models import model_folder
 from bench.errors import MissingFile
 from bench.storage.atomic import atomic_write
 
@@ -38,7 +38,10 @@ def main(folder: Path) -> None:
     """Count all collections and write both files."""
     mirror = os.environ.get("BENCH_MIRROR")
     cards, resolver = load_cards(), Resolver(Path(mirror) if mirror else None, offline=True)
-    tokenizer = load_tokenizer("all-MiniLM-L6-v2", offline=True)
+    folder = model_folder("all-MiniLM-L6-v2", offline=True)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     rows = [row for card in cards.values() for row in count(card, resolver, cards, tokenizer)]
     write(folder, rows, cards.values(), resolver)
 

@@ -108,7 +108,7 @@ FATAL: dict[str, tuple[Break, str]] = {
     "not UTF-8": (file("test.eng", b"one\ntwo\n\xff\nfour\n"), "test.eng: line 3: not UTF-8"),
     "truncated": (file("test.eng", b"one\ntwo"), "has 4 lines, but"),
     "empty line": (file("test.eng", b"one\n\nthree\nfour\n"), "test.eng: line 2: empty"),
-    "no configuration": (lambda world: (world.encoder / "config.json").unlink(), "has no config.json"),
+    "no configuration": (lambda world: (world.encoder / "config.json").unlink(), "in its config.json"),
     "only a pickle": (pickled, "has no safetensors weights (pickled weights are never loaded)"),
 }
 

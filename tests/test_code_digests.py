@@ -51,7 +51,11 @@ OTHERS = {
     "bench.evaluation.evaluate": """
         bench.data bench.encoders.encoder bench.evaluation.embeddings bench.evaluation.evaluate
         bench.evaluation.maxsim bench.evaluation.measures bench.evaluation.mining bench.evaluation.retrieval
-        bench.evaluation.retriever bench.evaluation.run bench.evaluation.tasks
+        bench.evaluation.retriever bench.evaluation.run
+    """,
+    "bench.evaluation.tasks": """
+        bench.data bench.evaluation.measures bench.evaluation.mining bench.evaluation.retrieval bench.evaluation.run
+        bench.evaluation.tasks
     """,
     "bench.evaluation.measures": "bench.evaluation.measures",
     "bench.training.tiny": f"{LOOP} {TINY}",

@@ -54,7 +54,7 @@ def test_prefix_can_be_taken_away(
 def test_known_encoder_has_its_authors_prefixes(
     make_task: Callable[..., Task], encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.training.teachers.encoder_folder", lambda name, offline: encoder_folder)
+    monkeypatch.setattr("bench.training.teachers.model_folder", lambda name, offline: encoder_folder)
     prompts = fitted(make_task(), OffTheShelfConfig().encoder).query_encoder.prompts
     assert prompts == {"query": "query: ", "document": "passage: "}
     assert KNOWN[OffTheShelfConfig().encoder].hub_id == "intfloat/multilingual-e5-small"

@@ -127,6 +127,6 @@ def test_encoder_that_is_not_at_hand_is_refused(found: dict[str, Any]) -> None:
     said = found["encoder"]
     assert said["code"] == 2
     (line,) = said["err"].splitlines()
-    assert line.startswith("bench: encoder 'owner/name' cannot be loaded from the hub: ")
+    assert line.startswith("bench: model 'owner/name' cannot be loaded from the hub: ")
     assert "--offline forbids a download" in line
     assert said["events"] == []

@@ -48,7 +48,7 @@ def test_own_runs_are_read_as_they_were_written(tmp_path: Path) -> None:
         ("", "is empty"),
         ("q1 Q0 a 1 0.5\n", "line 1: expected six columns"),
         ("q1 Q0 a 1 0.5 t\nq1 Q0 b 2 high t\n", "line 2: expected six columns with a numeric score in column 5"),
-        ("q1 Q0 a 1 nan t\n", "line 1: the score is not a number"),
+        ("q1 Q0 a 1 nan t\n", "line 1: expected six columns with a numeric score"),
         ("q1 Q0 a 1 3 t\nq1 Q0 a 2 2 t\n", "a document occurs twice for the query 'q1'"),
         ("q1 Q0 a 1 3 t\nq2 Q0 a 1 2 t\nq1 Q0 a 2 2 t\n", "a document occurs twice for the query 'q1'"),
     ],

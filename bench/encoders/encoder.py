@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -32,6 +33,8 @@ transformers_logging.disable_progress_bar()
 
 POOLING_FLAGS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
 """The supported poolings, by the names of sentence-transformers' flags."""
+MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+"""The supported modules of sentence-transformers, and their folders."""
 MANY = 1000
 """The smallest number of texts whose token ids are cached."""
 
@@ -93,43 +96,34 @@ class Encoder(nn.Module):
     def word_embeddings(self) -> nn.Embedding:
         return self.transformer.get_input_embeddings()
 
-    def tokenize(self, texts: Sequence[str], side: Side, max_length: int | None = None) -> list[list[int]]:
-        """Return the token ids of each text with its side's prompt and special tokens, cut to `max_length` tokens."""
+    def tokenize(
+        self, texts: Sequence[str], side: Side, max_length: int | None = None, *, cached: bool = True
+    ) -> list[list[int]]:
+        """Return the token ids of each text with its side's prompt and special tokens, cut to `max_length` tokens.
+
+        Those of many texts are stored in `token_cache`, unless `cached` is false.
+        """
         limit = min(max_length or self.max_length, self.max_length)
-        prompted = self._prompted(texts, side)
-        if self.token_cache is None or len(texts) < MANY:
-            return self._token_ids(prompted, limit)
+        # sentence-transformers strips texts before tokenising; stay comparable.
+        prompted = [self.prompts[side] + text.strip() for text in texts]
+
+        def token_ids() -> list[list[int]]:
+            return self.tokenizer(prompted, truncation=True, max_length=limit, padding=False)["input_ids"]
+
+        if self.token_cache is None or not cached or len(texts) < MANY:
+            return token_ids() if prompted else []
         state = [self._tokenizer_state(), self.tokenizer.truncation_side]
         key = digest([digest_texts(prompted), limit, state, library_versions("tokenizers", "transformers")])
-        ids: list[list[int]] = remembered(self.token_cache / f"{key}.json", lambda: self._token_ids(prompted, limit))
+        ids: list[list[int]] = remembered(self.token_cache / f"{key}.json", token_ids)
         return ids
-
-    def _prompted(self, texts: Sequence[str], side: Side) -> list[str]:
-        prompt = self.prompts[side]
-        # sentence-transformers strips texts before tokenising; stay comparable.
-        return [prompt + text.strip() for text in texts]
-
-    def _token_ids(self, prompted: list[str], limit: int) -> list[list[int]]:
-        if not prompted:
-            return []
-        return self.tokenizer(prompted, truncation=True, max_length=limit, padding=False)["input_ids"]
 
     def collate(self, ids: Sequence[Sequence[int]]) -> TokenBatch:
         """Pad token ids to the longest of the batch, on this encoder's device."""
-        length = max(len(row) for row in ids)
-        padded = np.full((len(ids), length), self.tokenizer.pad_token_id or 0, dtype=np.int64)
-        mask = np.zeros((len(ids), length), dtype=np.int64)
-        for i, row in enumerate(ids):
-            padded[i, : len(row)] = row
-            mask[i, : len(row)] = 1
-        special = np.isin(padded, self.structural_ids)
-        device = self.device
-        return TokenBatch(
-            torch.from_numpy(padded).to(device),
-            torch.from_numpy(mask).to(device),
-            torch.from_numpy(special).to(device),
-            int(mask.sum()),
-        )
+        rows = [torch.tensor(row, dtype=torch.int64) for row in ids]
+        padded = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id or 0)
+        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        special = torch.isin(padded, torch.tensor(self.structural_ids))
+        return TokenBatch(padded.to(self.device), mask.to(self.device), special.to(self.device), int(mask.sum()))
 
     def token_embeddings(self, batch: TokenBatch, layer: int = -1) -> Tensor:
         """Return the hidden states of a layer, (n, length, dimension), padding included.
@@ -171,7 +165,7 @@ class Encoder(nn.Module):
         """
         unique = list(dict.fromkeys(texts))
         # Embeddings of frozen encoders are cached, so that a cache of their token ids would save nothing.
-        ids = self._token_ids(self._prompted(unique, side), self.max_length)
+        ids = self.tokenize(unique, side, cached=False)
         order = sorted(range(len(unique)), key=lambda i: -len(ids[i]))
         vectors = np.empty((len(unique), self.dimension), dtype=np.float32)
         training = self.training
@@ -220,17 +214,16 @@ class Encoder(nn.Module):
         """Write weights, tokenizer and settings in sentence-transformers' layout."""
         folder.mkdir(parents=True, exist_ok=True)
         self.transformer.save_pretrained(folder)
-        # They would be saved too.
+        # Otherwise they are saved too.
         self.tokenizer.backend_tokenizer.no_truncation()
         self.tokenizer.backend_tokenizer.no_padding()
         self.tokenizer.save_pretrained(folder)
-        modules = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
-        listed = [
+        modules = [
             {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{module}"}
-            for i, (module, path) in enumerate(modules.items())
+            for i, (module, path) in enumerate(MODULES.items())
         ]
-        write_json(folder / "modules.json", listed)
-        for path in modules.values():
+        write_json(folder / "modules.json", modules)
+        for path in MODULES.values():
             (folder / path).mkdir(exist_ok=True)
         flags = {f"pooling_mode_{key}": self.pooling == mode for key, mode in POOLING_FLAGS.items()}
         write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": self.dimension, **flags})
@@ -252,17 +245,10 @@ def read_encoder(folder: Path, name: str) -> Encoder:
     Raises `BenchError` when the folder lacks a fast tokenizer or safetensors weights, when they are damaged, or when it
     needs a module besides transformer, pooling and normalisation.
     """
-    needed = {
-        "config.json; give a Hugging Face model folder": ["config.json"],
-        "safetensors weights (pickled weights are never loaded)": ["*.safetensors"],
-        "tokenizer files": ["tokenizer.json", "vocab.txt", "spiece.model", "tokenizer.model"],
-    }
-    for what, patterns in needed.items():
-        if not any(path for pattern in patterns for path in folder.glob(pattern)):
-            raise BenchError(f"encoder '{name}': {folder} has no {what}")
+    if not any(folder.glob("*.safetensors")):
+        raise BenchError(f"encoder '{name}': {folder} has no safetensors weights (pickled weights are never loaded)")
     kinds = [module["type"].rsplit(".", 1)[-1] for module in read_json(folder / "modules.json") or []]
-    unsupported = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
-    if unsupported:
+    if unsupported := [kind for kind in kinds if kind not in MODULES]:
         raise BenchError(f"encoder '{name}' needs the module {unsupported[0]}, which is not supported")
     try:
         # Without `trust_remote_code=False` a folder with code would ask on the terminal whether to run it.
@@ -281,14 +267,13 @@ def read_encoder(folder: Path, name: str) -> Encoder:
     settings = read_json(folder / "sentence_bert_config.json")
     if settings.get("do_lower_case"):
         raise BenchError(f"encoder '{name}' lower-cases its input outside its tokenizer, which is not supported")
-    stated = settings.get("max_seq_length")
     prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     return Encoder(
         transformer,
         tokenizer,
         name=name,
         pooling=_pooling_mode(folder, name),
-        max_length=stated or min(positions, tokenizer.model_max_length, 512),
+        max_length=settings.get("max_seq_length") or min(positions, tokenizer.model_max_length, 512),
         prompts={
             "query": prompts.get("query", ""),
             "document": prompts.get("document", prompts.get("passage", "")),

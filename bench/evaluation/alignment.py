@@ -21,12 +21,7 @@ def alignment_f1(english: Encoder, foreign: Encoder, rows: Sequence[Row]) -> flo
 
     Each encoder reads whole sentences. A word's embedding is the mean of the embeddings of its word pieces.
     """
-
-    def cosine(english_words: Sequence[str], foreign_words: Sequence[str]) -> np.ndarray:
-        one = word_embeddings(english, english_words)
-        return one @ word_embeddings(foreign, foreign_words).T
-
-    return mutual_f1(cosine, rows)
+    return mutual_f1(lambda one, other: word_embeddings(english, one) @ word_embeddings(foreign, other).T, rows)
 
 
 def chance_f1(rows: Sequence[Row], rng: np.random.Generator) -> float:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from bench.dependencies.fingerprint import library_versions
-from bench.encoders.encoder import Encoder, Side
-from bench.evaluation.retriever import OnBatch
+from bench.encoders.encoder import Side
+from bench.errors import BenchError
+from bench.evaluation.retrieval import count_unnormalised
+from bench.evaluation.retriever import DualEncoder, OnBatch
 from bench.storage.atomic import sweep
 from bench.storage.hashing import digest, digest_texts
 from bench.storage.sealed import Damaged, keep_sealed, read_sealed
@@ -24,28 +25,42 @@ SHARD = 4096
 BLOCK = 16 * SHARD
 """Texts in memory at once."""
 
-Encode = Callable[[Sequence[str], OnBatch], np.ndarray]
 
+class Embeddings:
+    """Embeddings of queries or documents, block by block. Iterating encodes those that are not on disk yet.
 
-@dataclass
-class Shards:
-    """Embeddings of texts, block by block. Iterating encodes those that are not in `folder` yet.
-
-    The folder must belong to these texts and this encoder alone. A text that occurs twice in a block is encoded once,
-    so that its embeddings are exactly equal. The longest texts of a block come first, so that the texts of a batch are
-    of similar length. The batches do not depend on the files that exist, so resumed encoding ends in the same bytes.
-    Files are verified when they are read, and damaged ones are replaced. A file that cannot be written is not stored.
+    They are stored in a folder below `parent`, named by all that can change them. A text that occurs twice in a block
+    is encoded once, so that its embeddings are exactly equal. The longest texts of a block come first, so that the
+    texts of a batch are of similar length. The batches do not depend on the files that exist, so resumed encoding ends
+    in the same bytes. Files are verified when they are read, and damaged ones are replaced. A file that cannot be
+    written is not stored.
     """
 
-    encode: Encode
-    texts: Sequence[str]
-    folder: Path
-    on_texts: OnBatch
-    seconds: float = 0.0
-    """Time spent on encoding so far; 0 if everything was in the folder."""
+    def __init__(
+        self, retriever: DualEncoder, side: Side, texts: Sequence[str], parent: Path, on_texts: OnBatch
+    ) -> None:
+        encoder = retriever.query_encoder if side == "query" else retriever.document_encoder
+        key = {
+            "encoder": encoder.fingerprint(),
+            "side": side,
+            "texts": digest_texts(texts),
+            "block": BLOCK,
+            "libraries": library_versions("torch", "transformers", "tokenizers", "numpy"),
+            "device": encoder.device.type,
+            "threads": torch.get_num_threads(),
+        }
+        self.encode = retriever.encode_queries if side == "query" else retriever.encode_documents
+        self.texts, self.folder, self.on_texts = texts, parent / digest(key), on_texts
+        self.seconds = 0.0
+        """Time spent on encoding so far; 0 if everything was in the folder."""
+        self.unnormalised = 0
+        """The number of vectors so far whose length is not 1."""
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield arrays of (up to BLOCK, dimension) float32, in the order of the texts."""
+        """Yield arrays of (up to BLOCK, dimension) float32, in the order of the texts.
+
+        Raises `BenchError` if the retriever returns another array.
+        """
         sweep(self.folder)
         paths = (self.folder / f"{number:05d}.npy" for number in itertools.count())
         for start in range(0, len(self.texts), BLOCK):
@@ -55,7 +70,9 @@ class Shards:
         unique = sorted(dict.fromkeys(texts), key=len, reverse=True)
         parts = [self._shard(unique[start : start + SHARD], next(paths)) for start in range(0, len(unique), SHARD)]
         row_of = {text: row for row, text in enumerate(unique)}
-        return np.concatenate(parts)[[row_of[text] for text in texts]]
+        block: np.ndarray = np.concatenate(parts)[[row_of[text] for text in texts]]
+        self.unnormalised += count_unnormalised(block)
+        return block
 
     def _shard(self, texts: Sequence[str], path: Path) -> np.ndarray:
         try:
@@ -67,22 +84,11 @@ class Shards:
             pass
         started = time.perf_counter()
         vectors = self.encode(texts, self.on_texts)
+        if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.shape[:-1] != (len(texts),):
+            got = f"{vectors.shape} {vectors.dtype}" if isinstance(vectors, np.ndarray) else type(vectors).__name__
+            raise BenchError(f"{self.encode.__name__} must return ({len(texts)}, dimension) float32, not {got}")
         buffer = io.BytesIO()
         np.save(buffer, vectors, allow_pickle=False)
         keep_sealed(path, buffer.getvalue())
         self.seconds += time.perf_counter() - started
         return vectors
-
-
-def shards_folder(folder: Path, encoder: Encoder, side: Side, texts: Sequence[str]) -> Path:
-    """Return a folder in `folder` for an encoder's embeddings of these texts, named by all that can change them."""
-    key = {
-        "encoder": encoder.fingerprint(),
-        "side": side,
-        "texts": digest_texts(texts),
-        "block": BLOCK,
-        "libraries": library_versions("torch", "transformers", "tokenizers", "numpy"),
-        "device": encoder.device.type,
-        "threads": torch.get_num_threads(),
-    }
-    return folder / digest(key)

@@ -35,7 +35,7 @@ def maxsim(
     on_texts: OnBatch,
     on_embeddings: Callable[[int], None] = lambda size: None,
 ) -> Iterator[Found]:
-    """Yield the `Found` documents with the largest float32 scores of each block.
+    """Yield the `Found` documents with the largest scores of each block, which are float32.
 
     `on_embeddings` is called with the bytes of each document's embeddings. Equal documents of a block have equal
     scores. A document without tokens has the lowest possible score, -1 for each token of the query. Raises `BenchError`
@@ -45,36 +45,23 @@ def maxsim(
     of_query = [vectors[query] for query in queries]
     tokens, lengths = torch.cat(of_query), np.array(list(map(len, of_query)))
     refuse_nonsense("query", tokens.cpu().numpy())
+    query_of = np.repeat(np.arange(len(lengths)), lengths)
+
+    def scores_of(block: Sequence[str]) -> np.ndarray:
+        """Return scores, (n_queries, n_documents) float32. A text that occurs twice is scored once."""
+        place = {text: column for column, text in enumerate(dict.fromkeys(block))}
+        scores = np.tile(-lengths.astype(np.float32)[:, None], len(place))
+        for text, embeddings in token_embeddings(retriever.document_encoder, list(place), "document", on_texts):
+            on_embeddings(embeddings.nbytes)
+            if len(embeddings):
+                nearest = (embeddings @ tokens.T).amax(dim=0).cpu().numpy()
+                scores[:, place[text]] = np.bincount(query_of, nearest, len(lengths))
+        return scores[:, [place[text] for text in block]]
+
     for start in range(0, len(documents), BLOCK):
-        scores = _scores(
-            tokens, lengths, retriever.document_encoder, documents[start : start + BLOCK], on_texts, on_embeddings
-        )
+        scores = scores_of(documents[start : start + BLOCK])
         refuse_nonsense("document", scores)
         yield (_largest(row, start, depth) for row in scores)
-
-
-def _scores(
-    tokens: Tensor,
-    lengths: np.ndarray,
-    encoder: Encoder,
-    documents: Sequence[str],
-    on_texts: OnBatch,
-    on_embeddings: Callable[[int], None],
-) -> np.ndarray:
-    """Return scores, (n_queries, n_documents) float32.
-
-    `tokens` are those of all queries, one after another, `lengths` their numbers. A text that occurs twice is scored
-    once.
-    """
-    place = {text: column for column, text in enumerate(dict.fromkeys(documents))}
-    scores = np.tile(-lengths.astype(np.float32)[:, None], len(place))
-    query_of = np.repeat(np.arange(len(lengths)), lengths)
-    for text, embeddings in token_embeddings(encoder, list(place), "document", on_texts):
-        on_embeddings(embeddings.nbytes)
-        if len(embeddings):
-            nearest = (embeddings @ tokens.T).amax(dim=0).cpu().numpy()
-            scores[:, place[text]] = np.bincount(query_of, nearest, len(lengths))
-    return scores[:, [place[text] for text in documents]]
 
 
 def _largest(scores: np.ndarray, start: int, depth: int) -> tuple[np.ndarray, np.ndarray]:

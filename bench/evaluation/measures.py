@@ -78,12 +78,9 @@ def parse_measures(names: Sequence[str]) -> list[str]:
 
 
 def is_deep(name: str) -> bool:
-    """Return whether a measure, by its canonical name, looks deeper than a stored run."""
-    import ir_measures
-
-    if name in BIAS:
-        return True
-    return name not in MINING and bool(ir_measures.parse_measure(name).params["cutoff"] > RUN_DEPTH)
+    """Return whether a measure looks deeper than a stored run; its canonical name ends in its cutoff, if it has one."""
+    _, at, cutoff = name.rpartition("@")
+    return bool(at) and int(cutoff) > RUN_DEPTH
 
 
 def canonical(name: str) -> str:

@@ -25,13 +25,16 @@ def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, de
 
     `query_vectors` (n_queries, dim) and the `blocks` of document vectors (any number, dim), which follow the order of
     the ids, are float32 and L2-normalised. One block is in memory at a time. Equal scores are ordered by document id.
-    Raises `BenchError` if an embedding is not a number.
+    Raises `BenchError` if an embedding is not a number or the two sides differ in dimension.
     """
     refuse_nonsense("query", query_vectors)
+    size = query_vectors.shape[1]
 
     def found() -> Iterator[Found]:
         start = 0
         for vectors in blocks:
+            if vectors.shape[1] != size:
+                raise BenchError(f"document embeddings have {vectors.shape[1]} dimensions, query embeddings {size}")
             refuse_nonsense("document", vectors)
             yield _nearest(query_vectors, vectors, start, depth)
             start += len(vectors)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 
@@ -42,13 +43,8 @@ def write_run(path: Path, run: Run, tag: str) -> None:
 def read_run(path: Path) -> Run:
     """Return the run that `write_run` wrote. Raises `BenchError` if it is damaged."""
     run: dict[str, list[tuple[str, float]]] = {}
-    try:
-        with open_gzip(path) as file:
-            for line in file:
-                query, _, document, _, score, _ = line.split(" ")
-                run.setdefault(query, []).append((document, float(score)))
-    except (gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
-        raise BenchError(f"{path} is damaged; delete its folder to compute it again") from error
+    for query, document, score in _rows(path, " "):
+        run.setdefault(query, []).append((document, score))
     return run
 
 
@@ -58,33 +54,34 @@ def read_trec_run(path: Path, depth: int) -> Run:
     Documents are ranked by their scores, not by the column of ranks. Raises `BenchError` for a malformed line, and for
     a document that occurs twice.
     """
-    found: dict[str, list[tuple[str, float]]] = {}
+    run: dict[str, list[tuple[str, float]]] = {}
+    for query, rows in itertools.groupby(_rows(path), key=itemgetter(0)):
+        ranking = run.get(query, []) + [(document, score) for _, document, score in rows]
+        if len({document for document, _ in ranking}) < len(ranking):
+            raise BenchError(f"{path}: a document occurs twice for the query '{query}'")
+        run[query] = sorted(ranking, key=lambda item: (-item[1], item[0]))[:depth]
+    if not run:
+        raise BenchError(f"{path} is empty")
+    return {query: strictly_decreasing(ranking) for query, ranking in run.items()}
+
+
+def _rows(path: Path, separator: str | None = None) -> Iterator[tuple[str, str, float]]:
+    """Yield query id, document id and score of each line."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-        with open_gzip(path) if packed else path.open(encoding="utf-8") as text:
-            for query, rows in itertools.groupby(_rows(path, text), key=itemgetter(0)):
-                ranking = found.get(query, [])
-                ranking += [(document, score) for _, document, score in rows]
-                if len({document for document, _ in ranking}) < len(ranking):
-                    raise BenchError(f"{path}: a document occurs twice for the query '{query}'")
-                found[query] = sorted(ranking, key=lambda item: (-item[1], item[0]))[:depth]
+        with open_gzip(path) if packed else path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    query, _, document, _, score, _ = line.split(separator)
+                    value = float(score)
+                except ValueError:
+                    value = math.nan
+                if math.isnan(value):
+                    requirement = "expected six columns with a numeric score in column 5"
+                    raise BenchError(f"{path}: line {number}: {requirement}")
+                yield query, document, value
     except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path} is damaged: {error}") from error
+        raise BenchError(f"{path} is damaged: {error}; if it is part of a cell, delete that folder") from error
     except OSError as error:
         raise BenchError(f"{path} cannot be read: {error.strerror}") from error
-    if not found:
-        raise BenchError(f"{path} is empty")
-    return {query: strictly_decreasing(ranking) for query, ranking in found.items()}
-
-
-def _rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, str, float]]:
-    for number, line in enumerate(lines, start=1):
-        try:
-            query, _, document, _, score, _ = line.split()
-            value = float(score)
-        except ValueError:
-            raise BenchError(f"{path}: line {number}: expected six columns with a numeric score in column 5") from None
-        if value != value:
-            raise BenchError(f"{path}: line {number}: the score is not a number")
-        yield query, document, value

@@ -1,113 +1,60 @@
-"""Tasks of test collections: retrieval, multilingual retrieval and bitext mining, each with its search and measures.
+"""Tasks of test collections: retrieval, multilingual retrieval and bitext mining, with their scorings and measures.
 
-Nothing heavy is imported here, because every plan needs the tasks.
+Multilingual retrieval ranks documents in several languages, of which the relevant ones are translations of each other.
+A retriever without language bias ranks these side by side, and retrieves no more from a language than its share of the
+documents. Nothing heavy is imported here, because every plan needs the tasks.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.data import Ids, TaskName, TestCollection, TestSummary
+from bench.data import TaskName, TestCollection
 from bench.evaluation import measures
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from bench.evaluation.run import Run
 
 Scores = dict[str, dict[str, float]]
 """Measure -> query id -> value."""
 TOP = 10
 """Documents per query whose languages are counted."""
+RESTRICTION = "bitext mining supports single-vector scoring only"
 
 
-class Retrieval:
-    """Rank the documents for each query."""
-
-    restriction = ""
-    """A line for the user about the scorings that the task does not support."""
-
-    def scorings(self, requested: Sequence[str], supported: Sequence[str]) -> tuple[str, ...]:
-        """Return the requested scorings that a retriever supports, or else all that it supports."""
-        return tuple(name for name in requested if name in supported) or tuple(supported)
-
-    def measures(self, requested: Sequence[str]) -> tuple[str, ...]:
-        """Return the measures of a collection of this task."""
-        return tuple(requested)
-
-    def search(self, query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, depth: int) -> Run:
-        """Return the run of embeddings. Arguments and errors are those of `bench.evaluation.retrieval.search`."""
-        from bench.evaluation.retrieval import search
-
-        return search(query_vectors, blocks, ids, depth)
-
-    def score(self, run: Run, test: TestCollection, names: Sequence[str]) -> Scores:
-        """Return the values of these measures for every judged query."""
-        return measures.score(run, test.qrels, names)
-
-    def describe(self, run: Run, test: TestCollection) -> dict[str, Any]:
-        """Return what a cell's manifest has about the run besides its scores."""
-        return {}
+def scorings(task: TaskName, requested: Sequence[str], supported: Sequence[str]) -> tuple[str, ...]:
+    """Return the requested scorings that a retriever and the task support, or else all that they support."""
+    both = tuple(name for name in supported if task != "bitext mining" or name == "single-vector")
+    return tuple(name for name in requested if name in both) or both
 
 
-class MultilingualRetrieval(Retrieval):
-    """Rank documents in several languages; relevant documents are translations of each other.
-
-    A retriever without language bias ranks a query's relevant documents side by side, whatever their languages, and
-    retrieves no more from a language than its share of the documents.
-    """
-
-    def measures(self, requested: Sequence[str]) -> tuple[str, ...]:
-        return (*requested, *measures.BIAS)
-
-    def score(self, run: Run, test: TestCollection, names: Sequence[str]) -> Scores:
-        plain = [name for name in names if name not in measures.BIAS]
-        found = super().score(run, test, plain) if plain else {}
-        return found | (bias(run, test) if len(plain) < len(names) else {})
-
-    def describe(self, run: Run, test: TestCollection) -> dict[str, Any]:
-        return {"languages": language_shares(run, test)}
-
-
-class BitextMining:
-    """Find the pairs of sentences that translate each other; see `bench.evaluation.mining`."""
-
-    restriction = "bitext mining supports single-vector scoring only"
-
-    def scorings(self, requested: Sequence[str], supported: Sequence[str]) -> tuple[str, ...]:
-        return ("single-vector",) if "single-vector" in supported else ()
-
-    def measures(self, requested: Sequence[str]) -> tuple[str, ...]:
+def measures_of(task: TaskName, requested: Sequence[str]) -> tuple[str, ...]:
+    """Return the measures of a collection."""
+    if task == "bitext mining":
         return tuple(measures.MINING)
+    return (*requested, *measures.BIAS) if task == "multilingual retrieval" else tuple(requested)
 
-    def search(self, query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, depth: int) -> Run:
-        from bench.evaluation.mining import mine
 
-        return mine(query_vectors, blocks, ids)
+def score(run: Run, test: TestCollection, names: Sequence[str]) -> Scores:
+    """Return the values of these measures for every judged query. Bitext mining has values of all its measures."""
+    if test.task == "bitext mining":
+        from bench.evaluation import mining
 
-    def score(self, run: Run, test: TestCollection, names: Sequence[str]) -> Scores:
-        from bench.evaluation.mining import score
+        return mining.score(run, test)
+    plain = [name for name in names if name not in measures.BIAS]
+    scores = measures.score(run, test.qrels, plain) if plain else {}
+    return scores | (bias(run, test) if len(plain) < len(names) else {})
 
-        return score(run, test)
 
-    def describe(self, run: Run, test: TestCollection) -> dict[str, Any]:
+def describe(run: Run, test: TestCollection) -> dict[str, Any]:
+    """Return the facts about a run, besides its scores, for the manifest of a cell."""
+    if test.task == "bitext mining":
         from bench.evaluation.mining import threshold
 
         return {"threshold": threshold(run, test)}
-
-
-TASKS: Mapping[TaskName, Retrieval | BitextMining] = {
-    "retrieval": Retrieval(),
-    "multilingual retrieval": MultilingualRetrieval(),
-    "bitext mining": BitextMining(),
-}
-
-
-def task_of(test: TestCollection | TestSummary | None) -> Retrieval | BitextMining:
-    """Return the task of a collection; plain retrieval if nothing is known of it yet."""
-    return TASKS[test.task if test else "retrieval"]
+    return {"languages": language_shares(run, test)} if test.task == "multilingual retrieval" else {}
 
 
 def bias(run: Run, test: TestCollection, depth: int = measures.EVALUATION_DEPTH) -> Scores:

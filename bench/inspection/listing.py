@@ -30,7 +30,7 @@ def listing(kind: str, cards: Mapping[str, Card]) -> Table:
     if kind == "pairs":
         return ["pair", "queries", "documents", "tests", "standard training data"], _pairs(cards), []
     if kind == "encoders":
-        rows = [[encoder.name, encoder.description] for encoder in models.KNOWN.values()]
+        rows = [[name, encoder.description] for name, encoder in models.KNOWN.items()]
         rows.append(["owner/name", "any encoder on the Hugging Face hub with safetensors weights"])
         rows.append(["path/to/folder", "any local Hugging Face or sentence-transformers folder"])
         return ["encoder", "description"], rows, []

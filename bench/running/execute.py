@@ -15,8 +15,7 @@ import tomli_w
 from filelock import Timeout
 
 from bench.errors import BenchError, describe
-from bench.evaluation import measures
-from bench.evaluation.tasks import task_of
+from bench.evaluation import measures, tasks
 from bench.request import Request
 from bench.results.state import note
 from bench.results.store import Entry, Record, Store
@@ -259,7 +258,7 @@ def _with_measures(job: Job, cell: Cell, record: Record) -> Record:
     if not missing:
         return record
     test = job.load_test(cell)
-    return job.cells[cell].add_scores(record, task_of(test).score(read_run(record.run), test, missing))
+    return job.cells[cell].add_scores(record, tasks.score(read_run(record.run), test, missing))
 
 
 def _lacks_depth(cell: Cell, record: Record) -> bool:

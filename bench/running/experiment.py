@@ -16,7 +16,7 @@ from bench.data.sources import LazyTestCollection, LazyTrainingData
 from bench.data.training_data import default_mix
 from bench.encoders.models import default_recipe
 from bench.errors import BenchError
-from bench.evaluation.tasks import task_of
+from bench.evaluation import tasks
 from bench.options import read_config
 from bench.recipe import Recipe
 from bench.request import SCORINGS, Request, measures_of, offered_pairs
@@ -65,12 +65,12 @@ class Experiment:
         if training.method.oracle and known and not known.has_oracle_queries:
             self.notes.append(f"{skipped}: it has no translation of its queries")
             return
-        task = task_of(known)
-        scorings = task.scorings(request.scoring, training.method.scorings)
+        task = known.task if known else "retrieval"
+        scorings = tasks.scorings(task, request.scoring, training.method.scorings)
         if not scorings:
-            self.notes.append(f"{skipped}: {task.restriction}")
+            self.notes.append(f"{skipped}: {tasks.RESTRICTION}")
             return
-        measures = task.measures(measures_of(request, test.card))
+        measures = tasks.measures_of(task, measures_of(request, test.card))
         for scoring in scorings:
             spec = replace(training.spec, dataset=test.name, pair=test.pair, scoring=scoring)
             self.cells.setdefault(training, []).append(Cell(spec, test, measures))
@@ -152,9 +152,8 @@ def _notes(test: LazyTestCollection, known: TestSummary | None, request: Request
     if known.left_out:
         of = f"{known.left_out:,} of {known.left_out + known.queries:,} queries"
         notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
-    task = task_of(known)
-    if not set(request.scoring) <= set(task.scorings(request.scoring, SCORINGS)):
-        notes.append(f"{test.name} {test.pair}: {task.restriction}")
+    if not set(request.scoring) <= set(tasks.scorings(known.task, request.scoring, SCORINGS)):
+        notes.append(f"{test.name} {test.pair}: {tasks.RESTRICTION}")
     return notes
 
 

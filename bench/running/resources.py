@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 TRAINING_LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "faiss-cpu", "numpy", "scipy", "scikit-learn")
 CELL_LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu", *LIBRARIES)
-CELL_CODE = ("bench.evaluation.evaluate",)
+CELL_CODE = ("bench.evaluation.evaluate", "bench.evaluation.tasks")
 TOKENS = "tokens"
 """The folder of tokenised texts in the cache."""
 

@@ -15,11 +15,10 @@ from typing import Any
 from bench.data import TestCollection
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed, describe
-from bench.evaluation import measures
+from bench.evaluation import measures, tasks
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.evaluation.run import write_run
-from bench.evaluation.tasks import task_of
 from bench.results.ir_metadata import FILE as IR_METADATA
 from bench.results.ir_metadata import to_yaml
 from bench.results.provenance import PeakMemory, provenance
@@ -178,7 +177,7 @@ def checked_diagnostics(diagnostics: Any) -> dict[str, float]:
 
 def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriever, training: Record) -> None:
     """Compute and score the run of a cell. A finished cell, which lacks only deeper measures, keeps its run."""
-    entry, resources, task = job.cells[cell], job.resources, task_of(test)
+    entry, resources = job.cells[cell], job.resources
     finished = None
     with suppress(Damaged):
         finished = entry.read()
@@ -212,9 +211,9 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
             )
     if finished:
         lacking = [name for name in cell.measures if name not in finished.scores]
-        entry.add_scores(finished, task.score(evaluation.run, test, lacking))
+        entry.add_scores(finished, tasks.score(evaluation.run, test, lacking))
         return
-    scores = task.score(evaluation.run, test, cell.measures)
+    scores = tasks.score(evaluation.run, test, cell.measures)
     entry.write_scores(scores)
     if evaluation.rewritten:
         entry.write_rewritten(zip(test.query_ids, test.queries, evaluation.rewritten, strict=True))
@@ -244,7 +243,7 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
         "unnormalised": evaluation.unnormalised,
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
         "run": run_digest,
-        **task.describe(run, test),
+        **tasks.describe(run, test),
         "sources": _sources(job, cell, training.manifest["data_report"]),
         "configuration": job.configuration,
         "provenance": provenance(),

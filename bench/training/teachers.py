@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.dependencies.fingerprint import code_digest, library_versions
-from bench.encoders.models import KNOWN, TINY, check_encoder, encoder_folder, files_fingerprint, model_folder
+from bench.encoders.models import KNOWN, TINY, check_encoder, files_fingerprint, model_folder
 from bench.errors import BenchError
 from bench.storage.hashing import digest
 from bench.storage.sealed import Damaged, default_cache, read_whole, remembered
@@ -42,7 +42,7 @@ def identity_if_known(name: str, *, offline: bool) -> Identity | None:
             return None
         return Identity(manifest["fingerprint"], manifest["dimension"])
     try:
-        folder = encoder_folder(name, offline)
+        folder = model_folder(name, offline=offline)
     except BenchError:
         return None
     key = digest(
@@ -64,7 +64,7 @@ def fingerprint_of(model: str, *, offline: bool) -> str:
     """
     if TINY.fullmatch(model):
         return (identity_if_known(model, offline=offline) or _loaded_identity(model, offline)).fingerprint
-    return files_fingerprint(encoder_folder(model, offline) if model in KNOWN else model_folder(model))
+    return files_fingerprint(model_folder(model, offline=offline))
 
 
 def _loaded_identity(name: str, offline: bool) -> Identity:
@@ -95,7 +95,7 @@ def load_teacher(
         return tiny_encoder(tiny_folder(default_cache(), seed), seed, on_step, on_damage).to(device).freeze()
     from bench.encoders.encoder import read_encoder
 
-    encoder = read_encoder(encoder_folder(name, offline), name).to(device).freeze()
+    encoder = read_encoder(model_folder(name, offline=offline), name).to(device).freeze()
     encoder.prompts.update(KNOWN[name].prompts if name in KNOWN else ())
     return encoder
 
