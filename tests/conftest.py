@@ -15,6 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported; no 
 import pytest
 import torch
 from hypothesis import settings
+from plugins import MISBEHAVING
 from small_bench import CARD, SIZES, Bench, Command
 from transformers import BertConfig, BertModel
 
@@ -209,6 +210,13 @@ def whole(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def command(whole: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """The same command with a results folder of its own."""
     return replace(whole, results=tmp_path / "results", capture=capsys)
+
+
+@pytest.fixture
+def misbehaving(command: Command) -> Command:
+    """The same command with methods that misbehave, as `plugin.py`."""
+    (command.folder / "plugin.py").write_text(MISBEHAVING)
+    return command
 
 
 @pytest.fixture

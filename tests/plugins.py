@@ -53,42 +53,60 @@ BROKEN = {
     "all": ("usurper:Mine", SOUND, "the name is taken"),
 }
 """Entry points that cannot be used, by name: the target, its source, and the reason that a user reads."""
-ODD = '''
+MISBEHAVING = '''
+import itertools
 import os
 import shutil
 import signal
-import sys
 import time
+from pathlib import Path
 
-from bench.api import DualEncoder, Method, Ranker
+import torch
+from bench.api import DualEncoder, Method, Ranker, TrainedMethod
+from methods.distillation import Distillation
 from methods.references import ZeroShot
 
 
 class Good(Method):
-    """Does as it should, after the others."""
-
     def fit(self, task):
         return ZeroShot().fit(task)
 
 
-class Leaves(Good):
-    def fit(self, task):
-        sys.exit(0)
+class Fails(TrainedMethod):
+    error = RuntimeError("as it must\\nwith details")
+
+    def batches(self, rng):
+        return itertools.repeat({})
+
+    def loss(self, batch, progress):
+        if progress > 0:
+            raise self.error
+        return self.student.word_embeddings.weight.sum(), {}
+
+
+class RunsOutOfMemory(Fails):
+    error = MemoryError()
+
+
+class Allocates(Fails):
+    error = RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+        "allocate 4000000000000 bytes. Error code 12 (Cannot allocate memory)"
+    )
+
+
+class AllocatesOnGpu(Fails):
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+class Diverges(Fails):
+    def loss(self, batch, progress):
+        return self.student.word_embeddings.weight.sum() * (float("nan") if progress > 0 else 1.0), {}
 
 
 class Vanishes(Good):
     def fit(self, task):
         os._exit(0)
-
-
-class IsKilled(Good):
-    def fit(self, task):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-class ClosesItsPipes(Good):
-    def fit(self, task):
-        os.closerange(3, 100)
 
 
 class Custom(BaseException):
@@ -129,42 +147,39 @@ class DeletesItsFolder(Good):
         return super().fit(task)
 
 
+class DeletesEverything(Good):
+    def fit(self, task):
+        shutil.rmtree(task.checkpoint.path.parents[2])
+        return super().fit(task)
+
+
 class Ranks(Ranker):
     scorings = ("odd",)
-
-    def __init__(self, found):
-        self.found = found
 
     def save(self, folder, teacher):
         folder.mkdir()
 
     def rank(self, queries, documents, ids, depth, on_texts):
-        return self.found(ids)
+        return {ids.queries[0]: [("no such document", 1.0)]}
 
 
 class Invents(Method):
     scorings = ("odd",)
 
     def fit(self, task):
-        return Ranks(lambda ids: {ids.queries[0]: [("no such document", 1.0)]})
+        return Ranks()
 
 
-class Repeats(Method):
-    scorings = ("odd",)
-
+class EmbedsNothing(Method):
     def fit(self, task):
-        return Ranks(lambda ids: {ids.queries[0]: [(ids.documents[0], 1.0), (ids.documents[0], 0.5)]})
-
-
-class Unwritable(Method):
-    scorings = ("odd",)
-
-    def fit(self, task):
-        return Ranks(lambda ids: {ids.queries[0]: [("two words", 1.0)], "no such query": []})
+        student = task.make_student()
+        with torch.no_grad():
+            student.word_embeddings.weight.fill_(float("nan"))
+        return DualEncoder(student, task.teacher)
 
 
 class Overwrites(Good):
-    """Reports what has the names of the harness's own."""
+    """Reports values under the names of the harness's own."""
 
     def fit(self, task):
         task.outcome |= {"fingerprint": "mine", "kind": "cell", "cost": None, "files": {}, "sha256": "0", "spec": {}}
@@ -180,36 +195,120 @@ class Forks(Good):
         return super().fit(task)
 
 
-class DeletesEverything(Good):
+class Meddles(Distillation):
+    """Trains the teacher along with the student."""
+
+    def prepare(self, task, student):
+        super().prepare(task, student)
+        task.teacher.requires_grad_(True)
+
+    def modules(self):
+        return [(self.task.teacher, 0.1)]
+
+    def loss(self, batch, progress):
+        loss, figures = super().loss(batch, progress)
+        return loss + self.task.teacher.word_embeddings.weight.square().mean(), figures
+
+
+class Sleeps(Method):
+    """Never returns, or not before a test of it has failed."""
+
     def fit(self, task):
-        shutil.rmtree(task.checkpoint.path.parents[2])
-        return super().fit(task)
+        time.sleep(15)
+
+
+class Swallows(Method):
+    """Never returns, whatever is raised in it."""
+
+    def fit(self, task):
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            try:
+                time.sleep(0.01)
+            except Exception:
+                pass
 
 
 class Hangs(Good):
-    """In a call that no signal ends."""
+    """Hangs in a call that no signal ends."""
 
     def fit(self, task):
         signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
         time.sleep(600)
+
+
+class GoesOn(Method):
+    """Never stops making steps."""
+
+    def fit(self, task):
+        for step in range(1, 1500):
+            time.sleep(0.01)
+            self.tell(task, {"step": step, "share": 0.0, "loss": 0.0, "tokens": 10 * step})
+
+    def tell(self, task, record):
+        task.on_step(record)
+
+
+class GoesOnRegardless(GoesOn):
+    """Never stops making steps, whatever is raised in it."""
+
+    def tell(self, task, record):
+        try:
+            task.on_step(record)
+        except Exception:
+            pass
+
+
+class Deaf(Distillation):
+    """Is interrupted before its first step, and swallows it."""
+
+    def prepare(self, task, student):
+        super().prepare(task, student)
+        try:
+            os.kill(os.getppid(), signal.SIGINT)  # that of the call, which passes it on
+            time.sleep(5)
+        except BaseException:
+            pass
+
+
+class DeafWithoutSteps(Good):
+    """The same, of a method that is not trained step by step."""
+
+    def fit(self, task):
+        try:
+            os.kill(os.getppid(), signal.SIGINT)
+            time.sleep(5)
+        except BaseException:
+            return super().fit(task)
+
+
+class Waits(Distillation):
+    """Takes its time, and for its 20th step an hour if there is a file `hour` beside this one."""
+
+    def loss(self, batch, progress):
+        self.step = getattr(self, "step", 0) + 1
+        time.sleep(3600 if self.step == 20 and Path(__file__).with_name("hour").exists() else 0.05)
+        return super().loss(batch, progress)
 '''
-"""Methods of `bench run` that misuse their process, their task or their retriever, and a good one."""
-FAILS = {
-    "Leaves": "it ended with SystemExit: 0",
+"""Methods of `bench run` that fail, or misuse their process, their task or their retriever, and a good one."""
+FAILING_TRAININGS = {
+    "Fails": "RuntimeError: as it must (",
+    "Diverges": "the loss is nan",
+    **dict.fromkeys(("RunsOutOfMemory", "Allocates", "AllocatesOnGpu"), "out of memory; a training needs less with a"),
+    **dict.fromkeys(
+        ("Sleeps", "Swallows", "GoesOnRegardless"),
+        "no sign of life for 1 s, so it was given up; --timeout 2s would",
+    ),
     "Vanishes": "its process ended with exit code 0",
-    "IsKilled": "its process was killed by signal 9",
-    "ClosesItsPipes": "",
     "Raises": "it ended with Custom: on purpose",
     "PretendsCtrlC": "it ended with KeyboardInterrupt",
     "TellsNoNumber": "its diagnostic 'a' must be a number, not a set",
     "TellsNoMapping": "its diagnostics must be a mapping, not a str",
     "KeepsTheUnkeepable": "keys must be str",
     "DeletesItsFolder": "it deleted the log of its training",
-    "Invents": "no such document",
-    "Repeats": "twice",
-    "Unwritable": "",
 }
-"""Classes of `ODD` whose training or evaluation fails, with the reason that a user reads."""
+FAILING_CELLS = {"EmbedsNothing": "a query embedding is not a number", "Invents": "no such document"}
+"""Classes of `MISBEHAVING` whose training or evaluation fails, with the reason that a user reads."""
 
 
 def install(site: Path, name: str, target: str, source: str, package: str = "") -> None:

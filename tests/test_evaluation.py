@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,6 @@ def test_oracle_is_given_the_translated_queries(
     found = best(evaluated(DualEncoder(teacher, teacher), oracle=True))
     assert found == [f"d{i:02d}" for i in range(20)]
     assert best(evaluated(DualEncoder(teacher, teacher))) != found
-
-
-def test_oracle_without_translations_is_refused(
-    teacher: Encoder, collection: TestCollection, evaluated: Evaluate
-) -> None:
-    bare = dataclasses.replace(collection, oracle_queries=None)
-    with pytest.raises(ValueError, match="no translation of its queries"):
-        evaluated(DualEncoder(teacher, teacher), bare, oracle=True)
 
 
 def test_documents_of_a_frozen_encoder_are_encoded_once(
@@ -160,27 +153,26 @@ def test_of_a_corpus_one_block_is_in_memory(
         assert dict(first.run[query]) == pytest.approx(dict(ranking), abs=1e-5)
 
 
-class Fixed(Ranker):
-    """Says of every text that it has read it, and gives the same scores for whatever is asked."""
+class Returning(Ranker):
+    """Returns what it was made with, and reports that it has read every text."""
 
     scorings = ("fixed",)
+    save = DualEncoder.save
 
-    def __init__(self, scores: dict[str, float]) -> None:
-        self.scores = scores
-
-    def save(self, folder: Path, teacher: Encoder) -> None:
-        raise NotImplementedError
+    def __init__(self, found: Any) -> None:
+        self.found = found
 
     def rank(
         self, queries: Sequence[str], documents: Sequence[str], ids: Ids, depth: int, on_texts: OnBatch
     ) -> dict[str, list[tuple[str, float]]]:
         on_texts(len(queries) + len(documents))
-        return {query: list(self.scores.items()) for query in ids.queries if query != "q03"}
+        return self.found
 
 
 def test_ranker_ranks_by_itself(collection: TestCollection, evaluated: Evaluate) -> None:
     counts: list[int] = []
-    ranker = Fixed({"d07": 1.0, "d02": 2.0, "d01": 2.0, "d00": 0.5})
+    ranking = [("d07", 1.0), ("d02", 2.0), ("d01", 2.0), ("d00", 0.5)]
+    ranker = Returning({query: ranking for query in collection.query_ids if query != "q03"})
     evaluation = evaluated(ranker, collection, scoring="fixed", on_texts=counts.append, depth=3)
     assert [*evaluation.run] == [query for query in collection.query_ids if query != "q03"]
     for ranking in evaluation.run.values():
@@ -189,134 +181,97 @@ def test_ranker_ranks_by_itself(collection: TestCollection, evaluated: Evaluate)
     assert (sum(counts), evaluation.documents_cached, [*evaluation.seconds]) == (60, False, ["search"])
 
 
-class Returning(Fixed):
-    """Returns what it was made with."""
-
-    def __init__(self, found: Any) -> None:
-        self.found = found
-
-    def rank(self, *arguments: Any) -> Any:
-        return self.found
+@pytest.mark.parametrize(
+    "item",
+    [
+        *[("d01", score) for score in (float("nan"), float("inf"), -1e39, "1", None)],
+        *[(document, 1.0) for document in ("d99", "d01 \n", 1, ["d01"], "d02")],
+        "d01",
+    ],
+)
+def test_ranking_that_does_not_fit_is_refused(collection: TestCollection, evaluated: Evaluate, item: Any) -> None:
+    """`d02` occurs already."""
+    with pytest.raises(BenchError, match="known ids, none twice, and finite scores; for query 'q01' it ret") as caught:
+        evaluated(Returning({"q00": [], "q01": [("d02", 2.0), item]}), collection, scoring="fixed")
+    assert str(caught.value).endswith(repr(item))
 
 
 @pytest.mark.parametrize(
     ("found", "line"),
     [
-        (
-            {"q01": [("d01", 1.0), ("d02", float("nan"))]},
-            "rank returned a score that is not a number for query 'q01': ('d02', nan)",
-        ),
-        ({"q01": [("d01", float("inf"))]}, "rank returned a score that is not a number for query 'q01': ('d01', inf)"),
-        ({"q01": [("d01", -1e39)]}, "rank returned a score that is not a number for query 'q01': ('d01', -1e+39)"),
-        ({"q01": [("d01", "1")]}, "rank must return (document id, score) for query 'q01', not ('d01', '1')"),
-        ({"q01": [("d01", None)]}, "rank must return (document id, score) for query 'q01', not ('d01', None)"),
-        ({"q01": ["d01"]}, "rank must return (document id, score) for query 'q01', not 'd01'"),
-        ({"q01": [(["d01"], 1.0)]}, "rank must return (document id, score) for query 'q01', not (['d01'], 1.0)"),
-        ({"q01": [("d99", 1.0)]}, "rank returned an unknown document id for query 'q01': 'd99'"),
-        ({"q01": [("d01 \n", 1.0)]}, "rank returned an unknown document id for query 'q01': 'd01 \\n'"),
-        ({"q01": [(1, 1.0)]}, "rank returned an unknown document id for query 'q01': 1"),
-        ({"q01": [("d01", 2.0), ("d01", 1.0)]}, "rank returned a document twice for query 'q01': 'd01'"),
         ({"q99": []}, "rank returned an unknown query id: 'q99'"),
         ({1: []}, "rank returned an unknown query id: 1"),
         ({"q01": iter([("d01", 1.0)])}, "rank must return a sequence for query 'q01', not list_iterator"),
-        ([], "rank must return a mapping of query ids, not list"),
         (None, "rank must return a mapping of query ids, not NoneType"),
     ],
 )
-def test_rankings_that_do_not_fit_are_refused(
+def test_output_of_a_ranker_that_is_no_run_is_refused(
     collection: TestCollection, evaluated: Evaluate, found: Any, line: str
 ) -> None:
-    with pytest.raises(BenchError) as caught:
+    with pytest.raises(BenchError, match=line):
         evaluated(Returning(found), collection, scoring="fixed")
-    assert str(caught.value) == line
-
-
-ARRAY = "encode_{side} must return a (texts, dimension) float32 array, not "
 
 
 @pytest.mark.parametrize("side", ["queries", "documents"])
 @pytest.mark.parametrize(
-    ("change", "line"),
+    ("change", "got"),
     [
-        (lambda vectors: vectors[1:], "encode_{side} returned {fewer} rows for {texts} texts"),
-        (lambda vectors: np.repeat(vectors, 2, axis=0), "encode_{side} returned {twice} rows for {texts} texts"),
-        (lambda vectors: vectors[0], ARRAY + "({dimension},) float32"),
-        (lambda vectors: vectors.astype(float), ARRAY + "({texts}, {dimension}) float64"),
-        (lambda vectors: vectors.tolist(), ARRAY + "list"),
-        (lambda vectors: None, ARRAY + "NoneType"),
+        (lambda vectors: vectors[1:], "({fewer}, 16) float32"),
+        (lambda vectors: vectors[0], "(16,) float32"),
+        (lambda vectors: vectors.astype(float), "({texts}, 16) float64"),
+        (lambda vectors: vectors.tolist(), "list"),
     ],
 )
 def test_embeddings_that_do_not_fit_are_refused(
     teacher: Encoder,
     collection: TestCollection,
     evaluated: Evaluate,
-    monkeypatch: pytest.MonkeyPatch,
     side: str,
     change: Callable[[np.ndarray], Any],
-    line: str,
+    got: str,
 ) -> None:
+    changed = type("Changed", (DualEncoder,), {})
     encode = getattr(DualEncoder, f"encode_{side}")
-    monkeypatch.setattr(DualEncoder, f"encode_{side}", lambda *arguments: change(encode(*arguments)))
+    setattr(changed, f"encode_{side}", wraps(encode)(lambda *arguments: change(encode(*arguments))))
     with pytest.raises(BenchError) as caught:
-        evaluated(DualEncoder(teacher, teacher))
+        evaluated(changed(teacher, teacher))
     texts = len(getattr(collection, side))
-    sizes = {"texts": texts, "fewer": texts - 1, "twice": 2 * texts, "dimension": teacher.dimension}
-    assert str(caught.value) == line.format(side=side, **sizes)
+    requirement = f"encode_{side} must return ({texts}, dimension) float32"
+    assert str(caught.value) == f"{requirement}, not {got.format(texts=texts, fewer=texts - 1)}"
 
 
-def test_both_encoders_must_have_one_dimension(
-    teacher: Encoder, evaluated: Evaluate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evaluated(DualEncoder(teacher, teacher))  # its documents come from the cache afterwards
-    monkeypatch.setattr(DualEncoder, "encode_queries", lambda self, texts, on_batch: np.eye(20, 8, dtype=np.float32))
-    with pytest.raises(BenchError, match="document embeddings have 16 dimensions, query embeddings 8"):
-        evaluated(DualEncoder(teacher, teacher))
-
-
-def test_embeddings_of_changing_dimension_are_refused(
-    teacher: Encoder, evaluated: Evaluate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Shrinking(DualEncoder):
+def test_both_encoders_must_have_one_dimension(teacher: Encoder, evaluated: Evaluate) -> None:
+    class Small(DualEncoder):
         def encode_queries(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> np.ndarray:
-            return super().encode_queries(texts, on_batch)[:, : len(texts)]
+            return np.eye(20, 8, dtype=np.float32)
 
-    monkeypatch.setattr("bench.evaluation.embeddings.SHARD", 12)
-    with pytest.raises(BenchError, match="encode_queries returned rows of different dimensions: 8, 12"):
-        evaluated(Shrinking(teacher, teacher))
+    evaluated(DualEncoder(teacher, teacher))  # its documents come from the cache afterwards
+    with pytest.raises(BenchError, match="document embeddings have 16 dimensions, query embeddings 8"):
+        evaluated(Small(teacher, teacher))
 
 
 @pytest.mark.parametrize("scoring", ["single-vector", "maxsim"])
-@pytest.mark.parametrize(
-    ("texts", "line"),
-    [
-        (["a"], "rewrite returned 1 texts for 20 queries"),
-        ([*"abcdefghijklmnopqrs", None], "rewrite must return texts, not NoneType"),
-        ("abcdefghijklmnopqrst", "rewrite must return a sequence of texts, not str"),
-        (None, "rewrite must return a sequence of texts, not NoneType"),
-    ],
-)
+@pytest.mark.parametrize("texts", [["a"], [*"abcdefghijklmnopqrs", None], "abcdefghijklmnopqrst", None])
 def test_rewritten_queries_that_do_not_fit_are_refused(
-    teacher: Encoder, evaluated: Evaluate, texts: Any, line: str, scoring: str
+    teacher: Encoder, evaluated: Evaluate, texts: Any, scoring: str
 ) -> None:
     class Rewriting(DualEncoder):
         def rewrite(self, queries: Sequence[str], on_batch: OnBatch | None = None) -> Any:
             return texts
 
-    with pytest.raises(BenchError) as caught:
+    with pytest.raises(BenchError, match="rewrite must return a sequence of 20 texts, one for each query"):
         evaluated(Rewriting(teacher, teacher), scoring=scoring)
-    assert str(caught.value) == line
 
 
 class Neither(Retriever):
     scorings = ("single-vector",)
-    save = Fixed.save
+    save = DualEncoder.save
 
 
-def test_retriever_of_no_known_kind_is_refused(collection: TestCollection, evaluated: Evaluate) -> None:
+def test_what_cannot_be_evaluated_is_refused(teacher: Encoder, collection: TestCollection, evaluated: Evaluate) -> None:
     with pytest.raises(TypeError, match="a Neither is neither a DualEncoder nor a Ranker"):
-        evaluated(Neither(), collection)
-
-
-def test_scoring_that_a_retriever_lacks_is_refused(collection: TestCollection, evaluated: Evaluate) -> None:
-    with pytest.raises(ValueError, match="a Fixed does not support the scoring single-vector"):
-        evaluated(Fixed({"d01": 1.0}), collection)
+        evaluated(Neither())
+    with pytest.raises(ValueError, match="a Returning does not support the scoring single-vector"):
+        evaluated(Returning({}))
+    with pytest.raises(ValueError, match="no translation of its queries"):
+        evaluated(DualEncoder(teacher, teacher), dataclasses.replace(collection, oracle_queries=None), oracle=True)
