@@ -25,7 +25,6 @@ from methods.discriminator import (
     critic_gap,
     language_probe_accuracy,
     ramp,
-    reverse_gradient,
 )
 from methods.examples import Examples
 
@@ -119,25 +118,6 @@ def test_without_strength_the_student_learns_nothing_from_the_adversary(make_tas
         assert max(float(gradient.abs().max()) for gradient in gradients.values()) < 1e-5
 
 
-def test_discriminator_learns_while_nothing_is_reversed(make_task: MakeTask) -> None:
-    records: list[dict] = []
-    task = make_task(steps=30, on_step=records.append)
-    Adversarial(AdversarialConfig(strength=0.0, loss="reversal", discriminator_learning_rate=1e-2)).fit(task)
-    assert records[-1]["language_loss"] < records[0]["language_loss"] / 2
-    assert records[-1]["discriminator_accuracy"] > 0.9
-
-
-@pytest.mark.parametrize("loss", ["reversal", "confusion", "wasserstein"])
-def test_student_of_several_languages_is_told_apart_from_english_by_each(
-    make_task: MakeTask, two_languages: TrainingData, loss: str
-) -> None:
-    method = Adversarial(AdversarialConfig(loss=loss))
-    task = make_task(steps=3, data=two_languages)
-    method.fit(task)
-    assert method.discriminator.network[-1].out_features == (2 if loss == "wasserstein" else 3)
-    assert 0 <= task.outcome["diagnostics"]["probe_accuracy"] <= 1
-
-
 def test_what_it_uses_depends_on_its_configuration() -> None:
     assert Adversarial().supervision == ("relevance", "unpaired text")
     assert Adversarial(AdversarialConfig(pair_weight=0.5)).supervision == ("relevance", "unpaired text", "bitext")
@@ -145,15 +125,10 @@ def test_what_it_uses_depends_on_its_configuration() -> None:
 
 
 @pytest.mark.parametrize("languages", [2, 3])
-def test_probe_is_at_chance_where_the_languages_are_one(languages: int) -> None:
+def test_probe_is_at_chance_for_one_language_and_tells_those_apart_that_differ(languages: int) -> None:
     rng = np.random.default_rng(0)
     groups = [rng.standard_normal((size, 8)).astype(np.float32) for size in (2_000, 500, 1_000)[:languages]]
     assert language_probe_accuracy(groups, rng) == pytest.approx(1 / languages, abs=0.05)
-
-
-@pytest.mark.parametrize("languages", [2, 3])
-def test_probe_tells_languages_that_are_apart(languages: int) -> None:
-    rng = np.random.default_rng(0)
     groups = [rng.standard_normal((300, 8)).astype(np.float32) + 10 * np.eye(8)[i] for i in range(languages)]
     assert language_probe_accuracy(groups, rng) > 0.99
 
@@ -177,16 +152,6 @@ def discriminator(loss: Any = "reversal", seed: int = 0, **settings: Any) -> Dis
     return Discriminator(AdversarialConfig(loss=loss, **{**usual, **settings}), 6, 3, seed, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0, 2.5])
-def test_gradient_is_reversed_and_scaled_and_the_value_kept(strength: float) -> None:
-    x = torch.tensor([[1.0, -2.0], [0.5, 3.0]], requires_grad=True)
-    upstream = torch.tensor([[1.0, 10.0], [-4.0, 0.0]])
-    y = reverse_gradient(x, strength)
-    assert torch.equal(y, x)
-    y.backward(upstream)
-    assert torch.equal(x.grad, -strength * upstream)
-
-
 def test_strength_follows_the_papers_ramp() -> None:
     assert ramp(0) == 0
     assert ramp(0.5) == pytest.approx(2 / (1 + math.exp(-5)) - 1)
@@ -207,15 +172,6 @@ def test_critic_compares_the_first_language_with_each_of_the_others() -> None:
     languages = torch.tensor([0, 0, 1, 2])
     assert float(critic_gap(values, languages)) == pytest.approx(((4 - 1) + (1 - 5)) / 2)
     assert float(critic_accuracy(values, languages)) == pytest.approx((1 + 0) / 2)
-
-
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_depth_is_a_number_of_linear_layers(layers: int) -> None:
-    network, same, other = (discriminator(layers=layers, seed=seed).network for seed in (0, 0, 1))
-    assert [type(module) for module in network] == ([nn.Linear, nn.ReLU] * layers)[:-1]
-    assert (network[0].in_features, network[-1].out_features) == (6, 3)
-    assert torch.equal(network[0].weight, same[0].weight)
-    assert not torch.equal(network[0].weight, other[0].weight)
 
 
 def test_student_and_discriminator_descend_at_once_as_behind_a_reversal_layer() -> None:

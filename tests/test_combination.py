@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from bench.recipe import Spent
 from bench.request import Request
 from bench.running.method_specs import make_method, resolve_methods
 from bench.spec import RunSpec
-from bench.training.checkpoint import Checkpoint
 from bench.training.combination import Combination
 from bench.training.loop import Batch, TrainedConfig, TrainedMethod
 from bench.training.method import Task
@@ -103,25 +101,6 @@ def test_training_reports_parts_by_name_and_what_mining_cost(make_task: MakeTask
     assert [record["counts.count"] for record in records] == [1, 2, 3, 4]
     assert task.outcome["diagnostics"] == {"counts.count": 4}
     assert task.outcome["spent"].extra_texts == 12
-
-
-@pytest.mark.parametrize("last", [1, 3])
-def test_a_resumed_combination_remembers_the_state_of_its_parts(last: int, make_task: MakeTask, tmp_path: Path) -> None:
-    class Died(Exception):
-        pass
-
-    def die(record: dict[str, Any]) -> None:
-        if record["step"] == last + 1:
-            raise Died
-
-    whole = combined().fit(make_task(5))
-    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0)
-    with pytest.raises(Died):
-        combined().fit(make_task(5, checkpoint=checkpoint, on_step=die))
-    task = make_task(5, checkpoint=checkpoint)
-    assert combined().fit(task).query_encoder.fingerprint() == whole.query_encoder.fingerprint()  # type: ignore[attr-defined]
-    assert task.outcome["diagnostics"] == {"counts.count": 5}
-    assert task.outcome["spent"].extra_texts == 15
 
 
 def row(text: str, **settings: Any) -> Any:

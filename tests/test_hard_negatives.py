@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.data.normalise import normalise
 from bench.errors import BenchError
-from bench.recipe import Budget, Spent
+from bench.recipe import Spent
 from bench.training.method import Task
 from methods.hard_negatives import HardNegatives, HardNegativesConfig, View, pick
 
@@ -161,14 +161,6 @@ def test_picked_are_found_ones_first(found: set[int], others: set[int], number: 
     assert set(chosen[: number - filled]) <= found
     assert set(chosen) <= others
     assert len(set(chosen)) == number or len(others) < number or filled > len(others - set(chosen[: number - filled]))
-
-
-def test_budget_in_seconds_mines_whole_intervals(make_task: MakeTask) -> None:
-    task = make_task(budget=Budget(1, "seconds"), recipe={"batch_size": 8})
-    HardNegatives(HardNegativesConfig(**SMALL)).fit(task)
-    spent = task.outcome["spent"]
-    assert spent.steps > 4
-    assert 0 < spent.extra_seconds < spent.seconds
 
 
 def test_names_what_it_uses_and_refuses_what_all_says_the_same(make_task: MakeTask, data: TrainingData) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,10 +18,7 @@ from methods.optical import (
     Optical,
     OpticalConfig,
     Solver,
-    cosine_cost,
-    inverse_document_frequency,
     marginal,
-    squared_euclidean_cost,
     transport_loss,
     word_starts,
     words,
@@ -167,29 +163,6 @@ def test_plans_that_did_not_converge_are_counted(make_task: MakeTask) -> None:
     assert figures["plans_unconverged"] > 0
 
 
-def test_cost_is_one_minus_the_cosine() -> None:
-    x = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
-    y = torch.tensor([[[3.0, 0.0], [-1.0, 0.0], [1.0, 1.0]]])
-    expected = [[0, 2, 1 - 0.5**0.5], [1, 1, 1 - 0.5**0.5]]
-    assert torch.allclose(cosine_cost(x, y)[0], torch.tensor(expected), atol=1e-6)
-
-
-def test_squared_distance_is_in_units_of_the_teachers_norms() -> None:
-    """|x|^2 is 1 and 4, by mass (1/4, 3/4) 3.25 on average; a token without mass does not count."""
-    x = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [9.0, 9.0]]])
-    y = torch.tensor([[[1.0, 0.0], [0.0, -2.0]]], requires_grad=True)
-    cost = squared_euclidean_cost(x, y, torch.tensor([[0.25, 0.75, 0.0]]))
-    assert torch.allclose(cost[0, :2], torch.tensor([[0, 5.0], [5.0, 16.0]]) / 3.25)
-    cost[0, 1, 0].backward()
-    assert torch.allclose(y.grad[0, 0], torch.tensor([2.0, -4.0]) / 3.25)
-
-
-def test_inverse_document_frequencies_by_hand() -> None:
-    """Piece 0 is in all of three sentences, twice in one; piece 1 is in one, piece 2 in none."""
-    found = inverse_document_frequency([[0, 0], [0, 1], [0]], 3)
-    assert found.tolist() == pytest.approx([math.log(1 + 0.5 / 3.5), math.log(1 + 2.5 / 1.5), math.log(1 + 3.5 / 0.5)])
-
-
 def test_words_of_pieces(encoder: Encoder, build_encoder: Callable[..., Encoder]) -> None:
     texts = ["the teacherdog saw", "a catapult."]
     batch = encoder.collate(encoder.tokenize(texts, "query"))
@@ -210,19 +183,7 @@ def test_gradient_of_the_loss_is_the_plan() -> None:
     assert plan.grad is None
 
 
-@pytest.mark.parametrize(
-    ("mask", "special", "weights", "with_special", "expected"),
-    [
-        ([1, 1, 1, 1, 0], [1, 0, 0, 1, 1], [1, 1, 1, 1, 1], False, [0, 0.5, 0.5, 0, 0]),
-        ([1, 1, 1, 1, 0], [1, 0, 0, 1, 1], [1, 1, 1, 1, 1], True, [0.25, 0.25, 0.25, 0.25, 0]),
-        ([1, 1, 1, 0], [1, 0, 0, 0], [7, 1, 3, 5], False, [0, 0.25, 0.75, 0]),
-        ([1, 1, 0], [1, 1, 1], [1, 1, 1], False, [0.5, 0.5, 0]),
-    ],
-    ids=["words", "all tokens", "weights", "only special tokens"],
-)
-def test_marginals(
-    mask: list[int], special: list[int], weights: list[float], with_special: bool, expected: list[float]
-) -> None:
-    real = torch.tensor([mask])
-    batch = TokenBatch(torch.zeros_like(real), real, torch.tensor([special]).bool(), sum(mask))
-    assert marginal(torch.tensor([weights]), batch, special_tokens=with_special)[0].tolist() == expected
+def test_text_without_words_has_its_mass_on_the_special_tokens() -> None:
+    real = torch.tensor([[1, 1, 0]])
+    batch = TokenBatch(torch.zeros_like(real), real, torch.ones_like(real).bool(), 2)
+    assert marginal(torch.ones(1, 3), batch, special_tokens=False)[0].tolist() == [0.5, 0.5, 0]

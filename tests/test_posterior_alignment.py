@@ -125,18 +125,10 @@ def test_mmd_sums_the_kernels_of_all_scales(n: int, m: int) -> None:
     assert float(imq_mmd(torch.tensor(x), torch.tensor(y))) == pytest.approx(naive_mmd(x, y), rel=1e-9)
 
 
-def test_mmd_is_zero_between_equal_samples_and_grows_with_their_distance() -> None:
-    x = torch.randn(20, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    values = [float(imq_mmd(x, x.flip(0) + shift)) for shift in (0.0, 0.5, 1.0, 2.0)]
-    assert values[0] == pytest.approx(0, abs=1e-12)
-    assert values == sorted(values)
-
-
 def test_gradients_are_finite_where_there_is_no_distance() -> None:
     x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     variance = torch.zeros(5, 4, requires_grad=True)
-    same = x.detach().clone()
-    loss = imq_mmd(x, same) + gaussian_w2(x, variance, same, torch.zeros(5, 4)).sum()
+    loss = imq_mmd(x, x.detach().clone()) + gaussian_w2(x, variance, x.detach().clone(), torch.zeros(5, 4)).sum()
     gradients = torch.autograd.grad(loss, [x, variance])
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert gradients[0].abs().max() < 1e-5

@@ -142,28 +142,6 @@ def test_mass_is_where_it_should_be(name: str) -> None:
         assert (rows.sum(dim=1) < 1).all()
 
 
-def test_a_group_lasso_plan_meets_the_conditions_of_the_optimum() -> None:
-    """The objective's gradient is u_i + v_j on the tokens with mass: centred both ways it is nothing."""
-    cost, a, b = problems(4)
-    plans = SOLVERS["group-lasso"](cost, a, b).plan
-    for i, plan in enumerate(plans.double()):
-        n, m = int((a[i] > 0).sum()), int((b[i] > 0).sum())
-        block = plan[:n, :m]
-        groups = torch.nn.functional.one_hot(pieces(b)[0, :m]).double()
-        norms = (block.square() @ groups).sqrt() @ groups.T
-        slope = cost[i, :n, :m] + EPSILON * block.log() + GROUP * block / norms
-        centred = slope - slope.mean(0) - slope.mean(1, keepdim=True) + slope.mean()
-        assert (block * centred).abs().max() < 1e-5  # mass decides: where there is next to none, float32 has no digits
-
-
-def test_group_lasso_without_groups_to_choose_from_is_entropic() -> None:
-    """With one word per sentence and next to no strength."""
-    cost, a, b = problems(5)
-    one = torch.zeros(b.shape, dtype=torch.long)
-    found = solvers.group_lasso(cost, a, b, one, EPSILON, 1e-6, FINE).plan
-    assert torch.allclose(found, SOLVERS["entropic"](cost, a, b).plan, atol=1e-4)
-
-
 @pytest.mark.parametrize("name", SOLVERS)
 def test_company_changes_nothing(name: str) -> None:
     """A problem's plan is the same alone and without its padding; IPOT moves on with the slowest of a batch."""

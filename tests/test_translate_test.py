@@ -21,7 +21,7 @@ from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.retriever import DualEncoder
 from bench.training.method import Task
 from bench.training.teachers import fingerprint_of
-from methods.seq2seq import Learned, LearningToTranslate, overlap
+from methods.seq2seq import LearningToTranslate
 from methods.translate_test import Pretrained, TranslateTest, TranslateTestConfig, Translating
 
 MakeTask = Callable[..., Task]
@@ -84,13 +84,6 @@ def test_greedy_is_the_argmax_of_every_step_whatever_it_is_batched_with(training
     assert len(set(expected)) > len(texts) / 2
 
 
-def test_translation_ends_at_its_longest(training: LearningToTranslate) -> None:
-    whole = training.translator.write(training.sources.ids[:20])
-    short = Learned(training.student, training.decoder, None, max_length=3).write(training.sources.ids[:20])
-    assert short == [ids[:3] for ids in whole]
-    assert max(map(len, whole)) > 3
-
-
 def test_held_out_rows_are_measured_and_never_trained_on(make_task: MakeTask, data: TrainingData) -> None:
     training = LearningToTranslate(20, 5e-3, 0.1)
     task = make_task(recipe={"batch_size": 7})
@@ -102,21 +95,6 @@ def test_held_out_rows_are_measured_and_never_trained_on(make_task: MakeTask, da
     assert set(trained(make_task(1)).task.outcome["diagnostics"]) == {"held_out_loss", "held_out_f1"}
     few = replace(data, bitext=data.bitext.take(range(9)))
     assert trained(make_task(1, data=few)).task.outcome["diagnostics"] == {}
-
-
-def test_overlap_counts_repeated_pieces_as_often_as_both_have_them() -> None:
-    assert overlap([1, 1, 2, 3], [1, 2, 2, 4, 5, 6]) == pytest.approx(2 * 2 / 10)
-    assert (overlap([], [1]), overlap([], []), overlap([4, 2], [2, 4])) == (0, 0, 1)
-
-
-def test_saved_translator_is_read_back_the_same(make_task: MakeTask, tmp_path: Path) -> None:
-    task = make_task(20)
-    retriever = TranslateTest().fit(task)
-    retriever.save(tmp_path / "it", task.teacher)
-    loaded = TranslateTest.load(tmp_path / "it", task.teacher)
-    queries = task.data.bitext.query_side[:40]
-    assert loaded.rewrite(queries) == retriever.rewrite(queries) != list(queries)
-    assert loaded.query_encoder is loaded.document_encoder is task.teacher
 
 
 class Perfect(DualEncoder):
