@@ -5,17 +5,18 @@ Imports nothing heavy. Descriptions of fields are the texts of `--help`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, create_model
+from pydantic import BeforeValidator
 
 from bench import registry
 from bench.data import Pair
+from bench.data.bitext_subsets import BitextSubset
 from bench.data.cards import Card, get_card
-from bench.data.dimensions import BitextSubset, Dimension
-from bench.data.pairs import Pairs
+from bench.data.languages import Pairs
 from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
 from bench.evaluation import measures
@@ -38,6 +39,24 @@ def _choice(kind: str, *known: str) -> BeforeValidator:
         return names
 
     return parser(parse)
+
+
+def _sizes(value: Any) -> tuple[int | str, ...]:
+    sizes = [str(item) for item in items(value)]
+    if not sizes or not all(re.fullmatch(r"all|[1-9]\d*", size) for size in sizes):
+        raise BenchError(f"bitext size '{' '.join(sizes)}' does not parse; write numbers of pairs, as 1000,5000,all")
+    return tuple(dict.fromkeys(size if size == "all" else int(size) for size in sizes))
+
+
+def _shares(value: Any) -> tuple[float, ...]:
+    texts = [str(item) for item in items(value)]
+    try:
+        shares = tuple(dict.fromkeys(map(float, texts)))
+    except ValueError:
+        shares = ()
+    if not shares or not all(0 <= share <= 1 for share in shares):
+        raise BenchError(f"bitext noise '{' '.join(texts)}' does not parse; write shares from 0 to 1, as 0,0.1,0.5")
+    return shares
 
 
 class Mirror(Options):
@@ -139,20 +158,7 @@ class InspectQuery(Results, Mirror):
     output: Path | None = option(None, "an .svg or .png file to draw the alignments to as heat maps")
 
 
-def _subset_option(about: Dimension) -> Any:
-    parse = parser(lambda value: about.parse([str(item) for item in items(value)]))
-    return Annotated[tuple[Any, ...], parse], option((about.usual,), about.help)
-
-
-SubsetOptions: Any = create_model(
-    "SubsetOptions",
-    __base__=Options,
-    **{name: _subset_option(about) for name, about in BitextSubset.dimensions().items()},
-)
-"""An option for each dimension of the training data."""
-
-
-class Request(Ranked, Places, SubsetOptions):
+class Request(Ranked, Places):
     """A comparison."""
 
     methods: Names = option(
@@ -171,6 +177,12 @@ class Request(Ranked, Places, SubsetOptions):
         min_length=1,
     )
     train: Names = option((), "collections to train on (default: the pair's standard mix)")
+    bitext_size: Annotated[tuple[int | str, ...], parser(_sizes)] = option(
+        ("all",), "one training per number of pairs, each a random sample of the bitext"
+    )
+    bitext_noise: Annotated[tuple[float, ...], parser(_shares)] = option(
+        (0.0,), "one training per share of pairs that are misaligned"
+    )
     leakage: Literal["remove", "keep"] = option(
         "remove", "training rows that overlap with a test collection; keep is for measuring the effect of leakage"
     )
@@ -206,8 +218,9 @@ class Request(Ranked, Places, SubsetOptions):
 
     @property
     def subsets(self) -> list[BitextSubset]:
-        """The combinations of the dimensions of the training data."""
-        return BitextSubset.combinations({name: getattr(self, name) for name in BitextSubset.dimensions()})
+        """The combinations of sizes and shares of noise of the bitext."""
+        sizes = [None if size == "all" else int(size) for size in self.bitext_size]
+        return [BitextSubset(size, noise) for size in sizes for noise in self.bitext_noise]
 
 
 class Suite(Options):

@@ -1,7 +1,7 @@
 """The identity of a run: the method, the training data, and the test collection.
 
 Experiments, manifests, tables, comparisons, the gate and the report share it. A new dimension of an experiment is a
-field here with its column. A dimension of the training data is a field of `bench.data.dimensions.BitextSubset`.
+field here with its column. Those of the bitext are in `bench.data.bitext_subsets.BitextSubset`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
-from bench.data.dimensions import BitextSubset
-from bench.data.pairs import Pairs, PairText
+from bench.data.bitext_subsets import BitextSubset
+from bench.data.languages import Pairs, PairText
 from bench.errors import unknown
 from bench.options import parser, spelled, toml_value
 from bench.recipe import Budget
@@ -227,7 +227,7 @@ def _students(spec: RunSpec) -> str:
 
 
 def _subset_column(name: str) -> Column:
-    return Column(name, lambda spec: spec.subset.text(name), lambda spec: f"bitext {spec.subset}", number=True)
+    return Column(name, lambda spec: spec.subset.texts[name], lambda spec: f"bitext {spec.subset}", number=True)
 
 
 COLUMNS = (
@@ -240,7 +240,8 @@ COLUMNS = (
     Column("scoring", lambda spec: spec.scoring, lambda spec: f"scoring {spec.scoring or 'default'}"),
     Column("students", _students, lambda spec: f"{_students(spec) or 'bilingual'} students"),
     Column("train", lambda spec: " + ".join(spec.train), lambda spec: f"train {' + '.join(spec.train) or 'default'}"),
-    *map(_subset_column, BitextSubset.dimensions()),
+    _subset_column("bitext_size"),
+    _subset_column("bitext_noise"),
     Column("budget", lambda spec: str(spec.budget or ""), lambda spec: f"budget {spec.budget or 'default'}"),
     Column("seed", lambda spec: "" if spec.seed is None else str(spec.seed), number=True),
 )

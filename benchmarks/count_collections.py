@@ -21,14 +21,16 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from bench.data import Pair, formats
+from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, Role, load_cards
 from bench.data.counts import COUNTS, SIZES, Counts
 from bench.data.files import Resolver
+from bench.data.formats import Source, irds
 from bench.data.loading import available, load_rows, load_test, read, source_of
 from bench.encoders.models import model_folder
 from bench.errors import MissingFile
 from bench.storage.atomic import atomic_write
+from bench.system.offline import local_only
 
 SAMPLE = 100_000
 """The approximate number of texts of a side, evenly spaced, that are analysed."""
@@ -84,8 +86,20 @@ def count(card: Card, resolver: Resolver, cards: Mapping[str, Card], tokenizer: 
                 yield Counts(*about, len(queries), len(documents), relevant, *properties)  # type: ignore[arg-type]
             elif card.source == IR_DATASETS and entry.role == "test":
                 with suppress(MissingFile):
-                    n_queries, n_documents, positive = formats.irds.numbers(source_of(card, entry, key, resolver))
+                    n_queries, n_documents, positive = numbers(source_of(card, entry.role, key, resolver))
                     yield Counts(*about, n_queries, n_documents, round(positive / n_queries, 3))
+
+
+def numbers(source: Source) -> tuple[int, int, int]:
+    """Return the numbers of queries, documents and positive judgments of a test, from the metadata of ir_datasets.
+
+    Raises `MissingFile` for a dataset without metadata.
+    """
+    with irds.reading(source), local_only():
+        grades = irds.dataset(source, "qrels").qrels_metadata()["fields"]["relevance"]["counts_by_value"]
+        queries = irds.dataset(source, "queries").queries_metadata()["count"]
+        documents = irds.dataset(source, "documents").docs_metadata()["count"]
+        return queries, documents, sum(count for grade, count in grades.items() if int(grade) > 0)
 
 
 def is_counted(key: Pair | str) -> bool:

@@ -130,12 +130,15 @@ BAD: dict[str, tuple[dict[str, str], str]] = {
     "columns of the qrels": (swap("qrels.txt", "q2 0 ", "q2 "), "qrels.txt: line 4: 3 columns instead of 4"),
     "TREC's qrels in BEIR": ({**BEIR, "qrels/test.tsv": QRELS_TREC}, "test.tsv: line 1: 4 columns instead of 3"),
     "grade": (swap("qrels/test.tsv", "d1\t2", "d1\ttwo", BEIR), "test.tsv: line 2: the grade 'two' is no whole number"),
-    "unknown query": (swap("qrels.txt", "q2", "q9"), "qrels.txt: line 4: the query 'q9' is not in "),
-    "unknown document": (swap("qrels.txt", "d2", "d9"), "qrels.txt: line 4: the document 'd9' is not in "),
+    "unknown query": (swap("qrels.txt", "q2", "q9"), "qrels.txt: line 4: the query 'q9' is not in the collection"),
+    "unknown document": (
+        swap("qrels.txt", "d2", "d9"),
+        "qrels.txt: line 4: the document 'd9' is not in the ",
+    ),
     "two grades": (swap("qrels.txt", "d3\t0", "d1 1"), "qrels.txt: line 2: the document 'd1' has another grade"),
     "nothing relevant": (
         {**TREC, "qrels.txt": "q1 0 d1 0\n"},
-        "mine swh-eng: no document is judged relevant to any query",
+        "qrels.txt has no relevant document for any query",
     ),
 }
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,18 +69,15 @@ class World:
             for key in entry.get("pairs", entry.get("languages", ()))
         ]
 
-    def download(self, url: str, target: Path, sha256: str, *_: Any, **__: Any) -> None:
+    def download(self, url: str, *_: Any, **__: Any) -> bytes:
         path = unquote(url.removeprefix(f"{files.RAW}/"))
         self.asked.append(path)
         served = self.host / path
         if not served.exists():
-            raise download.DownloadError(url, "the server answers 404 Not Found")
+            raise download.DownloadError("questions", url, "the server answers 404 Not Found")
         if not served.read_bytes():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if hashlib.sha256(served.read_bytes()).hexdigest() != sha256:
-            raise download.ChecksumMismatch(url)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(served, target)
+        return served.read_bytes()
 
     def fetch(self, *names: str, pairs: Sequence[Pair] = (), **options: Any) -> int:
         display = Display()

@@ -1,114 +1,112 @@
+"""The parsers of all formats against small files that were worked out by hand, and files that they refuse."""
+
 from __future__ import annotations
 
+import io
 import json
-import sys
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from small_bench import SIZES
 
-from bench.data import Pair, TestCollection
+from bench.data import Pair, TestCollection, formats
 from bench.data.formats import Source, parser
-from bench.data.formats.bitext import aligned_lines, aligned_lines_test, documents_of_lines, tab_separated, tmx, verses
-from bench.data.formats.qa import afriqa, qed_passages, qed_relevance, squad, squad_passages, squad_relevance
 from bench.data.formats.reading import lines
 from bench.errors import BenchError
 
 SWH = Pair("swh", "eng")
 ENG = Pair("eng", "eng")
+Files = Mapping[str, str | bytes]
+"""Contents by part, or by part and file name, as in `documents/en.json`."""
 
 
-def put(path: Path, content: str | bytes) -> tuple[Path, ...]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return (path,)
-
-
-def aligned(folder: Path, queries: str | bytes, documents: str | bytes) -> Source:
-    return Source("mine", {"queries": put(folder / "q", queries), "documents": put(folder / "d", documents)})
+def parse(
+    folder: Path,
+    format: str,
+    role: str,
+    files: Files,
+    pair: Pair | str = SWH,
+    codes: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Any:
+    """Return what the parser reads from these files: a `TestCollection`, or a list of rows or texts."""
+    paths: dict[str, tuple[Path, ...]] = {}
+    for name, content in files.items():
+        part, _, file = name.partition("/")
+        path = folder / (file or part)
+        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        paths[part] = (*paths.get(part, ()), path)
+    parsed = formats.parse(format, role, Source("mine", paths, codes or {}, options), pair)
+    return parsed if role == "test" else list(parsed)
 
 
 def json_lines(*rows: dict[str, Any]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
+def by_id(ids: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
+    return dict(zip(ids, texts, strict=True))
+
+
+def test_every_parser_of_the_table_exists() -> None:
+    for role, names in formats.PARSERS.items():
+        for format in names:
+            module, function = parser(format, role)
+            assert callable(getattr(import_module(module), function))
+
+
+def test_unknown_formats_and_roles_are_refused() -> None:
+    with pytest.raises(BenchError, match="unknown format 'verse'; did you mean verses"):
+        parser("verse", "bitext")
+    with pytest.raises(BenchError, match="format 'qed' has no role 'test'; it has relevance, passages"):
+        parser("qed", "test")
+
+
+def test_a_missing_or_ambiguous_part_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="names no files under 'documents'"):
+        parse(tmp_path, "aligned-lines", "bitext", {"queries": "a\n"})
+    with pytest.raises(BenchError, match="names 2 files under 'queries'"):
+        parse(tmp_path, "aligned-lines", "bitext", {"queries/1": "a\n", "queries/2": "b\n"})
+
+
 def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
-    (path,) = put(tmp_path / "f", "\ufeffone\u2028still one\r\n\ntwo\x0bstill two\x85\nlast")
-    assert lines(path) == ["one\u2028still one", "", "two\x0bstill two\x85", "last"]
-
-
-@pytest.mark.parametrize(("content", "complaint"), [(b"a\nb\xff\n", "f: line 2: not UTF-8"), (b"\n \n", "f is empty")])
-def test_unreadable_text_is_refused_with_its_place(tmp_path: Path, content: bytes, complaint: str) -> None:
-    (path,) = put(tmp_path / "f", content)
-    with pytest.raises(BenchError, match=complaint):
-        lines(path)
+    (tmp_path / "f").write_text("\ufeffone\u2028still one\r\n\ntwo\x0bstill two\x85\nlast", newline="")
+    assert lines(tmp_path / "f") == ["one\u2028still one", "", "two\x0bstill two\x85", "last"]
 
 
 def test_aligned_lines_are_a_bitext(tmp_path: Path) -> None:
-    bitext = aligned_lines(aligned(tmp_path, "a\r\nb\r\n", "\ufeffA\nB"), SWH)
-    assert (bitext.query_side, bitext.document_side, bitext.sources) == (("a", "b"), ("A", "B"), ("mine", "mine"))
-
-
-def test_unequal_files_are_refused_with_both_lengths(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"q has 2 lines, but .*d has 1"):
-        aligned_lines(aligned(tmp_path, "a\nb\n", "A\n"), SWH)
+    rows = parse(tmp_path, "aligned-lines", "bitext", {"queries": "a\r\nb\r\n", "documents": "\ufeffA\nB"})
+    assert rows == [("a", "A"), ("b", "B")]
 
 
 def test_aligned_lines_are_a_test_with_ids_in_the_order_of_lines(tmp_path: Path) -> None:
     numbers = "".join(f"{number}\n" for number in range(1, 13))
-    test = aligned_lines_test(aligned(tmp_path, numbers, numbers.replace("1", "one ")), SWH)
+    files = {"queries": numbers, "documents": numbers.replace("1", "one ")}
+    test = parse(tmp_path, "aligned-lines", "test", files)
     assert list(test.query_ids) == sorted(test.query_ids)
     assert test.query_ids[0] == "01" and test.queries[11] == "12" and test.documents[0] == "one "
     assert all(test.qrels[key] == {key: 1} for key in test.query_ids)
     assert test.oracle_queries is None
 
 
-def test_a_test_with_an_empty_line_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="d: line 2: empty"):
-        aligned_lines_test(aligned(tmp_path, "a\nb\n", "A\n\n"), SWH)
-
-
-def three_files(folder: Path, queries: str, documents: str, ids: str) -> Source:
-    files = dict(aligned(folder, queries, documents).files)
-    return Source("mine", {**files, "document-ids": put(folder / "ids", ids)})
-
-
 def test_the_document_of_its_translation_is_relevant_to_a_line(tmp_path: Path) -> None:
-    source = three_files(tmp_path, "a\r\nb\r\nc\r\na\r\n", "A\nB \nC\nD\n", "x\nx\ny\nz\n")
-    test = documents_of_lines(source, SWH)
-    assert (test.query_ids, test.queries) == (("1", "2", "3", "4"), ("a", "b", "c", "a"))
-    assert (test.document_ids, test.documents) == (("x", "y", "z"), ("A B", "C", "D"))
+    files = {"queries": "a\r\nb\r\nc\r\na\r\n", "documents": "A\nB \nC\nD\n", "document-ids": "x\nx\ny\nz\n"}
+    test = parse(tmp_path, "documents-of-lines", "test", files)
+    assert by_id(test.query_ids, test.queries) == {"1": "a", "2": "b", "3": "c", "4": "a"}
+    assert by_id(test.document_ids, test.documents) == {"x": "A B", "y": "C", "z": "D"}
     assert test.oracle_queries == ("A", "B ", "C", "D")
     # The two lines "a" cannot be told apart, so each may find the document of either.
     assert test.qrels == {"1": {"x": 1, "z": 1}, "2": {"x": 1}, "3": {"y": 1}, "4": {"z": 1, "x": 1}}
 
 
-@pytest.mark.parametrize(
-    ("documents", "ids", "complaint"),
-    [
-        ("A\nB\n", "x\n", r"q has 2 lines, but .*ids has 1"),
-        ("A\nB\n", "x\n\n", "ids: line 2: empty"),
-        ("A\n \n", "x\nx\n", "d: line 2: empty"),
-    ],
-)
-def test_lines_without_a_document_are_refused(tmp_path: Path, documents: str, ids: str, complaint: str) -> None:
-    with pytest.raises(BenchError, match=complaint):
-        documents_of_lines(three_files(tmp_path, "a\nb\n", documents, ids), SWH)
-
-
-def bible(folder: Path, queries: list[str], documents: list[str], references: int | None = None) -> Source:
-    count = len(queries) if references is None else references
-    return Source(
-        "bible",
-        {
-            "queries": put(folder / "q", "\n".join(queries) + "\n"),
-            "documents": put(folder / "d", "\n".join(documents) + "\n"),
-            "references": put(folder / "vref", "".join(f"GEN 1:{verse}\n" for verse in range(1, count + 1))),
-        },
-    )
+def bible(queries: Sequence[str], documents: Sequence[str], references: int | None = None) -> Files:
+    verses = range(1, (references or len(queries)) + 1)
+    names = {"queries": queries, "documents": documents, "references": [f"GEN 1:{verse}" for verse in verses]}
+    return {name: "".join(f"{line}\n" for line in lines) for name, lines in names.items()}
 
 
 @pytest.mark.parametrize(
@@ -129,55 +127,26 @@ def bible(folder: Path, queries: list[str], documents: list[str], references: in
 def test_verses_merged_on_one_side_are_joined_on_the_other(
     tmp_path: Path, queries: list[str], documents: list[str], rows: list[tuple[str, str]]
 ) -> None:
-    bitext = verses(bible(tmp_path, queries, documents), SWH)
-    assert list(zip(bitext.query_side, bitext.document_side, strict=True)) == rows
+    assert parse(tmp_path, "verses", "bitext", bible(queries, documents)) == rows
 
 
-def test_verses_of_another_numbering_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"q has 2 lines, but .*vref has 3 verses"):
-        verses(bible(tmp_path, ["a", "b"], ["A", "B"], references=3), SWH)
-
-
-def test_a_merged_verse_needs_a_verse_above(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="d: line 1: <range>"):
-        verses(bible(tmp_path, ["a", "b"], ["<range>", "B"]), SWH)
-
-
-def bible_in_xml(folder: Path, segments: dict[str, str]) -> Source:
+def bible_in_xml(segments: dict[str, str]) -> Files:
     """In Swahili; the English side has the first three verses of Mark, the last two of them merged."""
     body = "".join(f'<seg id="{key}" type="verse">\n  {text}\n</seg>' for key, text in segments.items())
-    return Source(
-        "bible",
-        {
-            "queries": put(folder / "q.xml", f'<cesDoc><div id="b.MAR.1" type="chapter">{body}</div></cesDoc>'),
-            "documents": put(folder / "d", "A\nB+C\n<range>\n"),
-            "references": put(folder / "vref", "MRK 1:1\nMRK 1:2\nMRK 1:3\n"),
-        },
-        options={"books": {"MAR": "MRK"}},
-    )
+    return {
+        "queries/q.xml": f'<cesDoc><div id="b.MAR.1" type="chapter">{body}</div></cesDoc>',
+        "documents": "A\nB+C\n<range>\n",
+        "references": "MRK 1:1\nMRK 1:2\nMRK 1:3\n",
+    }
 
 
-def test_verses_in_xml_are_found_by_their_ids(tmp_path: Path) -> None:
+MARK = {"books": {"MAR": "MRK"}}
+
+
+def test_verses_in_xml_are_matched_by_their_ids(tmp_path: Path) -> None:
     segments = {"b.MAR.1.3": "c", "b.MAR.1.1": "a &amp; a", "b.MAR.1.2": "b", "b.MAR.1.4": "in no reference"}
-    bitext = verses(bible_in_xml(tmp_path, segments), SWH)
-    assert list(zip(bitext.query_side, bitext.document_side, strict=True)) == [("a & a", "A"), ("b c", "B+C")]
-
-
-@pytest.mark.parametrize(
-    ("segments", "complaint"),
-    [
-        ({"b.MAR.1": "a"}, r"q.xml: the segment id 'b.MAR.1' is no verse"),
-        ({"b.MAR.1.1": "a", "b.MRK.1.1": "b"}, r"q.xml: the id 'MRK 1:1' occurs twice"),
-        ({"b.LUK.1.1": "a"}, r"q.xml has none of the verses of .*vref"),
-    ],
-)
-def test_xml_that_is_no_such_bible_is_refused(tmp_path: Path, segments: dict[str, str], complaint: str) -> None:
-    with pytest.raises(BenchError, match=complaint):
-        verses(bible_in_xml(tmp_path, segments), SWH)
-
-
-def table(folder: Path, text: str, **options: Any) -> Source:
-    return Source("mine", {"rows": put(folder / "f", text)}, options=options)
+    rows = parse(tmp_path, "verses", "bitext", bible_in_xml(segments), **MARK)
+    assert rows == [("a & a", "A"), ("b c", "B+C")]
 
 
 @pytest.mark.parametrize(
@@ -194,268 +163,433 @@ def table(folder: Path, text: str, **options: Any) -> Source:
 def test_options_choose_the_columns_of_the_pair(
     tmp_path: Path, text: str, options: dict[str, Any], rows: list[tuple[str, str]]
 ) -> None:
-    bitext = tab_separated(table(tmp_path, text, **options), SWH)
-    assert list(zip(bitext.query_side, bitext.document_side, strict=True)) == rows
+    assert parse(tmp_path, "tab-separated", "bitext", {"rows": text}, **options) == rows
 
 
-@pytest.mark.parametrize(
-    ("text", "options", "complaint"),
-    [
-        ("a\tA\nb\n", {}, "f: line 2: 1 cells, but line 1 has 2"),
-        ("a\tA\n\n", {}, "f: line 2: 1 cells, but line 1 has 2"),
-        ("a\tA\n", {"query": 3}, "f: line 1: 2 cells, but the card names column 3"),
-        ('a\tA\n"b\tB\n', {"quoted": True}, "f: line 2: unexpected end of data"),
-        ("a\tA\n", {"qery": 3}, "mine: options: unknown key 'qery'; did you mean query?"),
-        ("a\tA\n", {"query": 0}, "mine: options: query = 0: "),
-    ],
-)
-def test_lines_without_their_cells_are_refused(
-    tmp_path: Path, text: str, options: dict[str, Any], complaint: str
-) -> None:
-    with pytest.raises(BenchError, match=complaint.replace("?", r"\?")):
-        tab_separated(table(tmp_path, text, **options), SWH)
+def zipped(name: str, text: str | bytes, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr(name, text)
+    return buffer.getvalue()
 
 
-def memory(path: Path, units: str, header: str = "") -> tuple[Path, ...]:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("m.tmx", f'<?xml version="1.0"?>{header}<tmx version="1.4"><body>{units}</body></tmx>')
-    return (path,)
-
-
-def unit(key: str, **texts: str) -> str:
-    variants = "".join(f'<tuv xml:lang="{code}"><seg>{text}</seg></tuv>' for code, text in texts.items())
-    return f'<tu tuid="{key}">{variants}</tu>'
+def memory(**units: dict[str, str]) -> bytes:
+    """Return a zipped translation memory: texts by language, by unit."""
+    body = "".join(
+        f'<tu tuid="{key}">'
+        + "".join(f'<tuv xml:lang="{code}"><seg>{text}</seg></tuv>' for code, text in texts.items())
+        + "</tu>"
+        for key, texts in units.items()
+    )
+    return zipped("m.tmx", f'<?xml version="1.0"?><tmx version="1.4"><body>{body}</body></tmx>')
 
 
 CODES = {"swh": "sw", "eng": "en", "amh": "am"}
 
 
 def test_a_memory_gives_the_units_with_both_languages(tmp_path: Path) -> None:
-    units = unit("1", sw="a &amp; b", en="A <b>and</b>\n  B") + unit("2", sw="c") + unit("3", EN="D", SW="d")
-    source = Source("m", {"memories": memory(tmp_path / "m.zip", units)}, CODES)
-    bitext = tmx(source, SWH)
-    assert (bitext.query_side, bitext.document_side) == (("a & b", "d"), ("A and B", "D"))
+    content = memory(a={"sw": "a &amp; b", "en": "A <b>and</b>\n  B"}, b={"sw": "c"}, c={"EN": "D", "SW": "d"})
+    rows = parse(tmp_path, "tmx-zip", "bitext", {"memories": content}, codes=CODES)
+    assert rows == [("a & b", "A and B"), ("d", "D")]
 
 
 def test_memories_are_joined_through_a_third_language(tmp_path: Path) -> None:
-    first = memory(tmp_path / "1.zip", unit("1", am="a", om="x") + unit("2", am="b", om="y"))
-    second = memory(tmp_path / "2.zip", unit("2", en="B", om="y") + unit("3", en="C", om="z"))
-    bitext = tmx(Source("m", {"memories": first + second}, CODES), Pair("amh", "eng"))
-    assert (bitext.query_side, bitext.document_side) == (("b",), ("B",))
+    files = {
+        "memories/1.zip": memory(one={"am": "a", "om": "x"}, two={"am": "b", "om": "y"}),
+        "memories/2.zip": memory(two={"en": "B", "om": "y"}, three={"en": "C", "om": "z"}),
+    }
+    assert parse(tmp_path, "tmx-zip", "bitext", files, Pair("amh", "eng"), CODES) == [("b", "B")]
 
 
-def test_a_memory_without_the_language_is_refused_with_its_languages(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="'sw' and 'en'; the languages in its files are am, om"):
-        tmx(Source("m", {"memories": memory(tmp_path / "m.zip", unit("1", am="a", om="x"))}, CODES), SWH)
-
-
-def test_a_memory_that_unfolds_entities_is_refused(tmp_path: Path) -> None:
-    bomb = '<!DOCTYPE t [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>'
-    with pytest.raises(BenchError, match="declares XML entities"):
-        tmx(Source("m", {"memories": memory(tmp_path / "m.zip", unit("1", sw="&b;", en="A"), bomb)}, CODES), SWH)
-
-
-def test_a_broken_memory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="line 1 of its XML: mismatched tag"):
-        tmx(Source("m", {"memories": memory(tmp_path / "m.zip", "<tu>")}, CODES), SWH)
-    with pytest.raises(BenchError, match="not a readable zip archive"):
-        tmx(Source("m", {"memories": put(tmp_path / "n.zip", "no zip")}, CODES), SWH)
-    with zipfile.ZipFile(tmp_path / "o.zip", "w"):
-        pass
-    with pytest.raises(BenchError, match=r"0 \.tmx files"):
-        tmx(Source("m", {"memories": (tmp_path / "o.zip",)}, CODES), SWH)
-
-
-def question(key: str, context: str | None, text: str = "q") -> dict[str, Any]:
-    return {"id": key, "context": context, "question_lang": f"{text}{key}", "question_translated": f"Q{key}"}
+def question(key: str, context: str | None, **changes: Any) -> dict[str, Any]:
+    row = {"id": key, "context": context, "question_lang": f"q{key}", "question_translated": f"Q{key}"}
+    return {**row, **changes}
 
 
 def test_afriqa_searches_the_contexts_of_all_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    test_file = put(tmp_path / "test", json_lines(question("7", "B"), question("3", None), question("5", "C")))
-    train_file = put(tmp_path / "train", json_lines(question("7", "A"), question("8", "B"), question("9", "")))
+    queries = json_lines(question("7", "B"), question("3", None), question("5", "C"))
+    train = json_lines(question("7", "A"), question("8", "B"), question("9", ""))
     with caplog.at_level("INFO", logger="bench.data.formats.qa"):
-        test = afriqa(Source("afriqa", {"queries": test_file, "documents": train_file + test_file}), SWH)
-    assert test.documents == ("A", "B", "C")
-    assert test.query_ids == ("7", "5")
-    assert (test.queries, test.oracle_queries) == (("q7", "q5"), ("Q7", "Q5"))
-    texts = dict(zip(test.document_ids, test.documents, strict=True))
-    assert {
-        key: {texts[document]: grade for document, grade in judged.items()} for key, judged in test.qrels.items()
-    } == {
-        "7": {"B": 1},
-        "5": {"C": 1},
-    }
+        files = {"queries/test": queries, "documents/train": train, "documents/test": queries}
+        test = parse(tmp_path, "afriqa", "test", files)
+    assert by_id(test.document_ids, test.documents) == {"mine-1": "A", "mine-2": "B", "mine-3": "C"}
+    assert by_id(test.query_ids, test.queries) == {"7": "q7", "5": "q5"}
+    assert test.oracle_queries == ("Q7", "Q5")
+    assert test.qrels == {"7": {"mine-2": 1}, "5": {"mine-3": 1}}
     assert "left out 1 questions without a context" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (json_lines(question("1", "A")) + "{\n", "f: line 2: not JSON"),
-        (json_lines(question("1", "A")) + "[1]\n", "f: line 2: not a JSON object"),
-        (json_lines({**question("1", "A"), "question_lang": 3}), "f: line 1: no text under 'question_lang'"),
-        (json_lines({**question("1", "A"), "question_translated": " "}), "line 1: no text under 'question_translated'"),
-        (json_lines({**question("1", "\ud800")}), "line 1: half of a surrogate pair"),
-        (json_lines(question("1", "A"), question("1", "B")), "f: line 2: the id '1' occurs twice"),
-    ],
-)
-def test_malformed_rows_are_refused_with_their_place(tmp_path: Path, content: str, complaint: str) -> None:
-    path = put(tmp_path / "f", content)
-    with pytest.raises(BenchError, match=complaint):
-        afriqa(Source("afriqa", {"queries": path, "documents": path}), SWH)
-
-
-def test_a_question_without_its_context_among_the_documents_is_refused(tmp_path: Path) -> None:
-    files = {
-        "queries": put(tmp_path / "q", json_lines(question("1", "A"))),
-        "documents": put(tmp_path / "d", json_lines(question("1", "B"))),
-    }
-    with pytest.raises(BenchError, match="q: line 1: its context is in none of the files"):
-        afriqa(Source("afriqa", files), SWH)
 
 
 def test_qed_pairs_questions_with_paragraphs(tmp_path: Path) -> None:
     rows = [{"question_text": text, "paragraph_text": paragraph} for text, paragraph in ("aX", "bY", "cX")]
-    source = Source(
-        "qed", {"examples": put(tmp_path / "1", json_lines(*rows)) + put(tmp_path / "2", json_lines(rows[0]))}
-    )
-    relevance = qed_relevance(source, ENG)
-    assert (relevance.queries, relevance.positives) == (("a", "b", "c", "a"), ("X", "Y", "X", "X"))
-    assert set(relevance.pairs) == {ENG}
-    assert qed_passages(source, "eng") == ("X", "Y")
+    files = {"examples/1": json_lines(*rows), "examples/2": json_lines(rows[0])}
+    assert parse(tmp_path, "qed", "relevance", files, ENG) == [("a", "X"), ("b", "Y"), ("c", "X"), ("a", "X")]
+    assert parse(tmp_path, "qed", "passages", files, "eng") == ["X", "Y", "X", "X"]
 
 
 def articles(*paragraphs: dict[str, Any]) -> str:
     return json.dumps({"data": [{"title": "t", "paragraphs": [paragraph]} for paragraph in paragraphs]})
 
 
+def context(text: str, **questions: str) -> dict[str, Any]:
+    return {"context": text, "qas": [{"id": key, "question": question} for key, question in questions.items()]}
+
+
 def test_squad_pairs_questions_with_contexts(tmp_path: Path) -> None:
-    text = articles(
-        {"context": "X", "qas": [{"question": "a"}, {"question": "b"}]},
-        {"context": "Y", "qas": []},
-        {"context": "X", "qas": [{"question": "c"}]},
-    )
-    source = Source("squad", {"articles": put(tmp_path / "f", "\ufeff" + text)})
-    relevance = squad_relevance(source, "eng")
-    assert (relevance.queries, relevance.positives) == (("a", "b", "c"), ("X", "X", "X"))
-    assert squad_passages(source, "eng") == ("X", "Y")
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("{\n!", "f: line 2: not JSON"),
-        ("[]", "f: not SQuAD's JSON: no list under 'data'"),
-        ('{"data": [1]}', r"f: data\[0\]: not SQuAD's JSON: no list under 'paragraphs'"),
-        (articles({"qas": []}), r"f: data\[0\].paragraphs\[0\]: no text under 'context'"),
-        (articles({"context": "X", "qas": [{}]}), r"data\[0\].paragraphs\[0\].qas\[0\]: no text under 'question'"),
-        ("[" * 100_000, "f: "),
-    ],
-)
-def test_malformed_squad_json_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
-    with pytest.raises(BenchError, match=complaint):
-        squad_relevance(Source("squad", {"articles": put(tmp_path / "f", text)}), "eng")
-
-
-def asked(**questions: str) -> list[dict[str, str]]:
-    return [{"id": key, "question": text} for key, text in questions.items()]
-
-
-def squad_test(folder: Path, queries: str, documents: str) -> Source:
-    return Source("mine", {"queries": put(folder / "q", queries), "documents": put(folder / "d", documents)})
+    text = "\ufeff" + articles(context("X", one="a", two="b"), context("Y"), context("X", three="c"))
+    rows = parse(tmp_path, "squad", "relevance", {"articles": text}, ENG)
+    assert rows == [("a", "X"), ("b", "X"), ("c", "X")]
+    assert parse(tmp_path, "squad", "passages", {"articles": text}, "eng") == ["X", "Y", "X"]
 
 
 def test_the_context_of_the_same_id_is_relevant_to_a_question(tmp_path: Path) -> None:
     documents = articles(
-        {"context": "X", "qas": asked(one="A", two="B")},
-        {"context": "Y", "qas": asked(three="C", four="B")},
-        {"context": "X", "qas": asked(five="E")},
-        {"context": "nobody asks", "qas": []},
+        context("X", one="A", two="B"),
+        context("Y", three="C", four="B"),
+        context("X", five="E"),
+        context("nobody asks"),
     )
     # Its own contexts do not matter, and it may lack questions.
-    queries = articles({"context": "x", "qas": asked(five="e", four="d", three="c", two="b")})
-    test = squad(squad_test(tmp_path, queries, documents), SWH)
-    assert (test.query_ids, test.queries) == (("five", "four", "three", "two"), ("e", "d", "c", "b"))
+    queries = articles(context("x", five="e", four="d", three="c", two="b"))
+    test = parse(tmp_path, "squad", "test", {"queries": queries, "documents": documents})
+    assert by_id(test.query_ids, test.queries) == {"five": "e", "four": "d", "three": "c", "two": "b"}
     assert test.oracle_queries == ("E", "B", "C", "B")
-    assert (test.document_ids, test.documents) == (("mine-1", "mine-2", "mine-3"), ("X", "Y", "nobody asks"))
+    assert by_id(test.document_ids, test.documents) == {"mine-1": "X", "mine-2": "Y", "mine-3": "nobody asks"}
     # Questions two and four read the same in English.
     both = {"mine-1": 1, "mine-2": 1}
     assert test.qrels == {"five": {"mine-1": 1}, "four": both, "three": {"mine-2": 1}, "two": both}
 
 
 def test_questions_that_read_the_same_share_their_contexts(tmp_path: Path) -> None:
-    documents = articles({"context": "X", "qas": asked(one="A")}, {"context": "Y", "qas": asked(two="B")})
-    test = squad(squad_test(tmp_path, articles({"context": "x", "qas": asked(one="a", two="a")}), documents), SWH)
+    documents = articles(context("X", one="A"), context("Y", two="B"))
+    files = {"queries": articles(context("x", one="a", two="a")), "documents": documents}
+    test = parse(tmp_path, "squad", "test", files)
     assert test.qrels == {"one": {"mine-1": 1, "mine-2": 1}, "two": {"mine-2": 1, "mine-1": 1}}
 
 
+BUCC = {
+    "queries": "zh-1\t下雨了。\nzh-2\t没有人来。\nzh-3\t我同意。 \nzh-4\t下雨了。\nzh-5\t天亮了。\n",
+    "documents": "en-1\tI agree.\nen-2\tA dog.\nen-3\tIt rains.\nen-4\tIt is raining.\n",
+    "gold": "zh-3\ten-1\nzh-1\ten-3\nzh-1\ten-4\n",
+}
+
+
+def test_mining_has_all_sentences_and_every_other_one_for_tuning(tmp_path: Path) -> None:
+    assert parse(tmp_path, "bucc-mining", "test", BUCC) == TestCollection(
+        name="mine",
+        pair=SWH,
+        query_ids=("zh-1", "zh-2", "zh-3", "zh-4", "zh-5"),
+        queries=("下雨了。", "没有人来。", "我同意。 ", "下雨了。", "天亮了。"),
+        document_ids=("en-1", "en-2", "en-3", "en-4"),
+        documents=("I agree.", "A dog.", "It rains.", "It is raining."),
+        qrels={"zh-1": {"en-3": 1, "en-4": 1}, "zh-3": {"en-1": 1}},
+        tuning=("zh-1", "zh-3", "zh-5"),
+    )
+
+
+def test_translations_are_relevant_to_gold_sentences(tmp_path: Path) -> None:
+    test = parse(tmp_path, "bucc-retrieval", "test", BUCC)
+    assert test.task == "retrieval" and test.oracle_queries is None
+    assert by_id(test.query_ids, test.queries) == {"zh-3": "我同意。 ", "zh-1": "下雨了。"}
+    assert len(test.documents) == 4
+    assert test.qrels == {"zh-1": {"en-3": 1, "en-4": 1}, "zh-3": {"en-1": 1}}
+
+
+# In Swahili, two premises have one translation, and so have two hypotheses.
+XNLI = [
+    ("Mvua.|Kitu kinaanguka.|entailment", "It rains.|Something falls.|entailment"),
+    ("Mvua.|Ni kavu.|contradiction", "It rains.|It is dry.|contradiction"),
+    ("Mvua.|Siku ndefu.|neutral", "It pours.|The day is long.|neutral"),
+    ("Mvua.|Kuna kitu.|entailment", "It pours.|Something falls.|entailment"),
+    ("Ndiyo.|Ndiyo tu.|entailment", "I agree.|We are of one mind.|entailment"),
+    ("Ndiyo.|Kuna kitu.|entailment", "I agree.|I say yes.|entailment"),
+    ("Hapana.|Watatu.|contradiction", "Nobody came.|Three came.|contradiction"),
+]
+PREMISES = {"1": "It rains.", "2": "It pours.", "3": "I agree.", "4": "Nobody came."}
+
+
+def xnli(rows: Sequence[tuple[str, str]] = XNLI, columns: int = 3, line: int = 0, text: str = "") -> dict[str, str]:
+    """Return the files; line `line` in Swahili is replaced by `text`."""
+    swahili, english = (["\t".join(row.split("|")[:columns]) for row in side] for side in zip(*rows, strict=True))
+    if line:
+        swahili[line - 1] = text.replace("|", "\t")
+    files = {"queries": swahili, "documents": english, "english": english}
+    return {part: "".join(f"{row}\n" for row in side) for part, side in files.items()}
+
+
+def test_each_english_premise_has_one_query(tmp_path: Path) -> None:
+    test = parse(tmp_path, "xnli-premises", "test", xnli(columns=2))
+    assert by_id(test.document_ids, test.documents) == PREMISES
+    assert by_id(test.query_ids, test.queries) == {"1": "Mvua.", "2": "Mvua.", "3": "Ndiyo.", "4": "Hapana."}
+    assert test.qrels == {"1": {"1": 1, "2": 1}, "2": {"2": 1, "1": 1}, "3": {"3": 1}, "4": {"4": 1}}
+    assert test.oracle_queries is None
+
+
+def test_the_entailing_premises_are_relevant_to_a_hypothesis(tmp_path: Path) -> None:
+    test = parse(tmp_path, "xnli-entailment", "test", xnli())
+    asked = {"1": "Kitu kinaanguka.", "4": "Kuna kitu.", "5": "Ndiyo tu.", "6": "Kuna kitu."}
+    assert by_id(test.query_ids, test.queries) == asked
+    assert test.oracle_queries == ("Something falls.", "Something falls.", "We are of one mind.", "I say yes.")
+    assert by_id(test.document_ids, test.documents) == PREMISES
+    # 1 and 4 read the same in English, 4 and 6 in Swahili.
+    assert test.qrels == {"1": {"1": 1, "2": 1}, "4": {"1": 1, "2": 1, "3": 1}, "5": {"3": 1}, "6": {"2": 1, "3": 1}}
+
+
+def test_premises_are_split_by_their_number_and_keep_it(tmp_path: Path) -> None:
+    test = parse(tmp_path, "xnli-entailment", "test", xnli(), first=3, last=4)
+    assert by_id(test.document_ids, test.documents) == {"3": "I agree.", "4": "Nobody came."}
+    assert test.qrels == {"5": {"3": 1}, "6": {"3": 1}}
+    assert parse(tmp_path, "xnli-entailment", "bitext", xnli(), first=1, last=2) == [
+        ("Mvua.", "It rains."),
+        ("Kitu kinaanguka.", "Something falls."),
+        ("Mvua.", "It pours."),
+        ("Kuna kitu.", "Something falls."),
+    ]
+    assert parse(tmp_path, "xnli-entailment", "relevance", xnli(), first=1, last=2) == [
+        ("Kitu kinaanguka.", "It rains."),
+        ("Kuna kitu.", "It pours."),
+    ]
+
+
+def test_two_languages_need_not_have_english_among_them(tmp_path: Path) -> None:
+    swahili = {**xnli(), "documents": xnli()["queries"]}
+    bitext = parse(tmp_path, "xnli-entailment", "bitext", swahili, Pair("swh", "swh"), first=1, last=2)
+    texts = ["Mvua.", "Kitu kinaanguka.", "Mvua.", "Kuna kitu."]
+    assert bitext == [(text, text) for text in texts]
+    relevance = parse(tmp_path, "xnli-entailment", "relevance", swahili, Pair("swh", "swh"), first=1, last=2)
+    assert relevance == [("Kitu kinaanguka.", "Mvua."), ("Kuna kitu.", "Mvua.")]  # of two premises in English
+
+
+def test_lines_of_one_premise_need_not_be_neighbours(tmp_path: Path) -> None:
+    shuffled = xnli([XNLI[row] for row in (0, 2, 4, 6, 1, 3, 5)])
+    test = parse(tmp_path, "xnli-entailment", "test", shuffled)
+    assert by_id(test.document_ids, test.documents) == PREMISES
+    bitext = parse(tmp_path, "xnli-entailment", "bitext", shuffled)
+    assert [document for _, document in bitext[:3]] == ["It rains.", "Something falls.", "It pours."]
+
+
+def paragraph(*sentences: str, **questions: tuple[str, str]) -> dict[str, Any]:
+    """The sentences as a context, and questions by id, each with the answer that it has in the context."""
+    text = " ".join(sentences)
+    starts = [text.index(sentence) for sentence in sentences]
+    return {
+        "context": text,
+        "sentences": list(sentences),
+        "sentence_breaks": [[start, start + len(each)] for start, each in zip(starts, sentences, strict=True)],
+        "qas": [
+            {"id": key, "question": question, "answers": [{"text": answer, "answer_start": text.index(answer)}]}
+            for key, (question, answer) in questions.items()
+        ],
+    }
+
+
+LAREQA = {
+    "en": articles(
+        paragraph("Mara keeps bees.", "She sells honey.", k1=("What does she sell?", "honey"), k2=("Who?", "Mara")),
+        paragraph("The mill is old."),
+    ),
+    "de": articles(
+        paragraph("Die Mühle ist alt.", "Sie steht still.", k4=("Wie alt ist sie?", "alt")),
+        paragraph("Mara hat Bienen.", "Sie verkauft Honig.", k1=("Was verkauft sie?", "Honig"), k2=("Wer?", "Mara")),
+    ),
+    "es": articles(
+        paragraph("Mara vende miel.", k1=("¿Qué vende?", "miel")),
+        paragraph("El molino es viejo.", k4=("¿Cómo es?", "viejo")),
+    ),
+}
+
+
+def lareqa(folder: Path, pair: str, *documents: str) -> TestCollection:
+    """Return the collection with German questions."""
+    files = {"queries/de.json": LAREQA["de"]}
+    files |= {f"documents/{code}.json": LAREQA[code] for code in documents}
+    codes = {"deu": "de", "eng": "en", "spa": "es"}
+    test: TestCollection = parse(folder, "lareqa", "test", files, Pair(*pair.split("-")), codes)
+    return test
+
+
+def test_the_answering_sentences_of_every_language_are_relevant(tmp_path: Path) -> None:
+    test = lareqa(tmp_path, "deu-mul", "en", "de", "es")
+    assert by_id(test.query_ids, test.queries) == {"k4": "Wie alt ist sie?", "k1": "Was verkauft sie?", "k2": "Wer?"}
+    assert by_id(test.document_ids, test.documents) == {
+        "en-1": "Mara keeps bees. Mara keeps bees. She sells honey.",
+        "en-2": "She sells honey. Mara keeps bees. She sells honey.",
+        "en-3": "The mill is old. The mill is old.",
+        "de-1": "Die Mühle ist alt. Die Mühle ist alt. Sie steht still.",
+        "de-2": "Sie steht still. Die Mühle ist alt. Sie steht still.",
+        "de-3": "Mara hat Bienen. Mara hat Bienen. Sie verkauft Honig.",
+        "de-4": "Sie verkauft Honig. Mara hat Bienen. Sie verkauft Honig.",
+        "es-1": "Mara vende miel. Mara vende miel.",
+        "es-2": "El molino es viejo. El molino es viejo.",
+    }
+    assert list(test.document_languages) == ["eng"] * 3 + ["deu"] * 4 + ["spa"] * 2
+    assert test.qrels == {
+        "k4": {"de-1": 1, "es-2": 1},
+        "k1": {"en-2": 1, "de-4": 1, "es-1": 1},
+        "k2": {"en-1": 1, "de-3": 1},
+    }
+    assert test.oracle_queries is None
+
+
 @pytest.mark.parametrize(
-    ("queries", "documents", "complaint"),
+    ("pair", "code", "qrels", "oracles"),
     [
-        (asked(one="a"), asked(two="A"), r"q: data\[0\].paragraphs\[0\].qas\[0\]: no question has the id 'one'"),
-        (asked(one="a") * 2, asked(one="A"), r"q: data\[0\].paragraphs\[0\].qas\[1\]: the id 'one' occurs twice"),
-        (asked(one="a"), asked(one="A") * 2, r"d: data\[0\].paragraphs\[0\].qas\[1\]: the id 'one' occurs twice"),
-        ([{"question": "a"}], asked(one="A"), r"q: data\[0\].paragraphs\[0\].qas\[0\]: no text under 'id'"),
+        ("deu-eng", "en", {"k1": {"en-2": 1}, "k2": {"en-1": 1}}, ("What does she sell?", "Who?")),
+        ("deu-spa", "es", {"k4": {"es-2": 1}, "k1": {"es-1": 1}}, ("¿Cómo es?", "¿Qué vende?")),
+        ("deu-deu", "de", {"k4": {"de-1": 1}, "k1": {"de-4": 1}, "k2": {"de-3": 1}}, None),
     ],
 )
-def test_questions_that_do_not_correspond_are_refused(
-    tmp_path: Path, queries: list[dict[str, str]], documents: list[dict[str, str]], complaint: str
+def test_a_question_without_an_answer_in_the_documents_is_left_out(
+    tmp_path: Path, pair: str, code: str, qrels: Any, oracles: Any
 ) -> None:
-    texts = [articles({"context": "X", "qas": questions}) for questions in (queries, documents)]
-    with pytest.raises(BenchError, match=complaint):
-        squad(squad_test(tmp_path, *texts), SWH)
+    test = lareqa(tmp_path, pair, code)
+    assert (test.qrels, test.oracle_queries, test.left_out) == (qrels, oracles, 3 - len(qrels))
+    assert not test.document_languages
 
 
-def test_a_missing_or_ambiguous_part_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="names no files under 'documents'"):
-        aligned_lines(Source("mine", {"queries": put(tmp_path / "q", "a\n")}), SWH)
-    both = put(tmp_path / "q", "a\n") * 2
-    with pytest.raises(BenchError, match="names 2 files under 'queries'"):
-        aligned_lines(Source("mine", {"queries": both, "documents": both}), SWH)
+def test_sentences_that_read_the_same_stay_two_candidates_and_so_do_questions(tmp_path: Path) -> None:
+    """As the published counts have it; here neither question may find the other's sentence."""
+    twins = articles(*(paragraph("It rains.", "So be it.", **{key: ("Why?", "rains")}) for key in ("k1", "k2")))
+    test = parse(tmp_path, "lareqa", "test", {"queries/en.json": twins, "documents/en.json": twins}, ENG)
+    assert len(test.documents) == 4 and len(set(test.documents)) == 2
+    assert test.qrels == {"k1": {"en-1": 1}, "k2": {"en-3": 1}}
 
 
-def test_unknown_formats_and_roles_are_refused() -> None:
-    assert parser("verses", "bitext").__module__ == verses.__module__
-    with pytest.raises(BenchError, match="unknown format 'verse'; did you mean verses"):
-        parser("verse", "bitext")
-    with pytest.raises(BenchError, match="format 'qed' has no role 'test'; it has relevance, passages"):
-        parser("qed", "test")
+def test_the_generated_collection_has_a_development_part(tmp_path: Path) -> None:
+    qaa = Pair("qaa", "eng")
+    test, dev = (parse(tmp_path, "conlang", "test", {}, qaa, split=split, **SIZES) for split in ("test", "dev"))
+    assert (test.name, test.pair, len(test.queries), len(dev.queries)) == ("mine", qaa, 20, 10)
+    assert not set(test.queries) & set(dev.queries)
 
 
-@dataclass(frozen=True)
-class Options:
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError("seed must not be negative")
+LINES = {"queries": "a\nb\n", "documents": "A\nB\n", "document-ids": "x\nx\n"}
+AFRIQA = {"queries/f": json_lines(question("1", "A")), "documents/f": json_lines(question("1", "A"))}
+GOOD = paragraph("It rains.", "So be it.", k=("Why?", "rains"))
+QUESTION = GOOD["qas"][0]
+CELLS = "expected premise <tab> hypothesis <tab> label"
 
 
-@pytest.fixture
-def generator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the generator, which has tests of its own."""
-    module: Any = ModuleType("bench.data.conlang")
-    module.ConlangOptions = Options
-    module.test = lambda code, options: TestCollection(
-        "generated", Pair(code, "eng"), ("q",), (f"seed {options.seed}",), ("d",), ("text",), {"q": {"d": 1}}
-    )
-    module.dev = lambda code, options: TestCollection(
-        "generated", Pair(code, "eng"), ("q",), ("of development",), ("d",), ("text",), {"q": {"d": 1}}
-    )
-    monkeypatch.setitem(sys.modules, "bench.data.conlang", module)
-    monkeypatch.setattr("bench.data.conlang", module, raising=False)
+def rows_of_afriqa(content: str) -> Files:
+    return {"queries/f": content, "documents/f": content}
 
 
-@pytest.mark.usefixtures("generator")
-def test_the_generated_world_gets_the_options_of_its_card() -> None:
-    parse = parser("conlang", "test")
-    found = parse(Source("mine", {}, options={"seed": 3}), Pair("qaa", "eng"))
-    assert (found.name, found.pair, found.queries) == ("mine", Pair("qaa", "eng"), ("seed 3",))
-    found = parse(Source("mine", {}, options={"seed": 3, "split": "dev"}), Pair("qaa", "eng"))
-    assert (found.name, found.queries) == ("mine", ("of development",))
-    with pytest.raises(BenchError, match="unknown split of conlang 'train'"):
-        parse(Source("conlang", {}, options={"split": "train"}), Pair("qaa", "eng"))
-    with pytest.raises(BenchError, match="unknown option of conlang 'sed'; did you mean seed"):
-        parse(Source("conlang", {}, options={"sed": 1}), Pair("qaa", "eng"))
-    with pytest.raises(BenchError, match="conlang: options: seed must not be negative"):
-        parse(Source("conlang", {}, options={"seed": -1}), Pair("qaa", "eng"))
+def squad_test(queries: dict[str, Any], documents: dict[str, Any]) -> Files:
+    return {"queries": articles(queries), "documents": articles(documents)}
+
+
+def twice(paragraph: dict[str, Any]) -> dict[str, Any]:
+    return {**paragraph, "qas": paragraph["qas"] * 2}
+
+
+MALFORMED: Mapping[str, Sequence[tuple[Files, dict[str, Any], str]]] = {
+    "aligned-lines bitext": [
+        ({**LINES, "queries": b"a\nb\xff\n"}, {}, "queries: line 2: not UTF-8"),
+        ({**LINES, "queries": b"\n \n"}, {}, "queries is empty"),
+        ({**LINES, "documents": "A\n"}, {}, "queries has 2 lines, but .*documents has 1"),
+    ],
+    "aligned-lines test": [({**LINES, "documents": "A\n\n"}, {}, "documents: line 2: empty")],
+    "documents-of-lines test": [
+        ({**LINES, "document-ids": "x\n"}, {}, "queries has 2 lines, but .*document-ids has 1"),
+        ({**LINES, "document-ids": "x\n\n"}, {}, "document-ids: line 2: empty"),
+        ({**LINES, "documents": "A\n \n"}, {}, "documents: line 2: empty"),
+    ],
+    "verses bitext": [
+        (bible(["a", "b"], ["A", "B"], references=3), {}, "queries has 2 lines, but .*references has 3 verses"),
+        (bible(["a", "b"], ["<range>", "B"]), {}, "documents: line 1: <range>"),
+        (bible_in_xml({"b.MAR.1": "a"}), MARK, r"q.xml: the segment id 'b.MAR.1' is no verse"),
+        (bible_in_xml({"b.MAR.1.1": "a", "b.MRK.1.1": "b"}), MARK, "q.xml: the id 'MRK 1:1' occurs twice"),
+        (bible_in_xml({"b.LUK.1.1": "a"}), MARK, "q.xml has none of the verses of .*references"),
+    ],
+    "tab-separated bitext": [
+        ({"rows": "a\tA\nb\n"}, {}, "rows: line 2: 1 cells, but line 1 has 2"),
+        ({"rows": "a\tA\n\n"}, {}, "rows: line 2: 0 cells, but line 1 has 2"),
+        ({"rows": "a\tA\n"}, {"query": 3}, "rows: line 1: 2 cells, but the card names column 3"),
+        ({"rows": 'a\tA\n"b\tB\n'}, {"quoted": True}, "rows: line 2: unexpected end of data"),
+        ({"rows": "a\tA\n"}, {"qery": 3}, r"mine: options: unknown key 'qery'; did you mean query\?"),
+        ({"rows": "a\tA\n"}, {"query": 0}, "mine: options: query = 0: "),
+    ],
+    "tmx-zip bitext": [
+        ({"memories": memory(a={"am": "a", "om": "x"})}, {}, "'swh' and 'eng'; the languages in its files are am, om"),
+        ({"memories": zipped("m.tmx", "<tmx><tu></tmx>")}, {}, "line 1 of its XML: mismatched tag"),
+        ({"memories": "no zip"}, {}, "not a readable zip archive"),
+        ({"memories": zipped("readme", "")}, {}, r"0 \.tmx files"),
+    ],
+    "afriqa test": [
+        (rows_of_afriqa(json_lines(question("1", "A")) + "{\n"), {}, "f: line 2: not JSON"),
+        (rows_of_afriqa(json_lines(question("1", "A")) + "[1]\n"), {}, "f: line 2: not a JSON object"),
+        (rows_of_afriqa(json_lines(question("1", "A", question_lang=3))), {}, "line 1: no text under 'question_lang'"),
+        (rows_of_afriqa(json_lines(question("1", "A", question_translated=" "))), {}, "1: no text under 'question_tr"),
+        (rows_of_afriqa(json_lines(question("1", "\ud800"))), {}, "line 1: half of a surrogate pair"),
+        (rows_of_afriqa(json_lines(question("1", "A"), question("1", "B"))), {}, "line 2: the id '1' occurs twice"),
+        ({**AFRIQA, "documents/d": "{}\n", "queries/q": "{}"}, {}, "names 2 files under 'queries'"),
+        ({"queries": AFRIQA["queries/f"], "documents": json_lines(question("1", "B"))}, {}, "its context is in none"),
+    ],
+    "squad relevance": [
+        ({"articles": "{\n!"}, {}, "articles: line 2: not JSON"),
+        ({"articles": "[]"}, {}, "articles: not SQuAD's JSON: no list under 'data'"),
+        ({"articles": '{"data": [1]}'}, {}, r"articles: data\[0\]: not SQuAD's JSON: no list under 'paragraphs'"),
+        ({"articles": articles({"qas": []})}, {}, r"data\[0\].paragraphs\[0\]: no text under 'context'"),
+        ({"articles": articles({"context": "X", "qas": [{}]})}, {}, r"paragraphs\[0\].qas\[0\]: no text under 'ques"),
+        ({"articles": "[" * 100_000}, {}, "articles: "),
+    ],
+    "squad test": [
+        (squad_test(context("x", one="a"), context("X", two="A")), {}, r"queries: .*qas\[0\]: no question has the id"),
+        (squad_test(twice(context("x", one="a")), context("X", one="A")), {}, r"queries: .*qas\[1\]: the id 'one' occ"),
+        (squad_test(context("x", one="a"), twice(context("X", one="A"))), {}, r"documents: .*qas\[1\]: the id 'one'"),
+        (squad_test({"context": "x", "qas": [{"question": "a"}]}, context("X")), {}, r"qas\[0\]: no text under 'id'"),
+    ],
+    **{
+        f"bucc-{task} test": [
+            ({**BUCC, "queries": "zh-1\tone\nzh-2\n"}, {}, "queries: line 2: expected id <tab> sentence"),
+            ({**BUCC, "documents": "en-1\tone\ttwo\n"}, {}, "documents: line 1: expected id <tab> sentence"),
+            ({**BUCC, "documents": "en-1\t \n"}, {}, "documents: line 1: expected id <tab> sentence"),
+            ({**BUCC, "queries": "zh-1\tone\nzh-1\ttwo\n"}, {}, "queries: line 2: the id 'zh-1' occurs twice"),
+            ({**BUCC, "gold": "zh-1 en-1\n"}, {}, "gold: line 1: expected id <tab> id"),
+            ({**BUCC, "gold": "zh-1\ten-1\nzh-9\ten-1\n"}, {}, "gold: line 2: .*queries has no sentence 'zh-9'"),
+            ({**BUCC, "gold": "zh-1\tzh-1\n"}, {}, "gold: line 1: .*documents has no sentence 'zh-1'"),
+        ]
+        for task in ("mining", "retrieval")
+    },
+    "xnli-premises test": [(xnli(), {}, "line 1: expected premise <tab> hypothesis$")],
+    "xnli-entailment test": [
+        ({**xnli(), "queries": xnli(XNLI[:-1])["queries"]}, {}, "queries has 6 lines, but .*documents has 7"),
+        (xnli(line=2, text="Mvua.|Ni kavu."), {}, f"queries: line 2: {CELLS}"),
+        (xnli(line=2, text="Mvua.| |neutral"), {}, f"queries: line 2: {CELLS}"),
+        (xnli(line=2, text="Mvua.|Ni kavu.|-"), {}, "queries: line 2: the label '-' is none of entailment, neutral"),
+        (xnli(line=2, text="Mvua.|Ni kavu.|neutral"), {}, "line 2: the label 'neutral' is 'contradiction'"),
+        (xnli(line=4, text="Hapana.|Kuna.|entailment"), {}, "line 4: not the premise of line 3, but .*documents has"),
+        (xnli(), {"first": 0}, "mine: options: 0 to 4 are not premises; there are 4"),
+        (xnli(), {"last": 5}, "mine: options: 1 to 5 are not premises"),
+        (xnli(), {"first": 3, "last": 2}, "mine: options: 3 to 2 are not premises"),
+        (xnli(), {"first": True}, "mine: options: True to 4 are not premises"),
+        (xnli(), {"frist": 1}, "unknown option of mine 'frist'; did you mean first"),
+    ],
+    "lareqa test": [
+        ({f"{part}/en.json": articles({**GOOD, **change}) for part in ("queries", "documents")}, {}, complaint)
+        for change, complaint in [
+            ({"sentence_breaks": [[0, 9]]}, r"paragraphs\[0\]: not LAReQA's JSON: 'sentence_breaks' has no start and"),
+            ({"sentence_breaks": [[0, 9], [10, "19"]]}, "'sentence_breaks' has no start and end for every sentence"),
+            ({"sentence_breaks": [[0, 2], [10, 19]]}, r"qas\[0\]: the answer at 3 starts in no sentence"),
+            ({"sentences": None}, "not SQuAD's JSON: no list under 'sentences'"),
+            ({"sentences": ["It rains.", " "]}, "no text under 'sentences'"),
+            ({"qas": [QUESTION, QUESTION]}, r"qas\[1\]: the id 'k' occurs twice"),
+            ({"qas": [{**QUESTION, "answers": []}]}, r"qas\[0\]: no answer under 'answers'"),
+            ({"qas": [{**QUESTION, "answers": [{}]}]}, r"qas\[0\]: the answer at None starts in no sentence"),
+            ({"qas": []}, "none of its questions has an answer in the files under 'documents'"),
+        ]
+    ],
+    "conlang test": [
+        ({}, {"split": "train"}, "unknown split of mine 'train'"),
+        ({}, {"sed": 1}, "unknown option of mine 'sed'; did you mean seed"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("format", "files", "options", "complaint"), [(name, *case) for name, cases in MALFORMED.items() for case in cases]
+)
+def test_a_malformed_file_or_option_is_one_line_with_its_place(
+    tmp_path: Path, format: str, files: Files, options: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(BenchError, match=complaint) as error:
+        parse(tmp_path, *format.split(), files, **options)
+    assert "\n" not in str(error.value)

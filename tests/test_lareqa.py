@@ -1,4 +1,4 @@
-"""Questions and sentences in several languages: an invented collection, worked out by hand."""
+"""One student per language on a collection with questions and sentences in several languages."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_formats import LAREQA
 from test_loading import World
 
 from bench.commands.run import run
-from bench.data import Pair, TestCollection
-from bench.data.formats import Source
-from bench.data.formats.qa import lareqa
-from bench.data.loading import load_test
+from bench.data import Pair
 from bench.data.training_data import training_data
 from bench.errors import BenchError
 from bench.evaluation.measures import BIAS, DEFAULT
@@ -25,127 +23,10 @@ from bench.running.experiment import make_experiment
 DEU = Pair("deu", "eng")
 
 
-def paragraph(*sentences: str, **questions: tuple[str, str]) -> dict[str, Any]:
-    """The sentences as a context, and questions by id, each with the answer that it has in the context."""
-    context = " ".join(sentences)
-    starts = [context.index(sentence) for sentence in sentences]
-    return {
-        "context": context,
-        "sentences": list(sentences),
-        "sentence_breaks": [[start, start + len(text)] for start, text in zip(starts, sentences, strict=True)],
-        "qas": [
-            {"id": key, "question": text, "answers": [{"text": answer, "answer_start": context.index(answer)}]}
-            for key, (text, answer) in questions.items()
-        ],
-    }
-
-
-ENGLISH = [
-    paragraph("Mara keeps bees.", "She sells honey.", k1=("What does she sell?", "honey"), k2=("Who?", "Mara")),
-    paragraph("The mill is old."),
-]
-GERMAN = [
-    paragraph("Die Mühle ist alt.", "Sie steht still.", k4=("Wie alt ist sie?", "alt")),
-    paragraph("Mara hat Bienen.", "Sie verkauft Honig.", k1=("Was verkauft sie?", "Honig"), k2=("Wer?", "Mara")),
-]
-SPANISH = [
-    paragraph("Mara vende miel.", k1=("¿Qué vende?", "miel")),
-    paragraph("El molino es viejo.", k4=("¿Cómo es?", "viejo")),
-]
-FILES = {"en": ENGLISH, "de": GERMAN, "es": SPANISH}
-
-
-def articles(paragraphs: list[dict[str, Any]]) -> str:
-    return json.dumps({"data": [{"title": "t", "paragraphs": [content]} for content in paragraphs]})
-
-
-def written(folder: Path, **languages: list[dict[str, Any]]) -> dict[str, Path]:
-    paths = {code: folder / f"{code}.json" for code in languages}
-    for code, paragraphs in languages.items():
-        paths[code].write_text(articles(paragraphs), encoding="utf-8")
-    return paths
-
-
-def parsed(folder: Path, pair: Pair, queries: str, *documents: str) -> TestCollection:
-    paths = written(folder, **FILES)
-    source = Source("mine", {"queries": (paths[queries],), "documents": tuple(paths[code] for code in documents)})
-    return lareqa(source, pair)
-
-
-def test_the_answering_sentences_of_every_language_are_relevant(tmp_path: Path) -> None:
-    test = parsed(tmp_path, Pair("deu", "mul"), "de", "en", "de", "es")
-    assert (test.query_ids, test.queries) == (("k4", "k1", "k2"), ("Wie alt ist sie?", "Was verkauft sie?", "Wer?"))
-    assert dict(zip(test.document_ids, test.documents, strict=True)) == {
-        "en-1": "Mara keeps bees. Mara keeps bees. She sells honey.",
-        "en-2": "She sells honey. Mara keeps bees. She sells honey.",
-        "en-3": "The mill is old. The mill is old.",
-        "de-1": "Die Mühle ist alt. Die Mühle ist alt. Sie steht still.",
-        "de-2": "Sie steht still. Die Mühle ist alt. Sie steht still.",
-        "de-3": "Mara hat Bienen. Mara hat Bienen. Sie verkauft Honig.",
-        "de-4": "Sie verkauft Honig. Mara hat Bienen. Sie verkauft Honig.",
-        "es-1": "Mara vende miel. Mara vende miel.",
-        "es-2": "El molino es viejo. El molino es viejo.",
-    }
-    assert test.qrels == {
-        "k4": {"de-1": 1, "es-2": 1},
-        "k1": {"en-2": 1, "de-4": 1, "es-1": 1},
-        "k2": {"en-1": 1, "de-3": 1},
-    }
-    assert test.oracle_queries is None
-
-
-def test_a_question_without_an_answer_in_the_documents_is_left_out(tmp_path: Path) -> None:
-    test = parsed(tmp_path, DEU, "de", "en")
-    assert (test.qrels, test.left_out) == ({"k1": {"en-2": 1}, "k2": {"en-1": 1}}, 1)
-    assert (test.queries, test.oracle_queries) == (("Was verkauft sie?", "Wer?"), ("What does she sell?", "Who?"))
-    assert test.document_ids == ("en-1", "en-2", "en-3")
-
-    test = parsed(tmp_path, Pair("deu", "spa"), "de", "es")
-    assert test.qrels == {"k4": {"es-2": 1}, "k1": {"es-1": 1}}
-    assert test.oracle_queries == ("¿Cómo es?", "¿Qué vende?")
-
-    test = parsed(tmp_path, Pair("deu", "deu"), "de", "de")
-    assert test.qrels == {"k4": {"de-1": 1}, "k1": {"de-4": 1}, "k2": {"de-3": 1}}
-    assert test.oracle_queries is None
-
-
-def test_sentences_that_read_the_same_stay_two_candidates_and_so_do_questions(tmp_path: Path) -> None:
-    """As the published counts have it; here neither question may find the other's sentence."""
-    twins = [paragraph("It rains.", "So be it.", **{key: ("Why?", "rains")}) for key in ("k1", "k2")]
-    path = written(tmp_path, en=twins)["en"]
-    test = lareqa(Source("mine", {"queries": (path,), "documents": (path,)}), Pair("eng", "eng"))
-    assert len(test.documents) == 4 and len(set(test.documents)) == 2
-    assert test.qrels == {"k1": {"en-1": 1}, "k2": {"en-3": 1}}
-
-
-GOOD = paragraph("It rains.", "So be it.", k=("Why?", "rains"))
-QUESTION = GOOD["qas"][0]
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"sentence_breaks": [[0, 9]]}, r"paragraphs\[0\]: not LAReQA's JSON: 'sentence_breaks' has no start and end"),
-        ({"sentence_breaks": [[0, 9], [10, "19"]]}, "'sentence_breaks' has no start and end for every sentence"),
-        ({"sentence_breaks": [[0, 2], [10, 19]]}, r"qas\[0\]: the answer at 3 starts in no sentence"),
-        ({"sentences": None}, "not SQuAD's JSON: no list under 'sentences'"),
-        ({"sentences": ["It rains.", " "]}, "no text under 'sentences'"),
-        ({"qas": [QUESTION, QUESTION]}, r"qas\[1\]: the id 'k' occurs twice"),
-        ({"qas": [{**QUESTION, "answers": []}]}, r"qas\[0\]: no answer under 'answers'"),
-        ({"qas": [{**QUESTION, "answers": [{}]}]}, r"qas\[0\]: the answer at None starts in no sentence"),
-        ({"qas": []}, "none of its questions has an answer in the files under 'documents'"),
-    ],
-)
-def test_malformed_files_are_refused_with_their_place(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
-    path = written(tmp_path, en=[{**GOOD, **change}])["en"]
-    with pytest.raises(BenchError, match=f"{path.name}.*{complaint}"):
-        lareqa(Source("mine", {"queries": (path,), "documents": (path,)}), Pair("eng", "eng"))
-
-
 def lareqa_world(folder: Path, bitext: dict[str, str]) -> World:
     """The collection in a mirror, bitext of German with English, and the cards of both."""
     world = World(folder)
-    files = {f"{code}.json": articles(paragraphs) for code, paragraphs in FILES.items()}
+    files = {f"{code}.json": text for code, text in LAREQA.items()}
     test = {"role": "test", "format": "lareqa"}
     two = {
         "pairs": ["deu-eng", "deu-deu", "deu-spa"],
@@ -245,9 +126,3 @@ def test_a_measure_that_a_card_misspells_is_refused_with_its_name(tmp_path: Path
     with pytest.raises(BenchError, match=r"pool\.toml: measures: unknown measure 'nDGC@10'; did you mean nDCG@10"):
         check(request, cards)
     check(request.model_copy(update={"measures": ("RR@10",)}), cards)
-
-
-def test_the_pool_is_read_from_a_list_of_files(tmp_path: Path) -> None:
-    world = lareqa_world(tmp_path, BITEXT)
-    test = load_test(world.cards["pool"], Pair("deu", "mul"), world.resolver, world.cards)
-    assert (len(test.queries), len(test.documents)) == (3, 9)

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data import Bitext, Pair, TrainingData
-from bench.data.bitext_subsets import misalign, sample, take_subset
-from bench.data.dimensions import BitextSubset
+from bench.data.bitext_subsets import BitextSubset, misalign, sample, take_subset
 from bench.data.training_data import cap
 from bench.sampling import numpy_generator
 

@@ -120,10 +120,8 @@ def test_a_collection_that_cannot_be_scored_is_refused(
     judged: dict[str, int],
     complaint: str,
 ) -> None:
-    def parse(source: formats.Source, pair: Pair) -> TestCollection:
-        return TestCollection("t", pair, (query,), ("?",), documents, documents, {query: judged})
-
-    monkeypatch.setitem(formats.TEST, "aligned-lines", parse)
+    test = TestCollection("t", SWH, (query,), ("?",), documents, documents, {query: judged})
+    monkeypatch.setattr(formats, "parse", lambda *_: test)
     card = world.aligned("t", "test", "a\n", "A\n")
     with pytest.raises(BenchError, match=f"t swh-eng: {complaint}"):
         load_test(card, SWH, world.resolver, world.cards)

@@ -266,6 +266,6 @@ def test_gold_pairs_on_one_side_of_the_split_only_are_refused(
     cards, resolver = invented
     parsed = load_test(cards["mining"], SWH, resolver)
     qrels = {query: judged for query, judged in parsed.qrels.items() if (query in parsed.tuning) == of_tuning}
-    monkeypatch.setitem(formats.TEST, "bucc-mining", lambda source, pair: replace(parsed, qrels=qrels))
+    monkeypatch.setattr(formats, "parse", lambda *_: replace(parsed, qrels=qrels))
     with pytest.raises(BenchError, match="mining swh-eng: mining needs gold pairs to tune a threshold on, and others"):
         load_test(cards["mining"], SWH, resolver)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import shutil
 import socket
@@ -10,9 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
-from importlib import import_module
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from bench.data.folders import with_folders
 from bench.data.loading import load_test
 from bench.data.sources import LazyTestCollection, LazyTrainingData
 from bench.data.training_data import training_data
+from bench.storage.sealed import write_sealed
 
 SWH = Pair("swh", "eng")
 WORDS = st.lists(st.sampled_from(["moja", "mbili", "tatu", "nne", " "]), min_size=1, max_size=4).map(" ".join)
@@ -71,29 +72,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("this must not be called")
 
     monkeypatch.setattr(socket, "socket", refuse)
-    for table in (formats.BITEXT, formats.RELEVANCE, formats.TEST, formats.PASSAGES):
-        for name in table:
-            parse = partial(refuse)
-            parse.__module__ = table[name].__module__
-            monkeypatch.setitem(table, name, parse)
-
-
-def test_every_parser_of_the_tables_exists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "import_module", lambda name: Called(name))
-    for role in ("bitext", "relevance", "test", "passages"):
-        for format in formats._ROLES[role]:
-            parse = formats.parser(format, role)
-            assert callable(getattr(import_module(parse.__module__), parse(None, None)))
-
-
-class Called:
-    """A module whose functions return their names."""
-
-    def __init__(self, name: str) -> None:
-        self.module = name
-
-    def __getattr__(self, name: str) -> Callable[..., str]:
-        return lambda source, key: name
+    monkeypatch.setattr(formats, "parse", refuse)
 
 
 def test_the_summary_is_what_loading_gives(world: World) -> None:
@@ -120,7 +99,7 @@ def test_what_only_reading_would_tell_is_not_read(world: World, monkeypatch: pyt
     online = replace(world.resolver, offline=False)
     (world.mirror / "owner/sentences/q").unlink()
     lazy = LazyTestCollection(world.cards["sentences"], SWH, online, world.cards)
-    assert lazy.key is None and lazy.summary_if_known is None
+    assert lazy.summary_if_known is None
     assert world_test(world).summary_if_known is None
     assert LazyTrainingData(("usual",), (SWH,), online, world.cards).summary_if_known is None
 
@@ -147,18 +126,13 @@ def test_a_changed_judgment_is_another_state_and_changed_back_the_old_one(tmp_pa
     qrels = folder / "qrels/test.tsv"
     before, times = qrels.read_bytes(), (qrels.stat().st_atime_ns, qrels.stat().st_mtime_ns)
 
-    def state() -> tuple[str | None, TestSummary]:
-        lazy = folder_test(folder, cache)
-        return lazy.key, lazy.summary
-
-    old = state()
+    old = folder_test(folder, cache).summary
     qrels.write_bytes(before.replace(b"d1\t2", b"d1\t3"))
     os.utime(qrels, ns=times)
-    new = state()
-    assert old[0] != new[0] and old[1].digest != new[1].digest
+    assert folder_test(folder, cache).summary.digest != old.digest
     qrels.write_bytes(before)
-    assert state() == old
-    assert folder_test(write(tmp_path / "elsewhere/mine", BEIR), cache).key == old[0]
+    assert folder_test(folder, cache).summary_if_known == old
+    assert folder_test(write(tmp_path / "elsewhere/mine", BEIR), cache).summary_if_known == old
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(
@@ -182,7 +156,8 @@ def test_reading_corrects_a_summary_that_is_not_right(tmp_path: Path) -> None:
     folder, cache = write(tmp_path / "mine", BEIR), tmp_path / "cache"
     right = folder_test(folder, cache).summary
     (memo,) = (cache / "collections").iterdir()
-    sources._store(memo, replace(right, digest="wrong"))
+    content = gzip.compress(json.dumps({**asdict(right), "digest": "wrong"}).encode())
+    write_sealed(memo, content)
     lazy = folder_test(folder, cache)
     assert lazy.summary.digest == "wrong"
     lazy.load()
@@ -237,7 +212,7 @@ def test_damage_of_the_cache_changes_nothing(kind: str, which: int, place: float
             return tests, world_training(world).load(), world_training(world).summary.digest
 
         whole = state()
-        files = sorted(path for folder in ("collections", "training") for path in (world.cache / folder).iterdir())
+        files = sorted((world.cache / "collections").iterdir())
         assert len(files) == 4
         DAMAGE[kind](files[which], place, bit)
         assert state() == whole
@@ -253,9 +228,9 @@ def test_a_cache_that_cannot_be_written_only_costs_time(world: World) -> None:
 def test_a_download_that_failed_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
-    def fail(url: str, target: Path, *_: Any, **__: Any) -> None:
-        tried.append(target.name)
-        raise download.DownloadError(url, "no answer")
+    def fail(url: str, *_: Any, **__: Any) -> None:
+        tried.append(url.rsplit("/", 1)[-1])
+        raise download.DownloadError("sentences", url, "no answer")
 
     monkeypatch.setattr(download, "download", fail)
     lost = world.mirror / "owner/sentences/q"
@@ -280,10 +255,9 @@ def test_what_ir_datasets_has_got_meanwhile_is_checked_for_leakage(world: World,
     def training() -> LazyTrainingData:
         return LazyTrainingData(("usual",), (SWH,), online, world.cards)
 
-    assert LazyTestCollection(world.cards["far"], SWH, online, world.cards).key is None
+    assert LazyTestCollection(world.cards["far"], SWH, online, world.cards).summary_if_known is None
     assert list(training().summary.report["not_checked"]) == ["far"]
     (library.folder / "far").write_text("d0\tone\nd1\tnot asked for\n")
-    assert LazyTestCollection(world.cards["far"], SWH, online, world.cards).key is not None
     assert training().summary.report["not_checked"] == {}
     assert "moja" not in training().load().bitext.query_side
 
@@ -295,11 +269,12 @@ from bench.data import Pair
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
 from bench.data.sources import LazyTestCollection, LazyTrainingData
+from bench.storage.hashing import digest
 cards, resolver = load_cards(), Resolver(Path(sys.argv[1]), Path(sys.argv[1]), offline=True)
 pairs = {"bucc": Pair("cmn", "eng"), "tatoeba": Pair("swh", "eng"), "afriqa": Pair("swh", "eng")}
 for name, pair in pairs.items():
-    print(name, LazyTestCollection(cards[name], pair, resolver, cards).key)
-print("training", LazyTrainingData(("standard",), (Pair("swh", "eng"),), resolver, cards).key)
+    print(name, digest(LazyTestCollection(cards[name], pair, resolver, cards)._inputs()))
+print("training", digest(LazyTrainingData(("standard",), (Pair("swh", "eng"),), resolver, cards)._inputs()))
 print("heavy", [name for name in ("torch", "pandas", "transformers") if name in sys.modules])
 """
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
-from pathlib import Path
 
 import pytest
 from cells import spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data.dimensions import BitextSubset
+from bench.data.bitext_subsets import BitextSubset
 from bench.errors import BenchError
 from bench.options import spelled
 from bench.running.method_specs import resolve_method
 from bench.spec import COLUMNS, SYSTEM, MethodSpec, NamedMethod, RunSpec, parse_methods, select
 
-ROOT = Path(__file__).parents[1]
 VALUES = st.one_of(
     st.booleans(), st.integers(-5, 5), st.floats(0.001, 100), st.text("abcxyz", min_size=1, max_size=4), st.none()
 )
@@ -97,13 +95,6 @@ def test_every_dimension_of_the_data_has_a_column() -> None:
     names = [column.name for column in COLUMNS]
     assert [each.name for each in fields(BitextSubset) if each.name not in names] == []
     assert [name for name in names if name != "seed"] == SYSTEM
-
-
-def test_a_dimension_is_spelled_where_it_is_defined_and_where_it_is_applied() -> None:
-    """A new dimension is one field in one file, besides the code that does what it says."""
-    files = [path for folder in ("bench", "methods") for path in (ROOT / folder).rglob("*.py")]
-    found = sorted(path.name for path in files if "bitext_noise" in path.read_text(encoding="utf-8"))
-    assert found == ["bitext_subsets.py", "dimensions.py"]
 
 
 @pytest.mark.parametrize(

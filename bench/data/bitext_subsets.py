@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.data import Bitext, TrainingData
@@ -13,8 +13,38 @@ from bench.data import Bitext, TrainingData
 if TYPE_CHECKING:
     import numpy as np
 
-    # For type checkers only, so that no result depends on the text of an option.
-    from bench.data.dimensions import BitextSubset
+
+@dataclass(frozen=True)
+class BitextSubset:
+    """The amount and the quality of the bitext of each pair in a training."""
+
+    bitext_size: int | None = None
+    """The largest number of rows; None for all."""
+    bitext_noise: float = 0.0
+    """The share of the rows that are misaligned."""
+
+    def within(self, available: int) -> BitextSubset:
+        """Return the subset for this number of available rows: a size that is not smaller becomes None."""
+        enough = self.bitext_size is not None and self.bitext_size >= available
+        return replace(self, bitext_size=None) if enough else self
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The values by field, as texts; empty for the default."""
+        return {
+            "bitext_size": "" if self.bitext_size is None else str(self.bitext_size),
+            "bitext_noise": f"{self.bitext_noise:g}" if self.bitext_noise else "",
+        }
+
+    def folder(self) -> str:
+        """Return the values other than the defaults, for the name of a folder."""
+        size, noise = self.texts.values()
+        return ".".join(filter(None, (size and f"{size}pairs", noise and f"noise{noise}")))
+
+    def __str__(self) -> str:
+        size = "" if self.bitext_size is None else f"{self.bitext_size:,}"
+        noise = f"{100 * self.bitext_noise:g} % misaligned" if self.bitext_noise else ""
+        return ", ".join(filter(None, (size, noise))) or "all"
 
 
 def take_subset(

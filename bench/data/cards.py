@@ -16,8 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from bench.data import Pair, formats
-from bench.data.languages import parse_language
-from bench.data.pairs import PairText
+from bench.data.languages import Language, PairText
 from bench.errors import BenchError, unknown
 from bench.options import parser, read_config, read_toml
 
@@ -43,7 +42,6 @@ def _relative(path: str) -> str:
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
-Language = Annotated[str, parser(lambda value: parse_language(str(value)))]
 RelativePath = Annotated[str, AfterValidator(_relative)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 OneOrMore = Annotated[tuple[RelativePath, ...], parser(lambda value: (value,) if isinstance(value, str) else value)]
@@ -75,10 +73,9 @@ class Data(_Table):
         needed, misplaced = ("languages", "pairs") if self.role == "passages" else ("pairs", "languages")
         if not getattr(self, needed):
             raise ValueError(f"role '{self.role}' needs '{needed}'")
-        if getattr(self, misplaced):
-            raise ValueError(f"role '{self.role}' has no '{misplaced}'")
-        if self.distractors and self.role != "test":
-            raise ValueError(f"role '{self.role}' has no 'distractors'")
+        for name in (misplaced, *(["distractors"] if self.role != "test" else [])):
+            if getattr(self, name):
+                raise ValueError(f"role '{self.role}' has no '{name}'")
         try:
             formats.parser(self.format, self.role)
         except BenchError as error:
@@ -102,9 +99,8 @@ class Mix(_Table):
 
     @model_validator(mode="after")
     def _caps_what_it_has(self) -> Mix:
-        for name in self.caps:
-            if name not in self.bitext:
-                raise ValueError(f"caps: {name} is not in 'bitext'")
+        if others := self.caps.keys() - set(self.bitext):
+            raise ValueError(f"caps: {min(others)} is not in 'bitext'")
         return self
 
 
@@ -265,18 +261,18 @@ def _read_cards(folder: Traversable) -> Iterator[Card]:
 
 def _check_references(card: Card, cards: Mapping[str, Card]) -> None:
     """Raise `BenchError` unless every collection that the card names exists and offers the role."""
+    mix = card.mix
     references: list[tuple[str, Role, tuple[str, ...], tuple[Pair, ...]]] = [
-        (f"data[{index}].distractors", "passages", entry.distractors, entry.pairs)
-        for index, entry in enumerate(card.data)
+        *(
+            (f"data[{index}].distractors", "passages", entry.distractors, entry.pairs)
+            for index, entry in enumerate(card.data)
+        ),
+        ("mix.bitext", "bitext", mix.bitext if mix else (), ()),
+        ("mix.relevance", "relevance", mix.relevance if mix else (), ()),
     ]
-    if card.mix is not None:
-        references += [
-            ("mix.bitext", "bitext", card.mix.bitext, ()),
-            ("mix.relevance", "relevance", card.mix.relevance, ()),
-        ]
     for key, role, names, pairs in references:
-        place = f"{card.name}.toml: {key}"
         for name in names:
+            place = f"{card.name}.toml: {key}"
             if name not in cards:
                 raise BenchError(f"{place}: {unknown('collection', name, cards)}")
             lacking = [f" in {pair.document}" for pair in pairs if not cards[name].offers(role, pair.document)]

@@ -1,20 +1,17 @@
-"""Download of a single file, which is verified before it is written."""
+"""Download of a single file, with retries."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from contextlib import suppress
-from pathlib import Path
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
 from urllib3.util import Retry
 
-from bench.errors import BenchError, root_cause
+from bench.errors import MissingFile, root_cause
 from bench.progress import Display
-from bench.storage.atomic import atomic_write
 
 CHUNK = 1 << 16
 KIB = 1 << 10
@@ -29,41 +26,50 @@ TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses after which the same request may succeed later."""
 
 
-class DownloadError(BenchError):
+class DownloadError(MissingFile):
     """A file cannot be downloaded; `temporary` if a later attempt may succeed."""
 
-    def __init__(self, url: str, reason: str, *, temporary: bool = False) -> None:
-        super().__init__(f"cannot download {url}: {reason}")
+    def __init__(self, label: str, url: str, reason: str, *, temporary: bool = False) -> None:
+        cure = f"{'run again later, or ' if temporary else ''}give a folder that has it with --mirror"
+        super().__init__(f"{label}: cannot download {url}: {reason}; {cure}")
         self.temporary = temporary
 
 
-class ChecksumMismatch(BenchError):
-    """The server has another file at this address."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(f"the file at {url} has changed: its sha256 differs from that of the card")
-
-
-def download(url: str, target: Path, sha256: str, display: Display, label: str, *, attempts: int = ATTEMPTS) -> None:
-    """Download a file. It appears under the target's name only when it is complete and its sha256 is right.
+def download(url: str, label: str, display: Display, *, attempts: int = ATTEMPTS) -> bytes:
+    """Return the content of a file. A body that breaks off is requested again from its beginning.
 
     `display` shows the progress, and the reason of each failed attempt. Raises `DownloadError` if the server cannot be
-    reached, refuses, breaks off or sends more than `LARGEST` bytes, `ChecksumMismatch` for another content, and
-    `OSError` if the file cannot be written.
+    reached, refuses, breaks off or sends more than `LARGEST` bytes.
     """
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # the display reports failed attempts
+    adapter = HTTPAdapter(max_retries=_retry(display, label, attempts))
     with requests.Session() as session:
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(max_retries=_retry(display, label, attempts)))
-        try:
-            content = _receive(session, url, display, label, attempts)
-        except requests.RequestException as error:
-            temporary = isinstance(error, requests.ConnectionError | requests.Timeout)
-            raise DownloadError(url, root_cause(error), temporary=temporary) from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ChecksumMismatch(url)
-    with atomic_write(target, "wb") as file:
-        file.write(content)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        for _ in range(attempts):
+            try:
+                response = session.get(url, headers={"Accept-Encoding": "identity"}, timeout=TIMEOUT, stream=True)
+            except requests.RequestException as error:
+                temporary = isinstance(error, requests.ConnectionError | requests.Timeout)
+                raise DownloadError(label, url, root_cause(error), temporary=temporary) from error
+            status = response.status_code
+            if status != 200:
+                reason = f"the server answers {status} {response.reason or ''}".rstrip()
+                raise DownloadError(label, url, reason, temporary=status in TEMPORARY)
+            content = bytearray()
+            size = response.raw.length_remaining or 0
+            with (
+                suppress(requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError),
+                display.stage(label, size / KIB, "KiB") as stage,
+            ):
+                for chunk in response.iter_content(CHUNK):
+                    content += chunk
+                    stage.update(len(content) / KIB)
+                    if len(content) > LARGEST:
+                        raise DownloadError(label, url, f"it has more than {LARGEST >> 20} MiB")
+                return bytes(content)
+            display.say(f"{label}: the connection broke off; trying again")
+    raise DownloadError(label, url, f"the connection broke off {attempts} times", temporary=True)
 
 
 def _retry(display: Display, label: str, attempts: int) -> Retry:
@@ -86,27 +92,3 @@ def _retry(display: Display, label: str, attempts: int) -> Retry:
         status_forcelist=TEMPORARY,
         raise_on_status=False,
     )
-
-
-def _receive(session: requests.Session, url: str, display: Display, label: str, attempts: int) -> bytes:
-    """Return the body of a response. A body that breaks off is requested again from its beginning."""
-    for _ in range(attempts):
-        with session.get(url, headers={"Accept-Encoding": "identity"}, timeout=TIMEOUT, stream=True) as response:
-            status = response.status_code
-            if status != 200:
-                reason = f"the server answers {status} {response.reason or ''}".rstrip()
-                raise DownloadError(url, reason, temporary=status in TEMPORARY)
-            content = bytearray()
-            size = response.raw.length_remaining or 0
-            with (
-                suppress(requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError),
-                display.stage(label, size / KIB, "KiB") as stage,
-            ):
-                for chunk in response.iter_content(CHUNK):
-                    content += chunk
-                    stage.update(len(content) / KIB)
-                    if len(content) > LARGEST:
-                        raise DownloadError(url, f"it has more than {LARGEST >> 20} MiB")
-                return bytes(content)
-        display.say(f"{label}: the connection broke off; trying again")
-    raise DownloadError(url, f"the connection broke off {attempts} times", temporary=True)

@@ -40,13 +40,11 @@ def fetch(
 
 def _collections(names: Sequence[str], cards: Mapping[str, Card]) -> list[Card]:
     """Return the named collections and the members of the named mixes, each once."""
-    found: dict[str, Card] = {}
+    found: dict[str, None] = {}
     for name in names:
-        card = get_card(name, cards)
-        members = (*card.mix.bitext, *card.mix.relevance) if card.mix else ()
-        parts = (card, *(get_card(member, cards) for member in members))
-        found |= {part.name: part for part in parts if part.data}
-    return list(found.values())
+        mix = get_card(name, cards).mix
+        found |= dict.fromkeys([name, *((*mix.bitext, *mix.relevance) if mix else ())])
+    return [cards[name] for name in found if cards[name].data]
 
 
 def _check_pairs(pairs: Sequence[Pair], collections: Sequence[Card]) -> None:
@@ -59,7 +57,9 @@ def _check_pairs(pairs: Sequence[Pair], collections: Sequence[Card]) -> None:
             raise unknown("pair", str(pair), known or {f"*-{language}" for language in languages})
 
 
-def _needed(collections: Sequence[Card], pairs: Sequence[Pair], cards: Mapping[str, Card]) -> dict[str, list[Item]]:
+def _needed(
+    collections: Sequence[Card], pairs: Sequence[Pair], cards: Mapping[str, Card]
+) -> dict[str, dict[Item, None]]:
     """Return the items of each collection, each once."""
     wanted: set[Pair | str] = {*pairs, *(pair.document for pair in pairs)}
     judged = {Pair(pair.document, pair.document) for pair in pairs}
@@ -72,7 +72,7 @@ def _needed(collections: Sequence[Card], pairs: Sequence[Pair], cards: Mapping[s
                         needed[card.name][entry.role, key] = None
                     for owner, path in needed_files(card, entry.role, key, cards):
                         needed.setdefault(owner.name, {})[path] = None
-    return {name: list(items) for name, items in needed.items()}
+    return needed
 
 
 def _fetch(card: Card, items: Iterable[Item], resolver: Resolver, display: Display) -> Counter[str]:
@@ -83,15 +83,16 @@ def _fetch(card: Card, items: Iterable[Item], resolver: Resolver, display: Displ
             if isinstance(item, str):
                 there = resolver.available(card, item)
                 counts["bytes"] += resolver.path(card, item).stat().st_size
-            elif not (there := available(card, *item, resolver, {})):
+            else:
+                there = available(card, *item, resolver, {})
                 read(card, *item, resolver)
-        except (BenchError, OSError) as error:  # an error of the disk: a smaller file may fit
-            counts["failed"] += 1
-            display.warn(
-                describe(error) if isinstance(error, BenchError) else f"{card.name}: {item}: {describe(error)}"
-            )
-        else:
             counts["already there" if there else "fetched"] += 1
+        except BenchError as error:
+            counts["failed"] += 1
+            display.warn(str(error))
+        except OSError as error:  # of the disk: a smaller file may fit
+            counts["failed"] += 1
+            display.warn(f"{card.name}: {item}: {describe(error)}")
     return counts
 
 

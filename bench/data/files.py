@@ -9,6 +9,8 @@ from urllib.parse import quote
 from bench.data.cards import Card
 from bench.errors import BenchError, MissingFile
 from bench.progress import Display
+from bench.storage.atomic import atomic_write
+from bench.storage.hashing import digest_bytes
 from bench.storage.sealed import default_cache, sha256_of
 
 RAW = "https://raw.githubusercontent.com"
@@ -31,7 +33,6 @@ class Resolver:
     display: Display = field(default_factory=lambda: Display(quiet=True), repr=False, compare=False)
     derived: Path | None = None
     """The folder of data that are derived from the files; None means `cache`."""
-    _verified: set[Path] = field(default_factory=set, repr=False, compare=False)
     _announced: set[str] = field(default_factory=set, repr=False, compare=False)
     """The names of the cards whose licence was shown."""
     _unreachable: set[str] = field(default_factory=set, repr=False, compare=False)
@@ -52,24 +53,21 @@ class Resolver:
         sha256 is not that of the card, and `OSError` if it cannot be written to the cache.
         """
         places = self._places(card, relative)
-        place = next((place for place in places if place.is_file()), None)
-        if place is None:
-            if self.offline or card.folder is not None:
+        place = next((place for place in places if place.is_file()), places[-1])
+        if not place.is_file():
+            if card.folder is not None:
+                cure = f"put it there, since it is not downloaded; see bench ls datasets {card.name}"
+            else:
                 cure = "run once without --offline, or give a folder that has it with --mirror"
-                if card.folder is not None:
-                    cure = f"put it there, since it is not downloaded; see bench ls datasets {card.name}"
+            if self.offline or card.folder is not None:
                 looked = " and ".join(map(str, places))
                 raise MissingFile(f"{card.name}: {relative} is missing; looked for {looked}; {cure}")
-            place = places[-1]
             self._download(place, card, relative)
-        if place not in self._verified and relative in card.sha256:
-            actual = sha256_of(place)
-            if actual != card.sha256[relative]:
-                raise BenchError(
-                    f"{card.name}: {place} is not the file of the card: sha256 {actual[:12]}… instead of "
-                    f"{card.sha256[relative][:12]}…; delete it and run again"
-                )
-            self._verified.add(place)
+        if relative in card.sha256 and (actual := sha256_of(place)) != card.sha256[relative]:
+            raise BenchError(
+                f"{card.name}: {place} is not the file of the card: sha256 {actual[:12]}… instead of "
+                f"{card.sha256[relative][:12]}…; delete it and run again"
+            )
         return place
 
     def announce(self, card: Card) -> None:
@@ -92,20 +90,24 @@ class Resolver:
         return [cached] if self.mirror is None else [self.mirror / repository / inner, cached]
 
     def _download(self, target: Path, card: Card, relative: str) -> None:
+        """Download a file. It appears under the target's name only when it is complete and its sha256 is right."""
         from bench.data import download  # here, because it imports requests
 
         self.announce(card)
         repository, commit, inner = card.origin(relative)
         url = f"{RAW}/{repository}/{commit}/{quote(inner)}"
         label, attempts = f"{card.name}: {target.name}", 1 if RAW in self._unreachable else download.ATTEMPTS
-        cure = "give a folder that has it with --mirror"
         try:
-            download.download(url, target, card.sha256[relative], self.display, label, attempts=attempts)
+            content = download.download(url, label, self.display, attempts=attempts)
         except download.DownloadError as error:
             if error.temporary:
                 self._unreachable.add(RAW)
-                cure = f"run again later, or {cure}"
-            raise MissingFile(f"{card.name}: {error}; {cure}") from error
-        except download.ChecksumMismatch as error:
-            raise BenchError(f"{card.name}: {error}; {cure}") from error
+            raise
         self._unreachable.discard(RAW)
+        if digest_bytes(content) != card.sha256[relative]:
+            raise BenchError(
+                f"{label}: the file at {url} has changed: its sha256 differs from that of the card; "
+                "give a folder that has it with --mirror"
+            )
+        with atomic_write(target, "wb") as file:
+            file.write(content)

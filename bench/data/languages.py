@@ -1,4 +1,4 @@
-"""Canonical codes of languages and language pairs, for any code that a user writes.
+"""Canonical codes of languages and language pairs, for any code that a user writes, and fields of pydantic models.
 
 The canonical form is an ISO 639-3 code of an individual language (`swh`, not `sw` or `swa`). Cards map it to the codes
 of their files.
@@ -8,33 +8,21 @@ from __future__ import annotations
 
 import difflib
 import re
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer
 
 from bench.data import Pair
 from bench.errors import BenchError
+from bench.options import items, parser
 
 # A macrolanguage covers several languages; collections use its code for the dominant member.
 # `fil` is the standardised form of Tagalog, and collections use either code.
-_CANONICAL = {
-    "ara": "arb",
-    "aze": "azj",
-    "est": "ekk",
-    "fas": "pes",
-    "fil": "tgl",
-    "kur": "kmr",
-    "lav": "lvs",
-    "mlg": "plt",
-    "mon": "khk",
-    "msa": "zsm",
-    "nep": "npi",
-    "ori": "ory",
-    "orm": "gaz",
-    "pus": "pbt",
-    "sqi": "als",
-    "swa": "swh",
-    "uzb": "uzn",
-    "yid": "ydd",
-    "zho": "cmn",
-}
+_DOMINANT = (
+    "ara=arb aze=azj est=ekk fas=pes fil=tgl kur=kmr lav=lvs mlg=plt mon=khk msa=zsm nep=npi ori=ory orm=gaz pus=pbt "
+    "sqi=als swa=swh uzb=uzn yid=ydd zho=cmn"
+)
+_CANONICAL = dict(codes.split("=") for codes in _DOMINANT.split())
 
 # The languages of suggestions. Among all eight thousand, every typo is near some language.
 _COMMON = (
@@ -87,6 +75,19 @@ def parse_pair(text: str) -> Pair:
     return Pair(*map(parse_language, languages))
 
 
+def _pair(value: Any) -> Pair:
+    return value if isinstance(value, Pair) else parse_pair(str(value))
+
+
+Language = Annotated[str, parser(lambda value: parse_language(str(value)))]
+PairText = Annotated[Pair, parser(_pair), PlainSerializer(str)]
+Pairs = Annotated[
+    tuple[Pair, ...],
+    parser(lambda value: tuple(dict.fromkeys(map(_pair, items(value))))),
+    PlainSerializer(lambda pairs: [str(pair) for pair in pairs]),
+]
+
+
 def name(code: str) -> str:
     """Return the English name of a language, for display. Raises `BenchError` for an unknown code."""
     code = parse_language(code)
@@ -102,8 +103,7 @@ def _unknown_language(text: str) -> BenchError:
     """Return the error for an unknown language, with suggestions by code or by name: 'swahili' leads to swh."""
     labels = {spelling: code for code in _COMMON.split() for spelling in (code, name(code).lower())}
     near = dict.fromkeys(labels[match] for match in difflib.get_close_matches(text.lower(), labels, n=2, cutoff=0.6))
+    hint = "use an ISO 639-3 or 639-1 code, such as swh or sw"
     if near:
         hint = "did you mean " + " or ".join(f"{code} ({name(code)})" for code in near) + "?"
-    else:
-        hint = "use an ISO 639-3 or 639-1 code, such as swh or sw"
     return BenchError(f"unknown language '{text}'; {hint}")

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
-from bench.data import READS_TEST, Pair, Rows, TestCollection, formats
-from bench.data.cards import IR_DATASETS, Card, Data, Role, get_card, load_cards
+from bench.data import READS_TEST, Bitext, Pair, Relevance, Rows, TestCollection, formats
+from bench.data.cards import IR_DATASETS, Card, Role, get_card, load_cards
 from bench.data.files import Resolver
+from bench.data.formats.reading import numbered
 from bench.errors import BenchError, MissingFile
 from bench.system.offline import local_only
 
@@ -32,12 +33,10 @@ def load_test(card: Card, pair: Pair, resolver: Resolver, cards: Mapping[str, Ca
     cards = load_cards() if cards is None else cards
     for name in distractors:
         passages = read(get_card(name, cards), "passages", pair.document, resolver)
-        width = len(str(len(passages)))
-        for number, passage in enumerate(passages, start=1):
-            if passage not in seen:
-                seen.add(passage)
-                ids.append(f"{name}-{number:0{width}d}")
-                documents.append(passage)
+        new = {key: passage for key, passage in numbered(passages, f"{name}-").items() if passage not in seen}
+        ids += new
+        documents += new.values()
+        seen.update(new.values())
     return replace(test, document_ids=tuple(ids), documents=tuple(documents))
 
 
@@ -92,34 +91,46 @@ def needed_files(card: Card, role: Role, key: Pair | str, cards: Mapping[str, Ca
 
 
 def available(card: Card, role: Role, key: Pair | str, resolver: Resolver, cards: Mapping[str, Card]) -> bool:
-    """Return True if all files that loading this data reads are on this machine. Opens no socket."""
+    """Return True if the files that loading this data reads are on this machine. Opens no socket."""
     if card.source == IR_DATASETS:
-        try:
-            read(card, role, key, replace(resolver, offline=True))
-        except MissingFile:
-            return False
-        return True
+        from bench.data.formats import irds  # here, because it imports the parsers of other formats
+
+        return irds.is_local(source_of(card, role, key, resolver))
     return all(resolver.available(*file) for file in needed_files(card, role, key, cards))
 
 
 def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
-    """Return the parsed data of a card's entry. Raises `BenchError` as `load_rows`."""
-    entry = card.entry(role, key)
-    parse, source = formats.parser(entry.format, role), source_of(card, entry, key, resolver)
+    """Return the parsed data of a card's entry: a `TestCollection`, `Bitext`, `Relevance` or a tuple of distinct texts.
+
+    Raises `BenchError` as `load_rows`.
+    """
+    source = source_of(card, role, key, resolver)
     if card.source == IR_DATASETS:
         # The library downloads missing files by itself, so the first attempt is without the network.
         try:
             with local_only():
-                return parse(source, key)
+                return _parse(card, role, key, source)
         except MissingFile:
             if resolver.offline:
                 raise
             resolver.announce(card)
-    return parse(source, key)
+    return _parse(card, role, key, source)
 
 
-def source_of(card: Card, entry: Data, key: Pair | str, resolver: Resolver) -> formats.Source:
+def _parse(card: Card, role: Role, key: Pair | str, source: formats.Source) -> Any:
+    parsed = formats.parse(card.entry(role, key).format, role, source, key)
+    if role == "test":
+        return parsed
+    if isinstance(key, str):
+        return tuple(dict.fromkeys(parsed))
+    rows = list(parsed)
+    columns = zip(*rows, strict=True) if rows else ((), ())
+    return (Bitext if role == "bitext" else Relevance).of(key, *columns, card.name)
+
+
+def source_of(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> formats.Source:
     """Return the input of the parser of a card's entry, after downloads. Raises `BenchError` as `load_rows`."""
+    entry = card.entry(role, key)
     files = card.files(entry, key).items()
     paths = {part: tuple(resolver.path(card, path) for path in names) for part, names in files}
     return formats.Source(name=card.name, files=paths, codes=card.codes, options=card.options(entry, key))

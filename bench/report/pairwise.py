@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.data.dimensions import BitextSubset
+from bench.data.bitext_subsets import BitextSubset
 from bench.data.formats.qrels import read_qrels
 from bench.errors import BenchError
 from bench.evaluation import measures

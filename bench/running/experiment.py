@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.data import Pair, TestSummary
+from bench.data.bitext_subsets import BitextSubset
 from bench.data.cards import Card
-from bench.data.dimensions import BitextSubset
 from bench.data.files import Resolver
 from bench.data.sources import LazyTestCollection, LazyTrainingData
 from bench.data.training_data import default_mix

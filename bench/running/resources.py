@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.data import TrainingData
+from bench.data.bitext_subsets import BitextSubset, take_subset
 from bench.data.cards import Card
-from bench.data.dimensions import BitextSubset
 from bench.data.files import Resolver
 from bench.data.sources import LazyTrainingData
 from bench.dependencies.code import plugin_libraries
@@ -110,7 +110,6 @@ class Resources:
 
     def data(self, spec: RunSpec) -> TrainingData:
         """Return the data of a training. Raises `BenchError` if they are missing or malformed."""
-        from bench.data.bitext_subsets import take_subset
         from bench.data.validation_split import split_validation
         from bench.sampling import numpy_generator
 

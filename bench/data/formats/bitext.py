@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.data import Bitext, Pair, TestCollection
+from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
 from bench.data.formats.reading import Source, add_new, elements, lines, numbered, placed_lines, text_inside
 from bench.errors import BenchError
@@ -25,9 +24,10 @@ _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _MERGED = "<range>"
 
 
-def aligned_lines(source: Source, pair: Pair) -> Bitext:
-    """Return the bitext of the files `queries` and `documents`. Raises `BenchError` if their lengths differ."""
-    return source.bitext(pair, zip(*_read_aligned(source, "queries", "documents"), strict=True))
+def aligned_lines(source: Source, pair: Pair) -> Iterable[tuple[str, str]]:
+    """Return the rows of the files `queries` and `documents`. Raises `BenchError` if their lengths differ."""
+    queries, documents = _read_aligned(source, "queries", "documents")
+    return zip(queries, documents, strict=True)
 
 
 def aligned_lines_test(source: Source, pair: Pair) -> TestCollection:
@@ -36,10 +36,8 @@ def aligned_lines_test(source: Source, pair: Pair) -> TestCollection:
     Ids are line numbers. There are no oracle queries, because they would be the relevant documents. Raises `BenchError`
     for an empty line, and if the files differ in length.
     """
-    queries, documents = _read_complete(source, "queries", "documents")
-    ids = numbered(range(1, len(queries) + 1), len(queries))
-    texts, corpus = (dict(zip(ids, column, strict=True)) for column in (queries, documents))
-    return make_test(source, pair, texts, corpus, {key: {key: 1} for key in ids})
+    queries, documents = map(numbered, _read_aligned(source, "queries", "documents", complete=True))
+    return make_test(source, pair, queries, documents, {key: {key: 1} for key in queries})
 
 
 def documents_of_lines(source: Source, pair: Pair) -> TestCollection:
@@ -49,35 +47,28 @@ def documents_of_lines(source: Source, pair: Pair) -> TestCollection:
     The lines are the oracle queries. Queries with equal texts, in either language, share their documents. Raises
     `BenchError` for an empty line, and if the three files differ in length.
     """
-    queries, sentences, names = _read_complete(source, "queries", "documents", "document-ids")
+    texts, sentences, names = _read_aligned(source, "queries", "documents", "document-ids", complete=True)
     documents: dict[str, list[str]] = {}
     for name, sentence in zip(names, sentences, strict=True):
         documents.setdefault(name, []).append(sentence.strip())
-    ids = numbered(range(1, len(queries) + 1), len(queries))
-    texts = dict(zip(ids, queries, strict=True))
     corpus = {name: " ".join(parts) for name, parts in documents.items()}
-    qrels = judge_alike(ids, names, queries, sentences)
-    return make_test(source, pair, texts, corpus, qrels, oracle_queries=tuple(sentences))
+    queries = numbered(texts)
+    qrels = judge_alike(queries, names, texts, sentences)
+    return make_test(source, pair, queries, corpus, qrels, oracle_queries=tuple(sentences))
 
 
-def _read_complete(source: Source, *parts: str) -> list[list[str]]:
-    files = _read_aligned(source, *parts)
-    for part, texts in zip(parts, files, strict=True):
-        for number, text in enumerate(texts, start=1):
-            if not text.strip():
-                raise BenchError(f"{source.one(part)}: line {number}: empty, but a test needs a text in every line")
-    return files
-
-
-def _read_aligned(source: Source, *parts: str) -> list[list[str]]:
-    paths = [source.one(part) for part in parts]
-    files = [lines(path) for path in paths]
-    for path, texts in zip(paths, files, strict=True):
-        if len(texts) != len(files[0]):
+def _read_aligned(source: Source, *parts: str, complete: bool = False) -> list[list[str]]:
+    """Return the lines of files, which must be as many; if `complete`, no line may be empty."""
+    files = {source.one(part): lines(source.one(part)) for part in parts}
+    first, *_ = files
+    for path, texts in files.items():
+        if len(texts) != len(files[first]):
             raise BenchError(
-                f"{paths[0]} has {len(files[0])} lines, but {path} has {len(texts)}; aligned files need as many"
+                f"{first} has {len(files[first])} lines, but {path} has {len(texts)}; aligned files need as many"
             )
-    return files
+        if complete and (empty := [number for number, text in enumerate(texts, start=1) if not text.strip()]):
+            raise BenchError(f"{path}: line {empty[0]}: empty, but a test needs a text in every line")
+    return [files[source.one(part)] for part in parts]
 
 
 class Columns(BaseModel):
@@ -93,35 +84,29 @@ class Columns(BaseModel):
     """Read cells as in CSV: within quotation marks, those inside doubled."""
 
 
-def tab_separated(source: Source, pair: Pair) -> Bitext:
-    """Return the bitext of two columns of the file `rows`.
+def tab_separated(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+    """Yield the cells of two columns of the file `rows`.
 
     Raises `BenchError` for a line with more or fewer cells than the first.
     """
     columns = read_config(Columns, source.options, f"{source.name}: options")
-    rows = _read_cells(source.one("rows"), columns)
-    return source.bitext(pair, ((row[columns.query - 1], row[columns.document - 1]) for row in rows))
-
-
-def _read_cells(path: Path, columns: Columns) -> Iterator[list[str]]:
-    width = 0
-    header = columns.header
-    for place, line in placed_lines(path):
+    quoting = csv.QUOTE_MINIMAL if columns.quoted else csv.QUOTE_NONE
+    width, last = 0, max(columns.query, columns.document)
+    for number, (place, _, line) in enumerate(placed_lines(source.one("rows"))):
         try:
-            cells = next(csv.reader([line], "excel-tab", strict=True), []) if columns.quoted else line.split("\t")
+            cells = next(csv.reader([line], "excel-tab", quoting=quoting, strict=True), [])
         except csv.Error as error:
             raise BenchError(f"{place}: {error}") from error
         width = width or len(cells)
         if len(cells) != width:
             raise BenchError(f"{place}: {len(cells)} cells, but line 1 has {width}")
-        if width < (last := max(columns.query, columns.document)):
+        if width < last:
             raise BenchError(f"{place}: {width} cells, but the card names column {last}")
-        if not header:
-            yield cells
-        header = False
+        if number or not columns.header:
+            yield cells[columns.query - 1], cells[columns.document - 1]
 
 
-def tmx(source: Source, pair: Pair) -> Bitext:
+def tmx(source: Source, pair: Pair) -> list[tuple[str, str]]:
     """Return the translation units that have both languages, from the files `memories`.
 
     Each memory is TMX 1.4 and the only .tmx file of a zip archive. Units of several memories are joined on their
@@ -139,7 +124,7 @@ def tmx(source: Source, pair: Pair) -> Bitext:
             f"{source.name}: no unit has both '{query}' and '{document}'; the languages in its files are "
             f"{', '.join(languages) or 'none'}"
         )
-    return source.bitext(pair, rows)
+    return rows
 
 
 def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
@@ -154,23 +139,19 @@ def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
             if members[0].compress_type not in _BOUNDED:
                 raise BenchError(f"{path}: {members[0].filename} is neither stored nor deflated; zip it again")
             with archive.open(members[0]) as file:
-                _read_units(path, file, units)
+                for number, element in enumerate(elements(path, file, "tu"), start=1):
+                    unit = units.setdefault(element.get("tuid") or f"{path}#{number}", {})
+                    for variant in element.iter("tuv"):
+                        language = variant.get(_LANGUAGE) or variant.get("lang")
+                        segment = variant.find("seg")
+                        if language and segment is not None:
+                            unit.setdefault(language.lower(), text_inside(path, segment))
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise BenchError(f"{path}: not a readable zip archive: {error}") from error
 
 
-def _read_units(path: Path, file: IO[bytes], units: dict[str, dict[str, str]]) -> None:
-    for number, element in enumerate(elements(path, file, "tu"), start=1):
-        unit = units.setdefault(element.get("tuid") or f"{path}#{number}", {})
-        for variant in element.iter("tuv"):
-            language = variant.get(_LANGUAGE) or variant.get("lang")
-            segment = variant.find("seg")
-            if language and segment is not None:
-                unit.setdefault(language.lower(), text_inside(path, segment))
-
-
-def verses(source: Source, pair: Pair) -> Bitext:
-    """Return the verses that both translations have, from the files `queries`, `documents` and `references`.
+def verses(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+    """Yield the verses that both translations have, from the files `queries`, `documents` and `references`.
 
     The references are lines such as `MAT 1:1`. A translation is a text file with a line per reference, where an empty
     line is a missing verse and `<range>` marks a verse that is merged into the line above; or it is CES XML, in which
@@ -182,17 +163,14 @@ def verses(source: Source, pair: Pair) -> Bitext:
     """
     references = lines(source.one("references"))
     queries, documents = (_read_verses(source, part, references) for part in ("queries", "documents"))
-
-    rows = []
     start = 0
     for end in range(1, len(references) + 1):
         if end < len(references) and _MERGED in (queries[end].strip(), documents[end].strip()):
             continue
-        row = _join(queries[start:end]), _join(documents[start:end])
-        if all(row):
-            rows.append(row)
+        query, document = _join(queries[start:end]), _join(documents[start:end])
+        if query and document:
+            yield query, document
         start = end
-    return source.bitext(pair, rows)
 
 
 def _read_verses(source: Source, part: str, references: Sequence[str]) -> list[str]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import Qrels, make_test
 from bench.data.formats.reading import Source, add_new, rows
 from bench.errors import BenchError
-
-_Sentences = dict[str, str]
 
 
 def mining(source: Source, pair: Pair) -> TestCollection:
@@ -31,20 +27,16 @@ def retrieval(source: Source, pair: Pair) -> TestCollection:
     return make_test(source, pair, {key: queries[key] for key in gold}, documents, gold)
 
 
-def _read(source: Source) -> tuple[_Sentences, _Sentences, Qrels]:
+def _read(source: Source) -> tuple[dict[str, str], dict[str, str], Qrels]:
     """Return the sentences of both languages by id, and qrels in the order of the file `gold`."""
-    queries, documents = _sentences(source.one("queries")), _sentences(source.one("documents"))
+    sentences: dict[str, dict[str, str]] = {"queries": {}, "documents": {}}
+    for part, known in sentences.items():
+        for place, (key, text) in rows(source.one(part), "id", "sentence"):
+            add_new(known, key, text, place)
     gold: Qrels = {}
-    for place, (query, document) in rows(source.one("gold"), "id", "id"):
-        for part, key, known in (("queries", query, queries), ("documents", document, documents)):
+    for place, pair in rows(source.one("gold"), "id", "id"):
+        for (part, known), key in zip(sentences.items(), pair, strict=True):
             if key not in known:
                 raise BenchError(f"{place}: {source.one(part)} has no sentence '{key}'")
-        gold.setdefault(query, {})[document] = 1
-    return queries, documents, gold
-
-
-def _sentences(path: Path) -> _Sentences:
-    sentences: _Sentences = {}
-    for place, (key, text) in rows(path, "id", "sentence"):
-        add_new(sentences, key, text, place)
-    return sentences
+        gold.setdefault(pair[0], {})[pair[1]] = 1
+    return sentences["queries"], sentences["documents"], gold

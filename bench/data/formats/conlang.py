@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.data import Bitext, Pair, Relevance, TestCollection
+from bench.data import Pair, TestCollection
 from bench.data.formats.reading import Source
 from bench.errors import BenchError, unknown
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 # The functions import bench.data.conlang: reading the cards must not import the generator.
 
 
-def bitext(source: Source, pair: Pair) -> Bitext:
+def bitext(source: Source, pair: Pair) -> Iterable[tuple[str, str]]:
     """Return the generated bitext of an artificial language and English."""
     from bench.data import conlang
 
     made = conlang.bitext(pair.query, _options(source.name, source.options))
-    return dataclasses.replace(made, sources=(source.name,) * len(made))
+    return zip(made.query_side, made.document_side, strict=True)
 
 
-def relevance(source: Source, pair: Pair) -> Relevance:
+def relevance(source: Source, pair: Pair) -> Iterable[tuple[str, str]]:
     """Return the generated English questions, each with a passage that answers it."""
     from bench.data import conlang
 
     made = conlang.relevance(_options(source.name, source.options))
-    return dataclasses.replace(made, sources=(source.name,) * len(made))
+    return zip(made.queries, made.positives, strict=True)
 
 
 def test(source: Source, pair: Pair) -> TestCollection:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from bench.data import Pair, Relevance, TestCollection
+from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import Qrels, judged_test
 from bench.data.formats.reading import LazyTexts, Source
 from bench.errors import BenchError, MissingFile, root_cause, unknown
@@ -29,42 +29,32 @@ def test(source: Source, pair: Pair) -> TestCollection:
 
     Raises `MissingFile` if ir_datasets cannot read a part, also because the network is forbidden.
     """
-    with _reading(source):
+    with reading(source):
         # From small to large: a missing part is reported before the documents are read.
         qrels: Qrels = {}
-        for row in _dataset(source, "qrels").qrels_iter():
+        for row in dataset(source, "qrels").qrels_iter():
             qrels.setdefault(row.query_id, {})[row.doc_id] = int(row.relevance)
         queries = _queries(source, "queries", "field")
         oracles = _queries(source, "oracles", "oracle-field") if "oracles" in source.options else None
-        documents = _dataset(source, "documents").docs_iter()[:]  # a slice builds the store
+        documents = dataset(source, "documents").docs_iter()[:]  # a slice builds the store
         ids = tuple(document.doc_id for document in documents[:])
     texts = LazyTexts(len(ids), lambda start, stop: (row.default_text() for row in documents[start:stop]))
-    return judged_test(source, pair, queries, (ids, texts), qrels, oracles)
+    return judged_test(source, pair, queries, ids, texts, qrels, oracles)
 
 
-def relevance(source: Source, pair: Pair) -> Relevance:
+def relevance(source: Source, pair: Pair) -> list[tuple[str, str]]:
     """Return the first `rows` positive judgments of the dataset, each with its query and its document."""
-    with _reading(source):
-        dataset = _dataset(source, "qrels")
-        positive = (row for row in dataset.qrels_iter() if row.relevance > 0)
+    with reading(source):
+        judged = dataset(source, "qrels")
+        positive = (row for row in judged.qrels_iter() if row.relevance > 0)
         rows = [(row.query_id, row.doc_id) for row in islice(positive, source.options.get("rows"))]
         queries = _queries(source, "queries", "field")
-        documents = dataset.docs_store().get_many({document for _, document in rows})
-        texts = {key: document.default_text() for key, document in documents.items()}
-    known = ((queries[query], texts[document]) for query, document in rows if query in queries and document in texts)
-    return source.relevance(pair, known)
-
-
-def numbers(source: Source) -> tuple[int, int, int]:
-    """Return the numbers of queries, documents and positive judgments of a test, from the metadata of ir_datasets.
-
-    Raises `MissingFile` for a dataset without metadata.
-    """
-    with _reading(source), offline.local_only():
-        grades = _dataset(source, "qrels").qrels_metadata()["fields"]["relevance"]["counts_by_value"]
-        queries = _dataset(source, "queries").queries_metadata()["count"]
-        documents = _dataset(source, "documents").docs_metadata()["count"]
-        return queries, documents, sum(count for grade, count in grades.items() if int(grade) > 0)
+        documents = judged.docs_store().get_many({document for _, document in rows})
+        return [
+            (queries[query], documents[document].default_text())
+            for query, document in rows
+            if query in queries and document in documents
+        ]
 
 
 def is_local(source: Source) -> bool:
@@ -74,17 +64,17 @@ def is_local(source: Source) -> bool:
     """
     readers = {"qrels": "qrels_iter", "queries": "queries_iter", "documents": "docs_iter", "oracles": "queries_iter"}
     try:
-        with _reading(source), offline.local_only():
+        with reading(source), offline.local_only():
             for part, reader in readers.items():
                 if part != "oracles" or part in source.options:
-                    next(iter(getattr(_dataset(source, part), reader)()), None)
+                    next(iter(getattr(dataset(source, part), reader)()), None)
     except BenchError:
         return False
     return True
 
 
 @contextmanager
-def _reading(source: Source) -> Iterator[None]:
+def reading(source: Source) -> Iterator[None]:
     """Turn any error of ir_datasets within the block into one line; it raises errors of many types."""
     for name in source.options:
         if name not in OPTIONS:
@@ -105,7 +95,7 @@ def _reading(source: Source) -> Iterator[None]:
         raise MissingFile(f"{source.name}: {reason}") from error
 
 
-def _dataset(source: Source, part: str) -> Any:
+def dataset(source: Source, part: str) -> Any:
     """Return the dataset that the card names for a part, such as `qrels`."""
     import ir_datasets
 
@@ -121,5 +111,5 @@ def _queries(source: Source, part: str, field: str) -> Mapping[str, str]:
     name = source.options.get(field)
     return {
         query.query_id: query.default_text() if name is None else getattr(query, name)
-        for query in _dataset(source, part).queries_iter()
+        for query in dataset(source, part).queries_iter()
     }

@@ -11,28 +11,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.data import MULTIPLE, Pair, Relevance, TestCollection
+from bench.data import MULTIPLE, Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
-from bench.data.formats.reading import Source, add_new, json_lines, numbered, numbered_texts, read, text_of
-from bench.data.languages import parse_language
+from bench.data.formats.reading import Source, add_new, json_lines, numbered, read, text_of
 from bench.errors import BenchError
 
 _log = logging.getLogger(__name__)
 
 
-def squad_relevance(source: Source, pair: Pair) -> Relevance:
-    """Return the questions of the files `articles`, each with its context."""
-    rows = (
-        (text_of(question, "question", f"{place}.qas[{index}]"), context)
-        for place, context, questions in _contexts(source, "articles")
-        for index, question in enumerate(questions)
-    )
-    return source.relevance(pair, rows)
+def squad_relevance(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+    """Yield the questions of the files `articles`, each with its context."""
+    for place, context, questions in _contexts(source, "articles"):
+        for index, question in enumerate(questions):
+            yield text_of(question, "question", f"{place}.qas[{index}]"), context
 
 
-def squad_passages(source: Source, language: str) -> tuple[str, ...]:
-    """Return the distinct contexts of the files `articles`."""
-    return tuple(dict.fromkeys(context for _, context, _ in _contexts(source, "articles")))
+def squad_passages(source: Source, language: str) -> Iterator[str]:
+    """Yield the contexts of the files `articles`."""
+    return (context for _, context, _ in _contexts(source, "articles"))
 
 
 def squad(source: Source, pair: Pair) -> TestCollection:
@@ -49,9 +45,8 @@ def squad(source: Source, pair: Pair) -> TestCollection:
         for key, text, where, _ in _questions(questions, place):
             add_new(contexts, key, context, where)
             translations[key] = text
-    documents = numbered_texts((context for _, context, _ in paragraphs), source.name)
+    documents = numbered(dict.fromkeys(context for _, context, _ in paragraphs), f"{source.name}-")
     ids = {context: key for key, context in documents.items()}
-
     queries: dict[str, str] = {}
     for place, _, questions in _contexts(source, "queries"):
         for key, text, where, _ in _questions(questions, place):
@@ -59,7 +54,7 @@ def squad(source: Source, pair: Pair) -> TestCollection:
             if key not in contexts:
                 raise BenchError(f"{where}: no question has the id '{key}' in the files under 'documents'")
     oracles = tuple(translations[key] for key in queries)
-    qrels = judge_alike(tuple(queries), [ids[contexts[key]] for key in queries], tuple(queries.values()), oracles)
+    qrels = judge_alike(queries, [ids[contexts[key]] for key in queries], tuple(queries.values()), oracles)
     monolingual = pair.query == pair.document
     return make_test(source, pair, queries, documents, qrels, oracle_queries=None if monolingual else oracles)
 
@@ -78,12 +73,14 @@ def lareqa(source: Source, pair: Pair) -> TestCollection:
     languages: list[str] = []
     qrels: dict[str, dict[str, int]] = {}
     translations: dict[str, str] = {}
+    codes = {code: language for language, code in source.codes.items()}
     for path in source.many("documents"):
-        candidates, questions, answers = _read_lareqa(path)
-        ids = numbered(range(1, len(candidates) + 1), len(candidates), f"{path.stem}-")
-        documents.update(zip(ids, candidates, strict=True))
-        languages += [_language(path)] * len(candidates)
-        translations.update(questions)
+        sentences, questions, answers = _read_lareqa(path)
+        candidates = numbered(sentences, f"{path.stem}-")
+        ids = list(candidates)
+        documents |= candidates
+        languages += [codes.get(path.stem, path.stem)] * len(candidates)
+        translations |= questions
         for key, rows in answers.items():
             qrels.setdefault(key, {}).update({ids[row]: 1 for row in rows})
 
@@ -105,20 +102,16 @@ def lareqa(source: Source, pair: Pair) -> TestCollection:
     )
 
 
-def qed_relevance(source: Source, pair: Pair) -> Relevance:
-    """Return the questions of the files `examples`, each with the paragraph that answers it."""
-    return source.relevance(pair, _qed_rows(source))
-
-
-def qed_passages(source: Source, language: str) -> tuple[str, ...]:
-    """Return the distinct paragraphs of the files `examples`."""
-    return tuple(dict.fromkeys(paragraph for _, paragraph in _qed_rows(source)))
-
-
-def _qed_rows(source: Source) -> Iterator[tuple[str, str]]:
+def qed_relevance(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+    """Yield the questions of the files `examples`, each with the paragraph that answers it."""
     for path in source.many("examples"):
         for place, row in json_lines(path):
             yield text_of(row, "question_text", place), text_of(row, "paragraph_text", place)
+
+
+def qed_passages(source: Source, language: str) -> Iterator[str]:
+    """Yield the paragraphs of the files `examples`."""
+    return (paragraph for _, paragraph in qed_relevance(source, Pair(language, language)))
 
 
 def afriqa(source: Source, pair: Pair) -> TestCollection:
@@ -134,7 +127,7 @@ def afriqa(source: Source, pair: Pair) -> TestCollection:
         for place, row in json_lines(path)
         if row.get("context")
     )
-    documents = numbered_texts(contexts, source.name)
+    documents = numbered(dict.fromkeys(contexts), f"{source.name}-")
     ids = {context: key for key, context in documents.items()}
     queries: dict[str, str] = {}
     oracles: list[str] = []
@@ -191,14 +184,6 @@ def _list(value: Any, key: str, place: str) -> list[Any]:
     return found
 
 
-def _language(path: Path) -> str:
-    """Return the language code that a file is named after, or the name itself if it is no code."""
-    try:
-        return parse_language(path.stem)
-    except BenchError:
-        return path.stem
-
-
 def _read_lareqa(path: Path) -> tuple[list[str], dict[str, str], dict[str, set[int]]]:
     """Return the candidates of a file, and its questions and the rows of the relevant candidates by question id."""
     candidates: list[str] = []
@@ -206,28 +191,28 @@ def _read_lareqa(path: Path) -> tuple[list[str], dict[str, str], dict[str, set[i
     relevant: dict[str, set[int]] = {}
     for place, paragraph in _paragraphs(path):
         context = text_of(paragraph, "context", place)
-        sentences, breaks = _list(paragraph, "sentences", place), _list(paragraph, "sentence_breaks", place)
-        if len(sentences) != len(breaks) or not all(map(_is_range, breaks)):
+        sentences = _list(paragraph, "sentences", place)
+        try:
+            ranges = [range(first, end) for first, end in _list(paragraph, "sentence_breaks", place)]
+        except (TypeError, ValueError):
+            ranges = []
+        if len(ranges) != len(sentences):
             raise BenchError(f"{place}: not LAReQA's JSON: 'sentence_breaks' has no start and end for every sentence")
         for key, text, where, question in _questions(_list(paragraph, "qas", place), place):
             add_new(texts, key, text, where)
             answers = _list(question, "answers", where)
             if not answers:
                 raise BenchError(f"{where}: no answer under 'answers'")
-            relevant[key] = {len(candidates) + _sentence(answer, breaks, where) for answer in answers}
+            relevant[key] = {len(candidates) + _sentence(answer, ranges, where) for answer in answers}
         candidates += [f"{text_of({'sentences': text}, 'sentences', place)} {context}" for text in sentences]
     return candidates, texts, relevant
 
 
-def _is_range(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(type(end) is int for end in value)
-
-
-def _sentence(answer: Any, breaks: list[list[int]], place: str) -> int:
+def _sentence(answer: Any, sentences: list[range], place: str) -> int:
     """Return the number of the sentence in which an answer starts."""
     start = answer.get("answer_start") if isinstance(answer, dict) else None
-    if type(start) is int:
-        for number, (first, end) in enumerate(breaks):
-            if first <= start < end:
+    if type(start) is int:  # a range compares other types number by number
+        for number, sentence in enumerate(sentences):
+            if start in sentence:
                 return number
     raise BenchError(f"{place}: the answer at {start} starts in no sentence of 'sentence_breaks'")

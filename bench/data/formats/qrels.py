@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ Qrels = dict[str, dict[str, int]]
 """Grades by query id and document id."""
 
 
-def judge_alike(ids: Sequence[str], relevant: Sequence[str], *columns: Sequence[str]) -> Qrels:
+def judge_alike(ids: Iterable[str], relevant: Sequence[str], *columns: Sequence[str]) -> Qrels:
     """Return qrels in which each query has its own relevant document and those of all queries with an equal text.
 
     `ids`, `relevant` and each column (such as queries and oracle queries) correspond row by row. Texts are compared
@@ -27,18 +27,25 @@ def judge_alike(ids: Sequence[str], relevant: Sequence[str], *columns: Sequence[
         documents: Qrels = {}
         for text, document in zip(column, relevant, strict=True):
             documents.setdefault(text, {})[document] = 1
-        for key, text in zip(ids, column, strict=True):
-            qrels[key].update(documents[text])
+        for judged, text in zip(qrels.values(), column, strict=True):
+            judged.update(documents[text])
     return qrels
 
 
-def grades(path: Path, columns: int | None = None) -> Iterator[tuple[str, str, str, int]]:
-    """Yield place, query, document and grade of each judgment of a file.
+def read_qrels(
+    path: Path,
+    columns: int | None = None,
+    queries: Container[str] | None = None,
+    documents: Container[str] | None = None,
+) -> Qrels:
+    """Return the grades of all queries with a relevant document.
 
     A file has TREC's four columns or BEIR's three; without `columns` the first line decides. Raises `BenchError` for a
-    malformed line.
+    malformed line, two grades of one document, an id that is not in `queries` or `documents`, and if there is no query
+    with a relevant document.
     """
-    for number, (place, line) in enumerate(placed_lines(path)):
+    qrels: Qrels = {}
+    for number, (place, _, line) in enumerate(placed_lines(path)):
         cells = line.split()
         if not cells or (number == 0 and cells == BEIR_HEADER):
             continue
@@ -49,20 +56,11 @@ def grades(path: Path, columns: int | None = None) -> Iterator[tuple[str, str, s
         query, document, grade = cells[0], cells[-2], cells[-1]
         if not re.fullmatch(r"[+-]?\d+", grade):
             raise BenchError(f"{place}: the grade '{grade}' is no whole number")
-        yield place, query, document, int(grade)
-
-
-def add_grade(qrels: Qrels, place: str, query: str, document: str, grade: int) -> None:
-    """Add a judgment. Raises `BenchError` if the document has a different grade for the query already."""
-    if qrels.setdefault(query, {}).setdefault(document, grade) != grade:
-        raise BenchError(f"{place}: the document '{document}' has another grade for the query '{query}' above")
-
-
-def read_qrels(path: Path) -> Qrels:
-    """Return the grades of all queries with a relevant document. Raises `BenchError` if there is no such query."""
-    qrels: Qrels = {}
-    for judgment in grades(path):
-        add_grade(qrels, *judgment)
+        for part, key, known in (("query", query, queries), ("document", document, documents)):
+            if known is not None and key not in known:
+                raise BenchError(f"{place}: the {part} '{key}' is not in the collection")
+        if qrels.setdefault(query, {}).setdefault(document, int(grade)) != int(grade):
+            raise BenchError(f"{place}: the document '{document}' has another grade for the query '{query}' above")
     kept = {query: judged for query, judged in qrels.items() if any(grade > 0 for grade in judged.values())}
     if not kept:
         raise BenchError(f"{path} has no relevant document for any query")
@@ -86,15 +84,15 @@ def judged_test(
     source: Source,
     pair: Pair,
     queries: Mapping[str, str],
-    corpus: tuple[tuple[str, ...], Sequence[str]],
+    ids: tuple[str, ...],
+    documents: Sequence[str],
     qrels: Mapping[str, Mapping[str, int]],
     oracles: Mapping[str, str] | None = None,
 ) -> TestCollection:
-    """Return the test of all queries with a relevant document in the corpus (ids and texts).
+    """Return the test of all queries with a relevant document among these.
 
     Raises `BenchError` if there is no such query, or if one has no oracle query.
     """
-    ids, documents = corpus
     known = set(ids)
     kept = [
         key for key in queries if any(grade > 0 and document in known for document, grade in qrels.get(key, {}).items())

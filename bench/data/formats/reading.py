@@ -6,19 +6,21 @@ A malformed file raises `BenchError`, which names the file and the line.
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar, overload
 from xml.etree.ElementTree import Element, ParseError
 
-from bench.data import Bitext, Pair, Relevance
 from bench.errors import BenchError
 
 T = TypeVar("T")
 
 LONGEST = 1 << 20
-"""The maximum of bytes of a line and of characters of a text; no sentence or passage is as long."""
+"""The maximum of characters of a text; no sentence or passage is as long."""
+LONGEST_LINE = LONGEST << 3
+"""The maximum of bytes of a line, which may have a text with escapes."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,6 @@ class Source:
             raise BenchError(f"{self.name}: the card names {len(paths)} files under '{part}'; its format takes one")
         return paths[0]
 
-    def bitext(self, pair: Pair, rows: Iterable[tuple[str, str]]) -> Bitext:
-        """Return rows (query side, document side) as a bitext of this collection."""
-        queries, documents = _columns(rows)
-        return Bitext.of(pair, queries, documents, self.name)
-
-    def relevance(self, pair: Pair, rows: Iterable[tuple[str, str]]) -> Relevance:
-        """Return rows (query, relevant passage) as relevance judgments of this collection."""
-        queries, passages = _columns(rows)
-        return Relevance.of(pair, queries, passages, self.name)
-
-
-def _columns(rows: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    rows = list(rows)
-    return [first for first, _ in rows], [second for _, second in rows]
-
 
 class LazyTexts(Sequence[str]):
     """A sequence of texts that are read from disk on access; a slice is a list.
@@ -91,16 +78,11 @@ class LazyTexts(Sequence[str]):
         return list(self._read(rows.start, rows.stop)) if rows.step == 1 and rows else [self[row] for row in rows]
 
 
-def numbered(numbers: Iterable[int], largest: int, prefix: str = "") -> tuple[str, ...]:
-    """Return ids with leading zeros, so that their lexical order is their numerical order."""
-    return tuple(f"{prefix}{number:0{len(str(largest))}d}" for number in numbers)
-
-
-def numbered_texts(texts: Iterable[str], name: str) -> dict[str, str]:
-    """Return the distinct texts by ids such as `name-01`, in the order of their first occurrence."""
-    distinct = dict.fromkeys(texts)
-    ids = numbered(range(1, len(distinct) + 1), len(distinct), f"{name}-")
-    return dict(zip(ids, distinct, strict=True))
+def numbered(texts: Iterable[str], prefix: str = "") -> dict[str, str]:
+    """Return texts by their numbers from 1 on, with leading zeros: the lexical order of ids is the numerical one."""
+    texts = list(texts)
+    width = len(str(len(texts)))
+    return {f"{prefix}{number:0{width}d}": text for number, text in enumerate(texts, start=1)}
 
 
 def add_new(values: dict[str, T], key: str, value: T, place: str) -> None:
@@ -123,35 +105,40 @@ def read(path: Path) -> str:
     return text
 
 
-def lines(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file without their ends (LF or CRLF) and a byte order mark.
+def placed_lines(path: Path) -> Iterator[tuple[str, int, str]]:
+    """Yield the place (file and line number, for error messages), the offset in bytes and the text of each line.
 
-    Only LF ends a line. `str.splitlines` would also split at characters inside sentences, such as U+2028.
+    The file is UTF-8. The text is without the line end (LF or CRLF) and the byte order mark. Only LF ends a line:
+    `str.splitlines` would also split at characters inside sentences, such as U+2028.
     """
-    found: list[str] = []
+    number, offset, empty = 0, 0, True
     with path.open("rb") as file:
-        while data := file.readline(LONGEST + 1):
-            place = f"{path}: line {len(found) + 1}"
-            if len(data) > LONGEST:
-                raise BenchError(f"{place}: longer than {LONGEST:,} bytes, the maximum for a line of text")
+        while data := file.readline(LONGEST_LINE + 1):
+            number += 1
+            place = f"{path}: line {number}"
+            if len(data) > LONGEST_LINE:
+                raise BenchError(f"{place}: longer than {LONGEST_LINE:,} bytes, the maximum for a line of text")
+            if number == 1 and data.startswith(BOM_UTF8):
+                offset, data = len(BOM_UTF8), data.removeprefix(BOM_UTF8)
             try:
-                line = data.decode("utf-8" if found else "utf-8-sig")
+                line = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
             except UnicodeDecodeError as error:
                 raise BenchError(f"{place}: not UTF-8") from error
-            found.append(line.removesuffix("\n").removesuffix("\r"))
-    if not any(line.strip() for line in found):
+            empty = empty and not line.strip()
+            yield place, offset, line
+            offset += len(data)
+    if empty:
         raise BenchError(f"{path} is empty")
-    return found
 
 
-def placed_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the place (file and line number, for error messages) and the text of each line."""
-    return ((f"{path}: line {number}", line) for number, line in enumerate(lines(path), start=1))
+def lines(path: Path) -> list[str]:
+    """Return the text of each line."""
+    return [line for _, _, line in placed_lines(path)]
 
 
 def rows(path: Path, *columns: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the place and the cells of each line of a tab-separated file. Every cell must have text."""
-    for place, line in placed_lines(path):
+    for place, _, line in placed_lines(path):
         cells = line.split("\t")
         if len(cells) != len(columns) or not all(cell.strip() for cell in cells):
             raise BenchError(f"{place}: expected {' <tab> '.join(columns)}")
@@ -160,7 +147,7 @@ def rows(path: Path, *columns: str) -> Iterator[tuple[str, list[str]]]:
 
 def json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the place and the object of each line of a JSON Lines file."""
-    return ((place, json_object(line, place)) for place, line in placed_lines(path) if line.strip())
+    return ((place, json_object(line, place)) for place, _, line in placed_lines(path) if line.strip())
 
 
 def json_object(line: str, place: str) -> Mapping[str, Any]:

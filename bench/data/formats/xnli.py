@@ -7,15 +7,29 @@ this project.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from bench.data import Bitext, Pair, Relevance, TestCollection
+from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
 from bench.data.formats.reading import Source, numbered, rows
 from bench.errors import BenchError, unknown
 
 _LABELS = ("entailment", "neutral", "contradiction")
-_Rows = list[list[str]]
+_Lines = list[list[str]]
+
+
+class _Premises(NamedTuple):
+    """The premises of the English lines; premises and lines are counted from 0."""
+
+    of: list[int]
+    """The premise of each line."""
+    starts: list[int]
+    """The first line of each premise."""
+    chosen: range
+    """The premises that the card's options choose."""
+    entailed: list[int]
+    """The lines with an entailed hypothesis of a chosen premise."""
 
 
 def premises(source: Source, pair: Pair) -> TestCollection:
@@ -25,11 +39,9 @@ def premises(source: Source, pair: Pair) -> TestCollection:
     relevant documents. There are no oracle queries, because they would be the relevant documents. Raises `BenchError`
     for a malformed line, and if the two files do not correspond.
     """
-    queries, documents, starts = _read(source.one("queries"), source.one("documents"), labelled=False)
-    ids = numbered(range(1, len(starts) + 1), len(starts))
-    texts, premises = ([column[row][0] for row in starts] for column in (queries, documents))
-    asked, corpus = (dict(zip(ids, column, strict=True)) for column in (texts, premises))
-    return make_test(source, pair, asked, corpus, judge_alike(ids, ids, texts))
+    (queries, documents), premises = _read(source, "queries", "documents", labelled=False)
+    asked, corpus = (numbered(lines[start][0] for start in premises.starts) for lines in (queries, documents))
+    return make_test(source, pair, asked, corpus, judge_alike(asked, list(corpus), list(asked.values())))
 
 
 def entailment(source: Source, pair: Pair) -> TestCollection:
@@ -40,74 +52,67 @@ def entailment(source: Source, pair: Pair) -> TestCollection:
     a hypothesis, in either language, are relevant to it. Raises `BenchError` for a malformed line or option, and if the
     two files do not correspond.
     """
-    queries, documents, starts = _read(source.one("queries"), source.one("documents"), labelled=True)
-    chosen = _chosen(source, len(starts))
-    rows = _entailed(documents, starts, chosen)
-    document_ids = dict(zip(chosen, numbered([number + 1 for number in chosen], len(starts)), strict=True))
-    query_ids = numbered([row + 1 for row, _ in rows], len(documents))
-    hypotheses = tuple(queries[row][1] for row, _ in rows)
-    oracles = tuple(documents[row][1] for row, _ in rows)
-    asked = dict(zip(query_ids, hypotheses, strict=True))
-    premises = {key: documents[starts[number]][0] for number, key in document_ids.items()}
-    qrels = judge_alike(query_ids, [document_ids[number] for _, number in rows], hypotheses, oracles)
-    return make_test(source, pair, asked, premises, qrels, oracle_queries=oracles)
+    (queries, documents), premises = _read(source, "queries", "documents")
+    hypotheses = list(numbered(hypothesis for _, hypothesis, _ in queries).items())
+    texts = list(numbered(documents[start][0] for start in premises.starts).items())
+    asked = dict(hypotheses[line] for line in premises.entailed)
+    oracles = tuple(documents[line][1] for line in premises.entailed)
+    relevant = [texts[premises.of[line]][0] for line in premises.entailed]
+    qrels = judge_alike(asked, relevant, list(asked.values()), oracles)
+    corpus = dict(texts[number] for number in premises.chosen)
+    return make_test(source, pair, asked, corpus, qrels, oracle_queries=oracles)
 
 
-def bitext(source: Source, pair: Pair) -> Bitext:
-    """Return the premises that the card's options choose, each followed by its entailed hypotheses, in two languages.
+def bitext(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+    """Yield the premises that the card's options choose, each followed by its entailed hypotheses, in two languages.
 
     They come from the labelled files `queries` and `documents`. The file `english` numbers the premises. Errors are
     those of `entailment`.
     """
-    queries, documents, starts, chosen, entailed = _read_training(source)
-    cells = [(number, starts[number], 0) for number in chosen]
-    cells += [(number, row, 1) for row, number in entailed]
+    (queries, documents, _), premises = _read(source, "queries", "documents", "english")
+    cells = [(number, premises.starts[number], 0) for number in premises.chosen]
+    cells += [(premises.of[line], line, 1) for line in premises.entailed]
     cells.sort(key=lambda cell: cell[0])  # stable: the premise comes before its hypotheses
-    return source.bitext(pair, ((queries[row][column], documents[row][column]) for _, row, column in cells))
+    return ((queries[line][column], documents[line][column]) for _, line, column in cells)
 
 
-def relevance(source: Source, pair: Pair) -> Relevance:
-    """Return the hypotheses entailed by the premises that the card's options choose, each with its premise.
+def relevance(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+    """Yield the hypotheses entailed by the premises that the card's options choose, each with its premise.
 
     Hypotheses come from the labelled file `queries`, premises from `documents`, in one language or in two. Errors are
     those of `bitext`.
     """
-    queries, documents, _, _, entailed = _read_training(source)
-    return source.relevance(pair, ((queries[row][1], documents[row][0]) for row, _ in entailed))
+    (queries, documents, _), premises = _read(source, "queries", "documents", "english")
+    return ((queries[line][1], documents[line][0]) for line in premises.entailed)
 
 
-def _read_training(source: Source) -> tuple[_Rows, _Rows, list[int], range, list[tuple[int, int]]]:
-    """Return the rows of both files, the first row of every premise, the chosen premises and the entailed rows."""
-    queries, english, starts = _read(source.one("queries"), source.one("english"), labelled=True)
-    documents = _read(source.one("documents"), source.one("english"), labelled=True)[0]
-    chosen = _chosen(source, len(starts))
-    return queries, documents, starts, chosen, _entailed(english, starts, chosen)
-
-
-def _read(path: Path, english: Path, *, labelled: bool) -> tuple[_Rows, _Rows, list[int]]:
-    """Return the rows of a file and of its English counterpart, and the first row of every English premise."""
-    rows, reference = _rows(path, labelled), _rows(english, labelled)
-    if len(rows) != len(reference):
-        raise BenchError(f"{path} has {len(rows)} lines, but {english} has {len(reference)}; they must correspond")
+def _read(source: Source, *parts: str, labelled: bool = True) -> tuple[list[_Lines], _Premises]:
+    """Return the lines of each file, which correspond, and the premises of the last, which is English."""
+    paths = [source.one(part) for part in parts]
+    columns = ("premise", "hypothesis", *(["label"] if labelled else []))
+    files: list[_Lines] = [[] for _ in parts]
+    for path, lines in zip(paths, files, strict=True):
+        for place, row in rows(path, *columns):
+            if labelled and row[2] not in _LABELS:
+                raise BenchError(f"{place}: the label '{row[2]}' is none of {', '.join(_LABELS)}")
+            lines.append(row)
+    english = files[-1]
     starts: dict[str, int] = {}
-    for number, (row, other) in enumerate(zip(rows, reference, strict=True)):
-        start = starts.setdefault(other[0], number)
-        if row[0] != rows[start][0]:
-            raise BenchError(
-                f"{path}: line {number + 1}: not the premise of line {start + 1}, but {english} has the same in both"
-            )
-        if row[2:] != other[2:]:
-            raise BenchError(f"{path}: line {number + 1}: the label '{row[2]}' is '{other[2]}' in {english}")
-    return rows, reference, list(starts.values())
-
-
-def _rows(path: Path, labelled: bool) -> _Rows:
-    found = []
-    for place, row in rows(path, "premise", "hypothesis", *(["label"] if labelled else [])):
-        if labelled and row[2] not in _LABELS:
-            raise BenchError(f"{place}: the label '{row[2]}' is none of {', '.join(_LABELS)}")
-        found.append(row)
-    return found
+    for line, (premise, *_) in enumerate(english):
+        starts.setdefault(premise, line)
+    for path, lines in zip(paths, files, strict=True):
+        if len(lines) != len(english):
+            raise BenchError(f"{path} has {len(lines)} lines, but {paths[-1]} has {len(english)}; they must correspond")
+        for number, (row, other) in enumerate(zip(lines, english, strict=True), start=1):
+            place, start = f"{path}: line {number}", starts[other[0]]
+            if row[0] != lines[start][0]:
+                raise BenchError(f"{place}: not the premise of line {start + 1}, but {paths[-1]} has the same in both")
+            if row[2:] != other[2:]:
+                raise BenchError(f"{place}: the label '{row[2]}' is '{other[2]}' in {paths[-1]}")
+    numbers = {premise: number for number, premise in enumerate(starts)}
+    of, chosen = [numbers[premise] for premise, *_ in english], _chosen(source, len(starts))
+    entailed = [line for line, row in enumerate(english) if row[2:] == ["entailment"] and of[line] in chosen]
+    return files, _Premises(of, list(starts.values()), chosen, entailed)
 
 
 def _chosen(source: Source, count: int) -> range:
@@ -119,10 +124,3 @@ def _chosen(source: Source, count: int) -> range:
     if not (type(first) is int and type(last) is int and 1 <= first <= last <= count):
         raise BenchError(f"{source.name}: options: {first} to {last} are not premises; there are {count}")
     return range(first - 1, last)
-
-
-def _entailed(english: _Rows, starts: list[int], chosen: range) -> list[tuple[int, int]]:
-    """Return the row and premise, both counted from 0, of the entailed hypotheses of the chosen premises."""
-    numbers = {english[start][0]: number for number, start in enumerate(starts)}
-    found = ((row, numbers[premise]) for row, (premise, _, label) in enumerate(english) if label == "entailment")
-    return [(row, number) for row, number in found if number in chosen]
