@@ -25,7 +25,8 @@ from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, Role, load_cards
 from bench.data.counts import COUNTS, SIZES, Counts
 from bench.data.files import Resolver
-from bench.data.formats import Source, irds
+from bench.data.formats import irds
+from bench.data.formats.reading import Source
 from bench.data.loading import available, load_rows, load_test, read, source_of
 from bench.encoders.models import model_folder
 from bench.errors import MissingFile

@@ -14,8 +14,8 @@ import pytest
 from small_bench import SIZES
 
 from bench.data import Pair, TestCollection, formats
-from bench.data.formats import Source, parser
-from bench.data.formats.reading import lines
+from bench.data.formats import parser
+from bench.data.formats.reading import Source, lines
 from bench.errors import BenchError
 
 SWH = Pair("swh", "eng")

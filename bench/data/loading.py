@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from bench.data import READS_TEST, Bitext, Pair, Relevance, Rows, TestCollection, formats
 from bench.data.cards import IR_DATASETS, Card, Role, get_card, load_cards
 from bench.data.files import Resolver
-from bench.data.formats.reading import numbered
+from bench.data.formats.reading import Source, numbered
 from bench.errors import BenchError, MissingFile
 from bench.system.offline import local_only
 
@@ -117,23 +117,23 @@ def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
     return _parse(card, role, key, source)
 
 
-def _parse(card: Card, role: Role, key: Pair | str, source: formats.Source) -> Any:
+def _parse(card: Card, role: Role, key: Pair | str, source: Source) -> Any:
     parsed = formats.parse(card.entry(role, key).format, role, source, key)
     if role == "test":
         return parsed
     if isinstance(key, str):
         return tuple(dict.fromkeys(parsed))
     rows = list(parsed)
-    columns = zip(*rows, strict=True) if rows else ((), ())
-    return (Bitext if role == "bitext" else Relevance).of(key, *columns, card.name)
+    first, second = zip(*rows, strict=True) if rows else ((), ())
+    return (Bitext if role == "bitext" else Relevance).of(key, first, second, card.name)
 
 
-def source_of(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> formats.Source:
+def source_of(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Source:
     """Return the input of the parser of a card's entry, after downloads. Raises `BenchError` as `load_rows`."""
     entry = card.entry(role, key)
     files = card.files(entry, key).items()
     paths = {part: tuple(resolver.path(card, path) for path in names) for part, names in files}
-    return formats.Source(name=card.name, files=paths, codes=card.codes, options=card.options(entry, key))
+    return Source(name=card.name, files=paths, codes=card.codes, options=card.options(entry, key))
 
 
 def drop_empty_and_duplicate(data: _Rows, seen: set[tuple[str, str]]) -> _Rows:

@@ -27,8 +27,8 @@ from bench.errors import MissingFile
 from bench.storage.hashing import digest
 from bench.storage.sealed import Damaged, default_cache, keep_sealed, read_sealed, sha256_of
 
-_Data = TypeVar("_Data", TestCollection, TrainingData)
-_Summary = TypeVar("_Summary", TestSummary, TrainingSummary)
+_Data = TypeVar("_Data")
+_Summary = TypeVar("_Summary")
 
 MISSING = "missing"
 """The digest of an entry whose file is not on this machine."""
@@ -70,7 +70,7 @@ class _Lazy(ABC, Generic[_Data, _Summary]):
         If the cache has another summary, it is corrected.
         """
         inputs = self._inputs()
-        data: _Data | None = self._recall(self.data_kind, inputs) if self.data_kind else None
+        data: Any = self._recall(self.data_kind, inputs) if self.data_kind else None
         if data is None:
             before, data = inputs, self._read()
             inputs, self._summary = self._inputs(), data.summary

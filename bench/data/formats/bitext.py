@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -90,7 +91,7 @@ def tab_separated(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
     Raises `BenchError` for a line with more or fewer cells than the first.
     """
     columns = read_config(Columns, source.options, f"{source.name}: options")
-    quoting = csv.QUOTE_MINIMAL if columns.quoted else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if columns.quoted else csv.QUOTE_NONE
     width, last = 0, max(columns.query, columns.document)
     for number, (place, _, line) in enumerate(placed_lines(source.one("rows"))):
         try:
