@@ -10,6 +10,7 @@ from bench.errors import BenchError, describe
 from bench.progress import Display
 from bench.request import Compare, Import, InspectCell, InspectQuery, Leaderboards, Reports, Reproduce
 from bench.results.store import Store
+from bench.storage.atomic import atomic_write
 from bench.system.offline import forbid_network
 from bench.tables import print_table
 
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 def print_leaderboard(options: Leaderboards) -> int:
     """Write the leaderboards of a results folder again, from its cells alone, and print them."""
     from bench.evaluation.measures import canonical
+    from bench.report.report import write_leaderboard
     from bench.report.tables import print_tables
 
     found = _leaderboard(options)
-    print_tables(found.tables(list(map(canonical, options.measures))), found.remarks)
+    print_tables(found, list(map(canonical, options.measures)))
     try:
-        found.write()
+        write_leaderboard(found)
     except OSError as error:
         Display().warn(f"not written: {describe(error)}")
     return 0
@@ -63,15 +65,17 @@ def compare(options: Compare) -> int:
     differences with intervals, paired randomisation tests over queries, Student's test over seeds and queries if there
     are several seeds, Holm's correction over all comparisons, and the queries that differ most.
     """
+    import pandas as pd
+
     from bench.report import comparison, pairwise
 
     a, b = options.a, options.b
     pairs = pairwise.opponents(a, b, options.results, options.qrels, options.measures)
     found = {measure: comparison.compare(pairs, measure, options.samples) for measure in options.measures}
-    if missing := [measure for measure, comparisons in found.items() if not comparisons]:
+    if missing := [measure for measure, compared in found.items() if compared.empty]:
         raise BenchError(f"not both of them have scores by {', '.join(missing)}; bench run --measures adds them")
     print(f"A: {a}\nB: {b}")
-    frames = [("", pairwise.table(comparisons)) for comparisons in found.values()]
+    frames = [("", pairwise.table(compared)) for compared in found.values()]
     first = options.measures[0]
     frames.append((f"queries that differ most by {first}", pairwise.changes(found[first], options.queries)))
     for title, frame in frames:
@@ -80,7 +84,8 @@ def compare(options: Compare) -> int:
             print_table(columns, frame.values.tolist(), title=title, right=columns[2:])
     print("\n".join(f"{measure}: {pairwise.verdict(a, b, each)}" for measure, each in found.items()))
     if options.output is not None:
-        pairwise.write_differences(options.output, [each for comparisons in found.values() for each in comparisons])
+        with atomic_write(options.output) as file:
+            pd.concat(pairwise.differences(pd.concat(found.values()))).to_csv(file, index=False, lineterminator="\n")
         print(f"written: {options.output}")
     return 0
 
@@ -91,6 +96,7 @@ def import_results(options: Import) -> int:
     """
     from bench.data.loading import load_test
     from bench.report.leaderboard import leaderboard
+    from bench.report.report import write_leaderboard
     from bench.results import external
 
     path, cards = options.file, load_cards(options.cards)
@@ -107,7 +113,7 @@ def import_results(options: Import) -> int:
     for cell in entries:
         print(f"{options.method} on {card.name} {cell.spec.pair}: {cell.folder}")
     found = leaderboard(store)
-    found.write()
+    write_leaderboard(found)
     for note in found.notes:
         print(note)
     return 0

@@ -46,6 +46,7 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     resolver = Resolver(request.mirror, offline=request.offline, display=display)
     prepare_libraries(offline=request.offline, threads=None)
     from bench.report.leaderboard import Leaderboard, leaderboard
+    from bench.report.report import write_leaderboard
     from bench.report.tables import print_tables
 
     with _planned(request, cards, resolver, display) as (executor, experiment, notes):
@@ -60,10 +61,10 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
         shown = everything
         if {cell.folder for cell in everything.cells} != {cell.folder for cell in outcome.cells}:
             shown = Leaderboard(outcome.cells, store, request.baseline)
-        print_tables(shown.tables(experiment.measures), shown.remarks)
+        print_tables(shown, experiment.measures)
         for note in everything.notes:
             display.warn(note)
-        display.say(f"written: {', '.join(map(str, everything.write()))}")
+        display.say(f"written: {', '.join(map(str, write_leaderboard(everything)))}")
     if outcome.computed == 0 and not outcome.failed:
         display.say(f"nothing to compute: all {outcome.reused} cells are finished already in {store.root}")
     else:

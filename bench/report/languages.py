@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.evaluation.measures import lower_is_better
 from bench.results.store import Record
 from bench.results.systems import System
 from bench.spec import SYSTEM
-from bench.statistics.intervals import DECIMALS, rounded
+from bench.statistics.intervals import DECIMALS
 
 SHARES = [*SYSTEM, "seed", "language", "documents", "top", "ratio"]
 ACROSS = [column for column in SYSTEM if column not in ("pair", "train")]
@@ -25,16 +23,12 @@ def share_frame(cells: Iterable[Record]) -> pd.DataFrame:
     in the first ten documents of all queries (`top`), and the ratio of both, 1 without bias.
     """
     rows = [
-        {
-            **cell.spec.columns,
-            "language": language,
-            **shares,
-            "ratio": round(shares["top"] / shares["documents"], DECIMALS),
-        }
+        {**cell.spec.columns, "language": language, **shares}
         for cell in cells
         for language, shares in cell.manifest.get("languages", {}).items()
     ]
-    return pd.DataFrame(rows, columns=SHARES).sort_values(SHARES[:-3], kind="stable")
+    frame = pd.DataFrame(rows, columns=SHARES).sort_values(SHARES[:-3], kind="stable")
+    return frame.assign(ratio=(frame["top"] / frame["documents"]).round(DECIMALS))
 
 
 def favoured(system: System) -> str:
@@ -50,25 +44,27 @@ def gap_frame(systems: Sequence[System], bitext: Mapping[str, int]) -> pd.DataFr
     `bitext` has the number of sentence pairs of each language pair, 0 if it is missing. The middle one of an odd number
     of pairs is in the lower half.
     """
-    means: dict[tuple[str, ...], dict[str, float]] = {}
-    for system in systems:
-        across = tuple(system.spec.columns[column] for column in ACROSS)
-        for measure in system.scores:
-            means.setdefault((*across, measure), {})[system.spec.columns["pair"]] = system.mean(measure)
-    rows: list[tuple[Any, ...]] = []
-    for key, by_pair in means.items():
-        if len(by_pair) < 2:
-            continue
-        ordered = [by_pair[pair] for pair in sorted(by_pair, key=lambda pair: (-bitext.get(pair, 0), pair))]
-        half = len(ordered) // 2
-        much, little = np.mean(ordered[:half]), np.mean(ordered[half:])
-        worst, best = min(by_pair, key=by_pair.__getitem__), max(by_pair, key=by_pair.__getitem__)
-        if lower_is_better(key[-1]):
-            worst, best = best, worst
-        figures = [np.mean(ordered), much, little, much - little]
-        extremes = (worst, rounded(by_pair[worst]), best, rounded(by_pair[best]))
-        rows.append((*key, len(by_pair), *(rounded(float(figure)) for figure in figures), *extremes))
-    return pd.DataFrame(rows, columns=GAPS).sort_values(["dataset", "measure", *ACROSS], kind="stable")
+    lines = [
+        {**system.spec.columns, "measure": name, "score": system.mean(name)}
+        for system in systems
+        for name in system.scores
+    ]
+    frame = pd.DataFrame(lines, columns=[*SYSTEM, "measure", "score"])
+    frame = frame.drop_duplicates([*ACROSS, "pair", "measure"], keep="last")
+    frame["bitext"] = frame["pair"].map(bitext).fillna(0)
+    rows = []
+    for key, group in frame.sort_values(["bitext", "pair"], ascending=[False, True]).groupby([*ACROSS, "measure"]):
+        half = len(group) // 2
+        if half:
+            much, little = group["score"][:half].mean(), group["score"][half:].mean()
+            worst, *_, best = (
+                group[["pair", "score"]]
+                .sort_values("score", ascending=not lower_is_better(key[-1]), kind="stable")
+                .values.tolist()
+            )
+            rows.append((*key, len(group), group["score"].mean(), much, little, much - little, *worst, *best))
+    order = ["dataset", "measure", *ACROSS]
+    return pd.DataFrame(rows, columns=GAPS).round(DECIMALS).sort_values(order, kind="stable")
 
 
 def bitext_of(cells: Iterable[Record]) -> dict[str, int]:

@@ -1,11 +1,8 @@
-"""Leaderboards: frames made from finished cells alone, and their files. docs/leaderboards.md describes their columns.
-
-The same seed gives the same bytes of all files but `cost.csv`, since costs differ from run to run.
-"""
+"""Leaderboards: frames made from finished cells alone. docs/leaderboards.md describes the columns of their files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,23 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.errors import BenchError
-from bench.report.comparison import Comparison, Standing, standings
-from bench.report.labels import diagnostics_text
-from bench.report.languages import bitext_of, gap_frame, share_frame
-from bench.report.tables import latex_document, markdown, remarks, tables
+from bench.report.comparison import COMPARISON, STANDING, standings
 from bench.results.store import Record, Store
-from bench.results.systems import Boards, System, boards, gather
+from bench.results.systems import boards, gather
 from bench.spec import BOARD, COLUMNS, SYSTEM
-from bench.statistics.intervals import query_bootstrap, rounded
-from bench.storage.atomic import atomic_write
+from bench.statistics.intervals import DECIMALS, query_bootstrap
 
 BASELINE = "zero-shot"
 """The default baseline of significance tests."""
+APART = {column.name: column.apart for column in COLUMNS if column.apart}
 NUMBERS = {column.name for column in COLUMNS if column.number}
 LONG = [*SYSTEM, "seed", "measure", "value", "low", "high", "queries", "cell"]
-PER_MEASURE = {"": "mean", " sd": "sd", " low": "low", " high": "high", " rank": "rank", " p": "p"}
-"""The columns of each measure in `leaderboard-wide.csv`, appended to its name, and their values."""
+PER_MEASURE = {"mean": "", "sd": " sd", "low": " low", "high": " high", "rank": " rank", "p": " p"}
+"""The values of each measure in `leaderboard-wide.csv`, and what follows the measure in the names of their columns."""
 COMPARED = [name for name in SYSTEM if name not in (*BOARD, "supervision")]
 """The columns that distinguish two systems of a board."""
 COMPARISONS = [
@@ -43,89 +36,89 @@ COMPARISONS = [
 class Leaderboard:
     """The leaderboard of some cells. `notes` has a line for each reason why cells of the folder are left out.
 
-    `systems` are also grouped to `boards`, by collection, pair and encoder; `measures` are in the order of their first
-    system.
+    `boards` are the systems by collection, pair and encoder. `systems` are in the order of the boards; frames refer to
+    a system by its index. `measures` are in the order of their first cell.
     """
 
     def __init__(self, cells: Sequence[Record], store: Store, baseline: str = BASELINE, notes: Sequence[str] = ()):
         self.cells, self.store, self.baseline, self.notes = cells, store, baseline, notes
-        self.systems = gather(cells)
-        self.boards: Boards = boards(self.systems)
-        self.measures = list(dict.fromkeys(measure for system in self.systems for measure in system.measures))
+        found = gather(cells)
+        self.measures = list(dict.fromkeys(measure for system in found for measure in system.measures))
+        self.boards = [members for _, members in sorted(boards(found).items())]
+        self.systems = [system for members in self.boards for system in members]
 
     @cached_property
-    def _standings(self) -> list[tuple[str, dict[System, Standing], list[Comparison]]]:
-        return [
-            (measure, *standings(systems, measure, self.baseline))
-            for systems in self.boards.values()
-            for measure in self.measures
-        ]
+    def names(self) -> pd.DataFrame:
+        """The columns of each system, with its `name` and the index of its `board`."""
+        members = [(i, system) for i, systems in enumerate(self.boards) for system in systems]
+        rows = [{**system.spec.columns, "name": system.name, "board": i} for i, system in members]
+        return pd.DataFrame(rows, columns=[*SYSTEM, "name", "board"])
 
     @cached_property
-    def comparisons(self) -> list[Comparison]:
-        """All pairs of each board, by each measure."""
-        return [comparison for _, _, compared in self._standings for comparison in compared]
+    def labels(self) -> list[tuple[str, ...]]:
+        """The method of each system, its settings, and the differences from other systems of that name, such as `budget
+        600steps`. Systems that differ in nothing but the board share a label.
+        """
+        differ = (self.names.groupby(["board", "name"])[list(APART)].nunique() > 1).groupby("name").any()
+        found = []
+        for system in self.systems:
+            apart = (text(system.spec) for name, text in APART.items() if differ.loc[system.name, name])
+            found.append(
+                tuple(filter(None, dict.fromkeys((system.spec.method, system.spec.columns["config"], *apart))))
+            )
+        return found
 
     @cached_property
-    def standings(self) -> dict[tuple[System, str], Standing]:
-        """The standings by system and measure."""
-        return {(system, measure): found[system] for measure, found, _ in self._standings for system in found}
+    def titles(self) -> list[str]:
+        """Collection, pair, number of queries and encoder of each board."""
+        titles = []
+        for systems in self.boards:
+            dataset, pair, encoder = systems[0].spec.board
+            queries = max(len(system.queries) for system in systems)
+            titles.append(f"{dataset} {pair}, {queries:,} queries, encoder {Path(encoder).name}")
+        return titles
+
+    @cached_property
+    def _frames(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        found = [standings(members, measure, self.baseline) for members in self.boards for measure in self.measures]
+        place = {system: i for i, system in enumerate(self.systems)}
+        ranked = _joined([frame for frame, _ in found], STANDING)
+        compared = _joined([frame for _, frame in found], COMPARISON)
+        places = {side: compared[side].map(place).astype(int) for side in "ab"}
+        return ranked.assign(system=ranked["system"].map(place).astype(int)), compared.assign(**places)
+
+    @property
+    def standings(self) -> pd.DataFrame:
+        """The frame of `bench.report.comparison.standings` for all boards and measures."""
+        return self._frames[0]
+
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        """The frame of `bench.report.comparison.compare` for all pairs of each board, by each measure."""
+        return self._frames[1]
 
     @cached_property
     def wide(self) -> pd.DataFrame:
         """A row per system: for each measure the mean, its spread over seeds, its interval, the rank and the corrected
         p-value against the baseline.
         """
-        rows = []
-        for system in self.systems:
-            row: dict[str, Any] = {name: system.spec.columns[name] for name in SYSTEM}
-            row |= {"seeds": len(system.seeds), "queries": len(system.queries), "interval": ""}
-            row["baseline"] = self.baseline
-            for measure in self.measures:
-                numbers: dict[str, Any] = {"mean": system.reported.get(measure)}
-                if standing := self.standings.get((system, measure)):
-                    numbers, row["interval"] = standing.numbers, standing.mean.kind
-                row |= {f"{measure}{part}": numbers.get(name) for part, name in PER_MEASURE.items()}
-            rows.append(row)
-        return _sorted(pd.DataFrame(rows))
-
-    def tables(self, measures: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
-        """Return the tables to read, by their titles. Raises `BenchError` if no cell has scores by any measure."""
-        shown = [measure for measure in measures or self.measures if measure in self.measures]
-        if not shown:
-            raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {', '.join(self.measures)}")
-        return tables(self.boards, self.standings, shown, self.baseline)
+        sizes = [{"seeds": len(system.seeds), "queries": len(system.queries)} for system in self.systems]
+        frame = self.names[SYSTEM].join(pd.DataFrame(sizes))
+        frame["interval"] = self.standings.groupby("system")["interval"].last()
+        frame["baseline"] = self.baseline
+        for measure in self.measures:
+            values = self.standings[self.standings["measure"] == measure].set_index("system")[list(PER_MEASURE)]
+            frame = frame.join(values.rename(columns=lambda name, measure=measure: f"{measure}{PER_MEASURE[name]}"))
+        return _sorted(frame.round(DECIMALS))
 
     @cached_property
-    def remarks(self) -> dict[str, list[str]]:
-        """The lines below the tables, by their titles."""
-        return remarks(self.boards)
-
-    def write(self, folder: Path | None = None) -> list[Path]:
-        """Write the files to a folder, by default the results folder, and return their paths."""
-        folder = folder or self.store.root
-        frames = {
-            "leaderboard.csv": long_frame(self.cells),
-            "leaderboard-wide.csv": self.wide,
-            "comparisons.csv": comparison_frame(self.comparisons),
-            "cost.csv": cost_frame(self.cells),
-            "languages.csv": share_frame(self.cells),
-            "gaps.csv": gap_frame(self.systems, bitext_of(self.cells)),
-        }
-        contents = {
-            name: frame.to_csv(index=False, lineterminator="\n")
-            for name, frame in frames.items()
-            if len(frame) or name not in ("languages.csv", "gaps.csv")
-        }
-        contents["leaderboard.md"] = "\n".join(
-            "\n\n".join([f"### {title}", markdown(table), *self.remarks[title]]) + "\n"
-            for title, table in self.tables().items()
-        )
-        contents["leaderboard.tex"] = latex_document(self.boards, self.standings, self.measures, self.baseline)
-        for name, text in contents.items():
-            with atomic_write(folder / name) as file:
-                file.write(text)
-        return [folder / name for name in contents]
+    def pairs(self) -> pd.DataFrame:
+        """A row per pair of systems of a board and measure."""
+        frame = self.comparisons.join(self.names[list(BOARD)], on="a")
+        for side in "ab":
+            frame = frame.join(self.names[COMPARED].add_suffix(f"_{side}"), on=side)
+        order = [*BOARD, "measure", *(f"{column}_{side}" for side in "ab" for column in COMPARED)]
+        return frame[COMPARISONS].round(DECIMALS).sort_values(order, kind="stable")
 
 
 def leaderboard(store: Store, baseline: str = BASELINE) -> Leaderboard:
@@ -150,22 +143,6 @@ def long_frame(cells: Iterable[Record]) -> pd.DataFrame:
     return _sorted(pd.DataFrame(rows, columns=LONG))
 
 
-def comparison_frame(comparisons: Iterable[Comparison]) -> pd.DataFrame:
-    """Return one row per pair of systems and measure."""
-    rows = []
-    for each in comparisons:
-        row: dict[str, Any] = {column: each.a.spec.columns[column] for column in BOARD}
-        for side, system, mean, seeds in zip(
-            "ab", (each.a, each.b), (each.mean_a, each.mean_b), each.seeds, strict=True
-        ):
-            row |= {f"{column}_{side}": system.spec.columns[column] for column in COMPARED}
-            row |= {f"mean_{side}": rounded(mean), f"seeds_{side}": seeds}
-        row |= {"measure": each.measure, "interval": each.difference.kind, "queries": len(each.queries)}
-        rows.append(row | each.numbers)
-    order = [*BOARD, "measure", *(f"{column}_{side}" for side in "ab" for column in COMPARED)]
-    return pd.DataFrame(rows, columns=COMPARISONS).sort_values(order, kind="stable")
-
-
 def cost_frame(cells: Iterable[Record]) -> pd.DataFrame:
     """Return the cost of each cell's training and evaluation: seconds, steps, tokens, MiB."""
     rows = []
@@ -178,6 +155,18 @@ def cost_frame(cells: Iterable[Record]) -> pd.DataFrame:
         row["diagnostics"] = diagnostics_text(cell.trained.get("diagnostics", {}))
         rows.append(row)
     return _sorted(pd.DataFrame(rows)).rename(columns=lambda name: name.replace("training_trained_", "trained_"))
+
+
+def diagnostics_text(diagnostics: Mapping[str, float]) -> str:
+    """Return diagnostics as `probe_accuracy=0.950`; integers, which are counts, have no decimals."""
+    return " ".join(
+        f"{name}={value if isinstance(value, int) else format(value, '.3f')}" for name, value in diagnostics.items()
+    )
+
+
+def _joined(frames: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:

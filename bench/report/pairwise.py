@@ -17,12 +17,11 @@ from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_trec_run
 from bench.progress import Display
-from bench.report.comparison import Comparison, most_like
-from bench.report.labels import p_value
+from bench.report.comparison import common_scores, most_like
+from bench.report.tables import p_value
 from bench.results.store import CELLS, Store
 from bench.results.systems import System, boards, gather
 from bench.spec import MethodSpec, RunSpec, select
-from bench.storage.atomic import atomic_write
 
 
 def opponents(a: str, b: str, results: Path, qrels: Path | None, names: Sequence[str]) -> list[tuple[System, System]]:
@@ -77,25 +76,38 @@ def _of_methods(a: str, b: str, results: Path) -> list[tuple[System, System]]:
     return pairs
 
 
-def table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+def table(compared: pd.DataFrame) -> pd.DataFrame:
     """Return a row of texts per comparison."""
-    rows = []
-    for found in comparisons:
-        difference = found.difference
-        means = {"A": f"{found.mean_a:.4f}", "B": f"{found.mean_b:.4f}"}
-        interval = f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
-        effect = "-" if np.isnan(found.effect) else f"{found.effect:+.2f}"
-        row = {"collection": _collection(found), "measure": found.measure, **means, "difference [95 %]": interval}
-        row |= {"effect": effect, **dict(zip(("wins", "ties", "losses"), map(str, found.outcomes), strict=True))}
-        p_values = {"p, queries": found.p_queries, "p, seeds": found.p_seeds, "p, Holm": found.p_holm}
-        rows.append(row | {name: p_value(p, digits=4) for name, p in p_values.items()})
-    return pd.DataFrame(rows)
+    signed, p_values = "{:+.4f}".format, {"p, queries": "p_queries", "p, seeds": "p_seeds", "p, Holm": "p_holm"}
+    intervals = " [" + compared["low"].map(signed) + ", " + compared["high"].map(signed) + "]"
+    texts = {
+        "collection": _collections(compared),
+        "measure": compared["measure"],
+        "A": compared["mean_a"].map("{:.4f}".format),
+        "B": compared["mean_b"].map("{:.4f}".format),
+        "difference [95 %]": compared["difference"].map(signed) + intervals,
+        "effect": compared["effect"].map("{:+.2f}".format, na_action="ignore").fillna("-"),
+        **{name: compared[name].map(str) for name in ("wins", "ties", "losses")},
+        **{head: [p_value(p, digits=4) for p in compared[name]] for head, name in p_values.items()},
+    }
+    return pd.DataFrame(texts)
 
 
-def changes(comparisons: Sequence[Comparison], limit: int) -> pd.DataFrame:
+def differences(compared: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return a frame per comparison with a row per query: the scores, averaged over seeds, and their difference."""
+    frames = []
+    for collection, row in zip(_collections(compared), compared.itertuples(), strict=True):
+        queries, *scores = common_scores(row.a, row.b, row.measure)
+        a, b = (each.mean(axis=0) for each in scores)
+        about = {"collection": collection, "measure": row.measure, "query": list(queries)}
+        frames.append(pd.DataFrame({**about, "a": a, "b": b, "difference": a - b}))
+    return frames
+
+
+def changes(compared: pd.DataFrame, limit: int) -> pd.DataFrame:
     """Return a row of texts for each of the queries with the largest differences; ties by query id."""
     frames = []
-    for frame in map(_by_query, comparisons):
+    for frame in differences(compared):
         frame["size"] = frame["difference"].abs()
         frames.append(frame[frame["size"] > 0].sort_values(["size", "query"], ascending=[False, True]).head(limit))
     found = pd.concat(frames)
@@ -103,19 +115,15 @@ def changes(comparisons: Sequence[Comparison], limit: int) -> pd.DataFrame:
     return found[["collection", "query"]].assign(**figures, difference=found["difference"].map("{:+.4f}".format))
 
 
-def _by_query(found: Comparison) -> pd.DataFrame:
-    """Return a row per query with its scores, averaged over seeds."""
-    a, b = found.scores
-    constant = {"collection": _collection(found), "measure": found.measure}
-    return pd.DataFrame({**constant, "query": list(found.queries), "a": a, "b": b, "difference": a - b})
+def _collections(compared: pd.DataFrame) -> list[str]:
+    """Return the common properties of both systems of each comparison: collection, pair, encoder and settings."""
+    return [_collection(a, b) for a, b in zip(compared["a"], compared["b"], strict=True)]
 
 
-def _collection(found: Comparison) -> str:
-    """Return what both systems have in common: collection, pair, encoder and settings."""
-    spec = found.a.spec
-    names = spec.columns
+def _collection(a: System, b: System) -> str:
+    spec, names = a.spec, a.spec.columns
     parts = [
-        found.a.name if found.a.name == found.b.name else "",
+        a.name if a.name == b.name else "",
         *(names["dataset"], names["pair"], Path(spec.encoder).name, names["budget"], names["students"]),
         spec.scoring if spec.scoring != "single-vector" else "",
         f"bitext {spec.subset}" if spec.subset != BitextSubset() else "",
@@ -123,17 +131,11 @@ def _collection(found: Comparison) -> str:
     return " ".join(filter(None, parts))
 
 
-def write_differences(path: Path, comparisons: Sequence[Comparison]) -> None:
-    """Write a CSV with a row per query of every comparison: its scores, averaged over seeds."""
-    with atomic_write(path) as file:
-        pd.concat(map(_by_query, comparisons)).to_csv(file, index=False, lineterminator="\n")
-
-
-def verdict(a: str, b: str, comparisons: Sequence[Comparison]) -> str:
+def verdict(a: str, b: str, compared: pd.DataFrame) -> str:
     """Summarise all comparisons in one line."""
     parts = []
     for word, sign in (("better", 1), ("worse", -1)):
-        if count := sum(found.sign == sign for found in comparisons):
-            significant = sum(found.significant_sign == sign for found in comparisons)
-            parts.append(f"{word} in {count} of {len(comparisons)} ({significant} significantly)")
-    return f"{a} is {' and '.join(parts)} than {b}" if parts else f"{a} and {b} are equal in all {len(comparisons)}"
+        if count := (compared["sign"] == sign).sum():
+            significant = (compared["significant"] == sign).sum()
+            parts.append(f"{word} in {count} of {len(compared)} ({significant} significantly)")
+    return f"{a} is {' and '.join(parts)} than {b}" if parts else f"{a} and {b} are equal in all {len(compared)}"

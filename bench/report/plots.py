@@ -1,6 +1,6 @@
 """Plots for papers, as PNG and SVG: quality against cost, a heat map, learning curves.
 
-They show what `bench.report.data` computed. The same data are the same bytes: an SVG has no random ids, and no file has
+They show what `bench.report.page` computed. The same data are the same bytes: an SVG has no random ids, and no file has
 a date. Names are drawn as text, never as formulas.
 """
 
@@ -14,12 +14,9 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation, Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-from matplotlib.transforms import Bbox
 
 from bench.storage.atomic import atomic_write
 
@@ -42,15 +39,8 @@ PALETTE = "Blues"
 """One hue from light to dark, which every kind of colour vision sees."""
 DARK = 0.715
 """The share of the largest value above which white text has a higher contrast (WCAG 2) on the palette than black."""
-NAME_WIDTH = 28
-"""Characters of a point's name in one line."""
-PLACES = [
-    (right * side, up, "left" if side > 0 else "right")
-    for right, up in [(6, 0), (5, 8), (5, -8), *((10, up) for up in (18, -18, 30, -30, 42, 54, 66, 78, 90, 102))]
-    for side in (1, -1)
-]
-"""Offsets from a point at which its name may be placed, in printer's points, and the side of the name that is there."""
-BESIDE: Any = {"textcoords": "offset points", "va": "center", "fontsize": 8}
+MARKERS = "osD^v<>PXphd*"
+"""Together with the colours they distinguish more than a hundred systems."""
 COSTS = {"cpu": "training, CPU seconds", "seconds": "training, seconds"}
 METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 Values = Mapping[str, Any]
@@ -91,29 +81,26 @@ def _plots(data: Values) -> Iterator[tuple[str, Figure]]:
 
 def _heat(data: Values, measure: str) -> Figure:
     """Draw systems by boards with the mean in each cell, best system first."""
-    systems = data["systems"]
-    boards = sorted({system["board"] for system in systems if measure in system["standings"]})
-    rows = [(row["standings"][measure], row["systems"]) for row in data["overview"] if measure in row["standings"]]
+    scored = [each for each in data["systems"] if measure in each["standings"]]
+    index = pd.MultiIndex.from_tuples([(_label(system), system["board"]) for system in scored])
+    means = pd.Series([system["standings"][measure]["mean"] for system in scored], index).unstack()
     sign = 1 if measure in data["lower"] else -1
-    rows.sort(key=lambda row: (-row[0]["boards"], sign * row[0]["mean"]))
-    values = np.full((len(rows), len(boards)), np.nan)
-    for y, (_, members) in enumerate(rows):
-        for system in (systems[i] for i in members):
-            if measure in system["standings"]:
-                values[y, boards.index(system["board"])] = system["standings"][measure]["mean"]
-    top = max(overall["high"] for overall, _ in rows) or 1.0
-    figure = Figure(figsize=(1.8 + 0.85 * len(boards), 0.9 + 0.28 * len(rows)))
+    means = means.iloc[np.lexsort((sign * means.mean(axis=1), -means.count(axis=1)))]
+    top = means.max(axis=None) or 1.0
+    figure = Figure(figsize=(1.8 + 0.85 * len(means.columns), 0.9 + 0.28 * len(means)))
     axes = figure.subplots()
-    axes.imshow(values, cmap=PALETTE, vmin=0, vmax=top, aspect="auto")
-    for y, x in np.argwhere(~np.isnan(values)):
-        colour = "white" if values[y, x] / top >= DARK else "black"
-        axes.text(x, y, f"{values[y, x]:.3f}", ha="center", va="center", color=colour, fontsize=8)
+    axes.imshow(means, cmap=PALETTE, vmin=0, vmax=top, aspect="auto")
+    for (y, x), value in np.ndenumerate(means):
+        if not np.isnan(value):
+            colour = "white" if value / top >= DARK else "black"
+            axes.text(x, y, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=8)
     named = [
         name for name in ("dataset", "pair", "encoder") if name == "pair" or len({b[name] for b in data["boards"]}) > 1
     ]
-    axes.set_xticks(range(len(boards)), ["\n".join(data["boards"][i][name] for name in named) for i in boards])
+    boards = ["\n".join(data["boards"][i][name] for name in named) for i in means.columns]
+    axes.set_xticks(range(len(boards)), boards)
     axes.xaxis.tick_top()
-    axes.set_yticks(range(len(rows)), [_label(systems[members[0]]) for _, members in rows])
+    axes.set_yticks(range(len(means)), means.index)
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -128,68 +115,29 @@ def _trained(systems: Sequence[Values], cost: str) -> list[Values]:
 
 def _scatter(systems: Sequence[Values], cost: str, measure: str, title: str) -> Figure:
     """Draw means with their intervals against a cost on a logarithmic axis; references are lines."""
-    figure = Figure(figsize=(5.6, 3.6))
+    figure = Figure(figsize=(6.8, 3.6), layout="constrained")
     axes = figure.subplots()
-    points = []
-    for system in _trained(systems, cost):
-        standing, spent = system["standings"][measure], system["cost"][cost]
-        mean = standing["mean"]
-        reach = [[max(mean - standing["low"], 0)], [max(standing["high"] - mean, 0)]]
-        axes.errorbar([spent], [mean], yerr=reach, fmt="o", color=ACCENT, markersize=4, elinewidth=1, alpha=0.9)
-        points.append((spent, mean, _label(system)))
-    lines = [(each["standings"][measure]["mean"], each["method"]) for each in systems if each["reference"]]
-    for mean, _ in lines:
-        axes.axhline(mean, color=QUIET, linestyle=":", linewidth=1)
+    trained = _trained(systems, cost)
+    for i, system in enumerate(sorted(trained, key=lambda system: -system["standings"][measure]["mean"])):
+        mean, low, high = (system["standings"][measure][name] for name in ("mean", "low", "high"))
+        reach = [[max(mean - low, 0)], [max(high - mean, 0)]]
+        style: Any = {"fmt": MARKERS[i % len(MARKERS)], "color": f"C{i}", "markersize": 5, "elinewidth": 1}
+        axes.errorbar([system["cost"][cost]], [mean], yerr=reach, label=fill(_label(system), 28), **style)
+    for i, system in enumerate(each for each in systems if each["reference"]):
+        style = {"color": QUIET, "linestyle": (":", "--", "-.")[i % 3], "linewidth": 1}
+        axes.axhline(system["standings"][measure]["mean"], label=_label(system), **style)
     axes.set_xscale("log")
-    costs = [spent for spent, _, _ in points]
+    costs = [system["cost"][cost] for system in trained]
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if max(costs) >= 5 * min(costs) else MaxNLocator(5))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.12)
     axes.set_ylim(bottom=0)
-    _name_points(axes, points, _name_lines(axes, lines))
     axes.set_xlabel(COSTS[cost])
     axes.set_ylabel(measure)
     axes.set_title(title, loc="left", fontsize=9)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
-
-
-def _name_lines(axes: Axes, lines: Sequence[tuple[float, str]]) -> list[Annotation]:
-    """Write the names of references at the right end of their lines; lines that are close share one text."""
-    distance = 0.05 * axes.get_ylim()[1]
-    names: list[tuple[float, list[str]]] = []
-    for mean, method in sorted(lines, key=lambda line: line[0]):
-        if not names or mean - names[-1][0] >= distance:
-            names.append((mean, []))
-        names[-1][1].append(method)
-    style = {"xycoords": ("axes fraction", "data"), "xytext": (4, 0), "color": QUIET, "style": "italic", **BESIDE}
-    return [axes.annotate(", ".join(dict.fromkeys(methods)), (1, mean), **style) for mean, methods in names]
-
-
-def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]], others: Sequence[Annotation]) -> None:
-    """Write names beside points, each at the first of `PLACES` where it covers no point, no axis and no other name; at
-    the first of all if there is none.
-    """
-    renderer = FigureCanvasAgg(axes.figure).get_renderer()  # type: ignore[arg-type]
-    reach = 4 * renderer.points_to_pixels(1.0)
-    pixels = [axes.transData.transform(point[:2]) for point in points]
-    taken = [Bbox.from_extents(x - reach, y - reach, x + reach, y + reach) for x, y in pixels]
-    taken += [text.get_window_extent(renderer) for text in others]
-    bottom = axes.get_window_extent(renderer).y0
-    for x, y, name in sorted(points, key=lambda point: -point[1]):
-        for right, up, side in PLACES:
-            arrow = {"arrowstyle": "-", "color": "#b9b5ab", "linewidth": 0.6} if abs(up) > 10 else None
-            text = axes.annotate(
-                fill(name, NAME_WIDTH), (x, y), xytext=(right, up), ha=side, arrowprops=arrow, **BESIDE
-            )
-            text.update_positions(renderer)
-            own = Text.get_window_extent(text, renderer)  # the extent of an annotation includes its arrow
-            if own.y0 >= bottom and not own.count_overlaps(taken):
-                taken.append(own)
-                break
-            text.remove()
-        else:
-            axes.annotate(fill(name, NAME_WIDTH), (x, y), xytext=PLACES[0][:2], **BESIDE)
 
 
 def _curves(curves: Mapping[str, Sequence[Values]], title: str) -> Figure:

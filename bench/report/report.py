@@ -1,23 +1,47 @@
-"""Write all files of `bench report`: leaderboards, page and plots."""
+"""The files of a leaderboard and of a report."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import BenchError, unknown
-from bench.report.data import report_data
-from bench.report.html import page
-from bench.report.leaderboard import BASELINE, Leaderboard
+from bench.report.languages import bitext_of, gap_frame, share_frame
+from bench.report.leaderboard import BASELINE, Leaderboard, cost_frame, long_frame
+from bench.report.page import page, report_data
+from bench.report.tables import latex, markdown
 from bench.storage.atomic import atomic_write
 
 NO_PLOTS = "no plots: matplotlib is not installed; pip install -c constraints.txt '.[plots]'"
 
 
+def write_leaderboard(found: Leaderboard, folder: Path | None = None) -> list[Path]:
+    """Write the leaderboard's files to a folder, by default the results folder, and return their paths.
+
+    The same seed gives the same bytes of all files but `cost.csv`, since costs differ from run to run.
+    """
+    frames = {
+        "leaderboard.csv": long_frame(found.cells),
+        "leaderboard-wide.csv": found.wide,
+        "comparisons.csv": found.pairs,
+        "cost.csv": cost_frame(found.cells),
+        "languages.csv": share_frame(found.cells),
+        "gaps.csv": gap_frame(found.systems, bitext_of(found.cells)),
+    }
+    contents = {
+        name: frame.to_csv(index=False, lineterminator="\n")
+        for name, frame in frames.items()
+        if len(frame) or name not in ("languages.csv", "gaps.csv")
+    }
+    return _write(
+        folder or found.store.root, contents | {"leaderboard.md": markdown(found), "leaderboard.tex": latex(found)}
+    )
+
+
 def write_report(found: Leaderboard, measures: Sequence[str], folder: Path) -> tuple[list[Path], list[str]]:
-    """Write everything to a folder; return the files and the folder of plots, and notes for the user.
+    """Write leaderboards, page and plots to a folder; return the files and the folder of plots, and notes for the user.
 
     Raises `BenchError` for an unknown measure or baseline, and for a folder that cannot be written.
     """
@@ -34,12 +58,17 @@ def write_report(found: Leaderboard, measures: Sequence[str], folder: Path) -> t
     if not os.access(folder, os.W_OK):
         raise BenchError(f"{folder} cannot be written; choose another with --output")
     data = report_data(found, measures)
-    written = [*found.write(folder), folder / "report.html"]
-    with atomic_write(written[-1]) as file:
-        file.write(page(data))
+    written = [*write_leaderboard(found, folder), *_write(folder, {"report.html": page(data)})]
     if importlib.util.find_spec("matplotlib") is None:
         return written, [NO_PLOTS]
     from bench.report.plots import write_plots
 
     plots = write_plots(data, folder / "plots")
     return [*written, folder / "plots"], [f"{len(plots)} plots, each as PNG and SVG"]
+
+
+def _write(folder: Path, contents: Mapping[str, str]) -> list[Path]:
+    for name, text in contents.items():
+        with atomic_write(folder / name) as file:
+            file.write(text)
+    return [folder / name for name in contents]

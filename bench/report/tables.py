@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from bench.errors import BenchError
 from bench.evaluation.tasks import TOP
-from bench.report.comparison import Standing, best_first
-from bench.report.labels import diagnostics_text, figure, labels, p_value, title
 from bench.report.languages import favoured
-from bench.results.systems import Boards, System
+from bench.report.leaderboard import Leaderboard, diagnostics_text
 from bench.statistics.significance import ALPHA
 from bench.tables import print_table
 
-Standings = Mapping[tuple[System, str], Standing]
-"""By system and measure."""
 LEFT = {"method", "scoring", "students", "trains on"}
 USUAL = {"scoring": {"single-vector"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}}
 """Columns that are left out if they have no other values."""
-PREAMBLE = r"""% Tables for \input; they need the package booktabs.
-"""
 TABLE = r"""\begin{{table}}
 \centering
 \caption{{{caption}}}
@@ -47,108 +43,134 @@ ESCAPES = str.maketrans(
 )
 
 
-def tables(boards: Boards, standings: Standings, measures: Sequence[str], baseline: str) -> dict[str, pd.DataFrame]:
-    """Return a table of texts per board by its title, best system first. The first measure has rank, interval and
-    significance.
+def tables(found: Leaderboard, measures: Sequence[str] = ()) -> dict[int, pd.DataFrame]:
+    """Return a table of texts for each board, best system first. The first measure has rank, interval and significance.
 
-    A table has the measures that any of its systems was scored by. Boards without any are left out.
+    A table has the measures that any of its systems was scored by. Boards without any are left out. Raises `BenchError`
+    if that is all of them.
     """
-    against = f"p, {baseline}"
-    result = {}
-    for board, systems in boards.items():
-        shown = [measure for measure in measures if any(measure in system.measures for system in systems)]
-        if not shown:
-            continue
-        first, *others = shown
-        lines = []
-        for system in best_first(systems, first):
-            names, standing = system.spec.columns, standings.get((system, first))
-            mean, comparison = figure(system, first), standing.against if standing else None
-            cost = system.trained("cost") if names["train"] else {}
-            lines.append(
-                {
-                    "rank": str(standing.rank) if standing else "-",
-                    "method": system.name,
-                    "students": names["students"] or "-",
-                    "scoring": names["scoring"],
-                    "trains on": names["supervision"] or "-",
-                    "bitext": str(system.spec.subset) if system.spec.train else "-",
-                    "budget": names["budget"] or "-",
-                    f"{first} [95 %]": f"{mean} [{standing.mean.low:.3f}, {standing.mean.high:.3f}]"
-                    if standing
-                    else mean,
-                    against: p_value(comparison.p_holm if comparison else None),
-                    **{measure: figure(system, measure) for measure in others},
-                    "seeds": str(len(system.seeds)) if names["train"] else "-",
-                    "training s": f"{cost['seconds']:.0f}" if "seconds" in cost else "-",
-                    "CPU s": f"{cost['cpu_seconds']:.0f}" if "cpu_seconds" in cost else "-",
-                }
-            )
-        table = pd.DataFrame(lines)
-        usual = {**USUAL, against: {"-"}}
-        result[title(board, systems)] = table.drop(columns=[name for name in usual if set(table[name]) <= usual[name]])
-    return result
+    return {board: _table(found, board, by_measure) for board, by_measure in _scored(found, measures or found.measures)}
 
 
-def remarks(boards: Boards) -> dict[str, list[str]]:
-    """Return the lines below the tables, by their titles: the diagnostics of trainings, and favoured languages."""
-    names = labels(boards)
-    result = {}
-    for board, systems in boards.items():
-        ordered = sorted(systems, key=lambda each: names[each])
-        texts = [(system, diagnostics_text(system.trained("diagnostics"))) for system in ordered]
-        bias = f"first {TOP} documents against all documents: "
-        texts += [(system, bias + text) for system in ordered if (text := favoured(system))]
-        result[title(board, systems)] = [
-            f"{' · '.join([system.name, *names[system].apart])}: {text}" for system, text in texts if text
-        ]
-    return result
+def _scored(found: Leaderboard, measures: Sequence[str]) -> Iterator[tuple[int, dict[str, pd.DataFrame]]]:
+    """Yield for each board with scores by any of the measures the standings by measure, with the systems as index."""
+    shown = [measure for measure in measures if measure in found.measures]
+    if not shown:
+        raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {', '.join(found.measures)}")
+    for board, standings in found.standings.groupby(found.standings["system"].map(found.names["board"])):
+        frames = {measure: standings[standings["measure"] == measure].set_index("system") for measure in shown}
+        if by_measure := {measure: frame for measure, frame in frames.items() if len(frame)}:
+            yield board, by_measure
 
 
-def print_tables(frames: Mapping[str, pd.DataFrame], below: Mapping[str, Sequence[str]]) -> None:
-    """Print tables to stdout, each followed by its remarks."""
-    for name, frame in frames.items():
-        columns = list(frame.columns)
-        print_table(columns, frame.values.tolist(), title=name, right=set(columns) - LEFT)
-        if below[name]:
-            print("\n".join(f" {line}" for line in below[name]), end="\n\n")
+def _table(found: Leaderboard, board: int, by_measure: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    (first, main), *others = by_measure.items()
+    names = found.names[found.names["board"] == board]
+    trained = {i: found.systems[i] for i in names.index if found.systems[i].spec.train}
+    costs = pd.DataFrame({i: each.trained("cost") for i, each in trained.items()}, ["seconds", "cpu_seconds"]).T
+    ranges = main["low"].map(" [{:.3f}, ".format) + main["high"].map("{:.3f}]".format)
+    against = f"p, {found.baseline}"
+    table = pd.DataFrame(
+        {
+            "rank": main["rank"].map(str, na_action="ignore"),
+            "method": names["name"],
+            "students": names["students"],
+            "scoring": names["scoring"],
+            "trains on": names["supervision"],
+            "bitext": pd.Series({i: str(each.spec.subset) for i, each in trained.items()}),
+            "budget": names["budget"],
+            f"{first} [95 %]": main["mean"].map("{:.3f}".format) + ranges.where(main["low"].notna(), ""),
+            against: main["p"].map(p_value),
+            **{measure: frame["mean"].map("{:.3f}".format) for measure, frame in others},
+            "seeds": pd.Series({i: str(len(each.seeds)) for i, each in trained.items()}),
+            "training s": costs["seconds"].map("{:.0f}".format, na_action="ignore"),
+            "CPU s": costs["cpu_seconds"].map("{:.0f}".format, na_action="ignore"),
+        },
+        index=_best_first(names, main),
+    )
+    table = table.fillna("-").replace("", "-")
+    usual = {**USUAL, against: {"-"}}
+    return table.drop(columns=[name for name in usual if set(table[name]) <= usual[name]])
 
 
-def markdown(table: pd.DataFrame) -> str:
+def _best_first(names: pd.DataFrame, main: pd.DataFrame) -> pd.Index:
+    """Return the systems by their standing; those without one come last."""
+    return main.index.append(names.sort_values("name").index.difference(main.index, sort=False))
+
+
+def remarks(found: Leaderboard, board: int) -> list[str]:
+    """Return the lines below the table of a board: the diagnostics of trainings, and favoured languages."""
+    members = sorted(
+        (label, system)
+        for label, system in zip(found.labels, found.systems, strict=True)
+        if system in found.boards[board]
+    )
+    texts = [(label, diagnostics_text(system.trained("diagnostics"))) for label, system in members]
+    bias = f"first {TOP} documents against all documents: "
+    texts += [(label, bias + text) for label, system in members if (text := favoured(system))]
+    return [f"{' · '.join(label)}: {text}" for label, text in texts if text]
+
+
+def print_tables(found: Leaderboard, measures: Sequence[str] = ()) -> None:
+    """Print the tables to stdout, each followed by its remarks. Raises `BenchError` as `tables`."""
+    for board, table in tables(found, measures).items():
+        columns = list(table.columns)
+        print_table(columns, table.values.tolist(), title=found.titles[board], right=set(columns) - LEFT)
+        if lines := remarks(found, board):
+            print("\n".join(f" {line}" for line in lines), end="\n\n")
+
+
+def markdown(found: Leaderboard) -> str:
+    """Return the tables as Markdown, each followed by its remarks."""
+    return "\n".join(
+        "\n\n".join([f"### {found.titles[board]}", markdown_table(table), *remarks(found, board)]) + "\n"
+        for board, table in tables(found).items()
+    )
+
+
+def markdown_table(table: pd.DataFrame) -> str:
     """Return a Markdown table of texts."""
     lines = [list(table.columns), ["---"] * len(table.columns), *table.values.tolist()]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def latex_document(boards: Boards, standings: Standings, measures: Sequence[str], baseline: str) -> str:
+def latex(found: Leaderboard) -> str:
     """Return LaTeX tables, one per board. The best of each measure is bold, and arrows mark systems that are
     significantly better or worse than the baseline.
     """
-    names = labels(boards)
-    documents = []
-    for board, systems in boards.items():
-        shown = [measure for measure in measures if any(measure in system.measures for system in systems)]
-        if not shown:
-            continue
-        best = {measure: figure(best_first(systems, measure)[0], measure) for measure in shown}
-        rows = []
-        for system in best_first(systems, shown[0]):
-            cells = [escaped(" ".join([names[system].method, *names[system].details]))]
-            for measure in shown:
-                text, standing = figure(system, measure), standings.get((system, measure))
-                mark = MARKS[standing.against.significant_sign if standing and standing.against else 0]
-                cells.append((rf"\textbf{{{text}}}" if text == best[measure] else text) + mark)
-            rows.append(" & ".join(cells))
+    documents = ["% Tables for \\input; they need the package booktabs."]
+    for board, by_measure in _scored(found, found.measures):
+        first, *_ = by_measure
+        columns = {}
+        for measure, frame in by_measure.items():
+            texts = frame["mean"].map("{:.3f}".format)
+            bold = texts.where(texts != texts.iloc[0], r"\textbf{" + texts + "}")
+            columns[escaped(measure)] = bold + frame["significant"].fillna(0).map(MARKS)
+        order = _best_first(found.names[found.names["board"] == board], by_measure[first])
+        table = pd.DataFrame(columns, index=order).fillna("-")
+        rows = [
+            [escaped(" ".join(found.labels[i])), *cells] for i, cells in zip(order, table.values.tolist(), strict=True)
+        ]
         caption = (
-            f"{escaped(title(board, systems))}. {MARKS[1]} and {MARKS[-1]}: significantly better and worse than "
-            f"{escaped(baseline)} (paired tests, Holm-corrected, $p < {ALPHA:g}$). "
-            f"Systems are ordered by {escaped(shown[0])}."
+            f"{escaped(found.titles[board])}. {MARKS[1]} and {MARKS[-1]}: significantly better and worse than "
+            f"{escaped(found.baseline)} (paired tests, Holm-corrected, $p < {ALPHA:g}$). "
+            f"Systems are ordered by {escaped(first)}."
         )
-        heads = " & ".join(["method", *map(escaped, shown)])
-        documents.append(TABLE.format(caption=caption, align="r" * len(shown), heads=heads, rows=" \\\\\n".join(rows)))
-    return PREAMBLE + "\n".join(documents)
+        heads, *lines = (" & ".join(cells) for cells in [["method", *columns], *rows])
+        align = "r" * len(columns)
+        documents.append(TABLE.format(caption=caption, align=align, heads=heads, rows=" \\\\\n".join(lines)))
+    return "\n".join(documents)
 
 
 def escaped(text: str) -> str:
     """Escape all characters that LaTeX reads as a command or typesets as another character."""
     return text.translate(ESCAPES)
+
+
+def p_value(p: float, digits: int = 3) -> str:
+    """Return a p-value without its leading zero, as `.012`; `<.001` if it is less than the last digit, `-` for NaN."""
+    if math.isnan(p):
+        return "-"
+    least = 10**-digits
+    sign, shown = ("<", least) if p < least else ("", p)
+    return sign + f"{shown:.{digits}f}".removeprefix("0")

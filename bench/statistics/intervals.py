@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t as student_t
@@ -26,8 +26,7 @@ BOOTSTRAP = "queries (bootstrap)"
 STUDENT = "seeds and queries (t)"
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A mean with its 95 % interval, rounded to 6 decimals; `kind` is `BOOTSTRAP` or `STUDENT`."""
 
     mean: float
@@ -36,8 +35,7 @@ class Interval:
     kind: str
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A mean, its standard error, and the error's degrees of freedom."""
 
     mean: float
@@ -55,11 +53,6 @@ class Estimate:
         if self.error == 0:
             return float(self.mean == 0)
         return float(2 * student_t.sf(abs(self.mean) / self.error, self.freedom))
-
-
-def rounded(value: float | None, decimals: int = DECIMALS) -> float | None:
-    """Return a rounded number; None for None, NaN and infinities, which JSON cannot represent."""
-    return round(float(value), decimals) if value is not None and math.isfinite(value) else None
 
 
 def intervals(scores: Sequence[np.ndarray]) -> list[Interval]:

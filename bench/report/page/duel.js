@@ -18,7 +18,7 @@ function differences(measure, a, b) {
   if (!ofA || !ofB) return [];
   const ids = data.boards[a.board].queries;
   return ids
-    .map((id, i) => ({ id, a: ofA[i] / data.unit, b: ofB[i] / data.unit, known: ofA[i] !== null && ofB[i] !== null }))
+    .map((id, i) => ({ id, a: ofA[i], b: ofB[i], known: ofA[i] !== null && ofB[i] !== null }))
     .filter((query) => query.known)
     .map((query) => ({ ...query, value: (isLower(measure) ? -1 : 1) * (query.a - query.b) }))
     .sort((one, other) => other.value - one.value);

@@ -8,7 +8,8 @@ function costSection(state) {
   const everything = state.board === EVERYTHING;
   const [shown, lines] = [[], []];
   for (const row of rows) {
-    const { mean: y, low = y, high = y } = row.standing;
+    const y = row.standing.mean;
+    const [low, high] = [row.standing.low ?? y, row.standing.high ?? y];
     const tip = [row.label, `${state.measure} ${score(y)}${low < high ? ` [${score(low)}, ${score(high)}]` : ""}`];
     if (row.reference) lines.push({ y, label: row.label, tip });
     else if (row.cost[name] > 0)

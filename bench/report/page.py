@@ -1,0 +1,260 @@
+"""The page of a report: one HTML file with its style, its script and its data, which needs no network.
+
+All numbers are computed here, none in the browser. Of collections there are query ids and scores, never a text. Names
+of methods may contain anything. They reach the page as JSON in which nothing ends the block, and are shown as text
+only. As a second defence, the policy in the page's head lets no other script run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench import registry
+from bench.evaluation.measures import lower_is_better
+from bench.report.leaderboard import Leaderboard, diagnostics_text
+from bench.results.store import LOG, Record, training_of
+from bench.results.systems import System
+from bench.statistics.intervals import DECIMALS
+from bench.statistics.significance import ALPHA
+from bench.storage.sealed import Damaged
+
+FILES = files("bench.report") / "page"
+SCRIPTS = (
+    *("dom.js", "charts.js", "table.js", "rows.js"),
+    *("leaderboard.js", "plots.js", "duel.js", "manifests.js", "page.js"),
+)
+"""Concatenated in this order, they are one module."""
+ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+"""The characters that could end a script block or a line, as JSON escapes of strings."""
+COSTS = {
+    **{"cpu": "cpu_seconds", "seconds": "seconds", "steps": "trained_steps", "tokens": "trained_tokens"},
+    **{"memory": "peak_memory_mib", "parameters": "parameters"},
+}
+"""The costs of a training, and their names in its manifest."""
+STANDING = ["mean", "low", "high", "interval", "rank", "sd", "difference", "p"]
+PAIR = ["a", "b", "difference", "low", "high", "effect", "p_queries", "p_seeds", "p_holm", "family"]
+PAIR += ["wins", "ties", "losses"]
+SCORES_LIMIT = 20_000_000
+"""The maximum number of bytes of per-query scores. Measures beyond it are listed in `left_out`."""
+POINTS = 200
+"""The maximum number of points of a learning curve."""
+
+
+def page(data: Mapping[str, Any]) -> str:
+    """Return the page of a report's data; the same data are the same bytes."""
+    style = _read("page.css")
+    script = "\n".join(map(_read, SCRIPTS))
+    collections = dict.fromkeys(board["dataset"] for board in data["boards"])
+    parts = {
+        "title": html.escape(f"{len(data['overview'])} systems on {', '.join(collections)}"),
+        "policy": f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
+        "style": style,
+        "data": block(data),
+        "script": script,
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read("page.html"))
+
+
+def block(data: Mapping[str, Any]) -> str:
+    """Return JSON that is safe in a script block, whatever its strings contain. NaN and infinities become null."""
+    finite = json.loads(json.dumps(data), parse_constant=lambda _: None)
+    return json.dumps(finite, ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)
+
+
+def _read(name: str) -> str:
+    return (FILES / name).read_text(encoding="utf-8").strip()
+
+
+def _digest(text: str) -> str:
+    """Return the hash that identifies a script or style of this text in a content security policy."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(f"\n{text}\n".encode()).digest()).decode()
+
+
+def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: int = SCORES_LIMIT) -> dict[str, Any]:
+    """Return everything that the page shows of a leaderboard, as plain values; it depends on the results folder alone.
+
+    Systems and boards are referred to by their index. All measures are shown unless some are named.
+    """
+    shown = [measure for measure in measures or found.measures if measure in found.measures]
+    standings = found.standings[found.standings["measure"].isin(shown)].round(DECIMALS)
+    comparisons = _plain(found.comparisons.round(DECIMALS))
+    references = registry.references()
+    queries = [list(dict.fromkeys(query for system in members for query in system.queries)) for members in found.boards]
+    scores, left_out = _scores(found, queries, shown, scores_limit)
+    manifests, values = _manifests(found.systems)
+    by_system: list[dict[str, Any]] = [{} for _ in found.systems]
+    for (system, measure), numbers in (
+        _plain(standings.set_index(["system", "measure"])[STANDING]).to_dict("index").items()
+    ):
+        by_system[system][measure] = numbers
+    return {
+        "baseline": found.baseline,
+        "alpha": ALPHA,
+        "finished": max((cell.manifest["provenance"]["finished"] for cell in found.cells), default=""),
+        "cells": len(found.cells),
+        "notes": list(found.notes),
+        "measures": shown,
+        "lower": [measure for measure in shown if lower_is_better(measure)],
+        "boards": [
+            {
+                "dataset": members[0].spec.dataset,
+                "pair": members[0].spec.columns["pair"],
+                "encoder": Path(members[0].spec.encoder).name,
+                "title": title,
+                "queries": of_board,
+            }
+            for members, title, of_board in zip(found.boards, found.titles, queries, strict=True)
+        ],
+        "systems": [
+            {
+                "board": int(found.names["board"][i]),
+                "method": method,
+                "details": details,
+                "reference": system.spec.method in references,
+                **{name: system.spec.columns[name] for name in ("supervision", "train", "budget")},
+                "seeds": [seed for seed in system.seeds if seed],
+                "standings": by_system[i],
+                "cost": _cost(system),
+                "diagnostics": diagnostics_text(system.trained("diagnostics")).split(),
+            }
+            for i, (system, (method, *details)) in enumerate(zip(found.systems, found.labels, strict=True))
+        ],
+        "overview": _overview(found, standings),
+        "pairs": {
+            measure: comparisons.loc[comparisons["measure"] == measure, PAIR].values.tolist() for measure in shown
+        },
+        "scores": scores,
+        "left_out": left_out,
+        "curves": _curves(found.systems),
+        "manifests": manifests,
+        "values": values,
+    }
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame of Python's own values, with None for missing ones."""
+    return frame.astype(object).where(frame.notna(), None)
+
+
+def _cost(system: System) -> dict[str, float | None]:
+    cost = system.trained("cost") if system.spec.train else {}
+    return {name: None if cost.get(key) is None else round(cost[key], 3) for name, key in COSTS.items()}
+
+
+def _overview(found: Leaderboard, standings: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return one row per label: the indices of its systems, and for each measure a summary over their boards."""
+    labels = pd.Series(found.labels)
+    groups = standings.groupby([standings["system"].map(labels), "measure"])
+    means, against = groups["mean"], groups["significant"]
+    summary = pd.DataFrame(
+        {
+            **{"mean": means.mean(), "low": means.min(), "high": means.max(), "boards": means.count()},
+            "rank": groups["rank"].mean().round(2),
+            "better": against.agg(lambda signs: (signs > 0).sum()),
+            "worse": against.agg(lambda signs: (signs < 0).sum()),
+            "compared": against.count(),
+        }
+    )
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    for i, label in enumerate(found.labels):
+        rows.setdefault(label, {"systems": [], "standings": {}})["systems"].append(i)
+    for (label, measure), numbers in _plain(summary.round(DECIMALS)).to_dict("index").items():
+        rows[label]["standings"][measure] = numbers
+    return list(rows.values())
+
+
+def _scores(
+    found: Leaderboard, queries: Sequence[Sequence[str]], measures: Sequence[str], limit: int
+) -> tuple[dict[str, list[list[float | None] | None]], list[str]]:
+    """Return by measure and system the scores of its board's queries, averaged over seeds, with None for missing ones;
+    and the measures that exceed the limit.
+    """
+    kept: dict[str, list[list[float | None] | None]] = {}
+    for measure in measures:
+        rows: list[list[float | None] | None] = [None] * len(found.systems)
+        for i, (system, board) in enumerate(zip(found.systems, found.names["board"], strict=True)):
+            if measure in system.scores:
+                values = system.scores[measure].mean(axis=0).round(4).tolist()
+                by_query = dict(zip(system.queries, values, strict=True))
+                rows[i] = [by_query.get(query) for query in queries[board]]
+        size = len(json.dumps(rows, separators=(",", ":")))
+        if size <= limit:
+            kept[measure] = rows
+            limit -= size
+    return kept, [measure for measure in measures if measure not in kept]
+
+
+def _curves(systems: Sequence[System]) -> list[dict[str, Any]]:
+    """Return a learning curve per training with logged losses: the indices of its systems, seed, steps and losses."""
+    rows: dict[str, dict[str, Any]] = {}
+    for i, system in enumerate(systems):
+        for seed, cell in zip(system.seeds, system.cells, strict=True):
+            if training := training_of(cell):
+                if training.folder.name not in rows:
+                    points = thinned(read_losses(training))
+                    losses = [float(f"{loss:.5g}") for loss in points["loss"]]
+                    rows[training.folder.name] = {
+                        "systems": [],
+                        "seed": seed,
+                        "steps": points["step"].tolist(),
+                        "losses": losses,
+                    }
+                rows[training.folder.name]["systems"].append(i)
+    return [row for row in rows.values() if row["steps"]]
+
+
+def read_losses(training: Record) -> pd.DataFrame:
+    """Return `step` and `loss` of the lines of a training's log with a loss; none if the log is missing or damaged."""
+    try:
+        training.verify(LOG)
+        lines = (training.folder / LOG).read_text(encoding="utf-8").splitlines()
+    except (Damaged, FileNotFoundError):
+        lines = []
+    frame = pd.DataFrame(map(json.loads, lines), columns=["step", "loss"])
+    return frame[np.isfinite(frame["loss"].astype(float))].astype({"step": int})
+
+
+def thinned(points: pd.DataFrame, limit: int = POINTS) -> pd.DataFrame:
+    """Return at most `limit` points: the last step and the mean loss of runs of neighbours of about equal length."""
+    runs = np.arange(len(points)) * limit // max(len(points), limit)
+    return points.groupby(runs).agg({"step": "last", "loss": "mean"})
+
+
+def _manifests(systems: Sequence[System]) -> tuple[list[list[dict[str, Any]]], list[Any]]:
+    """Return the manifests of the cells and trainings of each system, and the values that they share.
+
+    The values of a manifest, and those one level down, are indices of the second list. The fields that identify the
+    system are left out.
+    """
+    values: dict[str, tuple[int, Any]] = {}
+
+    def index(value: Any) -> int:
+        return values.setdefault(json.dumps(value, sort_keys=True, ensure_ascii=False), (len(values), value))[0]
+
+    def indexed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            key: {name: index(item) for name, item in value.items()}
+            if isinstance(value, Mapping) and value
+            else index(value)
+            for key, value in manifest.items()
+            if key not in ("kind", "spec", "files", "trained")
+        }
+
+    manifests = []
+    for system in systems:
+        pairs = zip(system.seeds, system.cells, strict=True)
+        rows = [{"seed": seed, "cell": indexed(c.manifest), "training": indexed(c.trained)} for seed, c in pairs]
+        manifests.append([{key: value for key, value in row.items() if value != {}} for row in rows])
+    return manifests, [value for _, value in values.values()]
