@@ -155,7 +155,6 @@ class InspectQuery(Results, Mirror):
     measure: str | None = option(None, "the measure to show and sort by (default: all, sorted by the first)")
     document: str | None = option(None, "the document whose words are aligned with the query's (default: the top one)")
     limit: int = option(5, "documents that are shown per method", gt=0)
-    output: Path | None = option(None, "an .svg or .png file to draw the alignments to as heat maps")
 
 
 class Request(Ranked, Places):

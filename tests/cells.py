@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from bench.options import toml_value
 from bench.results.state import note
@@ -15,6 +17,10 @@ from bench.results.store import LOG, Record, Store
 from bench.spec import MethodSpec, RunSpec
 from bench.storage.hashing import digest
 from bench.storage.sealed import FILES, read_manifest, seal
+
+MEASURES = ("nDCG@10", "RR@10")
+EVIL = "<img src=x onerror=alert(1)>"
+BREAKOUT = "</script><script>alert(1)</script><!--<script>{{data}}"
 
 
 def spec(
@@ -113,6 +119,39 @@ def add(
     if current:
         note(store.root, inputs=inputs, cells={record.question: fingerprint})
     return record
+
+
+def random_scores(seed: int, centre: float, queries: int = 40) -> dict[str, dict[str, float]]:
+    """Scores of each query by each of `MEASURES`."""
+    values = np.clip(np.random.default_rng(seed).normal(centre, 0.2, (len(MEASURES), queries)), 0, 1).tolist()
+    return {name: {f"q{i}": value for i, value in enumerate(row)} for name, row in zip(MEASURES, values, strict=True)}
+
+
+def fill_report(store: Store, pairs: Sequence[str]) -> Store:
+    """Add four systems on each pair: one with two seeds, one with hostile texts, and a reference row."""
+    about = {"finished": "2026-01-02T03:04:05", "commit": "c0ffee", "command": f"bench run --methods {EVIL}"}
+    nothing = {"method": "zero-shot", "supervision": "", "train": "", "seed": "", "budget": ""}
+    for i, pair in enumerate(pairs):
+        for seed, centre, losses, changes in (
+            (0, 0.6 - i / 5, 500, {}),
+            (2, 0.55 - i / 5, 500, {"seed": "1"}),
+            (4, 0.3, 7, {"method": "adversarial", "supervision": "relevance + unpaired text"}),
+            (6, 0.4, 0, {"method": EVIL, "config": f"x={BREAKOUT}"}),
+            (8, 0.1, 0, nothing),
+        ):
+            seconds = 12.5 + len(changes.get("method", "optical"))
+            cost = {"seconds": seconds, "trained_steps": 10, "parameters": 1_000_000}
+            training = {"cost": cost, "provenance": about, "data_report": {"bitext": {"conlang": {"kept": 9}}}}
+            scores, manifest = random_scores(i + seed, centre), {"provenance": about}
+            add(store, scores, losses=losses, pair=pair, training=training, manifest=manifest, **changes)
+    return store
+
+
+def add_external(store: Store, pair: str, measure: str, mean: float) -> None:
+    """Add an imported cell: a mean without scores of queries."""
+    about = {"training": None, "trained": {}, "reported": {measure: mean}, "external": {"file": "x", "sha256": "y"}}
+    names = {"method": "elsewhere", "supervision": "external", "train": "", "seed": "", "budget": ""}
+    add(store, {}, pair=pair, manifest=about, **names)
 
 
 def reseal(folder: Path, **changes: Any) -> None:

@@ -20,6 +20,7 @@ from bench.evaluation import measures
 from bench.progress import Display
 from bench.recipe import Budget
 from bench.report.leaderboard import leaderboard
+from bench.report.report import write_leaderboard
 from bench.request import Request
 from bench.results.store import RUN, SCORES, Store
 from bench.running.execute import Executor, Outcome
@@ -80,7 +81,7 @@ class Bench:
         experiment, store = make_experiment(request, self.cards, resolver), Store(results).open()
         how = (request.device, request.precision, self.cards, resolver, Display(quiet=True))
         outcome = Executor(Resources(experiment.encoder, *how, threads=1), request, store).run(experiment)
-        leaderboard(store).write()
+        write_leaderboard(leaderboard(store))
         return outcome
 
     def run(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> int:

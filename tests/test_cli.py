@@ -44,7 +44,7 @@ MISTAKES = {
         "unknown method 'optcal'; did you mean optical",
     ),
     "inspected": (["inspect", "leakage", "--train", "conlnag"], "unknown collection 'conlnag'; did you mean conlang"),
-    "no pairs to inspect": (["inspect", "leakage", "--train", "qed"], "qed names no pair of languages; say which with"),
+    "no pairs to inspect": (["inspect", "leakage", "--train", "qed"], "qed names no language pair; name one with"),
     "limit": (["inspect", "leakage", "--limit", "some"], "limit = 'some'"),
     "listed name": (["ls", "datasets", "conlnag"], "unknown collection 'conlnag'"),
     "name of a pair": (["ls", "pairs", "swh-eng"], "takes no name"),

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed
 from bench.evaluation.retriever import DualEncoder, OnBatch
 from bench.gate import baseline as baselines
-from bench.gate.baseline import Baseline, Scores, Value, make_baseline, tolerance
-from bench.gate.compare import COLUMNS, Change, compare, compare_queries
-from bench.gate.compute import Found, Work, compute, compute_seeds, log_figures
+from bench.gate.baseline import Baseline, Value, make_baseline, tolerance
+from bench.gate.compare import COLUMNS, compare
+from bench.gate.compute import Found, Key, Work, compute, compute_seeds, log_figures
 from bench.progress import Display
 from bench.recipe import Budget
 from bench.request import Check, Computing, Suite
@@ -43,6 +44,15 @@ def baseline(*values: Value) -> Baseline:
 
 def now(**values: float) -> Found:
     return Found({("optical conlang qaa-eng", name): number for name, number in values.items()}, {})
+
+
+def by_query(scores: Mapping[Key, Mapping[str, float]]) -> Baseline:
+    values = (Value(*key, mean(of.values()), 1 / len(of), mean(of.values()), 0.0, (), of) for key, of in scores.items())
+    return Baseline(Suite(seeds=(0,)), tuple(values), {})
+
+
+def found_by_query(scores: Mapping[Key, Mapping[str, float]]) -> Found:
+    return Found({key: mean(of.values()) for key, of in scores.items()}, scores)
 
 
 def test_tolerance_by_hand() -> None:
@@ -66,8 +76,8 @@ def test_tolerance_by_hand() -> None:
 )
 def test_values_are_compared_in_both_directions(found: dict[str, float], verdicts: list[str]) -> None:
     changes = compare(baseline(value("nDCG@10", 0.5), value("RR@10", 0.4)), [now(**found)])
-    assert [change.row[-1] for change in changes] == verdicts
-    assert all(len(change.row) == len(COLUMNS) for change in changes)
+    assert [change[-1] for change in changes] == verdicts
+    assert all(len(change) == len(COLUMNS) for change in changes)
 
 
 def test_it_is_the_mean_over_the_checked_seeds_that_counts() -> None:
@@ -83,8 +93,8 @@ BEFORE = {f"q{i}": 0.5 for i in range(100)}
 def verdicts(now: dict[str, float], others: int = 0) -> list[str]:
     """The verdicts on scores that were `BEFORE`, in a family with others that stayed."""
     keys = [KEY, *((f"method{i} tatoeba swh-eng", "nDCG@10") for i in range(others))]
-    found = dict.fromkeys(keys, BEFORE) | {KEY: now}
-    return [change.row[-1] for change in compare_queries([Scores(*key, BEFORE) for key in keys], found)]
+    before = dict.fromkeys(keys, BEFORE)
+    return [change[-1] for change in compare(by_query(before), [found_by_query(before | {KEY: now})])]
 
 
 def changed(queries: int, by: float) -> dict[str, float]:
@@ -119,10 +129,10 @@ def test_the_more_is_looked_at_the_less_is_told_from_chance() -> None:
 
 
 def test_scores_that_are_missing_or_new_are_told() -> None:
-    baseline = Baseline(Suite(seeds=(0,)), (), {}, (Scores(*KEY, BEFORE),))
     other = ("zero-shot tatoeba swh-eng", "RR@10")
-    found = Found({other: 0.5, ("optical training swh-eng", "log.loss"): 3.0}, {other: BEFORE})
-    assert {change.key[1]: change.row[-1] for change in compare(baseline, [found])} == {
+    found = found_by_query({other: BEFORE})
+    found = Found({**found.values, ("optical training swh-eng", "log.loss"): 3.0}, found.scores)
+    assert {change[1]: change[-1] for change in compare(by_query({KEY: BEFORE}), [found])} == {
         "nDCG@10": "missing",
         "RR@10": "new",  # and nothing of the loss, which such a baseline does not hold
     }
@@ -139,12 +149,9 @@ def test_the_statistic_is_over_queries_not_over_sums() -> None:
 
 def test_baseline_survives_its_file(tmp_path: Path) -> None:
     several = Baseline(Suite(seeds=(3, 4)), (value("nDCG@10", 0.1 + 0.2), value("RR@10", 1e-300)), {"libraries": {}})
-    one = Baseline(
-        Suite(seeds=(3,)),
-        (value("counts.queries", 2),),
-        {"libraries": {}},
-        (Scores("optical tatoeba swh-eng", "nDCG@10", {"q1": 0.1 + 0.2, "q2": 0}),),
-        ({"date": "2026-01-01", "commit": None, "reason": 'fewer "methods"'},),
+    one = dataclasses.replace(
+        by_query({("optical tatoeba swh-eng", "nDCG@10"): {"q1": 0.1 + 0.2, "q2": 0}}),
+        history=({"date": "2026-01-01", "commit": None, "reason": 'fewer "methods"'},),
     )
     for made in (several, one):
         made.write(tmp_path / "b.json")
@@ -212,7 +219,7 @@ def suite(encoder_folder: Path) -> Suite:
 def found(suite: Suite, work: Callable[[Path], Work], tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     """The results of two methods with the small encoder on the small collection."""
     place = work(tmp_path_factory.mktemp("gate"))
-    return [compute(suite, seed, place) for seed in suite.seeds]
+    return [compute(suite, place, seed) for seed in suite.seeds]
 
 
 @pytest.fixture(scope="module")
@@ -221,9 +228,9 @@ def small(suite: Suite, found: list[Found]) -> Baseline:
 
 
 @pytest.fixture
-def moved(small: Baseline, work: Callable[[Path], Work], tmp_path: Path) -> Callable[[], list[Change]]:
+def moved(small: Baseline, work: Callable[[Path], Work], tmp_path: Path) -> Callable[[], list[list[str]]]:
     """The comparison of `bench check` for the small suite."""
-    return lambda: compare(small, [compute(small.suite, small.suite.seeds[0], work(tmp_path))])
+    return lambda: compare(small, [compute(small.suite, work(tmp_path), small.suite.seeds[0])])
 
 
 def test_baseline_has_measures_counts_diagnostics_log_alignment_and_teacher(small: Baseline) -> None:
@@ -250,9 +257,10 @@ def test_counts_may_not_move_and_everything_else_a_little(small: Baseline) -> No
 
 def test_one_seed_is_stored_by_query(suite: Suite, found: list[Found]) -> None:
     made = make_baseline(suite.model_copy(update={"seeds": (0,)}), found[:1])
-    assert {value.name.split(".")[0] for value in made.values} == {"counts", "teacher"}
-    assert {scores.name for scores in made.scores if scores.cell == "optical conlang qaa-eng"} == set(suite.measures)
-    assert all(len(scores.queries) == 20 for scores in made.scores)
+    assert {value.name.split(".")[0] for value in made.values if not value.queries} == {"counts", "teacher"}
+    scored = [value for value in made.values if value.queries]
+    assert {value.name for value in scored if value.cell == "optical conlang qaa-eng"} == set(suite.measures)
+    assert all(len(value.queries) == 20 for value in scored)
     assert compare(made, found[:1]) == []
 
 
@@ -313,7 +321,7 @@ def leave_the_teacher(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Encoder, "freeze", lambda self: self.eval())
 
 
-def test_untouched_code_moves_nothing(moved: Callable[[], list[Change]]) -> None:
+def test_untouched_code_moves_nothing(moved: Callable[[], list[list[str]]]) -> None:
     assert moved() == []
 
 
@@ -326,13 +334,15 @@ def test_untouched_code_moves_nothing(moved: Callable[[], list[Change]]) -> None
     ],
 )
 def test_fault_that_no_score_shows_is_found(
-    plant: Plant, key: tuple[str, str], moved: Callable[[], list[Change]], monkeypatch: pytest.MonkeyPatch
+    plant: Plant, key: tuple[str, str], moved: Callable[[], list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-    assert key in [change.key for change in moved()]
+    assert key in [(cell, name) for cell, name, *_ in moved()]
 
 
-def test_cell_that_fails_is_no_regression(moved: Callable[[], list[Change]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cell_that_fails_is_no_regression(
+    moved: Callable[[], list[list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("methods.optical.transport_loss", lambda experiment, cost: cost.sum() * float("nan"))
     with pytest.raises(CellFailed, match="cells of seed 0 failed"):
         moved()
@@ -428,7 +438,10 @@ def test_a_real_collection_is_compared_by_query(
     suite = ("--methods", "zero-shot", "--datasets", "tatoeba", "--pairs", "swh-eng", "--encoder", "all-MiniLM-L6-v2")
     assert cli.main(["baseline", str(file), *suite, "--seeds", "0", *options]) == 0
     kept = Baseline.read(file)
-    assert {scores.cell for scores in kept.scores} == {"zero-shot tatoeba swh-eng", "untrained tatoeba swh-eng"}
+    assert {value.cell for value in kept.values if value.queries} == {
+        "zero-shot tatoeba swh-eng",
+        "untrained tatoeba swh-eng",
+    }
     assert "mirror" not in json.loads(file.read_text())["suite"]
     assert cli.main(["check", str(file), *options]) == 0
     capsys.readouterr()

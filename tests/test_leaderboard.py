@@ -19,10 +19,9 @@ from pylatexenc.latexwalker import LatexEnvironmentNode, LatexNode, LatexWalker
 
 from bench.commands.results import print_leaderboard
 from bench.errors import BenchError
-from bench.report.data import report_data
-from bench.report.labels import diagnostics_text, p_value
-from bench.report.leaderboard import COMPARISONS, Leaderboard, cost_frame, leaderboard, long_frame
-from bench.report.tables import escaped, markdown
+from bench.report.leaderboard import COMPARISONS, Leaderboard, cost_frame, diagnostics_text, leaderboard, long_frame
+from bench.report.report import write_leaderboard
+from bench.report.tables import escaped, markdown_table, p_value, remarks, tables
 from bench.request import Leaderboards
 from bench.results.store import Store
 
@@ -85,7 +84,7 @@ def test_cost_is_kept_apart_from_scores(store: Store) -> None:
     cost = cost_frame([entry]).iloc[0]
     assert (cost["training_seconds"], cost["trained_steps"], cost["evaluation_search_seconds"]) == (12.5, 10, 0.5)
     assert cost["diagnostics"] == "probe_accuracy=0.750"
-    files = {path.name: path.read_text() for path in leaderboard(store).write()}
+    files = {path.name: path.read_text() for path in write_leaderboard(leaderboard(store))}
     assert "12.5" in files["cost.csv"]
     assert "12.5" not in files["leaderboard.csv"] + files["leaderboard-wide.csv"]
 
@@ -95,7 +94,7 @@ def test_files_are_the_frames_and_the_same_bytes_every_time(store: Store) -> Non
         add(store, {"RR@10": {f"q{i}": i / 7 for i in range(8)}}),
         add(store, {"RR@10": {f"q{i}": i / 8 for i in range(8)}}, method="a, b"),
     ]
-    paths = {path.name: path for path in leaderboard(store).write()}
+    paths = {path.name: path for path in write_leaderboard(leaderboard(store))}
     assert set(paths) == {
         *("leaderboard.csv", "leaderboard-wide.csv", "comparisons.csv", "cost.csv"),
         *("leaderboard.md", "leaderboard.tex"),
@@ -103,7 +102,7 @@ def test_files_are_the_frames_and_the_same_bytes_every_time(store: Store) -> Non
     found = pd.read_csv(paths["leaderboard.csv"], dtype={"seed": str}, keep_default_na=False)
     pd.testing.assert_frame_equal(found, long_frame(entries).reset_index(drop=True), check_dtype=False)
     before = {path: path.read_bytes() for path in paths.values()}
-    assert {path: path.read_bytes() for path in leaderboard(store).write()} == before
+    assert {path: path.read_bytes() for path in write_leaderboard(leaderboard(store))} == before
 
 
 def test_diagnostics_are_below_their_table_and_averaged_over_seeds(
@@ -115,20 +114,18 @@ def test_diagnostics_are_below_their_table_and_averaged_over_seeds(
     name, *means = capsys.readouterr().out.rstrip().splitlines()[-1].split()
     assert (name, sorted(means)) == ("optical:", ["accuracy=0.625", "count=4.667"])
     assert (store.root / "leaderboard.md").read_text().endswith(f"|\n\noptical: {' '.join(means)}\n")
-    (system,) = report_data(leaderboard(store))["systems"]
-    assert system["diagnostics"] == means
 
 
 def test_lines_below_a_table_distinguish_systems_of_the_same_name(store: Store) -> None:
     for size, noise in (("", ""), ("1000", ""), ("1000", "0.5")):
         add(store, {"RR@10": {"q": 0.1}}, bitext_size=size, bitext_noise=noise)
     add(store, {"RR@10": {"q": 0.1}}, config="epsilon=0.5", budget="20steps")
-    (lines,) = leaderboard(store).remarks.values()
+    lines = remarks(leaderboard(store), 0)
     assert [line.split(":")[0] for line in lines] == [
         "optical · bitext 1,000",
         "optical · bitext 1,000, 50 % misaligned",
         "optical · bitext all",
-        "optical epsilon=0.5",
+        "optical · epsilon=0.5",
     ]
 
 
@@ -140,8 +137,9 @@ def test_rows_are_best_first_and_columns_are_shown_where_rows_differ(store: Stor
         add(store, {"RR@10": {"q": 0.6}}, method="zero-shot", train=""),
     ]
     assert Leaderboard(entries, store).wide["bitext_size"].tolist() == ["1000", "10000", "", ""]
-    ((title, table),) = Leaderboard(entries, store).tables().items()
-    assert title == "conlang qaa-eng, 1 queries, encoder tiny"
+    found = Leaderboard(entries, store)
+    (table,) = tables(found).values()
+    assert found.titles == ["conlang qaa-eng, 1 queries, encoder tiny"]
     assert table[["method", "scoring", "bitext"]].values.tolist() == [
         ["optical", "single-vector", "all"],
         ["optical", "single-vector", "10,000"],
@@ -149,7 +147,7 @@ def test_rows_are_best_first_and_columns_are_shown_where_rows_differ(store: Stor
         ["zero-shot", "single-vector", "-"],
     ]
     assert table["RR@10 [95 %]"].tolist()[0] == "0.900 [0.900, 0.900]"
-    (table,) = Leaderboard(entries[1:2], store).tables().values()
+    (table,) = tables(Leaderboard(entries[1:2], store)).values()
     assert {"bitext", "scoring"}.isdisjoint(table.columns)
 
 
@@ -160,15 +158,15 @@ def test_collections_have_columns_of_their_own(store: Store) -> None:
         add(store, {"P@5": {"q": 0.2}}, method="distillation"),
     ]
     found = Leaderboard(entries, store)
-    mined, ranked = found.tables(["RR@10", "P@5", "F1", "recall"]).values()
+    mined, ranked = tables(found, ["RR@10", "P@5", "F1", "recall"]).values()
     assert mined[["F1 [95 %]", "recall"]].values.tolist() == [["0.250 [0.250, 0.250]", "0.500"]]
     assert ranked[["method", "RR@10 [95 %]", "P@5"]].values.tolist() == [
         ["optical", "0.500 [0.500, 0.500]", "-"],
         ["distillation", "-", "0.200"],
     ]
     assert {"RR@10 [95 %]", "P@5"}.isdisjoint(mined) and {"F1", "recall"}.isdisjoint(ranked)
-    (only,) = found.tables(["F1"])
-    assert only.startswith("bucc ")
+    (only,) = tables(found, ["F1"])
+    assert found.titles[only].startswith("bucc ")
 
 
 def test_favoured_languages_of_a_pool_are_below_its_table(store: Store) -> None:
@@ -177,7 +175,7 @@ def test_favoured_languages_of_a_pool_are_below_its_table(store: Store) -> None:
         languages = {language: {"documents": 0.5, "top": share} for language, share in shares.items()}
         add(store, {"RR@10": {"q": 0.5}}, pair="spa-mul", seed=seed, manifest={"languages": languages})
     add(store, {"RR@10": {"q": 0.5}}, pair="spa-mul", method="psq")
-    (lines,) = leaderboard(store).remarks.values()
+    lines = remarks(leaderboard(store), 0)
     assert lines == [
         "optical: probe_accuracy=0.750",
         "psq: probe_accuracy=0.750",
@@ -187,19 +185,19 @@ def test_favoured_languages_of_a_pool_are_below_its_table(store: Store) -> None:
 
 def test_texts_of_numbers() -> None:
     assert diagnostics_text({"a": 354277, "b": 0, "c": 1.0, "d": 0.25}) == "a=354277 b=0 c=1.000 d=0.250"
-    assert [p_value(p) for p in (None, 0.0001, 0.001, 0.0626, 1.0)] == ["-", "<.001", ".001", ".063", "1.000"]
+    assert [p_value(p) for p in (float("nan"), 0.0001, 0.001, 0.0626, 1.0)] == ["-", "<.001", ".001", ".063", "1.000"]
     assert [p_value(p, digits=4) for p in (1 / 10_001, 0.0002)] == ["<.0001", ".0002"]
 
 
 def test_markdown_is_a_table_whatever_the_cells_hold() -> None:
-    text = markdown(pd.DataFrame({"method": ["a|b", "c"], "value": ["1", "2"]}))
+    text = markdown_table(pd.DataFrame({"method": ["a|b", "c"], "value": ["1", "2"]}))
     assert text.splitlines() == ["| method | value |", "| --- | --- |", "| a\\|b | 1 |", "| c | 2 |"]
 
 
 def test_folder_without_finished_cells_is_an_error(store: Store) -> None:
     store.cell("x", "0" * 64).begin()
     with pytest.raises(BenchError, match="holds no finished cell"):
-        leaderboard(store).write()
+        write_leaderboard(leaderboard(store))
 
 
 def test_leaderboard_needs_the_cells_alone(store: Store) -> None:
@@ -208,7 +206,7 @@ def test_leaderboard_needs_the_cells_alone(store: Store) -> None:
     for file in (store.root / "trainings").rglob("*"):
         if file.is_file():
             file.unlink()
-    assert len(leaderboard(store).write()) == 6
+    assert len(write_leaderboard(leaderboard(store))) == 6
     assert cost_frame([entry]).iloc[0]["evaluation_search_seconds"] == 0.5
 
 
@@ -233,13 +231,13 @@ def test_significance_is_against_the_baseline_that_is_named(store: Store) -> Non
     assert pd.isna(wide.loc["zero-shot", "RR@10 p"])
     assert wide["RR@10 rank"].to_dict() == {"optical": 1, "psq": 2, "zero-shot": 2}
     assert set(wide["baseline"]) == {"zero-shot"}
-    (table,) = Leaderboard(entries, store, "psq").tables().values()
+    (table,) = tables(Leaderboard(entries, store, "psq")).values()
     assert table[["rank", "method", "p, psq"]].values.tolist() == [
         ["1", "optical", "<.001"],
         ["2", "psq", "-"],
         ["2", "zero-shot", f"{wide.loc['psq', 'RR@10 p']:.3f}".removeprefix("0")],
     ]
-    (table,) = Leaderboard(entries, store, "unheard-of").tables().values()
+    (table,) = tables(Leaderboard(entries, store, "unheard-of")).values()
     assert not [column for column in table.columns if column.startswith("p,")]
 
 
@@ -248,7 +246,7 @@ def test_every_pair_is_compared_in_a_file_of_its_own(store: Store) -> None:
     add(store, {"RR@10": {"q1": 0.5, "q2": 0.5, "q3": 0.0}}, method="distillation", seed="0")
     add(store, {"RR@10": {"q1": 0.0, "q2": 0.0, "q3": 0.0}}, method="zero-shot", seed="", train="")
     add(store, {"RR@10": {"q1": 0.0, "q2": 0.0, "q3": 0.0}}, dataset="another")
-    found = pd.read_csv({path.name: path for path in leaderboard(store).write()}["comparisons.csv"])
+    found = pd.read_csv({path.name: path for path in write_leaderboard(leaderboard(store))}["comparisons.csv"])
     assert list(found.columns) == COMPARISONS
     assert {(row.method_a, row.method_b): row.difference for row in found.itertuples()} == {
         ("optical", "distillation"): 0.25,
@@ -278,7 +276,7 @@ def test_columns_are_those_that_the_documentation_has(store: Store) -> None:
     for seed in ("0", "1"):
         add(store, {"RR@10": {"q1": 1.0, "q2": 0.5, "q3": 0.25}}, seed=seed, config="epsilon=0.5")
     add(store, {"RR@10": {"q1": 0.5, "q2": 0.5, "q3": 0.125}}, method="zero-shot", seed="", train="")
-    paths = {path.name: path for path in leaderboard(store).write()}
+    paths = {path.name: path for path in write_leaderboard(leaderboard(store))}
     for file in ("leaderboard.csv", "leaderboard-wide.csv", "comparisons.csv"):
         frame = pd.read_csv(paths[file], dtype=dict.fromkeys(TEXTS, str)).rename(
             columns=lambda name: re.sub(r"^RR@10", "M", name)
@@ -302,7 +300,7 @@ def test_a_folder_that_cannot_be_written_is_printed(
     def refuse(path: Path, *_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
-    monkeypatch.setattr("bench.report.leaderboard.atomic_write", refuse)
+    monkeypatch.setattr("bench.report.report.atomic_write", refuse)
     assert print_leaderboard(Leaderboards(results=store.root)) == 0
     captured = capsys.readouterr()
     assert " optical " in captured.out
@@ -329,7 +327,7 @@ def written(tmp_path: Path) -> Path:
             scores = {f"q{i}": value / share for i, value in enumerate(easy.tolist())}
             config = "x=1%" if method == "optical" else ""
             add(store, {"RR@10": scores}, method=method, config=config, dataset=dataset)
-    leaderboard(store).write()
+    write_leaderboard(leaderboard(store))
     return tmp_path / "leaderboard.tex"
 
 

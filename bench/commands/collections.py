@@ -11,6 +11,7 @@ from bench.errors import BenchError
 from bench.inspection.listing import counts_table, describe_dataset, listing
 from bench.progress import Display
 from bench.request import Fetch, InspectLeakage, Listing
+from bench.storage.atomic import atomic_write
 from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
 
 
@@ -64,29 +65,33 @@ def inspect_leakage(options: InspectLeakage) -> int:
     """List the training rows that are equal or nearly equal to texts of a test collection: its queries, their
     translations and its relevant documents. They are removed before training.
     """
+    import pandas as pd
+
     from bench.data.training_data import default_mix, search
-    from bench.inspection.leakage import COLUMNS, count, excerpt, findings, leakage_pairs, write_findings
+    from bench.inspection.leakage import COLUMNS, FINDING, GROUP, count, excerpt, findings, leakage_pairs
 
     cards, display = load_cards(options.cards), Display()
     resolver = Resolver(options.mirror, offline=options.offline, display=display)
-    rows, everything = [], []
+    rows, everything = [], [pd.DataFrame(columns=FINDING)]
     for pair in options.pairs or leakage_pairs(options.train, cards):
         found = search(options.train or (default_mix(pair, cards),), [pair], resolver, cards)
-        groups = findings(pair, found)
-        for members in groups:
+        leaks = findings(pair, found)
+        for (_, test, training, role), members in leaks.groupby(GROUP, sort=False):
             rows.append(count(members, found))
-            everything += members
+            everything.append(members)
             if options.limit:
-                print(f"{pair}: {members[0].training} {members[0].role} repeats {members[0].test}")
+                print(f"{pair}: {training} {role} repeats {test}")
                 print("\n".join([*excerpt(members, options.limit), ""]))
-        leaked = {members[0].test for members in groups}
-        if clean := [test for test in found.tests if test not in leaked]:
+        if clean := [test for test in found.tests if test not in set(leaks["test"])]:
             display.say(f"{pair}: no leakage of {', '.join(clean)}")
         for test, reason in found.not_checked.items():
             display.warn(f"{pair}: NOT CHECKED: {test}: {reason}")
     if rows:
         print_table(COLUMNS, rows, right=[*COLUMNS[2:5], *COLUMNS[6:]])
     if options.output is not None:
-        write_findings(options.output, everything)
+        frame = pd.concat(everything)
+        frame["queries"] = frame["queries"].map(sorted).map(" ".join)
+        with atomic_write(options.output) as file:
+            frame.to_csv(file, index=False, float_format="%.4f", lineterminator="\n")
         display.say(f"written: {options.output}")
     return 0

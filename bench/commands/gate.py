@@ -38,7 +38,7 @@ def baseline(suite: Suite, computing: Computing, target: BaselineFile) -> int:
         history = (*history, {"date": date, "commit": made.made_by["commit"], "reason": reason})
     replace(made, history=history).write(path)
     seeds = "seed" if suite.by_query else "seeds"
-    print(f"written: {path}, {len(made.keys)} values of {len(suite.seeds)} {seeds}")
+    print(f"written: {path}, {len(made.values)} values of {len(suite.seeds)} {seeds}")
     return 0
 
 
@@ -63,9 +63,9 @@ def check(options: Check, computing: Computing) -> int:
         if libraries.get(name) != version:
             work.display.say(f"{name} is {libraries.get(name)}; the baseline was made with {version}")
     if not changes:
-        work.display.say(f"{len(expected.keys)} values are where {options.file} has them")
+        work.display.say(f"{len(expected.values)} values are where {options.file} has them")
         return 0
-    print_table(COLUMNS, [change.row for change in changes], right=COLUMNS[2:6])
-    cells = dict.fromkeys(change.key[0] for change in changes)
-    print(f"{len(changes)} of {len(expected.keys)} values moved, in: {', '.join(cells)}")
+    print_table(COLUMNS, changes, right=COLUMNS[2:6])
+    cells = dict.fromkeys(cell for cell, *_ in changes)
+    print(f"{len(changes)} of {len(expected.values)} values moved, in: {', '.join(cells)}")
     return 3

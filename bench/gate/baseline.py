@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -28,7 +28,10 @@ RESOLUTION = 0.01
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a cell or training: its mean over the seeds that a check computes again, and its tolerance."""
+    """One value of a cell or training: its mean over the seeds that a check computes again, and its tolerance.
+
+    In a baseline of one seed a measure has the scores of all `queries` by id; others may not move at all.
+    """
 
     cell: str
     name: str
@@ -37,50 +40,29 @@ class Value:
     mean: float
     spread: float
     seeds: tuple[float, ...]
+    queries: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
         return self.cell, self.name
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The scores of a cell by one measure, by query id."""
-
-    cell: str
-    name: str
-    queries: Mapping[str, float]
-
-    @property
-    def key(self) -> Key:
-        return self.cell, self.name
-
-    @property
-    def mean(self) -> float:
-        return mean(self.queries.values())
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The results of a suite, and the software that made them.
-
-    A baseline of several seeds has no `scores`. In a baseline of one seed, `values` may not move at all.
-    """
+    """The results of a suite, and the software that made them."""
 
     suite: Suite
     values: tuple[Value, ...]
     made_by: Mapping[str, Any]
-    scores: tuple[Scores, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
     """The `reason` of each replacement with its `date` and `commit`, oldest first."""
 
     def write(self, path: Path) -> None:
         """Write JSON with a line for each value, so that a diff shows what changed."""
-        lists = {"history": self.history, "values": map(asdict, self.values), "scores": map(asdict, self.scores)}
         parts = {"suite": json.dumps(self.suite.model_dump(mode="json")), "made_by": json.dumps(self.made_by)}
-        for name, items in lists.items():
-            if lines := ",\n".join(map(json.dumps, items)):
-                parts[name] = f"[\n{lines}\n]"
+        values = ({name: each for name, each in asdict(value).items() if each != {}} for value in self.values)
+        for name, items in {"history": self.history, "values": values}.items():
+            parts[name] = "[\n" + ",\n".join(map(json.dumps, items)) + "\n]"
         with atomic_write(path) as file:
             file.write("{" + ",\n".join(f'"{name}": {text}' for name, text in parts.items()) + "}\n")
 
@@ -94,11 +76,6 @@ class Baseline:
         except ValidationError as error:
             raise BenchError(f"{path} is no baseline; bench baseline writes one, under another name") from error
 
-    @property
-    def keys(self) -> list[Key]:
-        """The keys of all values and scores."""
-        return [*(value.key for value in self.values), *(scores.key for scores in self.scores)]
-
     def of(self, methods: Sequence[str]) -> Baseline:
         """Return the part of some methods and the reference rows. Raises `BenchError` for a method that it lacks."""
         names = {registry.row_name(text): text for text in self.suite.methods}
@@ -110,7 +87,6 @@ class Baseline:
             self,
             suite=self.suite.model_copy(update={"methods": tuple(names[name] for name in methods)}),
             values=tuple(value for value in self.values if value.cell.split(" ")[0] in kept),
-            scores=tuple(scores for scores in self.scores if scores.cell.split(" ")[0] in kept),
         )
 
 
@@ -133,10 +109,18 @@ def make_baseline(suite: Suite, found: Sequence[Found]) -> Baseline:
         raise CellFailed(f"{' '.join(incomplete[0])} is not there for every seed, so there is no baseline")
     about = provenance()
     made_by = {name: about[name] for name in ("bench", "commit", "libraries", "platform")}
+    if suite.by_query:
+        (one,) = found
+        exact = (
+            Value(*key, number, 0.0, number, 0.0, (number,)) for key, number in one.values.items() if is_exact(key[1])
+        )
+        scored = (
+            Value(*key, mean(of.values()), 1 / len(of), mean(of.values()), 0.0, (mean(of.values()),), of)
+            for key, of in one.scores.items()
+        )
+        return Baseline(suite, (*exact, *scored), made_by)
     family = sum(not is_exact(name) for _, name in keys)
-    stored = [key for key in keys if is_exact(key[1])] if suite.by_query else keys
-    scores = tuple(Scores(*key, queries) for key, queries in found[0].scores.items()) if suite.by_query else ()
-    return Baseline(suite, tuple(_value(key, found, suite.checked, family) for key in stored), made_by, scores)
+    return Baseline(suite, tuple(_value(key, found, suite.checked, family) for key in keys), made_by)
 
 
 def _value(key: Key, found: Sequence[Found], checked: int, family: int) -> Value:
@@ -148,7 +132,7 @@ def _value(key: Key, found: Sequence[Found], checked: int, family: int) -> Value
         queries = found[0].values.get((cell, "counts.queries"))  # a training has none
         least = RESOLUTION * abs(now) if queries is None else 1 / queries
         limit = max(tolerance(seeds, checked, family), least)
-    return Value(cell, name, now, limit, mean(seeds), stdev(seeds) if len(seeds) > 1 else 0.0, seeds)
+    return Value(cell, name, now, limit, mean(seeds), stdev(seeds), seeds)
 
 
 def is_exact(name: str) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import mean
 
 import numpy as np
 
-from bench.gate.baseline import ALPHA, Baseline, Scores, is_exact
+from bench.gate.baseline import ALPHA, Baseline, Value, is_exact
 from bench.gate.compute import Found, Key
 from bench.statistics.significance import holm, paired_randomisation
 
@@ -17,71 +16,52 @@ SAMPLES = 100_000
 COLUMNS = ["cell", "value", "baseline", "now", "difference", "tolerance", ""]
 
 
-@dataclass(frozen=True)
-class Change:
-    """A value that moved; `now` is None if it is missing, `before` if it is new."""
-
-    key: Key
-    before: float | None
-    now: float | None
-    tolerance: str = "-"
-    verdict: str = ""
-
-    @property
-    def row(self) -> list[str]:
-        """The row of the table with `COLUMNS`."""
-        figures = [_figure(self.before), _figure(self.now)]
-        if self.before is None or self.now is None:
-            return [*self.key, *figures, "-", self.tolerance, "new" if self.before is None else "missing"]
-        difference = self.now - self.before
-        verdict = "higher" if difference > 0 else "lower" if difference < 0 else "not a number"
-        return [*self.key, *figures, f"{difference:+.4g}", self.tolerance, self.verdict or verdict]
-
-
-def compare(baseline: Baseline, found: Sequence[Found]) -> list[Change]:
-    """Return the values that moved, are missing or are new, from the results of the seeds computed again."""
-    now = [one.values for one in found]
-    changes = []
+def compare(baseline: Baseline, found: Sequence[Found]) -> list[list[str]]:
+    """Return a row with the `COLUMNS` for each value that moved, is missing or is new, from the results of the seeds
+    computed again. Scores of other queries than before count as moved.
+    """
+    now, scores = [one.values for one in found], found[0].scores
+    rows, tested = [], []
     for value in baseline.values:
         current = mean(one[value.key] for one in now) if all(value.key in one for one in now) else None
-        if current is None or not abs(current - value.checked) <= value.tolerance:  # not, for NaN
-            changes.append(Change(value.key, value.checked, current, _figure(value.tolerance)))
-    if baseline.suite.by_query:
-        changes += compare_queries(baseline.scores, found[0].scores)
-        now = [{key: value for key, value in one.items() if key in found[0].scores or is_exact(key[1])} for one in now]
-    known = set(baseline.keys)
-    new = dict.fromkeys(key for one in now for key in one if key not in known)
-    return changes + [Change(key, None, mean(one[key] for one in now if key in one)) for key in new]
+        if not value.queries or current is None:
+            if current is None or not abs(current - value.checked) <= value.tolerance:  # not, for NaN
+                rows.append(_row(value.key, value.checked, current, _figure(value.tolerance)))
+        elif scores[value.key].keys() != value.queries.keys():
+            rows.append(_row(value.key, value.checked, current, verdict="other queries"))
+        else:
+            tested.append((value, np.array([scores[value.key][query] - old for query, old in value.queries.items()])))
+    rows += _compare_queries(tested)
+    known = {value.key for value in baseline.values}
+    for key in dict.fromkeys(key for one in now for key in one if key not in known):
+        if not baseline.suite.by_query or key in scores or is_exact(key[1]):
+            rows.append(_row(key, None, mean(one[key] for one in now if key in one)))
+    return rows
 
 
-def compare_queries(scores: Sequence[Scores], now: Mapping[Key, Mapping[str, float]]) -> list[Change]:
-    """Return the cells and measures whose scores moved, query by query.
+def _compare_queries(tested: Sequence[tuple[Value, np.ndarray]]) -> list[list[str]]:
+    """Return a row for each value that moved, from the differences of the queries' scores.
 
     A mean over n queries moved if it differs by more than 1 / n, and if its p-value, two-sided and adjusted by Holm's
-    method for all means together, is below alpha. Scores of other queries than before count as moved.
+    method for all means together, is below alpha.
     """
-    changes = []
-    compared: list[tuple[Scores, np.ndarray]] = []
-    for before in scores:
-        found = now.get(before.key)
-        if found is None:
-            changes.append(Change(before.key, before.mean, None))
-        elif found.keys() != before.queries.keys():
-            changes.append(Change(before.key, before.mean, mean(found.values()), verdict="other queries"))
-        else:
-            compared.append((before, np.array([found[query] - value for query, value in before.queries.items()])))
-    rng = np.random.default_rng(0)
-    adjusted = holm(np.array([_p(differences, rng) for _, differences in compared]))
-    for (before, differences), p in zip(compared, adjusted.tolist(), strict=True):
+    rng, rows = np.random.default_rng(0), []
+    p_values = [
+        float(paired_randomisation(differences, rng, SAMPLES)[0]) if np.isfinite(differences).all() else 0.0
+        for _, differences in tested
+    ]
+    for (value, differences), p in zip(tested, holm(p_values).tolist(), strict=True):
         if not (p >= ALPHA or abs(differences.sum()) <= 1):  # not, for NaN
-            changes.append(Change(before.key, before.mean, before.mean + float(differences.mean()), f"p = {p:.2g}"))
-    return changes
+            rows.append(_row(value.key, value.checked, value.checked + float(differences.mean()), f"p = {p:.2g}"))
+    return rows
 
 
-def _p(differences: np.ndarray, rng: np.random.Generator) -> float:
-    """Return the p-value of the differences by query; 0 if one of them is not finite."""
-    finite = np.isfinite(differences).all()
-    return float(paired_randomisation(differences[None], rng, SAMPLES)[0]) if finite else 0.0
+def _row(key: Key, before: float | None, now: float | None, tolerance: str = "-", verdict: str = "") -> list[str]:
+    if before is None or now is None:
+        return [*key, _figure(before), _figure(now), "-", tolerance, "new" if before is None else "missing"]
+    difference = now - before
+    direction = "higher" if difference > 0 else "lower" if difference < 0 else "not a number"
+    return [*key, _figure(before), _figure(now), f"{difference:+.4g}", tolerance, verdict or direction]
 
 
 def _figure(value: float | None) -> str:

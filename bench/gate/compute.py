@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -75,18 +75,13 @@ def compute_seeds(suite: Suite, seeds: Sequence[int], work: Work, jobs: int) -> 
 
     Raises `BenchError` for unknown names and missing collections, and `CellFailed` if a cell fails.
     """
-    alone = min(jobs, len(seeds)) <= 1
-    items = [(seed, work if alone else replace(work, display=work.display.about(f"seed {seed}"))) for seed in seeds]
-    return in_processes(partial(_compute_seed, suite), items, jobs)
+    return in_processes(partial(compute, suite, work), seeds, jobs)
 
 
-def _compute_seed(suite: Suite, item: tuple[int, Work]) -> Found:
-    prepare_libraries(offline=True, threads=1)
-    return compute(suite, *item)
-
-
-def compute(suite: Suite, seed: int, work: Work) -> Found:
+def compute(suite: Suite, work: Work, seed: int) -> Found:
     """Return the results of one seed. Raises as `compute_seeds`."""
+    prepare_libraries(offline=True, threads=1)
+    display = work.display.about(f"seed {seed}")
     request = Request(
         methods=suite.methods,
         datasets=suite.datasets,
@@ -103,7 +98,7 @@ def compute(suite: Suite, seed: int, work: Work) -> Found:
     )
     check(request, work.cards)
     experiment = make_experiment(request, work.cards, work.resolver)
-    resources = Resources(experiment.encoder, "cpu", "float32", work.cards, work.resolver, work.display, threads=1)
+    resources = Resources(experiment.encoder, "cpu", "float32", work.cards, work.resolver, display, threads=1)
     outcome = Executor(resources, request, Store(work.folder).open()).run(experiment)
     if outcome.failed:
         raise CellFailed(f"{outcome.failed} cells of seed {seed} failed; --keep FOLDER keeps their tracebacks")
@@ -112,9 +107,9 @@ def compute(suite: Suite, seed: int, work: Work) -> Found:
     trainings: dict[str, Record] = {}
     for cell in outcome.cells:
         name = f"{cell.spec.name} {cell.spec.dataset} {cell.spec.pair}"
+        scores |= {(name, measure): by_query for measure, by_query in cell.scores.items()}
         values |= {(name, measure): mean(by_query.values()) for measure, by_query in cell.scores.items()}
         values |= {(name, f"counts.{part}"): float(count) for part, count in counts(cell).items()}
-        scores |= {(name, measure): by_query for measure, by_query in cell.scores.items()}
         if training := training_of(cell):
             trainings[training.folder.name] = training
     for _, training in sorted(trainings.items()):

@@ -45,12 +45,9 @@ def counts_table(counts: Iterable[Counts]) -> Table:
     columns = ["role", "for", "queries", "documents", "relevant per query", "words", "word pieces", "scripts"]
     rows = []
     for row in counts:
-        both = (
-            (row.query_words, row.document_words),
-            (row.query_pieces, row.document_pieces),
-            (row.query_script, row.document_script),
-        )
         sizes = [f"{number:,}" if number else "-" for number in (row.queries, row.documents)]
+        words, pieces = (row.query_words, row.document_words), (row.query_pieces, row.document_pieces)
+        both = [words, pieces, (row.query_script, row.document_script)]
         sides = [" / ".join(map(str, filter(None, pair))) or "-" for pair in both]
         rows.append([row.role, row.key, *sizes, f"{row.relevant:.2f}" if row.role == "test" else "-", *sides])
     return columns, rows, columns[2:7]

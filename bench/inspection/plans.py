@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -21,37 +20,44 @@ from bench.results.store import RETRIEVER, Record, training_of
 from bench.running.method_specs import load_retriever, make_method, method_class
 from bench.running.resources import recipe_of
 from bench.spec import MethodSpec
+from bench.tables import TEXT_WIDTH, print_table
 from bench.training.loop import TrainedMethod
 from bench.training.method import Task
 from bench.training.teachers import load_teacher
 
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 """Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
-
-
-@dataclass(frozen=True)
-class WordPlan:
-    """The mass that is moved between each word of a document and each of a query: (document words, query words)."""
-
-    title: str
-    query: Sequence[str]
-    document: Sequence[str]
-    mass: np.ndarray
+SHADES = " ░▒▓█"
+"""From zero to the largest entry."""
+WIDTH = 3
+ROWS = 30
+"""The most words of a document that are shown: those with the largest entries."""
 
 
 def split_words(text: str) -> list[str]:
     """Return the runs between white space; in scripts without spaces, each letter with its marks."""
-    words: list[str] = []
-    for run in re.findall(rf"[{UNSPACED}]|[^\s{UNSPACED}]+", text):
-        if words and unicodedata.category(run[0]).startswith("M"):
-            words[-1] += run
-        else:
-            words.append(run)
-    return words
+    return re.findall(rf"[{UNSPACED}](?:(?!\w)[{UNSPACED}])*|[^\s{UNSPACED}]+", text)
 
 
-def cell_plans(cell: Record, query: str, document: str, data: Callable[[], TrainingData]) -> Iterator[WordPlan]:
-    """Iterate over the plans of the methods of a cell that align words; the titles are the names of the methods.
+def print_plan(title: str, query: Sequence[str], document: Sequence[str], mass: np.ndarray) -> None:
+    """Print the mass, (document words, query words), in shades. Words of the document with the least are left out."""
+    largest, last = float(mass.max()), len(SHADES) - 1
+    if largest <= 0:
+        print(f"{title}\n  nothing is moved between them\n")
+        return
+    shown = sorted(np.argsort(-mass.max(axis=1), kind="stable")[:ROWS].tolist())
+    levels = np.rint(mass / largest * last).astype(int)
+    rows = [[document[row], *(SHADES[level] * WIDTH for level in levels[row])] for row in shown]
+    print_table(["", *query], rows, title=title, width=TEXT_WIDTH)
+    shares = " ".join(f"{SHADES[level]} {level / last * largest:.3f}" for level in range(1, last + 1))
+    left = len(document) - len(shown)
+    print(f"  share of the mass: {shares}{f'; {left:,} words of the document have less' if left else ''}\n")
+
+
+def cell_plans(
+    cell: Record, query: str, document: str, data: Callable[[], TrainingData]
+) -> Iterator[tuple[str, list[str], list[str], np.ndarray]]:
+    """Yield the name, the words of query and document, and the plan of each method of a cell that aligns words.
 
     `data` is called as in `word_plan`. Raises `BenchError` if the student, its teacher or the method is not available.
     """
@@ -62,14 +68,13 @@ def cell_plans(cell: Record, query: str, document: str, data: Callable[[], Train
         return
     training = training_of(cell)
     if training is None:
-        raise BenchError(f"its student is not there: {cell.manifest['training']}")
+        raise BenchError(f"its training {cell.manifest['training']} is missing or damaged")
     training.verify(RETRIEVER)
     teacher = _teacher(cell.spec.encoder)
     retriever = load_retriever(cell.spec.methods, training.folder / RETRIEVER, teacher)
     if isinstance(retriever, DualEncoder):
         for method in aligning:
-            mass = word_plan(method, retriever, teacher, recipe_of(cell.spec), *words, data)
-            yield WordPlan(method.name, *words, mass)
+            yield method.name, *words, word_plan(method, retriever, teacher, recipe_of(cell.spec), *words, data)
 
 
 @cache

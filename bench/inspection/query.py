@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,10 +11,9 @@ from bench.data import TestCollection, TrainingData
 from bench.data.files import Resolver
 from bench.data.languages import parse_pair
 from bench.dependencies.fingerprint import of_test
-from bench.errors import BenchError, nearest, unknown
+from bench.errors import BenchError, unknown
 from bench.evaluation.run import read_run
-from bench.inspection.pictures import check_output, shaded, write_heat_maps
-from bench.inspection.plans import WordPlan, cell_plans
+from bench.inspection.plans import cell_plans, print_plan
 from bench.progress import Display
 from bench.request import InspectQuery
 from bench.results.store import REWRITTEN, Record, Store
@@ -23,7 +22,7 @@ from bench.running.resources import Resources
 from bench.spec import COLUMNS
 from bench.tables import TEXT_WIDTH, print_table, shortened
 
-LABEL = [column.name for column in COLUMNS if column.name not in ("method", "config", "supervision", "dataset", "pair")]
+APART = [column.name for column in COLUMNS if column.name not in ("method", "config", "supervision", "dataset", "pair")]
 """The columns that distinguish rows of one method besides its settings."""
 EXCERPT = 70
 """Characters of a document in a table."""
@@ -38,10 +37,9 @@ class Ranking:
     found: Sequence[tuple[str, float]]
     scores: Mapping[str, float]
 
-    def rank(self, documents: Iterable[str]) -> int | None:
+    def rank(self, documents: Container[str]) -> int | None:
         """Return the rank, from 1, of the first of these documents; None if none of them was retrieved."""
-        wanted = set(documents)
-        return next((rank for rank, (key, _) in enumerate(self.found, start=1) if key in wanted), None)
+        return next((rank for rank, (key, _) in enumerate(self.found, start=1) if key in documents), None)
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,7 @@ def inspect_query(query: str, options: InspectQuery) -> int:
     Raises `BenchError` if no cell has the query, or if several collections have it.
     """
     display = Display()
-    if options.output is not None:
-        check_output(options.output)
-    cells = choose(query, options)
+    cells = choose(query, options, display)
     shown = rankings(query, cells, options.measure)
     # The manifest of an imported cell lacks the place of the collection.
     first = next((cell for cell in cells if not cell.external), cells[0])
@@ -75,36 +71,39 @@ def inspect_query(query: str, options: InspectQuery) -> int:
         display.warn(f"its texts cannot be shown: {error}")
     else:
         if of_test(test.name, test.pair, test.digest).items() - first.inputs.items():
-            display.warn("the collection is no longer the one that was evaluated: its texts may be others")
-        top = [key for ranking in shown for key, _ in ranking.found[: options.limit]]
-        texts = read_texts(test, query, [*top, *([options.document] if options.document else [])])
-        print_texts(texts)
+            display.warn("the collection changed after the evaluation: its texts may be others")
+        top = {key for ranking in shown for key, _ in ranking.found[: options.limit]}
+        texts = read_texts(test, query, top | ({options.document} if options.document else set()))
+        print(f"  query        {texts.query}")
+        if texts.translation is not None:
+            print(f"  translation  {texts.translation}")
+        for key, grade in texts.relevant.items():
+            print(f"  relevant     {key} (grade {grade}): {shortened(texts.documents.get(key, '-'), TEXT_WIDTH)}")
     print_overview(shown, texts)
     for ranking in shown:
         print_ranking(ranking, query, texts, options.limit)
     if texts is not None:
-        show_plans(shown, f"{test.name} {test.pair}, query {query}", texts, options, display)
+        show_plans(shown, texts, options, display)
     return 0
 
 
-def choose(query: str, options: InspectQuery) -> list[Record]:
+def choose(query: str, options: InspectQuery, display: Display) -> list[Record]:
     """Return the cells that ranked the query, all of one collection and pair.
 
     Raises `BenchError` if there is none, or if there are several collections.
     """
     contents = Store(options.results).contents()
     for note in contents.notes:
-        Display().warn(note)
+        display.warn(note)
     cells = [cell for cell in contents.cells if cell.run.is_file()]
     if not cells:
         raise BenchError(f"{options.results} holds no run; name a results folder with --results")
     pair = options.pair and str(parse_pair(options.pair))
     for column, names in (("dataset", [options.dataset]), ("pair", [pair]), ("method", options.methods)):
-        wanted = [name for name in names if name]
+        wanted = list(filter(None, names))
         known = {cell.spec.columns[column] for cell in cells}
-        for name in wanted:
-            if name not in known:
-                raise unknown(f"{column} in {options.results}", name, known)
+        if missing := [name for name in wanted if name not in known]:
+            raise unknown(f"{column} in {options.results}", missing[0], known)
         cells = [cell for cell in cells if not wanted or cell.spec.columns[column] in wanted]
     collections: dict[str, list[Record]] = {}
     for cell in cells:
@@ -114,22 +113,20 @@ def choose(query: str, options: InspectQuery) -> list[Record]:
     if len(having) == 1:
         return collections[having[0]]
     if having:
-        raise BenchError(f"query '{query}' is in {', '.join(having)}; say which with --dataset and --pair")
-    near = nearest(query, {key for known in ids.values() for key in known})
-    hint = f"did you mean {' or '.join(near)}?" if near else f"they are called such as {next(iter(ids.values()))[0]}"
-    raise BenchError(f"no query is called '{query}' in {options.results}; {hint}")
+        raise BenchError(f"query '{query}' is in {', '.join(having)}; choose one with --dataset and --pair")
+    raise unknown(f"query in {options.results}:", query, [key for known in ids.values() for key in known])
 
 
 def rankings(query: str, cells: Sequence[Record], measure: str | None) -> list[Ranking]:
     """Return the ranking of each cell, the best by a measure first; the default is the first measure that is stored."""
-    columns = [cell.spec.columns for cell in cells]
     found = []
-    for cell, column in zip(cells, columns, strict=True):
-        others = [other for other in columns if other["method"] == column["method"]]
-        telling = [name for name in LABEL if len({other[name] for other in others}) > 1]
-        words = [column["method"], column["config"], *(f"{name}={column[name]}" for name in telling if column[name])]
+    for cell in cells:
+        own = cell.spec.columns
+        namesakes = [other.spec.columns for other in cells if other.spec.method == cell.spec.method]
+        apart = [name for name in APART if own[name] and len({other[name] for other in namesakes}) > 1]
+        label = " ".join([cell.spec.name, *(f"{name}={own[name]}" for name in apart)])
         scores = {name: values[query] for name, values in cell.scores.items() if query in values}
-        found.append(Ranking(" ".join(filter(None, words)), cell, read_run(cell.run).get(query, ()), scores))
+        found.append(Ranking(label, cell, read_run(cell.run).get(query, ()), scores))
     names = list(dict.fromkeys(name for ranking in found for name in ranking.scores))
     if measure is not None:
         if measure not in names:
@@ -139,28 +136,16 @@ def rankings(query: str, cells: Sequence[Record], measure: str | None) -> list[R
     return sorted(found, key=lambda ranking: -ranking.scores.get(names[0], 0.0))
 
 
-def read_texts(test: TestCollection, query: str, documents: Iterable[str]) -> Texts:
+def read_texts(test: TestCollection, query: str, documents: Set[str]) -> Texts:
     """Return the texts of a query, of its relevant documents and of others. Raises `BenchError` if one is missing."""
     row = test.query_ids.index(query)
     grades = {key: grade for key, grade in test.qrels.get(query, {}).items() if grade > 0}
     relevant = dict(sorted(grades.items(), key=lambda item: (-item[1], item[0])))
-    wanted = {*documents, *relevant}
-    places = {key: place for place, key in enumerate(test.document_ids) if key in wanted}
-    if missing := next((key for key in wanted - places.keys() if key not in relevant), None):
-        raise BenchError(f"no document is called '{missing}' in {test.name} {test.pair}")
-    translation = test.oracle_queries[row] if test.oracle_queries else None
-    return Texts(
-        test.queries[row], translation, relevant, {key: test.documents[place] for key, place in places.items()}
-    )
-
-
-def print_texts(texts: Texts) -> None:
-    """Print the query, its translation and the documents that are judged relevant."""
-    print(f"  query        {texts.query}")
-    if texts.translation is not None:
-        print(f"  translation  {texts.translation}")
-    for key, grade in texts.relevant.items():
-        print(f"  relevant     {key} (grade {grade}): {shortened(texts.documents.get(key, '-'), TEXT_WIDTH)}")
+    wanted = documents | relevant.keys()
+    texts = {key: text for key, text in zip(test.document_ids, test.documents, strict=True) if key in wanted}
+    if missing := documents - texts.keys() - relevant.keys():
+        raise BenchError(f"no document is called '{min(missing)}' in {test.name} {test.pair}")
+    return Texts(test.queries[row], test.oracle_queries[row] if test.oracle_queries else None, relevant, texts)
 
 
 def print_overview(shown: Sequence[Ranking], texts: Texts | None) -> None:
@@ -177,52 +162,37 @@ def print_overview(shown: Sequence[Ranking], texts: Texts | None) -> None:
 
 
 def print_ranking(ranking: Ranking, query: str, texts: Texts | None, limit: int) -> None:
-    """Print the first documents of a method, the first relevant one, and the query that the method made of this one."""
-    relevant = texts.relevant if texts else {}
-    rank = ranking.rank(relevant) or 0
+    """Print the first documents of a method, the first relevant one, and the text that replaced the query, if any."""
+    rank = ranking.rank(texts.relevant) if texts else None
     rows = []
     for number, (key, score) in enumerate(ranking.found, start=1):
         if number <= limit or number == rank:
-            row = [str(number), f"{score:.4f}", key]
-            if texts:
-                row += [str(relevant.get(key, "")), shortened(texts.documents.get(key, "-"), EXCERPT)]
-            rows.append(row)
-    columns = ["rank", "score", "document", *(["relevance", "text"] if texts else [])]
+            about = [str(texts.relevant.get(key, "")), texts.documents.get(key, "-")] if texts else ["", ""]
+            rows.append([str(number), f"{score:.4f}", key, about[0], shortened(about[1], EXCERPT)])
+    columns = ["rank", "score", "document", "relevance", "text"]
     print_table(columns, rows, title=ranking.label, right=["rank", "score", "relevance"], width=TEXT_WIDTH)
     path = ranking.cell.folder / REWRITTEN
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
             rewritten = {row[0]: row[2] for row in csv.reader(file, delimiter="\t")}
         if rewritten.get(query):
-            print(f"it read the query as: {rewritten[query]}\n")
+            print(f"encoded text: {rewritten[query]}\n")
 
 
-def show_plans(shown: Sequence[Ranking], title: str, texts: Texts, options: InspectQuery, display: Display) -> None:
-    """Draw the plans of the methods that align words, between the query and the chosen document or the first one."""
-    drawn: list[WordPlan] = []
+def show_plans(shown: Sequence[Ranking], texts: Texts, options: InspectQuery, display: Display) -> None:
+    """Print the plans of the methods that align words, between the query and the chosen document or the first one."""
     for ranking in shown:
         document = options.document or next((key for key, _ in ranking.found), None)
         if document is None:
             continue
-        rank, cell = ranking.rank([document]), ranking.cell
-        where = f"{document} (rank {rank})" if rank else f"{document} (not in the first {len(ranking.found)})"
-        data = partial(_training_data, cell, options)
+        rank = ranking.rank([document]) or f"not in the first {len(ranking.found)}"
+        data = partial(_training_data, ranking.cell, options)
         try:
-            for plan in cell_plans(cell, texts.query, texts.documents[document], data):
-                method = f"{plan.title} in {ranking.label}" if "+" in ranking.label else ranking.label
-                drawn.append(replace(plan, title=f"{method}, {where}"))
+            for name, *plan in cell_plans(ranking.cell, texts.query, texts.documents[document], data):
+                method = f"{name} in {ranking.label}" if "+" in ranking.label else ranking.label
+                print_plan(f"mass moved between words: {method}, {document} (rank {rank})", *plan)
         except BenchError as error:
             display.warn(f"{ranking.label}: its plan cannot be shown: {error}")
-    for plan in drawn:
-        print(f"what is moved between words: {plan.title}")
-        print("\n".join(shaded(plan, TEXT_WIDTH)), end="\n\n")
-    if options.output is not None:
-        if not drawn:
-            raise BenchError(f"--output {options.output}: none of these methods aligns words, so there is no picture")
-        whole = write_heat_maps(options.output, title, drawn)
-        display.say(f"written: {options.output}")
-        if not whole:
-            display.warn("the font of the picture lacks some of the letters; an SVG is shown with the reader's fonts")
 
 
 def _training_data(cell: Record, options: InspectQuery) -> TrainingData:

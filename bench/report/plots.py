@@ -120,7 +120,7 @@ def _scatter(systems: Sequence[Values], cost: str, measure: str, title: str) -> 
     trained = _trained(systems, cost)
     for i, system in enumerate(sorted(trained, key=lambda system: -system["standings"][measure]["mean"])):
         mean, low, high = (system["standings"][measure][name] for name in ("mean", "low", "high"))
-        reach = [[max(mean - low, 0)], [max(high - mean, 0)]]
+        reach = None if low is None else [[max(mean - low, 0)], [max(high - mean, 0)]]
         style: Any = {"fmt": MARKERS[i % len(MARKERS)], "color": f"C{i}", "markersize": 5, "elinewidth": 1}
         axes.errorbar([system["cost"][cost]], [mean], yerr=reach, label=fill(_label(system), 28), **style)
     for i, system in enumerate(each for each in systems if each["reference"]):

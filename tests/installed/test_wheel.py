@@ -18,7 +18,7 @@ import pytest
 import bench
 from bench.data.cards import load_cards
 from bench.data.counts import read_counts, read_sizes
-from bench.report.html import page
+from bench.report.page import page
 
 CHECKOUT = Path(__file__).parents[2]
 DATASETS = "EXPECT_DATASETS" in os.environ
