@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -54,7 +55,7 @@ def findings(pair: Pair, found: Search) -> pd.DataFrame:
 def count(members: pd.DataFrame, found: Search) -> list[str]:
     """Return a row of the table of counts, for the findings of one test, training collection and role."""
     pair, test, training, role = members[GROUP].iloc[0]
-    judged = [found.tests[test].values(), members["queries"], members["queries"][members["kind"] == "exact"]]
+    judged: list[Any] = [found.tests[test].values(), members["queries"], members["queries"][members["kind"] == "exact"]]
     queries = [len(frozenset().union(*texts)) for texts in judged]
     # A row counts once, by its first kind.
     kinds = members.groupby("row")["kind"].min().value_counts()
@@ -67,12 +68,12 @@ def excerpt(members: pd.DataFrame, limit: int) -> list[str]:
     distinct = members.drop_duplicates(["training_text", "test_text"], keep="last")
     ordered = distinct.assign(exact=distinct["kind"] == "exact").sort_values(["exact", "similarity", "row"])
     lines = []
-    for leak in ordered.head(limit).itertuples():
-        kind = leak.kind if leak.exact else f"{leak.kind} {leak.similarity:.2f}"
+    for leak in ordered.head(limit).to_dict("records"):
+        kind = leak["kind"] if leak["exact"] else f"{leak['kind']} {leak['similarity']:.2f}"
         lines += [
-            f"  {kind}, {leak.side} side of row {leak.row:,}",
-            f"    training: {shortened(leak.training_text, SHOWN)}",
-            f"    test:     {shortened(leak.test_text, SHOWN)}",
+            f"  {kind}, {leak['side']} side of row {leak['row']:,}",
+            f"    training: {shortened(leak['training_text'], SHOWN)}",
+            f"    test:     {shortened(leak['test_text'], SHOWN)}",
         ]
     left = len(distinct) - limit
     return [*lines, f"  and {left:,} more"] if left > 0 else lines

@@ -56,34 +56,32 @@ def counts_table(counts: Iterable[Counts]) -> Table:
 def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
     """Return the contents of a card, and the number and size of its files that are available, in lines."""
     about = {
+        card.name: card.description,
+        "licence": card.licence + (", NON-COMMERCIAL use only" if card.non_commercial else ""),
         "citation": card.citation,
         "source": card.source,
         "folder": card.folder,
         "caveats": card.caveats,
         "measures besides the default": ", ".join(card.measures),
     }
-    lines = [f"{card.name}: {card.description}", f"licence: {card.licence}"]
-    lines += ["NON-COMMERCIAL use only"] if card.non_commercial else []
-    lines += [f"{name}: {text}" for name, text in about.items() if text]
     for role in card.roles:
         keys = card.keys(role)
-        lines.append(f"{role}: {', '.join(map(str, keys)) if len(keys) <= MANY else _summary(card.pairs(role))}")
+        about[role] = ", ".join(map(str, keys)) if len(keys) <= MANY else _summary(card.pairs(role))
     if card.mix is not None:
         caps = {name: f" (at most {number:,} pairs)" for name, number in card.mix.caps.items()}
-        bitext = ", ".join(name + caps.get(name, "") for name in card.mix.bitext)
-        lines.append(f"standard training data of: {', '.join(map(str, card.mix.pairs))}")
-        lines.append(f"  bitext from {bitext}; relevance from {', '.join(card.mix.relevance)}")
+        about["standard training data of"] = ", ".join(map(str, card.mix.pairs))
+        about["bitext from"] = ", ".join(name + caps.get(name, "") for name in card.mix.bitext)
+        about["relevance from"] = ", ".join(card.mix.relevance)
     if card.source == IR_DATASETS:
-        lines.append("to download: by ir_datasets, which reports the size")
+        about["to download"] = "by ir_datasets, which reports the size"
     sizes = {path: size for (name, path), size in read_sizes().items() if name == card.name}
     there = {path: resolver.available(card, path) for path in card.sha256}
     for state, wanted in (("available", True), ("to download", False)):
-        paths = [path for path in card.sha256 if there[path] == wanted]
-        known = [sizes[path] for path in paths if path in sizes]
-        size = f"{sum(known) / MIB:,.1f} MiB" if len(known) == len(paths) else "of unknown size"
-        if paths:
-            lines.append(f"{state}: {len(paths)} files, {size}")
-    return lines
+        paths = [path for path, available in there.items() if available == wanted]
+        known = all(path in sizes for path in paths)
+        size = f"{sum(sizes[path] for path in paths) / MIB:,.1f} MiB" if known else "of unknown size"
+        about |= {state: f"{len(paths)} files, {size}"} if paths else {}
+    return [f"{name}: {text}" for name, text in about.items() if text]
 
 
 def _summary(pairs: Sequence[Pair]) -> str:

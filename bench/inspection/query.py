@@ -188,9 +188,9 @@ def show_plans(shown: Sequence[Ranking], texts: Texts, options: InspectQuery, di
         rank = ranking.rank([document]) or f"not in the first {len(ranking.found)}"
         data = partial(_training_data, ranking.cell, options)
         try:
-            for name, *plan in cell_plans(ranking.cell, texts.query, texts.documents[document], data):
+            for name, words, others, mass in cell_plans(ranking.cell, texts.query, texts.documents[document], data):
                 method = f"{name} in {ranking.label}" if "+" in ranking.label else ranking.label
-                print_plan(f"mass moved between words: {method}, {document} (rank {rank})", *plan)
+                print_plan(f"mass moved between words: {method}, {document} (rank {rank})", words, others, mass)
         except BenchError as error:
             display.warn(f"{ranking.label}: its plan cannot be shown: {error}")
 

@@ -64,7 +64,7 @@ def compare(pairs: Sequence[tuple[System, System]], measure: str, samples: int =
             }
         )
     frame = pd.DataFrame(lines, columns=COMPARISON)
-    frame["p_holm"] = holm(frame[["p_queries", "p_seeds"]].max(axis=1))
+    frame["p_holm"] = holm(frame[["p_queries", "p_seeds"]].max(axis=1).to_numpy())
     frame["family"] = len(frame)
     frame["sign"] = direction * np.sign(frame["mean_a"] - frame["mean_b"])
     frame["significant"] = frame["sign"].where(frame["p_holm"] < ALPHA, 0)
@@ -99,9 +99,10 @@ def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[p
     compared = compare(list(combinations(scored, 2)), measure)
     bases = [system for system in scored if system.name == baseline]
     against = compare([(system, base) for system in scored if (base := most_like(system, bases))], measure)
-    beaten = Counter(row.b if row.significant > 0 else row.a for row in compared.itertuples() if row.significant)
+    worse = compared["b"].where(compared["significant"] > 0, compared["a"])[compared["significant"] != 0]
+    beaten = Counter(worse)
     lines = {
-        system: {"sd": _spread(system.scores[measure]), "rank": 1 + beaten[system]}
+        system: {"sd": pd.Series(system.scores[measure].mean(axis=1)).std(), "rank": 1 + beaten[system]}
         | dict(zip(("low", "high", "interval"), interval[1:], strict=True))
         for system, interval in zip(scored, intervals([system.scores[measure] for system in scored]), strict=True)
     }
@@ -112,10 +113,6 @@ def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[p
     columns = against.set_index("a")[["difference", "p_holm", "significant"]].rename(columns={"p_holm": "p"})
     frame = pd.DataFrame(rows, columns=STANDING[:-3]).astype({"rank": "Int64"}).join(columns, on="system")
     return frame, compared
-
-
-def _spread(scores: np.ndarray) -> float:
-    return float(scores.mean(axis=1).std(ddof=1)) if len(scores) > 1 else NAN
 
 
 def best_first(systems: Sequence[System], measure: str) -> list[System]:

@@ -57,12 +57,10 @@ def gap_frame(systems: Sequence[System], bitext: Mapping[str, int]) -> pd.DataFr
         half = len(group) // 2
         if half:
             much, little = group["score"][:half].mean(), group["score"][half:].mean()
-            worst, *_, best = (
-                group[["pair", "score"]]
-                .sort_values("score", ascending=not lower_is_better(key[-1]), kind="stable")
-                .values.tolist()
-            )
-            rows.append((*key, len(group), group["score"].mean(), much, little, much - little, *worst, *best))
+            scores = group.set_index("pair")["score"]
+            ends = [(str(scores.idxmin()), scores.min()), (str(scores.idxmax()), scores.max())]
+            worst, best = ends[::-1] if lower_is_better(str(key[-1])) else ends
+            rows.append((*key, len(group), scores.mean(), much, little, much - little, *worst, *best))
     order = ["dataset", "measure", *ACROSS]
     return pd.DataFrame(rows, columns=GAPS).round(DECIMALS).sort_values(order, kind="stable")
 

@@ -108,7 +108,7 @@ class Leaderboard:
         frame["baseline"] = self.baseline
         for measure in self.measures:
             values = self.standings[self.standings["measure"] == measure].set_index("system")[list(PER_MEASURE)]
-            frame = frame.join(values.rename(columns=lambda name, measure=measure: f"{measure}{PER_MEASURE[name]}"))
+            frame = frame.join(values.set_axis([f"{measure}{part}" for part in PER_MEASURE.values()], axis=1))
         return _sorted(frame.round(DECIMALS))
 
     @cached_property

@@ -93,12 +93,9 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
     references = registry.references()
     queries = [list(dict.fromkeys(query for system in members for query in system.queries)) for members in found.boards]
     scores, left_out = _scores(found, queries, shown, scores_limit)
-    manifests, values = _manifests(found.systems)
     by_system: list[dict[str, Any]] = [{} for _ in found.systems]
-    for (system, measure), numbers in (
-        _plain(standings.set_index(["system", "measure"])[STANDING]).to_dict("index").items()
-    ):
-        by_system[system][measure] = numbers
+    for numbers in _plain(standings[["system", "measure", *STANDING]]).to_dict("records"):
+        by_system[numbers.pop("system")][numbers.pop("measure")] = numbers
     return {
         "baseline": found.baseline,
         "alpha": ALPHA,
@@ -138,8 +135,7 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
         "scores": scores,
         "left_out": left_out,
         "curves": _curves(found.systems),
-        "manifests": manifests,
-        "values": values,
+        "manifests": [_manifests(system) for system in found.systems],
     }
 
 
@@ -155,8 +151,8 @@ def _cost(system: System) -> dict[str, float | None]:
 
 def _overview(found: Leaderboard, standings: pd.DataFrame) -> list[dict[str, Any]]:
     """Return one row per label: the indices of its systems, and for each measure a summary over their boards."""
-    labels = pd.Series(found.labels)
-    groups = standings.groupby([standings["system"].map(labels), "measure"])
+    labels = standings["system"].map(pd.Series(found.labels)).rename("label")
+    groups = standings.groupby([labels, "measure"])
     means, against = groups["mean"], groups["significant"]
     summary = pd.DataFrame(
         {
@@ -170,8 +166,8 @@ def _overview(found: Leaderboard, standings: pd.DataFrame) -> list[dict[str, Any
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
     for i, label in enumerate(found.labels):
         rows.setdefault(label, {"systems": [], "standings": {}})["systems"].append(i)
-    for (label, measure), numbers in _plain(summary.round(DECIMALS)).to_dict("index").items():
-        rows[label]["standings"][measure] = numbers
+    for numbers in _plain(summary.round(DECIMALS).reset_index()).to_dict("records"):
+        rows[numbers.pop("label")]["standings"][numbers.pop("measure")] = numbers
     return list(rows.values())
 
 
@@ -232,29 +228,12 @@ def thinned(points: pd.DataFrame, limit: int = POINTS) -> pd.DataFrame:
     return points.groupby(runs).agg({"step": "last", "loss": "mean"})
 
 
-def _manifests(systems: Sequence[System]) -> tuple[list[list[dict[str, Any]]], list[Any]]:
-    """Return the manifests of the cells and trainings of each system, and the values that they share.
+def _manifests(system: System) -> list[dict[str, Any]]:
+    """Return the manifests of a system's cells and trainings, without the fields that identify the system."""
 
-    The values of a manifest, and those one level down, are indices of the second list. The fields that identify the
-    system are left out.
-    """
-    values: dict[str, tuple[int, Any]] = {}
+    def facts(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+        own = {key: value for key, value in manifest.items() if key not in ("kind", "spec", "files", "trained")}
+        return own or None
 
-    def index(value: Any) -> int:
-        return values.setdefault(json.dumps(value, sort_keys=True, ensure_ascii=False), (len(values), value))[0]
-
-    def indexed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            key: {name: index(item) for name, item in value.items()}
-            if isinstance(value, Mapping) and value
-            else index(value)
-            for key, value in manifest.items()
-            if key not in ("kind", "spec", "files", "trained")
-        }
-
-    manifests = []
-    for system in systems:
-        pairs = zip(system.seeds, system.cells, strict=True)
-        rows = [{"seed": seed, "cell": indexed(c.manifest), "training": indexed(c.trained)} for seed, c in pairs]
-        manifests.append([{key: value for key, value in row.items() if value != {}} for row in rows])
-    return manifests, [value for _, value in values.values()]
+    pairs = zip(system.seeds, system.cells, strict=True)
+    return [{"seed": seed, "cell": facts(cell.manifest), "training": facts(cell.trained)} for seed, cell in pairs]

@@ -96,10 +96,11 @@ def table(compared: pd.DataFrame) -> pd.DataFrame:
 def differences(compared: pd.DataFrame) -> list[pd.DataFrame]:
     """Return a frame per comparison with a row per query: the scores, averaged over seeds, and their difference."""
     frames = []
-    for collection, row in zip(_collections(compared), compared.itertuples(), strict=True):
-        queries, *scores = common_scores(row.a, row.b, row.measure)
+    rows = zip(_collections(compared), *(compared[name] for name in ("a", "b", "measure")), strict=True)
+    for collection, one, other, measure in rows:
+        queries, *scores = common_scores(one, other, measure)
         a, b = (each.mean(axis=0) for each in scores)
-        about = {"collection": collection, "measure": row.measure, "query": list(queries)}
+        about = {"collection": collection, "measure": measure, "query": list(queries)}
         frames.append(pd.DataFrame({**about, "a": a, "b": b, "difference": a - b}))
     return frames
 

@@ -86,7 +86,7 @@ def _heat(data: Values, measure: str) -> Figure:
     means = pd.Series([system["standings"][measure]["mean"] for system in scored], index).unstack()
     sign = 1 if measure in data["lower"] else -1
     means = means.iloc[np.lexsort((sign * means.mean(axis=1), -means.count(axis=1)))]
-    top = means.max(axis=None) or 1.0
+    top = float(np.nanmax(means.to_numpy())) or 1.0
     figure = Figure(figsize=(1.8 + 0.85 * len(means.columns), 0.9 + 0.28 * len(means)))
     axes = figure.subplots()
     axes.imshow(means, cmap=PALETTE, vmin=0, vmax=top, aspect="auto")

@@ -34,18 +34,10 @@ function manifest({ seed, cell, training }) {
     "div",
     { class: "manifest" },
     seed ? el("h3", {}, `seed ${seed}`) : null,
-    parts.map(([name, value]) => tree(name, unpooled(value), true)),
-    training || !cell.training || unpooled(cell.training) === null
-      ? null
-      : nothing("The folder of its training was deleted."),
+    parts.map(([name, value]) => tree(name, value, true)),
+    training || !cell.training ? null : nothing("The folder of its training was deleted."),
   );
 }
-
-/** The values of a manifest, from their indices in `data.values`. */
-const unpooled = (value) =>
-  isNumber(value)
-    ? data.values[value]
-    : Object.fromEntries(Object.entries(value).map(([key, place]) => [key, unpooled(place)]));
 
 function tree(name, value, open = false) {
   const isEmpty = value === null || value === "" || (typeof value === "object" && !Object.keys(value).length);
