@@ -34,18 +34,12 @@ def judged_runs(draw: st.DrawFn) -> tuple[dict[str, list[tuple[str, float]]], di
 @given(judged_runs())
 def test_measures_are_those_of_trec_eval(case: tuple) -> None:
     run, qrels = case
-    found = score(run, qrels, tuple(IN_TREC_EVAL))
+    found = score(run, qrels, [*IN_TREC_EVAL, "RR@10"])
     evaluator = pytrec_eval.RelevanceEvaluator(qrels, {spelled for spelled, _ in IN_TREC_EVAL.values()})
     expected = evaluator.evaluate({query: dict(ranking) for query, ranking in run.items()})
     for measure, (_, key) in IN_TREC_EVAL.items():
         for query in qrels:
             assert found[measure][query] == pytest.approx(expected[query][key], abs=1e-12)
-
-
-@given(judged_runs())
-def test_reciprocal_rank_is_that_of_the_first_ten_documents(case: tuple) -> None:
-    run, qrels = case
-    found = score(run, qrels, ["RR@10"])
     cut = {query: dict(ranking[:10]) for query, ranking in run.items()}
     expected = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(cut)
     for query in qrels:
@@ -54,7 +48,7 @@ def test_reciprocal_rank_is_that_of_the_first_ten_documents(case: tuple) -> None
 
 @pytest.mark.parametrize("retrieved", [150, 1000, 1500])
 def test_average_precision_at_1000_is_that_of_the_first_thousand_documents(retrieved: int) -> None:
-    """Worked out by hand, and trec_eval's `map`, which knows no cutoff, of a run that ends there."""
+    """Worked out by hand, and trec_eval's `map`, which has no cutoff, of a run that ends there."""
     ranks = [1, 3, 120, 150, 999, 1000, 1001, 1400]
     ranking = [(f"d{rank:04d}", 1 - rank / 2048) for rank in range(1, retrieved + 1)]
     qrels = {"q": {f"d{rank:04d}": 1 for rank in ranks}}
@@ -65,26 +59,11 @@ def test_average_precision_at_1000_is_that_of_the_first_thousand_documents(retri
     assert found == pytest.approx(expected["q"]["map"], abs=1e-12)
 
 
-def test_values_of_a_ranking_worked_out_by_hand() -> None:
-    run = {"q": [("a", 0.9), ("b", 0.8), ("c", 0.7)]}
-    found = score(run, {"q": {"b": 1, "x": 1}}, ["RR@10", "Success@1", "R@100", "AP@100"])
-    assert {measure: values["q"] for measure, values in found.items()} == {
-        "RR@10": 1 / 2,
-        "Success@1": 0.0,
-        "R@100": 1 / 2,
-        "AP@100": 1 / 4,
-    }
-
-
-def test_query_without_results_scores_zero_and_is_counted() -> None:
-    run = {"q1": [("a", 0.5)], "q2": []}
+def test_judged_query_without_results_scores_zero() -> None:
+    run = {"q1": [("a", 0.5)], "q2": [], "without judgments": [("a", 0.5)]}
     qrels = {"q1": {"a": 1}, "q2": {"a": 1}, "q3": {"a": 1}}
     for measure, values in score(run, qrels, DEFAULT).items():
         assert values == {"q1": 1.0, "q2": 0.0, "q3": 0.0}, measure
-
-
-def test_query_without_judgments_is_not_counted() -> None:
-    assert score({"q1": [("a", 0.5)], "stray": [("a", 0.5)]}, {"q1": {"a": 1}}, ["RR@10"]) == {"RR@10": {"q1": 1.0}}
 
 
 @pytest.mark.parametrize(
@@ -100,11 +79,7 @@ def test_query_without_judgments_is_not_counted() -> None:
     ],
 )
 def test_measures_may_be_written_as_people_do(written: str, canonical: str) -> None:
-    assert parse_measures([written]) == [canonical]
-
-
-def test_measure_named_twice_is_scored_once() -> None:
-    assert parse_measures(["RR@10", "MRR@10", "P@1"]) == ["RR@10", "P@1"]
+    assert parse_measures([written, canonical]) == [canonical]
 
 
 def test_every_measure_that_is_described_parses_to_itself() -> None:
@@ -126,15 +101,11 @@ def test_a_stored_run_is_deep_enough_for_a_hundred_documents() -> None:
         ("", "unknown measure"),
         ("nDCG", "as in nDCG@100"),
         ("R@1001", "a whole number from 1 to 1000"),
+        ("P(foo=2)@10", "measure"),
+        ("P@'a'", "measure"),
         ("F1", "every collection of its task has it, and no other"),
     ],
 )
 def test_measure_that_cannot_be_computed_is_refused(measure: str, message: str) -> None:
     with pytest.raises(BenchError, match=message):
-        parse_measures([measure])
-
-
-@pytest.mark.parametrize("measure", ["P(foo=2)@10", "P@'a'"])
-def test_measure_with_parameters_that_make_no_sense_is_refused(measure: str) -> None:
-    with pytest.raises(BenchError):
         parse_measures([measure])

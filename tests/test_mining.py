@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 from dataclasses import replace
 from itertools import pairwise
@@ -12,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_bench import rows
+from test_loading import World
+from test_retrieval import ids, unit_vectors
 
 from bench.commands.results import print_leaderboard
 from bench.commands.run import run
 from bench.data import Ids, Pair, TestCollection, formats
-from bench.data.cards import Card
-from bench.data.files import Resolver
 from bench.data.loading import load_test
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
@@ -29,13 +28,8 @@ from bench.request import Leaderboards, Request
 SWH = Pair("swh", "eng")
 
 
-def unit_vectors(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:
-    vectors = np.abs(rng.standard_normal((count, dimension))).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def ids(queries: int, documents: int) -> Ids:
-    return Ids([f"q{i:03d}" for i in range(queries)], [f"d{i:03d}" for i in range(documents)])
+def positive_vectors(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:
+    return np.abs(unit_vectors(rng, count, dimension))
 
 
 def brute_force(queries: np.ndarray, documents: np.ndarray) -> dict[int, tuple[int, float]]:
@@ -60,7 +54,7 @@ def brute_force(queries: np.ndarray, documents: np.ndarray) -> dict[int, tuple[i
 @pytest.mark.parametrize(("queries", "documents"), [(40, 90), (90, 40), (3, 7), (1, 1)])
 def test_pairs_and_margins_are_those_of_brute_force(queries: int, documents: int) -> None:
     rng = np.random.default_rng(queries)
-    asked, corpus = unit_vectors(rng, queries, 12), unit_vectors(rng, documents, 12)
+    asked, corpus = positive_vectors(rng, queries, 12), positive_vectors(rng, documents, 12)
     names = ids(queries, documents)
     expected = {
         names.queries[row]: (names.documents[column], margin)
@@ -76,12 +70,12 @@ def test_pairs_and_margins_are_those_of_brute_force(queries: int, documents: int
 def test_of_equal_sentences_those_with_the_first_ids_are_paired() -> None:
     """Whatever the order in which they come; the others were nobody's best candidates."""
     rng = np.random.default_rng(0)
-    asked = np.repeat(unit_vectors(rng, 5, 8), 3, axis=0)
-    corpus = np.repeat(unit_vectors(rng, 5, 8) / 4 + asked[::3] * 3 / 4, 3, axis=0)
+    asked = np.repeat(positive_vectors(rng, 5, 8), 3, axis=0)
+    corpus = np.repeat(positive_vectors(rng, 5, 8) / 4 + asked[::3] * 3 / 4, 3, axis=0)
     corpus /= np.linalg.norm(corpus, axis=1, keepdims=True)
     names = ids(15, 15)
     found = mine(asked, [corpus], names)
-    assert {query: pairs[0][0] for query, pairs in found.items()} == {f"q{i:03d}": f"d{i:03d}" for i in range(0, 15, 3)}
+    assert {query: pairs[0][0] for query, pairs in found.items()} == {f"q{i:03d}": f"d{i:04d}" for i in range(0, 15, 3)}
     for _ in range(3):
         one, other = rng.permutation(15), rng.permutation(15)
         shuffled = Ids([names.queries[i] for i in one], [names.documents[i] for i in other])
@@ -165,8 +159,9 @@ def test_linearised_ratio_has_the_mean_and_the_spread_of_f1_itself() -> None:
 
 
 @pytest.fixture
-def invented(tmp_path: Path) -> tuple[dict[str, Card], Resolver]:
+def invented(tmp_path: Path) -> World:
     """A collection to mine and the same to search, of 40 + 60 sentences of which 20 are pairs, 12 of them copies."""
+    world = World(tmp_path)
     actors, things = ["cat", "dog", "baker", "farmer", "child"], ["house", "boat", "bread", "book"]
     english = [
         f"the {actor} {verb} a {thing}" for verb in ("saw", "sold", "lost") for actor in actors for thing in things
@@ -180,45 +175,30 @@ def invented(tmp_path: Path) -> tuple[dict[str, Card], Resolver]:
         "documents": "".join(f"e{row:02d}\t{text}\n" for row, text in enumerate(english)),
         "gold": "".join(f"s{place:02d}\te{row - 20:02d}\n" for place, row in enumerate(order) if row >= 20),
     }
-    folder = tmp_path / "mirror/owner/repo"
-    folder.mkdir(parents=True)
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    about = {
-        "description": "d",
-        "licence": "l",
-        "source": f"owner/repo@{'0' * 40}",
-        "sha256": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
-    }
     entry = {"role": "test", "pairs": ["swh-eng"], "files": {name: name for name in files}}
-    cards = {
-        name: Card.model_validate({"name": name, **about, "data": [{**entry, "format": f"bucc-{name}"}]})
-        for name in ("mining", "retrieval")
-    }
-    return cards, Resolver(tmp_path / "mirror", tmp_path / "files", offline=True)
-
-
-def request(folder: Path, encoder: Path, *datasets: str) -> Request:
-    return Request(
-        methods=("zero-shot",),
-        datasets=datasets,
-        encoder=str(encoder),
-        device="cpu",
-        mirror=folder / "mirror",
-        results=folder / "results",
-        offline=True,
-    )
+    for name in ("mining", "retrieval"):
+        world.add(name, files, data=[{**entry, "format": f"bucc-{name}"}])
+    return world
 
 
 def test_mining_and_searching_in_one_comparison(
-    invented: tuple[dict[str, Card], Resolver],
+    invented: World,
     encoder_folder: Path,
     encoder: Encoder,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    cards, resolver = invented
-    asked = request(tmp_path, encoder_folder, "mining", "retrieval").model_copy(update={"scoring": ("maxsim",)})
+    cards, resolver = invented.cards, invented.resolver
+    asked = Request(
+        methods=("zero-shot",),
+        datasets=("mining", "retrieval"),
+        scoring=("maxsim",),
+        encoder=str(encoder_folder),
+        device="cpu",
+        mirror=invented.mirror,
+        results=tmp_path / "results",
+        offline=True,
+    )
     assert run(asked, cards) == 0
     test = load_test(cards["mining"], SWH, resolver, cards)
     pairs = brute_force(encoder.encode(test.queries, "query"), encoder.encode(test.documents, "document"))
@@ -242,14 +222,11 @@ def test_mining_and_searching_in_one_comparison(
     assert least == pytest.approx(max(halfway, key=lambda margin: (expected(margin, True)["F1"], margin)), abs=1e-5)
     assert 0 < expected(least, False)["recall"] != expected(least, False)["precision"] < 1
 
-    def board() -> list[dict[str, str]]:
-        with (tmp_path / "results/leaderboard.csv").open(newline="") as lines:
-            return list(csv.DictReader(lines))
-
-    found = {row["measure"]: float(row["value"]) for row in board() if row["dataset"] == "mining"}
+    board = rows(tmp_path / "results")
+    found = {row["measure"]: float(row["value"]) for row in board if row["dataset"] == "mining"}
     assert found == pytest.approx(expected(least, False), abs=1e-6)
-    assert {row["queries"] for row in board() if row["dataset"] == "mining"} == {"20"}
-    assert {row["measure"] for row in board() if row["dataset"] == "retrieval"} == set(DEFAULT)
+    assert {row["queries"] for row in board if row["dataset"] == "mining"} == {"20"}
+    assert {row["measure"] for row in board if row["dataset"] == "retrieval"} == set(DEFAULT)
     assert not [*(tmp_path / "results/cells").glob("*.mining.maxsim-*")]
     printed, notes = capsys.readouterr()
     assert printed.count("F1 [95 %]") == printed.count("nDCG@10 [95 %]") == 1
@@ -261,9 +238,9 @@ def test_mining_and_searching_in_one_comparison(
 
 @pytest.mark.parametrize("of_tuning", [True, False])
 def test_gold_pairs_on_one_side_of_the_split_only_are_refused(
-    invented: tuple[dict[str, Card], Resolver], monkeypatch: pytest.MonkeyPatch, of_tuning: bool
+    invented: World, monkeypatch: pytest.MonkeyPatch, of_tuning: bool
 ) -> None:
-    cards, resolver = invented
+    cards, resolver = invented.cards, invented.resolver
     parsed = load_test(cards["mining"], SWH, resolver)
     qrels = {query: judged for query, judged in parsed.qrels.items() if (query in parsed.tuning) == of_tuning}
     monkeypatch.setattr(formats, "parse", lambda *_: replace(parsed, qrels=qrels))

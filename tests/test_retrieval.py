@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise, permutations
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ def unit_vectors(rng: np.random.Generator, count: int, dimension: int) -> np.nda
 
 
 def ids(queries: int, documents: int) -> Ids:
-    return Ids([f"q{i}" for i in range(queries)], [f"d{i:04d}" for i in range(documents)])
+    return Ids([f"q{i:03d}" for i in range(queries)], [f"d{i:04d}" for i in range(documents)])
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
@@ -70,12 +69,6 @@ def test_ties_at_the_cut_are_kept_by_their_ids(depth: int, starts: list[int]) ->
         assert [document for document, _ in run[query]] == best
 
 
-def test_corpus_smaller_than_the_depth_is_ranked_whole() -> None:
-    rng = np.random.default_rng(2)
-    run = search(unit_vectors(rng, 2, 4), [unit_vectors(rng, 3, 4)], ids(2, 3), depth=100)
-    assert [len(ranking) for ranking in run.values()] == [3, 3]
-
-
 @pytest.mark.parametrize("side", ["query", "document"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_embedding_that_is_no_number_is_refused(side: str, value: float) -> None:
@@ -101,15 +94,23 @@ def test_scores_strictly_decrease_as_float32(scores: list[float]) -> None:
     result = strictly_decreasing(ranking)
     values = [np.float32(value) for _, value in result]
     assert all(first > second for first, second in pairwise(values))
-    assert [document for document, _ in result] == [
-        document for document, _ in sorted(ranking, key=lambda item: (-item[1], item[0]))
-    ]
+    ordered = sorted(ranking, key=lambda item: (-item[1], item[0]))
+    assert [document for document, _ in result] == [document for document, _ in ordered]
+    assert len(set(scores)) < len(scores) or result == ordered
 
 
-@given(st.lists(SCORE, unique=True, max_size=50))
-def test_scores_without_ties_stay_what_they_are(scores: list[float]) -> None:
-    ranking = [(f"d{i:02d}", value) for i, value in enumerate(scores)]
-    assert strictly_decreasing(ranking) == sorted(ranking, key=lambda item: -item[1])
+@given(st.lists(NEIGHBOURS, max_size=20))
+def test_run_read_back_has_the_same_float32_scores(tmp_path_factory: pytest.TempPathFactory, scores: list) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    run = {name: strictly_decreasing([(f"d{i}", value) for i, value in enumerate(scores)]) for name in ("q1", "q0")}
+    for name in ("a.gz", "b.gz"):
+        write_run(folder / name, run, "tag")
+    assert (folder / "a.gz").read_bytes() == (folder / "b.gz").read_bytes()
+    found = {
+        query: [(document, float(np.float32(value))) for document, value in ranking]
+        for query, ranking in read_run(folder / "a.gz").items()
+    }
+    assert [*found.items()] == [*run.items()] if scores else not found
 
 
 @pytest.mark.parametrize("tied", [0.0, -0.25, 1.0])
@@ -129,33 +130,6 @@ def test_tied_scores_reach_no_measure(tied: float) -> None:
         run = {"q": strictly_decreasing([(document, tied) for document in order])}
         found = score(run, relevant, list(expected))
         assert {measure: values["q"] for measure, values in found.items()} == pytest.approx(expected)
-
-
-def test_run_read_back_is_the_run_that_was_written(tmp_path: Path) -> None:
-    rng = np.random.default_rng(4)
-    run = search(unit_vectors(rng, 5, 8), [unit_vectors(rng, 40, 8)], ids(5, 40), depth=20)
-    write_run(tmp_path / "run.gz", run, "tag")
-    found = read_run(tmp_path / "run.gz")
-    assert list(found) == list(run)
-    for query, ranking in run.items():
-        assert [(document, np.float32(value)) for document, value in found[query]] == [
-            (document, np.float32(value)) for document, value in ranking
-        ]
-
-
-@given(st.lists(NEIGHBOURS, min_size=1, max_size=20))
-def test_scores_still_decrease_after_they_are_read_back(tmp_path_factory: pytest.TempPathFactory, scores: list) -> None:
-    path = tmp_path_factory.mktemp("run") / "run.gz"
-    write_run(path, {"q": strictly_decreasing([(f"d{i}", value) for i, value in enumerate(scores)])}, "tag")
-    values = [value for _, value in read_run(path)["q"]]
-    assert all(np.float32(first) > np.float32(second) for first, second in pairwise(values))
-
-
-def test_same_run_is_the_same_bytes(tmp_path: Path) -> None:
-    run = {"q1": [("d1", 0.5), ("d2", 0.25)], "q2": [("d2", -0.5)]}
-    for name in ("a.gz", "b.gz"):
-        write_run(tmp_path / name, run, "tag")
-    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
 
 
 def test_vectors_of_another_length_than_one_are_counted() -> None:
