@@ -27,6 +27,7 @@ from bench.encoders.vocabulary import make_student
 from bench.recipe import Budget, Recipe
 from bench.system import offline
 from bench.training.checkpoint import Checkpoint
+from bench.training.loop import TrainedMethod
 from bench.training.method import Task
 from bench.training.tiny import wordpiece_tokenizer
 
@@ -156,6 +157,18 @@ def make_task(teacher: Encoder, data: TrainingData) -> Callable[..., Task]:
         texts = [*given.bitext.query_side, *given.bitext.document_side]
         student = make_student(teacher, texts, recipe, seed)
         return Task(given, teacher, student.copy, budget or Budget(steps, "steps"), recipe, seed, **fields)
+
+    return make
+
+
+@pytest.fixture
+def prepare(make_task: Callable[..., Task]) -> Callable[..., Any]:
+    """Make a method of a class that is about to take its first step, with these settings."""
+
+    def make(kind: type[TrainedMethod], task: Task | None = None, **settings: Any) -> TrainedMethod:
+        task, method = task or make_task(), kind(kind.Config(**settings))
+        method.prepare(task, task.make_student())
+        return method
 
     return make
 

@@ -29,12 +29,7 @@ from methods.discriminator import (
 from methods.examples import Examples
 
 MakeTask = Callable[..., Task]
-
-
-def prepare(make_task: MakeTask, data: TrainingData | None = None, **config: Any) -> Adversarial:
-    task, method = make_task(**({"data": data} if data else {})), Adversarial(AdversarialConfig(**config))
-    method.prepare(task, task.make_student())
-    return method
+Prepare = Callable[..., Any]
 
 
 @pytest.fixture
@@ -50,20 +45,22 @@ def first_batch(method: Adversarial) -> dict[str, np.ndarray]:
     return dict(next(method.batches(np.random.default_rng(0))))
 
 
-def test_every_batch_has_as_many_sentences_of_each_language(make_task: MakeTask, two_languages: TrainingData) -> None:
-    method = prepare(make_task)
+def test_every_batch_has_as_many_sentences_of_each_language(
+    make_task: MakeTask, prepare: Prepare, two_languages: TrainingData
+) -> None:
+    method = prepare(Adversarial)
     for batch in islice(method.batches(np.random.default_rng(0)), 30):
         assert {name: len(rows) for name, rows in batch.items()} == {"relevance": 8, "english": 8, "qaa": 8}
-    method = prepare(make_task, two_languages)
+    method = prepare(Adversarial, make_task(data=two_languages))
     for batch in islice(method.batches(np.random.default_rng(0)), 30):
         sizes = {name: len(rows) for name, rows in batch.items()}
         assert sizes == {"relevance": 8, "english": 5, "qaa": 5, "qab": 5}
         assert max(batch["qaa"]) < 150 <= min(batch["qab"])
 
 
-def test_languages_are_drawn_apart(make_task: MakeTask) -> None:
+def test_languages_are_drawn_apart(prepare: Prepare) -> None:
     """Translations meet in a batch about as often as by chance: half * half / rows."""
-    method = prepare(make_task)
+    method = prepare(Adversarial)
     batches = list(islice(method.batches(np.random.default_rng(0)), 200))
     half = len(batches[0]["english"])
     met = np.mean([len(np.intersect1d(batch["english"], batch["qaa"])) for batch in batches])
@@ -77,8 +74,8 @@ def scored(encoder: Encoder, texts: list[str]) -> torch.Tensor:
 
 @pytest.mark.parametrize("documents", ["teacher", "student"])
 @pytest.mark.parametrize("loss", ["reversal", "confusion"])
-def test_loss_is_relevance_and_the_adversary(make_task: MakeTask, loss: str, documents: str) -> None:
-    method = prepare(make_task, loss=loss, document_encoder=documents, strength=0.3, ramp=False, pair_weight=2.0)
+def test_loss_is_relevance_and_the_adversary(prepare: Prepare, loss: str, documents: str) -> None:
+    method = prepare(Adversarial, loss=loss, document_encoder=documents, strength=0.3, ramp=False, pair_weight=2.0)
     batch, data = first_batch(method), method.task.data
     value, figures = method.loss(batch, 0.5)
     student, judge = method.student, method.discriminator.judge
@@ -112,9 +109,9 @@ def language_gradient(method: Adversarial, progress: float = 1.0) -> dict[str, t
 
 
 @pytest.mark.parametrize("loss", ["reversal", "confusion", "wasserstein"])
-def test_without_strength_the_student_learns_nothing_from_the_adversary(make_task: MakeTask, loss: str) -> None:
+def test_without_strength_the_student_learns_nothing_from_the_adversary(prepare: Prepare, loss: str) -> None:
     for settings, progress in (({"strength": 0.0}, 1.0), ({"ramp": True}, 0.0)):
-        gradients = language_gradient(prepare(make_task, loss=loss, **settings), progress)
+        gradients = language_gradient(prepare(Adversarial, loss=loss, **settings), progress)
         assert max(float(gradient.abs().max()) for gradient in gradients.values()) < 1e-5
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch.nn import functional
 from bench.data import Bitext, Pair, Relevance
 from bench.errors import BenchError
 from bench.training.method import Task
-from methods.code_switch import CodeSwitch, CodeSwitchConfig, code_switch
+from methods.code_switch import CodeSwitch, code_switch
 
 MakeTask = Callable[..., Task]
 
@@ -41,9 +42,9 @@ def test_frequencies_are_those_of_the_configuration_and_of_the_table() -> None:
 
 
 @pytest.mark.parametrize("documents", ["student", "teacher"])
-def test_loss_is_info_nce_over_the_switched_queries(make_task: MakeTask, documents: str) -> None:
-    task, method = make_task(), CodeSwitch(CodeSwitchConfig(document_encoder=documents, temperature=0.1))
-    method.prepare(task, task.make_student())
+def test_loss_is_info_nce_over_the_switched_queries(prepare: Callable[..., Any], documents: str) -> None:
+    method = prepare(CodeSwitch, document_encoder=documents, temperature=0.1)
+    task = method.task
     batch = next(method.batches(np.random.default_rng(3)))
     rng = np.random.default_rng(batch["seed"])
     rng.integers(1, size=len(batch["relevance"]))  # the languages
@@ -57,14 +58,15 @@ def test_loss_is_info_nce_over_the_switched_queries(make_task: MakeTask, documen
         assert float(method.loss(batch, 0.0)[0].detach()) == pytest.approx(float(expected), abs=1e-4)
 
 
-def test_each_language_of_a_multilingual_student_has_its_table(make_task: MakeTask) -> None:
+def test_each_language_of_a_multilingual_student_has_its_table(
+    make_task: MakeTask, prepare: Callable[..., Any]
+) -> None:
     task = make_task()
     data, other = task.data, Pair("qab", "eng")
     longer = [text.replace(" ", "x ") for text in data.bitext.query_side]
     both = Bitext.join([data.bitext, Bitext.of(other, longer, data.bitext.document_side, "hand")])
     task = replace(task, data=replace(data, pairs=(*data.pairs, other), bitext=both))
-    method = CodeSwitch(CodeSwitchConfig(probability=1.0))
-    method.prepare(task, task.make_student())
+    method = prepare(CodeSwitch, task, probability=1.0)
     assert len(method.tables) == 2
     one, two = method.tables
     assert one != two and one.keys() & two.keys()

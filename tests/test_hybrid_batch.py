@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from bench.training.method import Task
 from methods.hybrid_batch import HybridBatch, HybridBatchConfig
 
 MakeTask = Callable[..., Task]
+Prepare = Callable[..., Any]
 DRAWS = 600
 BATCH = 4
 ENG, QAA, QAB = "eng", "qaa", "qab"
@@ -36,12 +38,6 @@ def many(data: TrainingData) -> TrainingData:
     return TrainingData((Pair(QAA, ENG), Pair(QAB, ENG)), Bitext.join(bitext), Relevance.join(judged))
 
 
-def prepared(task: Task, alpha: float) -> HybridBatch:
-    method = HybridBatch(HybridBatchConfig(alpha=alpha))
-    method.prepare(task, task.make_student())
-    return method
-
-
 def drawn(method: HybridBatch) -> list[Pair]:
     """The languages of many batches, each of one pair."""
     found = []
@@ -55,9 +51,9 @@ def drawn(method: HybridBatch) -> list[Pair]:
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
 def test_kinds_come_as_alpha_says_and_languages_uniformly(
-    make_task: MakeTask, many: TrainingData, alpha: float
+    make_task: MakeTask, prepare: Prepare, many: TrainingData, alpha: float
 ) -> None:
-    method = prepared(make_task(data=many, recipe={"batch_size": BATCH}), alpha)
+    method = prepare(HybridBatch, make_task(data=many, recipe={"batch_size": BATCH}), alpha=alpha)
     counts = Counter(drawn(method))
     for expected, share in ((MONOLINGUAL, alpha), (CROSS_LINGUAL, 1 - alpha)):
         found = {pair: count for pair, count in counts.items() if pair in expected}
@@ -67,9 +63,11 @@ def test_kinds_come_as_alpha_says_and_languages_uniformly(
         assert all(binomtest(count, total, 1 / len(expected)).pvalue > 1e-3 for count in found.values())
 
 
-def test_translations_stand_in_only_where_there_are_no_judgments(make_task: MakeTask, many: TrainingData) -> None:
+def test_translations_stand_in_only_where_there_are_no_judgments(
+    make_task: MakeTask, prepare: Prepare, many: TrainingData
+) -> None:
     task = make_task(data=many)
-    examples = prepared(task, 0.5).examples.rows
+    examples = prepare(HybridBatch, task, alpha=0.5).examples.rows
     assert task.outcome["examples"] == {
         "eng-eng relevance": 100,
         "qaa-qaa relevance": 12,
@@ -93,9 +91,9 @@ def test_arms_name_what_they_use() -> None:
     }
 
 
-@pytest.mark.parametrize(("alpha", "lacks", "cure"), [(0.5, "relevance", "alpha=0"), (0.5, "bitext", "alpha=1")])
-def test_what_it_lacks_is_said(make_task: MakeTask, data: TrainingData, alpha: float, lacks: str, cure: str) -> None:
+@pytest.mark.parametrize(("lacks", "cure"), [("relevance", "alpha=0"), ("bitext", "alpha=1")])
+def test_what_it_lacks_is_said(make_task: MakeTask, data: TrainingData, lacks: str, cure: str) -> None:
     kinds = {"bitext": Bitext, "relevance": Relevance}
     task = make_task(data=replace(data, **{lacks: kinds[lacks].join([])}))
     with pytest.raises(BenchError, match=cure):
-        prepared(task, alpha)
+        HybridBatch(HybridBatchConfig(alpha=0.5)).fit(task)

@@ -25,6 +25,7 @@ from methods.optical import (
 )
 
 MakeTask = Callable[..., Task]
+Prepare = Callable[..., Any]
 
 
 def word_vectors(encoder: Encoder, text: str, side: str) -> np.ndarray:
@@ -35,9 +36,9 @@ def word_vectors(encoder: Encoder, text: str, side: str) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_loss_is_the_mean_cost_of_the_entropic_plans(make_task: MakeTask) -> None:
-    task, method = make_task(), Optical(OpticalConfig(epsilon=0.1, tolerance=1e-5, max_iterations=20_000))
-    method.prepare(task, task.make_student())
+def test_loss_is_the_mean_cost_of_the_entropic_plans(prepare: Prepare) -> None:
+    method = prepare(Optical, epsilon=0.1, tolerance=1e-5, max_iterations=20_000)
+    task = method.task
     rows = np.array([0, 24, 77, 149])  # of different lengths, so that all but the longest are padded
     loss, figures = method.loss({"bitext": rows}, 0.0)
     values = []
@@ -63,10 +64,10 @@ def test_loss_is_the_mean_cost_of_the_entropic_plans(make_task: MakeTask) -> Non
     ],
     ids=lambda settings: "-".join(map(str, *settings.items())),
 )
-def test_exact_loss_with_each_setting(make_task: MakeTask, settings: dict[str, Any]) -> None:
+def test_exact_loss_with_each_setting(prepare: Prepare, settings: dict[str, Any]) -> None:
     """Made of each text alone, with the settings' definitions written out."""
-    task, method = make_task(), Optical(OpticalConfig(solver="exact", **settings))
-    method.prepare(task, task.make_student())
+    method = prepare(Optical, solver="exact", **settings)
+    task = method.task
     bitext, rows = task.data.bitext, np.array([0, 24, 77])
     values = []
     for i in rows:
@@ -139,10 +140,9 @@ def test_all_defaults_written_out_are_accepted(solver: Solver) -> None:
     assert OpticalConfig(**config.model_dump()) == config
 
 
-def test_layer_that_is_not_there_is_refused(make_task: MakeTask) -> None:
-    task = make_task()
+def test_layer_that_is_not_there_is_refused(prepare: Prepare) -> None:
     with pytest.raises(BenchError, match="small has no layer 2; choose one from -2 to 1"):
-        Optical(OpticalConfig(layer=2)).prepare(task, task.make_student())
+        prepare(Optical, layer=2)
 
 
 def test_aligned_mass_is_that_of_the_words_pieces(make_task: MakeTask) -> None:
@@ -155,9 +155,8 @@ def test_aligned_mass_is_that_of_the_words_pieces(make_task: MakeTask) -> None:
     np.testing.assert_allclose(method.align(sentence, sentence), np.diag(pieces) / sum(pieces), atol=1e-6)
 
 
-def test_plans_that_did_not_converge_are_counted(make_task: MakeTask) -> None:
-    task, method = make_task(), Optical(OpticalConfig(epsilon=0.01, tolerance=1e-7, max_iterations=1))
-    method.prepare(task, task.make_student())
+def test_plans_that_did_not_converge_are_counted(prepare: Prepare) -> None:
+    method = prepare(Optical, epsilon=0.01, tolerance=1e-7, max_iterations=1)
     _, figures = method.loss({"bitext": np.arange(8)}, 0.0)
     assert figures["plan_iterations"] == 1
     assert figures["plans_unconverged"] > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import ot
@@ -11,23 +12,15 @@ import pytest
 import torch
 
 from bench.encoders.encoder import Encoder
-from bench.training.method import Task
 from methods.posterior_alignment import (
     SCALES,
     PosteriorAlignment,
-    PosteriorAlignmentConfig,
     gaussian_w2,
     imq_mmd,
     posterior,
 )
 
-MakeTask = Callable[..., Task]
-
-
-def prepare(make_task: MakeTask, **config: object) -> PosteriorAlignment:
-    task, method = make_task(), PosteriorAlignment(PosteriorAlignmentConfig(**config))
-    method.prepare(task, task.make_student())
-    return method
+Prepare = Callable[..., Any]
 
 
 def tokens_of(encoder: Encoder, texts: list[str], side: str) -> list[np.ndarray]:
@@ -49,8 +42,8 @@ ROWS = {
 
 
 @pytest.mark.parametrize("documents", ["teacher", "student"])
-def test_loss_compares_gaussians_of_translations_and_clouds_of_tokens(make_task: MakeTask, documents: str) -> None:
-    method = prepare(make_task, document_encoder=documents, individual_weight=3.0, aggregate_weight=7.0)
+def test_loss_compares_gaussians_of_translations_and_clouds_of_tokens(prepare: Prepare, documents: str) -> None:
+    method = prepare(PosteriorAlignment, document_encoder=documents, individual_weight=3.0, aggregate_weight=7.0)
     loss, figures = method.loss(ROWS, 0.0)
     bitext, encoder = method.task.data.bitext, method.document_encoder
     english = {i: tokens_of(encoder, [bitext.document_side[i]], "document")[0] for i in range(150)}
@@ -72,17 +65,17 @@ def test_loss_compares_gaussians_of_translations_and_clouds_of_tokens(make_task:
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_mean_of_the_posterior_is_the_embedding_that_is_scored(make_task: MakeTask) -> None:
-    method = prepare(make_task)
+def test_mean_of_the_posterior_is_the_embedding_that_is_scored(prepare: Prepare) -> None:
+    method = prepare(PosteriorAlignment)
     rows = ROWS["pairs"]
     mean, _, _ = posterior(method.target, rows)
     scored = method.student.encode([method.task.data.bitext.query_side[i] for i in rows], "query")
     assert mean.detach().numpy() == pytest.approx(scored, abs=1e-6)
 
 
-def test_sides_of_the_aggregate_term_are_drawn_apart(make_task: MakeTask) -> None:
+def test_sides_of_the_aggregate_term_are_drawn_apart(prepare: Prepare) -> None:
     """Translations meet in the aggregate term about as often as by chance: share * share / rows."""
-    method = prepare(make_task)
+    method = prepare(PosteriorAlignment)
     batches = list(islice(method.batches(np.random.default_rng(0)), 200))
     share = method.task.recipe.batch_size // 3
     assert all({name: len(rows) for name, rows in batch.items()} == dict.fromkeys(ROWS, share) for batch in batches)

@@ -1,0 +1,68 @@
+"""Contrastive learning and distillation on bitext: the losses by hand, and which pairs are no negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.data import Bitext, Relevance, TrainingData
+from bench.training.loop import TrainedMethod
+from bench.training.method import Task
+from methods.contrastive import Contrastive
+from methods.distillation import Distillation
+
+Prepare = Callable[..., Any]
+
+
+@pytest.mark.parametrize("english_side", [True, False])
+def test_distillation_is_the_squared_distance_to_the_teachers_embedding(prepare: Prepare, english_side: bool) -> None:
+    method, rows = prepare(Distillation, english_side=english_side), np.array([3, 77, 120])
+    loss, _ = method.loss({"bitext": rows}, 0.0)
+    bitext = method.task.data.bitext.take(rows)
+    target = method.task.teacher.encode(bitext.document_side, "document")
+    expected = np.square(method.student.encode(bitext.query_side, "query") - target).sum(axis=1).mean()
+    if english_side:
+        expected += np.square(method.student.encode(bitext.document_side, "query") - target).sum(axis=1).mean()
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def cosines(method: TrainedMethod, rows: np.ndarray) -> np.ndarray:
+    bitext = method.task.data.bitext.take(rows)
+    queries = method.student.encode(bitext.query_side, "query").astype(float)
+    return queries @ method.document_encoder.encode(bitext.document_side, "document").astype(float).T
+
+
+def cross_entropy(scores: np.ndarray, allowed: np.ndarray | float = 1.0) -> float:
+    weights = np.exp(scores) * allowed
+    return float(np.mean(-np.log(np.diag(weights) / weights.sum(axis=1))))
+
+
+@pytest.mark.parametrize("documents", ["teacher", "student"])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_contrastive_loss_by_hand(prepare: Prepare, documents: str, symmetric: bool) -> None:
+    method = prepare(Contrastive, document_encoder=documents, symmetric=symmetric, temperature=0.2)
+    assert (method.document_encoder is method.task.teacher) == (documents == "teacher")
+    rows = np.array([3, 50, 7, 120])
+    scores = cosines(method, rows) / 0.2
+    expected = np.mean([cross_entropy(each) for each in ([scores, scores.T] if symmetric else [scores])])
+    assert float(method.loss({"examples": rows}, 0.0)[0].detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_says_the_same_is_no_negative(
+    prepare: Prepare, make_task: Callable[..., Task], data: TrainingData
+) -> None:
+    """Rows 0 and 150 share their English side, 1 and 151 are linked by a judgment alone, 2 has no relative."""
+    pair, english = data.pairs[0], data.bitext.document_side
+    more = Bitext.of(pair, ("another wording", "yet another"), (english[0].upper(), "an answer to it"), "hand")
+    judged = Relevance.of(pair, (english[1],), ("an answer to it",), "hand")
+    task = make_task(data=replace(data, bitext=Bitext.join([data.bitext, more]), relevance=judged))
+    method, rows = prepare(Contrastive, task, symmetric=False), np.array([0, 1, 2, 150, 151])
+    allowed = np.ones((5, 5))
+    for first, second in ((0, 3), (1, 4)):
+        allowed[first, second] = allowed[second, first] = 0
+    expected = cross_entropy(cosines(method, rows) / 0.05, allowed)
+    assert float(method.loss({"examples": rows}, 0.0)[0].detach()) == pytest.approx(expected, rel=1e-4)
