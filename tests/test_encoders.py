@@ -135,16 +135,24 @@ def test_saved_encoder_is_read_back_the_same(build_encoder: BuildEncoder, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("flags", "pooling"),
+    ("settings", "pooling"),
     [
         ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
         ({"pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}, "max"),
         ({"pooling_mode": "cls"}, "cls"),
+        ({"pooling_mode_lasttoken": True}, "pools by 'lasttoken'; supported: mean, cls, max"),
+        ({"pooling_mode": "lasttoken"}, "pools by 'lasttoken'"),
+        ({"pooling_mode_mean_tokens": True, "include_prompt": False}, "excludes its prompt"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "pools by"),
     ],
 )
-def test_pooling_is_what_sentence_transformers_settings_say(folder: Path, flags: dict[str, Any], pooling: str) -> None:
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 16, **flags}))
-    assert read_encoder(folder, "x").pooling == pooling
+def test_pooling_is_that_of_the_folder_or_refused(folder: Path, settings: dict[str, Any], pooling: str) -> None:
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 16, **settings}))
+    if pooling in ("cls", "max"):
+        assert read_encoder(folder, "x").pooling == pooling
+    else:
+        with pytest.raises(BenchError, match=pooling):
+            read_encoder(folder, "x")
 
 
 def test_bare_transformer_is_mean_pooled_to_its_own_length(folder: Path) -> None:
@@ -161,21 +169,6 @@ def test_stated_length_and_prompts_are_honoured(folder: Path) -> None:
     found = read_encoder(folder, "x")
     assert found.max_length == 12
     assert found.prompts == {"query": "q: ", "document": "p: "}
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ({"pooling_mode_lasttoken": True}, "pools by 'lasttoken'"),
-        ({"pooling_mode": "lasttoken"}, "pools by 'lasttoken'"),
-        ({"pooling_mode_mean_tokens": True, "include_prompt": False}, "excludes its prompt"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "pools by"),
-    ],
-)
-def test_pooling_that_is_not_supported_is_refused(folder: Path, flags: dict[str, Any], message: str) -> None:
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(flags))
-    with pytest.raises(BenchError, match=message):
-        read_encoder(folder, "x")
 
 
 def lose_a_weight(folder: Path) -> None:
@@ -288,18 +281,14 @@ def test_token_ids_of_many_texts_are_kept(encoder: Encoder, tmp_path: Path, monk
 
 
 def test_kept_token_ids_are_told_apart_by_all_that_changes_them(build_encoder: BuildEncoder, tmp_path: Path) -> None:
-    encoders = [
-        build_encoder(),
-        build_encoder(prompts={"query": "the ", "document": "some "}),
-        build_encoder(max_length=5),
-        build_encoder(["other texts"] * 3),
-    ]
-    expected = [encoder.tokenize(MANY, side) for encoder in encoders for side in ("query", "document")]
+    prompts = {"query": "the ", "document": "some "}
+    encoders = [build_encoder(), build_encoder(prompts=prompts), build_encoder(max_length=5), build_encoder(["a"] * 3)]
+    cases = [(encoder, side, limit) for encoder in encoders for side in ("query", "document") for limit in (None, 4)]
+    expected = [encoder.tokenize(MANY, *how) for encoder, *how in cases]
     for encoder in encoders:
         encoder.token_cache = tmp_path
     for _ in range(2):
-        assert [encoder.tokenize(MANY, side) for encoder in encoders for side in ("query", "document")] == expected
-    assert encoders[0].tokenize(MANY, "query", 4) == [[*ids[:3], ids[-1]] for ids in expected[0]]
+        assert [encoder.tokenize(MANY, *how) for encoder, *how in cases] == expected
 
 
 def test_identity_is_that_of_the_loaded_encoder_in_every_state_of_its_files(

@@ -180,7 +180,7 @@ class Encoder(nn.Module):
         finally:
             self.train(training)
         row_of = {text: i for i, text in enumerate(unique)}
-        return vectors[[row_of[text] for text in texts]] if len(unique) < len(texts) else vectors
+        return vectors[[row_of[text] for text in texts]]
 
     def fingerprint(self) -> str:
         """Return a hash of everything that can change the embeddings."""
@@ -205,10 +205,7 @@ class Encoder(nn.Module):
 
     def freeze(self) -> Encoder:
         """Turn gradients and dropout off; return itself."""
-        self.eval()
-        for parameter in self.parameters():
-            parameter.requires_grad_(False)
-        return self
+        return self.eval().requires_grad_(False)
 
     def save(self, folder: Path) -> None:
         """Write weights, tokenizer and settings in sentence-transformers' layout."""

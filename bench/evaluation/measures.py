@@ -38,30 +38,24 @@ BIAS = {
 """Additional measures of multilingual retrieval; lower is better."""
 OF_TASKS = {**MINING, **BIAS}
 """Measures that belong to a task: a run computes them whenever it has such a collection, and never on request."""
-ALIASES = {
-    "MRR@": "RR@",
-    "MAP@": "AP@",
-    "ACCURACY": "Success@1",
-    "NDCG@": "nDCG@",
-    "RECALL@": "R@",
-    "SUCCESS@": "Success@",
-}
 
 
 def parse_measures(names: Sequence[str]) -> list[str]:
-    """Return the canonical names of measures. Raises `BenchError` for one that is unknown, unbounded or too deep."""
+    """Return the canonical names of measures. Raises `BenchError` for one that is unknown, unbounded or too deep.
+
+    Names of ir-measures may be written in any case; `accuracy` is `Success@1`.
+    """
     import ir_measures
 
+    spellings = {known.upper(): known for known in ir_measures.measures.registry}
     canonical = []
     for name in names:
         if name in OF_TASKS:
             raise BenchError(f"measure '{name}' cannot be requested: every collection of its task has it, and no other")
-        spelled = name
-        for alias, prefix in ALIASES.items():
-            if name.upper().startswith(alias):
-                spelled = prefix + name[len(alias) :]
+        word, at, cutoff = name.partition("@")
+        spelled = spellings.get(word.upper(), word) + at + cutoff
         try:
-            measure = ir_measures.parse_measure(spelled)
+            measure = ir_measures.parse_measure("Success@1" if name.lower() == "accuracy" else spelled)
             cutoff, official = measure.params.get("cutoff"), str(measure)
         except (NameError, ValueError, SyntaxError, KeyError, TypeError) as error:
             raise unknown("measure", name, DESCRIPTIONS) from error
