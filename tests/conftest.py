@@ -42,6 +42,8 @@ def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
 
 
+MakeTask = Callable[..., Task]
+Prepare = Callable[..., Any]
 PAIR = Pair("qaa", "eng")
 ACTORS = ["cat", "dog", "baker", "teacher", "farmer", "child"]
 ACTIONS = ["saw", "found", "sold", "lost", "drew"]
@@ -100,11 +102,6 @@ def mirror() -> Path:
 def real(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Resolver:
     """Finds the files of the real collections."""
     return Resolver(mirror, tmp_path_factory.mktemp("cache"), offline=True)
-
-
-@pytest.fixture(scope="session")
-def build_encoder() -> Callable[..., Encoder]:
-    return make_encoder
 
 
 @pytest.fixture

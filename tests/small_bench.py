@@ -16,7 +16,6 @@ from bench.commands.run import run
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
-from bench.evaluation import measures
 from bench.progress import Display
 from bench.recipe import Budget
 from bench.report.leaderboard import leaderboard
@@ -61,12 +60,8 @@ class Bench:
             "methods": tuple(methods),
             "datasets": ("conlang",),
             "pairs": (Pair("qaa", "eng"),),
-            "train": (),
             "encoder": str(self.encoder),
-            "scoring": ("single-vector",),
             "budget": Budget(2, "steps"),
-            "seeds": (0,),
-            "measures": measures.DEFAULT,
             "device": "cpu",
             "precision": "float32",
             "threads": 1,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any
@@ -11,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import MakeTask, Prepare
 from torch import Tensor, nn
 
 from bench.data import Bitext, Pair, TrainingData
 from bench.encoders.encoder import Encoder
 from bench.training.losses import info_nce
-from bench.training.method import Task
 from methods.adversarial import Adversarial, AdversarialConfig
 from methods.discriminator import (
     Discriminator,
@@ -27,9 +26,6 @@ from methods.discriminator import (
     ramp,
 )
 from methods.examples import Examples
-
-MakeTask = Callable[..., Task]
-Prepare = Callable[..., Any]
 
 
 @pytest.fixture

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_encoder
+from small_bench import Bench
 
-from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.alignment import alignment_f1, chance_f1, mutual_f1, word_embeddings
 from bench.progress import Display
 from bench.recipe import Budget
-from bench.request import Request
 from bench.running.alignments import COLUMNS, aligners, alignment_rows
 from bench.running.experiment import make_experiment
 from bench.running.resources import Resources
@@ -46,9 +45,11 @@ def test_nothing_right_is_zero(encoder: Encoder) -> None:
     assert alignment_f1(encoder, encoder, []) == 0
 
 
-def test_other_weights_align_worse(encoder: Encoder, build_encoder: Callable[..., Encoder]) -> None:
+def test_other_weights_align_worse(
+    encoder: Encoder,
+) -> None:
     links = [(i, i) for i in range(len(WORDS))]
-    assert alignment_f1(encoder, build_encoder(seed=5), [(WORDS, WORDS, links)]) < 1
+    assert alignment_f1(encoder, make_encoder(seed=5), [(WORDS, WORDS, links)]) < 1
 
 
 def test_mutual_links_by_hand() -> None:
@@ -72,16 +73,20 @@ def test_chance_is_that_of_random_matrices() -> None:
     assert chance_f1([row] * 2000, np.random.default_rng(0)) == pytest.approx(expected, abs=0.01)
 
 
+def table(bench: Bench, results: Path, *methods: str) -> list[list[str]]:
+    request = bench.request(
+        results, methods, budget=Budget(10, "steps"), recipe={"batch_size": 8, "learning_rate": 0.01}
+    )
+    resolver = Resolver(offline=True)
+    resources = Resources(str(bench.encoder), "cpu", "float32", bench.cards, resolver, Display(quiet=True), threads=1)
+    return list(alignment_rows(make_experiment(request, bench.cards, resolver), resources))
+
+
 def test_table_of_a_methods_alignment_before_and_after_training(
-    small_conlang: dict[str, Card], encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.running.alignments.ROWS", 30)
-    methods = ("optical:solver=exact", "optical:solver=greedy")
-    recipe = {"batch_size": 8, "learning_rate": 0.01}
-    request = Request(methods=methods, budget=Budget(10, "steps"), encoder=str(encoder_folder), recipe=recipe)
-    resolver, how = Resolver(offline=True), (str(encoder_folder), "cpu", "float32")
-    resources = Resources(*how, small_conlang, resolver, Display(quiet=True), threads=1)
-    exact, greedy, chance = alignment_rows(make_experiment(request, small_conlang, resolver), resources)
+    exact, greedy, chance = table(bench, tmp_path, "optical:solver=exact", "optical:solver=greedy")
     assert [row[:2] for row in (exact, greedy, chance)] == [
         ["qaa-eng", "optical solver=exact"],
         ["qaa-eng", "optical solver=greedy"],
@@ -93,13 +98,7 @@ def test_table_of_a_methods_alignment_before_and_after_training(
     assert 0 < float(chance[2]) < 0.25
 
 
-def test_method_that_aligns_nothing_is_refused(small_conlang: dict[str, Card], encoder_folder: Path) -> None:
-    request = Request(methods=("distillation",), encoder=str(encoder_folder))
-    resolver, how = Resolver(offline=True), (str(encoder_folder), "cpu", "float32")
-    resources = Resources(*how, small_conlang, resolver, Display(quiet=True), threads=1)
+def test_method_that_aligns_nothing_is_refused(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="method 'distillation' aligns no words"):
-        list(alignment_rows(make_experiment(request, small_conlang, resolver), resources))
-
-
-def test_all_that_align_words_are_found() -> None:
+        table(bench, tmp_path, "distillation")
     assert {"optical:solver=entropic", "optical:solver=greedy"} <= set(aligners())

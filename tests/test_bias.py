@@ -62,11 +62,6 @@ def test_only_the_first_ten_count() -> None:
     assert language_shares(run, long)["deu"] == {"documents": 0.5, "top": 1.0}
 
 
-def test_collection_has_a_language_for_each_document() -> None:
-    with pytest.raises(ValueError, match="documents and their languages differ in number"):
-        replace(POOL, document_languages=("deu",))
-
-
 def test_measures_of_bias_are_never_asked_for_and_lower_is_better() -> None:
     with pytest.raises(BenchError, match="every collection of its task has it"):
         parse_measures(["MaxR@1000"])

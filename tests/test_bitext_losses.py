@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from conftest import Prepare
 
 from bench.data import Bitext, Relevance, TrainingData
 from bench.training.loop import TrainedMethod
+from bench.training.losses import info_nce
 from bench.training.method import Task
 from methods.contrastive import Contrastive
 from methods.distillation import Distillation
-
-Prepare = Callable[..., Any]
 
 
 @pytest.mark.parametrize("english_side", [True, False])
@@ -66,3 +66,12 @@ def test_what_says_the_same_is_no_negative(
         allowed[first, second] = allowed[second, first] = 0
     expected = cross_entropy(cosines(method, rows) / 0.05, allowed)
     assert float(method.loss({"examples": rows}, 0.0)[0].detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_contrastive_loss_is_computed_in_float32_under_autocast() -> None:
+    rng = torch.Generator().manual_seed(0)
+    queries, documents = torch.randn(2, 8, 16, generator=rng)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = info_nce(queries, documents, 0.05)
+    assert mixed.dtype == torch.float32
+    assert torch.equal(mixed, info_nce(queries, documents, 0.05))

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import MakeTask
 from torch.nn import functional
 
 from bench.data import Bitext, Pair, Relevance
 from bench.errors import BenchError
-from bench.training.method import Task
 from methods.code_switch import CodeSwitch, code_switch
-
-MakeTask = Callable[..., Task]
 
 TABLE = {"cat": {"paka": 0.9}, "house": {"chumba": 0.1, "nyumba": 0.3}}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import MakeTask
 from torch import Tensor, nn
 
 from bench.data import Pair
@@ -22,8 +23,6 @@ from bench.training.loop import Batch, TrainedConfig, TrainedMethod
 from bench.training.method import Task
 from methods.distillation import Distillation
 from methods.optical import Optical
-
-MakeTask = Callable[..., Task]
 
 
 class Counts(TrainedMethod):

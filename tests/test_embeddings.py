@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import make_encoder
 
 from bench.encoders.encoder import Encoder, Side
 from bench.evaluation.embeddings import Embeddings
@@ -91,13 +92,11 @@ def test_embeddings_that_cannot_be_kept_are_made_all_the_same(embed: Embed, tmp_
     assert embed(tmp_path / "file") == embed(tmp_path / "folder")
 
 
-def test_folder_is_that_of_encoder_side_texts_and_threads(
-    build_encoder: Callable[..., Encoder], tmp_path: Path
-) -> None:
+def test_folder_is_that_of_encoder_side_texts_and_threads(tmp_path: Path) -> None:
     def folder(encoder: Encoder, side: Side = "query", texts: Sequence[str] = TEXTS) -> Path:
         return Embeddings(DualEncoder(encoder, encoder), side, texts, tmp_path, lambda count: None).folder
 
-    one, other = (build_encoder(seed=seed).freeze() for seed in (0, 1))
+    one, other = (make_encoder(seed=seed).freeze() for seed in (0, 1))
     sides: tuple[Side, ...] = ("query", "document")
     folders = {folder(each, side, texts) for each in (one, other) for side in sides for texts in (TEXTS, TEXTS[::-1])}
     assert len(folders) == 8

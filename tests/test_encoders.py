@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import make_encoder
 from safetensors.torch import load_file, save_file
 
 from bench.encoders.encoder import Encoder, read_encoder
@@ -18,7 +19,6 @@ from bench.encoders.vocabulary import replace_vocabulary
 from bench.errors import BenchError
 from bench.training.teachers import Identity, fingerprint_of, identity_if_known, load_teacher
 
-BuildEncoder = Callable[..., Encoder]
 TEXTS = [
     "the cat saw a red house",
     "the dog",
@@ -56,9 +56,9 @@ def hidden_states(encoder: Encoder, text: str) -> np.ndarray:
     [("mean", lambda h: h.mean(axis=0)), ("cls", lambda h: h[0]), ("max", lambda h: h.max(axis=0))],
 )
 def test_embedding_is_the_pooled_hidden_states_whatever_the_batch(
-    build_encoder: BuildEncoder, pooling: str, pool: Callable[[np.ndarray], np.ndarray]
+    pooling: str, pool: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    encoder = build_encoder(pooling=pooling)
+    encoder = make_encoder(pooling=pooling)
     expected = np.array([pool(hidden_states(encoder, text)) for text in TEXTS])
     with torch.no_grad():
         pooled = encoder(encoder.collate(encoder.tokenize(TEXTS, "query"))).numpy()
@@ -79,8 +79,8 @@ def test_same_text_has_exactly_the_same_embedding(encoder: Encoder) -> None:
         assert (rows == rows[0]).all()
 
 
-def test_encoding_leaves_the_mode_of_the_encoder_and_has_no_dropout(build_encoder: BuildEncoder) -> None:
-    encoder = build_encoder().train()
+def test_encoding_leaves_the_mode_of_the_encoder_and_has_no_dropout() -> None:
+    encoder = make_encoder().train()
     for module in encoder.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
@@ -98,8 +98,8 @@ def test_real_tokens_are_counted_and_padding_is_not(encoder: Encoder) -> None:
     assert encoder.tokens_seen == 2 * batch.tokens
 
 
-def test_texts_are_cut_to_the_shorter_limit(build_encoder: BuildEncoder) -> None:
-    encoder = build_encoder(max_length=8)
+def test_texts_are_cut_to_the_shorter_limit() -> None:
+    encoder = make_encoder(max_length=8)
     long = "the cat saw a red house " * 10
     for limit, length in ((None, 8), (5, 5), (100, 8)):
         ids = encoder.tokenize([long], "query", limit)[0]
@@ -107,8 +107,8 @@ def test_texts_are_cut_to_the_shorter_limit(build_encoder: BuildEncoder) -> None
         assert (ids[0], ids[-1]) == (encoder.tokenizer.cls_token_id, encoder.tokenizer.sep_token_id)
 
 
-def test_prompt_of_the_side_precedes_the_text(build_encoder: BuildEncoder) -> None:
-    plain, prompted = build_encoder(), build_encoder(prompts={"query": "the dog ", "document": "some bread "})
+def test_prompt_of_the_side_precedes_the_text() -> None:
+    plain, prompted = make_encoder(), make_encoder(prompts={"query": "the dog ", "document": "some bread "})
     asked = np.array([prompted.encode(["found"], side)[0] for side in ("query", "document")])
     expected = plain.encode(["the dog found", "some bread found"], "query")
     assert np.allclose(asked, expected, atol=1e-6)
@@ -123,8 +123,8 @@ def test_special_tokens_and_padding_are_marked_but_not_unknown_words(encoder: En
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
-def test_saved_encoder_is_read_back_the_same(build_encoder: BuildEncoder, tmp_path: Path, pooling: str) -> None:
-    encoder = build_encoder(pooling=pooling, max_length=20, prompts={"query": "the ", "document": "some "})
+def test_saved_encoder_is_read_back_the_same(tmp_path: Path, pooling: str) -> None:
+    encoder = make_encoder(pooling=pooling, max_length=20, prompts={"query": "the ", "document": "some "})
     encoder.encode(TEXTS, "query")  # leaves truncation behind in the tokenizer
     encoder.save(tmp_path)
     found = read_encoder(tmp_path, "small")
@@ -280,9 +280,9 @@ def test_token_ids_of_many_texts_are_kept(encoder: Encoder, tmp_path: Path, monk
     assert (encoder.copy().token_cache, encoder.fingerprint()) == (tmp_path, before)
 
 
-def test_kept_token_ids_are_told_apart_by_all_that_changes_them(build_encoder: BuildEncoder, tmp_path: Path) -> None:
+def test_kept_token_ids_are_told_apart_by_all_that_changes_them(tmp_path: Path) -> None:
     prompts = {"query": "the ", "document": "some "}
-    encoders = [build_encoder(), build_encoder(prompts=prompts), build_encoder(max_length=5), build_encoder(["a"] * 3)]
+    encoders = [make_encoder(), make_encoder(prompts=prompts), make_encoder(max_length=5), make_encoder(["a"] * 3)]
     cases = [(encoder, side, limit) for encoder in encoders for side in ("query", "document") for limit in (None, 4)]
     expected = [encoder.tokenize(MANY, *how) for encoder, *how in cases]
     for encoder in encoders:
@@ -356,11 +356,9 @@ def test_real_encoder_embeds_as_sentence_transformers_does(minilm: Path) -> None
 
 @pytest.mark.real
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
-def test_saved_encoder_loads_in_sentence_transformers(
-    build_encoder: BuildEncoder, tmp_path: Path, pooling: str
-) -> None:
+def test_saved_encoder_loads_in_sentence_transformers(tmp_path: Path, pooling: str) -> None:
     library = pytest.importorskip("sentence_transformers")
-    encoder = build_encoder(pooling=pooling, max_length=10, prompts={"query": "the ", "document": "some "})
+    encoder = make_encoder(pooling=pooling, max_length=10, prompts={"query": "the ", "document": "some "})
     encoder.save(tmp_path)
     loaded = library.SentenceTransformer(str(tmp_path), device="cpu")
     for side in ("query", "document"):

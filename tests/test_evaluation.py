@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import make_encoder
 
 from bench.data import Ids, TestCollection
 from bench.data.leakage import protected
@@ -18,9 +19,6 @@ from bench.encoders.encoder import Encoder, Side
 from bench.errors import BenchError
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
-
-BuildEncoder = Callable[..., Encoder]
-
 
 Evaluate = Callable[..., Evaluation]
 
@@ -42,9 +40,9 @@ def best(evaluation: Evaluation) -> list[str]:
 
 
 def test_queries_are_encoded_by_one_encoder_and_documents_by_the_other(
-    teacher: Encoder, build_encoder: BuildEncoder, collection: TestCollection, evaluated: Evaluate
+    teacher: Encoder, collection: TestCollection, evaluated: Evaluate
 ) -> None:
-    student = build_encoder(seed=3, prompts={"query": "the ", "document": "some "})
+    student = make_encoder(seed=3, prompts={"query": "the ", "document": "some "})
     run = evaluated(DualEncoder(student, teacher)).run
     scores = student.encode(collection.queries, "query") @ teacher.encode(collection.documents, "document").T
     assert list(run) == list(collection.query_ids)
@@ -89,10 +87,8 @@ def test_documents_of_a_frozen_encoder_are_encoded_once(
     assert first.index_mib == second.index_mib == pytest.approx(size / 2**20, abs=5e-4)
 
 
-def test_documents_of_a_trained_encoder_are_never_cached(
-    build_encoder: BuildEncoder, evaluated: Evaluate, tmp_path: Path
-) -> None:
-    student = build_encoder(seed=3)
+def test_documents_of_a_trained_encoder_are_never_cached(evaluated: Evaluate, tmp_path: Path) -> None:
+    student = make_encoder(seed=3)
     for _ in range(2):
         assert not evaluated(DualEncoder(student, student)).documents_cached
     assert not (tmp_path / "cache").exists()

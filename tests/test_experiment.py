@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytrec_eval
+from conftest import make_encoder
 from filelock import FileLock
 from small_bench import METHODS, REFERENCES, SIZES, Bench, contents, entry, rows, steps_of
 
@@ -21,7 +22,7 @@ from bench.data import Pair, TestCollection, conlang
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.loading import load_test
-from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.encoder import read_encoder
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_run
@@ -369,11 +370,9 @@ def test_translated_queries_are_kept_with_the_run(bench: Bench, tmp_path: Path, 
     assert all(cell.manifest["cost"][name] > 0 for name in ("rewrite_queries_seconds", "cpu_seconds", "index_mib"))
 
 
-def test_off_the_shelf_is_zero_shot_of_its_encoder(
-    bench: Bench, build_encoder: Callable[..., Encoder], tmp_path: Path
-) -> None:
+def test_off_the_shelf_is_zero_shot_of_its_encoder(bench: Bench, tmp_path: Path) -> None:
     folder = tmp_path / "other"
-    build_encoder(seed=5).save(folder)
+    make_encoder(seed=5).save(folder)
     method = f"methods/off_the_shelf.py:OffTheShelf:encoder={folder}"
 
     def scores(outcome: Outcome, name: str) -> Any:
@@ -385,7 +384,7 @@ def test_off_the_shelf_is_zero_shot_of_its_encoder(
     assert {cell.spec.columns["config"] for cell in first.cells} == {"", f"encoder={folder}"}
 
     assert bench.execute(tmp_path / "one", [method]).computed == 0
-    build_encoder(seed=6).save(folder)
+    make_encoder(seed=6).save(folder)
     assert bench.execute(tmp_path / "one", [method]).computed == 1
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import MakeTask
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,6 @@ from bench.recipe import Spent
 from bench.training.method import Task
 from methods.hard_negatives import HardNegatives, HardNegativesConfig, View, pick
 
-MakeTask = Callable[..., Task]
 SMALL = {"refresh": 4, "depth": 20, "candidates": 100, "number": 3}
 
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
+from conftest import MakeTask, Prepare
 from scipy.stats import binomtest
 
 from bench.data import Bitext, Pair, Relevance, TrainingData
 from bench.errors import BenchError
-from bench.training.method import Task
 from methods.hybrid_batch import HybridBatch, HybridBatchConfig
 
-MakeTask = Callable[..., Task]
-Prepare = Callable[..., Any]
 DRAWS = 600
 BATCH = 4
 ENG, QAA, QAB = "eng", "qaa", "qab"

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import MakeTask
 
 from bench import registry
 from bench.encoders.encoder import Encoder
 from bench.training.checkpoint import Checkpoint
 from bench.training.combination import Combination
 from bench.training.loop import TrainedMethod
-from bench.training.method import Task
 from methods.adversarial import Adversarial, AdversarialConfig
 from methods.code_switch import CodeSwitch
 from methods.contrastive import Contrastive
@@ -26,7 +26,6 @@ from methods.optical import SOLVERS, Optical, OpticalConfig
 from methods.posterior_alignment import PosteriorAlignment, PosteriorAlignmentConfig
 from methods.seq2seq import LearningToTranslate
 
-MakeTask = Callable[..., Task]
 Make = Callable[[], TrainedMethod]
 UNTRAINED = {"off-the-shelf", "psq"}
 

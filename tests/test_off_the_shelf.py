@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_encoder
 
-from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.encoder import read_encoder
 from bench.encoders.models import KNOWN
 from bench.errors import BenchError
 from bench.evaluation.retriever import DualEncoder
@@ -42,10 +43,8 @@ def test_prefixes_and_pooling_are_heeded(make_task: Callable[..., Task], encoder
             np.testing.assert_allclose(encode([text])[0], first / np.linalg.norm(first), atol=1e-6)
 
 
-def test_prefix_can_be_taken_away(
-    make_task: Callable[..., Task], build_encoder: Callable[..., Encoder], tmp_path: Path
-) -> None:
-    build_encoder(prompts={"query": "who ", "document": "it "}).save(tmp_path)
+def test_prefix_can_be_taken_away(make_task: Callable[..., Task], tmp_path: Path) -> None:
+    make_encoder(prompts={"query": "who ", "document": "it "}).save(tmp_path)
     assert fitted(make_task(), tmp_path).query_encoder.prompts == {"query": "who ", "document": "it "}
     bare = fitted(make_task(), tmp_path, query_prefix="").query_encoder
     assert bare.prompts == {"query": "", "document": "it "}
@@ -61,7 +60,7 @@ def test_known_encoder_has_its_authors_prefixes(
 
 
 def test_only_its_name_is_kept_and_another_version_is_refused(
-    make_task: Callable[..., Task], encoder_folder: Path, build_encoder: Callable[..., Encoder], tmp_path: Path
+    make_task: Callable[..., Task], encoder_folder: Path, tmp_path: Path
 ) -> None:
     task, folder = make_task(), tmp_path / "encoder"
     shutil.copytree(encoder_folder, folder)
@@ -72,7 +71,7 @@ def test_only_its_name_is_kept_and_another_version_is_refused(
     loaded = OffTheShelf.load(tmp_path / "it", task.teacher)
     np.testing.assert_array_equal(loaded.encode_queries(TEXTS), retriever.encode_queries(TEXTS))
     before = [fingerprint_of(model, offline=True) for model in method.models]
-    build_encoder(seed=1).save(folder)
+    make_encoder(seed=1).save(folder)
     assert [fingerprint_of(model, offline=True) for model in method.models] != before
     with pytest.raises(BenchError, match="another version of the encoder"):
         OffTheShelf.load(tmp_path / "it", task.teacher)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import ot
 import pytest
 import torch
+from conftest import MakeTask, Prepare
 
 from bench.encoders.encoder import Encoder, TokenBatch
 from bench.errors import BenchError
-from bench.training.method import Task
 from methods.optical import (
     SOLVERS,
     Optical,
@@ -23,9 +22,6 @@ from methods.optical import (
     word_starts,
     words,
 )
-
-MakeTask = Callable[..., Task]
-Prepare = Callable[..., Any]
 
 
 def word_vectors(encoder: Encoder, text: str, side: str) -> np.ndarray:
@@ -162,7 +158,9 @@ def test_plans_that_did_not_converge_are_counted(prepare: Prepare) -> None:
     assert figures["plans_unconverged"] > 0
 
 
-def test_words_of_pieces(encoder: Encoder, build_encoder: Callable[..., Encoder]) -> None:
+def test_words_of_pieces(
+    encoder: Encoder,
+) -> None:
     texts = ["the teacherdog saw", "a catapult."]
     batch = encoder.collate(encoder.tokenize(texts, "query"))
     found = words(batch, word_starts(encoder))

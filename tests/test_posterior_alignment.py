@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import ot
 import pytest
 import torch
+from conftest import Prepare
 
 from bench.encoders.encoder import Encoder
 from methods.posterior_alignment import (
@@ -19,8 +18,6 @@ from methods.posterior_alignment import (
     imq_mmd,
     posterior,
 )
-
-Prepare = Callable[..., Any]
 
 
 def tokens_of(encoder: Encoder, texts: list[str], side: str) -> list[np.ndarray]:

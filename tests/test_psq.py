@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import bm25s
 import numpy as np
 import pytest
+from conftest import MakeTask
 
-from bench.api import Ids, Task
+from bench.api import Ids
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.run import strictly_decreasing
 from methods.psq import PSQ, PSQConfig, StructuredQueries
 from methods.translation_table import Table, words
-
-MakeTask = Callable[..., Task]
 
 
 def retriever(table: Table, **settings: float) -> StructuredQueries:

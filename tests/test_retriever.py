@@ -1,22 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_encoder
 
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.retriever import DualEncoder
 
 TEXTS = ["the cat saw a red house", "the dog", "some bread"]
-BuildEncoder = Callable[..., Encoder]
 
 
 @pytest.fixture
-def encoders(teacher: Encoder, build_encoder: BuildEncoder) -> dict[str, Encoder]:
-    return {"teacher": teacher, "student": build_encoder(seed=1), "other": build_encoder(seed=2, pooling="cls")}
+def encoders(
+    teacher: Encoder,
+) -> dict[str, Encoder]:
+    return {"teacher": teacher, "student": make_encoder(seed=1), "other": make_encoder(seed=2, pooling="cls")}
 
 
 @pytest.mark.parametrize(
@@ -48,13 +49,11 @@ def test_saved_retriever_is_read_back_the_same(
     assert (found.query_encoder is found.document_encoder) == (query == document)
 
 
-def test_retriever_of_another_teacher_is_refused(
-    encoders: dict[str, Encoder], build_encoder: BuildEncoder, tmp_path: Path
-) -> None:
+def test_retriever_of_another_teacher_is_refused(encoders: dict[str, Encoder], tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="holds no retriever"):
         DualEncoder.load(tmp_path, encoders["teacher"])
     DualEncoder(encoders["student"], encoders["teacher"]).save(tmp_path, encoders["teacher"])
-    equal = build_encoder().freeze()
+    equal = make_encoder().freeze()
     assert DualEncoder.load(tmp_path, equal).document_encoder is equal
     with pytest.raises(BenchError, match="was made with another teacher"):
-        DualEncoder.load(tmp_path, build_encoder(seed=5).freeze())
+        DualEncoder.load(tmp_path, make_encoder(seed=5).freeze())

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import MakeTask
 
 from bench.commands.run import run
 from bench.data import Bitext, Pair, Relevance, TrainingData
@@ -28,7 +29,6 @@ from methods.contrastive import Contrastive
 from methods.distillation import Distillation
 from methods.optical import Optical
 
-MakeTask = Callable[..., Task]
 ENG = Pair("eng", "eng")
 
 

@@ -8,6 +8,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 import pytest
 import torch
+from conftest import MakeTask
 from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
@@ -15,8 +16,6 @@ from bench.errors import CellFailed
 from bench.recipe import Budget, Recipe
 from bench.training.loop import Batch, TrainedMethod, learning_rate_factor, make_optimiser, train
 from bench.training.method import Task
-
-MakeTask = Callable[..., Task]
 
 
 class Shrink(TrainedMethod):

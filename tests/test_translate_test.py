@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import MakeTask
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM, BartConfig, MarianConfig, NllbTokenizer, T5Config
 
@@ -24,7 +25,6 @@ from bench.training.teachers import fingerprint_of
 from methods.seq2seq import LearningToTranslate
 from methods.translate_test import Pretrained, TranslateTest, TranslateTestConfig, Translating
 
-MakeTask = Callable[..., Task]
 CPU = torch.device("cpu")
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import make_encoder
 from tokenizers import Tokenizer, models
 from transformers import BertTokenizer
 
@@ -150,18 +150,16 @@ def test_student_of_a_frozen_teacher_trains_with_the_recipes_dropout(teacher: En
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
 
 
-def test_tokenizer_that_is_no_wordpiece_is_refused(build_encoder: Callable[..., Encoder], texts: list[str]) -> None:
-    encoder = build_encoder(name="other")
+def test_tokenizer_that_is_no_wordpiece_is_refused(texts: list[str]) -> None:
+    encoder = make_encoder(name="other")
     encoder.tokenizer = copy.deepcopy(encoder.tokenizer)
     encoder.tokenizer._tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     with pytest.raises(BenchError, match="vocabulary of 'other' cannot be replaced"):
         replace_vocabulary(encoder, texts, 250, torch_generator(0, "vocabulary"))
 
 
-def test_student_reads_the_recipes_prompts_and_keeps_the_encoders_where_there_are_none(
-    build_encoder: Callable[..., Encoder], texts: list[str]
-) -> None:
-    encoder = build_encoder(prompts={"query": "q: ", "document": "d: "})
+def test_student_reads_the_recipes_prompts_and_keeps_the_encoders_where_there_are_none(texts: list[str]) -> None:
+    encoder = make_encoder(prompts={"query": "q: ", "document": "d: "})
     asked = make_student(encoder, texts, RECIPE.model_copy(update={"query_prompt": "Query: "}), seed=0)
     assert asked.prompts == {"query": "Query: ", "document": "d: "}
     assert encoder.prompts == {"query": "q: ", "document": "d: "}
