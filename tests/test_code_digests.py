@@ -25,9 +25,8 @@ LOOP = f"""
 """
 """The modules that every trained method depends on: also the training loop."""
 TINY = """
-    bench.data.conlang.collection bench.data.conlang.english bench.data.conlang.language bench.data.conlang.lexicon
-    bench.data.conlang.parallel bench.data.conlang.rng bench.data.conlang.world bench.data.conlang/languages.toml
-    bench.data.conlang/lexicon.toml
+    bench.data.conlang bench.data.conlang.english bench.data.conlang.language bench.data.conlang.lexicon
+    bench.data.conlang.rng bench.data.conlang.world bench.data.conlang/languages.toml bench.data.conlang/lexicon.toml
     bench.training.tiny bench.encoders.vocabulary
 """
 METHODS = {

@@ -578,8 +578,8 @@ MALFORMED: Mapping[str, Sequence[tuple[Files, dict[str, Any], str]]] = {
         ]
     ],
     "conlang test": [
-        ({}, {"split": "train"}, "unknown split of mine 'train'"),
-        ({}, {"sed": 1}, "unknown option of mine 'sed'; did you mean seed"),
+        ({}, {"split": "train"}, "mine: options: split = 'train': Input should be 'test' or 'dev'"),
+        ({}, {"sed": 1}, "mine: options: unknown key 'sed'; did you mean seed"),
     ],
 }
 

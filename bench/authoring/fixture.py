@@ -1,32 +1,40 @@
-"""The method that `bench validate` checks, and its trainings on a small part of the generated collection."""
+"""The trainings of `bench validate` on a small part of the generated collection, and a record of each."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.authoring.recorded_run import RecordedRun
-from bench.data import Pair, conlang
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
+
+from bench.data import READS_TEST, Pair, conlang
 from bench.data.cards import Card
 from bench.data.files import Resolver
+from bench.encoders.encoder import Encoder
 from bench.encoders.models import default_recipe
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import Retriever
 from bench.evaluation.run import Run
 from bench.options import read_config
 from bench.progress import Display
-from bench.recipe import Budget, Recipe
+from bench.recipe import Budget, Recipe, Spent
 from bench.request import Validation
-from bench.running.method_specs import ResolvedMethod, make_method, resolve_method, with_recipe
+from bench.running.method_specs import ResolvedMethod, load_retriever, make_method, resolve_method
 from bench.running.resources import Resources
-from bench.spec import RunSpec
-from bench.storage.sealed import sha256_of
+from bench.spec import Configured, RunSpec
+from bench.storage.hashing import digest_bytes
+from bench.storage.sealed import default_cache, sha256_of
 from bench.system.processes import Worker
 from bench.training.checkpoint import Checkpoint
 from bench.training.tiny import one_thread
@@ -34,7 +42,6 @@ from bench.training.tiny import one_thread
 ENCODER = "tiny"
 PAIR = Pair("qaa", "eng")
 SIZES: dict[str, Any] = {"scale": 0.1, "test_queries": 40, "dev_queries": 40}
-OPTIONS = conlang.ConlangOptions(**SIZES)
 CARD = Card(
     name="conlang",
     description="a tenth of the generated collection",
@@ -46,6 +53,102 @@ CARD = Card(
 )
 
 
+class Died(BaseException):
+    """A simulated power cut, which no `except Exception` catches."""
+
+
+@dataclass
+class RecordedRun:
+    """The record of one training, made from outside the method."""
+
+    teacher: Encoder
+    guarded: Sequence[Path]
+    """Folders of test collections, in which no file may be opened."""
+    die_at: int | None
+    """The step after which `Died` is raised."""
+    retriever: Retriever = field(init=False)
+    files: dict[str, str] = field(default_factory=dict)
+    """The sha256 of each file of the saved retriever."""
+    spent: Spent | None = None
+    """The spent budget that the method reports."""
+    records: list[dict[str, Any]] = field(default_factory=list)
+    """The log records of all steps."""
+    norms: list[float] = field(default_factory=list)
+    """The norm of the student's gradient at each of its optimiser steps."""
+    other_steps: int = 0
+    """Steps of optimisers without a parameter of the student."""
+    changes: int = 0
+    """Steps before which the student had changed since the record of its previous step."""
+    tokens: int = 0
+    """Tokens that the student read until its last step."""
+    test_data: list[str] = field(default_factory=list)
+    """Test collections that were read, and files in the guarded folders that were opened."""
+    _students: list[Encoder] = field(default_factory=list)
+    _weights: str = ""
+    _tokens: int = 0
+
+    def watched(self, student: Encoder) -> Encoder:
+        """Return the student, whose steps and tokens are recorded from now on. Its copies are not recorded."""
+        transformer = student.transformer
+
+        def count(module: Any, arguments: Any, named: Mapping[str, Any]) -> None:
+            if module is transformer:  # a copy has the same hook
+                self._tokens += int(named["attention_mask"].sum())
+
+        transformer.register_forward_pre_hook(count, with_kwargs=True)
+        self._students.append(student)
+        return student
+
+    def on_step(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+        self.tokens, self._weights = self._tokens, self._digest()
+        if record["step"] == self.die_at:
+            raise Died
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Record every optimiser step and every opened file within the block."""
+        global _recording
+        _install_audit_hook()
+        with register_optimizer_step_pre_hook(self._before_step):
+            _recording = self
+            try:
+                yield
+            finally:
+                _recording = None
+
+    def _before_step(self, optimiser: Optimizer, *_: Any) -> None:
+        stepped = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+        student = [parameter for parameter in self._parameters() if id(parameter) in stepped]
+        if not student:
+            self.other_steps += 1
+            return
+        self.changes += self._weights not in ("", self._digest())
+        gradients = [parameter.grad.double().norm() for parameter in student if parameter.grad is not None]
+        self.norms.append(float(torch.stack(gradients).norm()) if gradients else 0.0)
+
+    def _digest(self) -> str:
+        return digest_bytes(b"".join(parameter.detach().cpu().numpy().tobytes() for parameter in self._parameters()))
+
+    def _parameters(self) -> Iterator[Tensor]:
+        return (parameter for student in self._students for parameter in student.parameters())
+
+    def on_audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == READS_TEST:
+            self.test_data.append(arguments[0])
+        elif event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+            path = os.path.realpath(os.fsdecode(arguments[0]))
+            self.test_data += [path for folder in self.guarded if Path(path).is_relative_to(folder)]
+
+
+_recording: RecordedRun | None = None
+
+
+@cache  # once: an audit hook cannot be removed
+def _install_audit_hook() -> None:
+    sys.addaudithook(lambda event, arguments: _recording.on_audit(event, arguments) if _recording else None)
+
+
 @dataclass
 class Fixture:
     """A method, or a combination, under validation."""
@@ -55,13 +158,15 @@ class Fixture:
     folder: Path
     """The folder of temporary files."""
     display: Display = field(default_factory=lambda: Display(quiet=True))
-    guarded: Sequence[Path] = ()
-    """Folders of test collections, in which no file may be opened."""
-    other: Worker | None = None
-    """Another process; None within that process."""
+    worker: Worker = field(default_factory=Worker)
+
+    @property
+    def mirror(self) -> Path:
+        """The folder of test collections, to which `BENCH_MIRROR` points."""
+        return self.folder / "mirror"
 
     @cached_property
-    def row(self) -> ResolvedMethod:
+    def method(self) -> ResolvedMethod:
         return resolve_method(self.text, self.options.method)
 
     @cached_property
@@ -72,89 +177,81 @@ class Fixture:
 
     @cached_property
     def first(self) -> RecordedRun:
-        """The training that all others are compared with. Its retriever stays in `saved`."""
-        trial = self.fit()
-        shutil.move(self.folder / "retriever", self.saved)
-        return trial
-
-    @property
-    def saved(self) -> Path:
-        return self.folder / "first"
+        """The training that all others are compared with. Its retriever remains in the folder `first`."""
+        return self.fit("first")
 
     @cached_property
-    def repeated(self) -> str:
-        """The files in which a second, equal training differs from the first."""
-        return self.difference(self.fit().files)
+    def elsewhere(self) -> tuple[dict[str, str], dict[str, Run]]:
+        """The files of a training in another process, and the runs there of the first retriever, saved and loaded."""
+        return self.worker.run(elsewhere, self.text, self.options, self.folder)
 
     def depends_on(self, what: str) -> bool:
-        return what in self.row.depends_on
+        return what in self.method.depends_on
 
     def fit(
         self,
+        name: str = "retriever",
         budget: Budget | None = None,
         seed: int = 0,
         checkpoint: Checkpoint | None = None,
         die_at: int | None = None,
     ) -> RecordedRun:
-        """Train once, recorded, and save the retriever."""
+        """Train once, recorded, and save the retriever to a folder with this name."""
         recipe = read_config(Recipe, {**default_recipe(ENCODER).model_dump(), **self.options.recipe}, "recipe")
         spec = RunSpec(
-            methods=self.row.methods,
+            methods=self.method.methods,
             pairs=(PAIR,),
             train=(CARD.name,) if self.depends_on("data") else (),
             encoder=ENCODER,
-            recipe=with_recipe(recipe.model_dump(), recipe.model_dump()),
+            recipe=Configured(tuple(sorted(recipe.model_dump().items()))),
             budget=budget or Budget(self.options.steps, "steps"),
             seed=seed,
         )
         task = self.resources.task(spec)
-        trial = RecordedRun(task.teacher, self.guarded, die_at)
+        own = [path.resolve() for path in default_cache().glob("*") if path.name != "encoders"]
+        trial = RecordedRun(task.teacher, [self.mirror, *own], die_at)
         make_student = task.make_student
         task.make_student = lambda: trial.watched(make_student())
-        task.on_step, task.on_resume, task.checkpoint = trial.on_step, trial.on_resume, checkpoint
+        task.on_step, task.checkpoint = trial.on_step, checkpoint
         with trial.watching():
-            trial.retriever = make_method(self.row.methods).fit(task)
+            trial.retriever = make_method(self.method.methods).fit(task)
         trial.spent = task.outcome.get("spent")
-        place = self.folder / "retriever"
-        shutil.rmtree(place, ignore_errors=True)
-        trial.retriever.save(place, self.resources.teacher)
-        paths = [path for path in sorted(place.rglob("*")) if path.is_file()]
-        trial.files = {path.relative_to(place).as_posix(): sha256_of(path) for path in paths}
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        trial.retriever.save(self.folder / name, self.resources.teacher)
+        paths = [path for path in (self.folder / name).rglob("*") if path.is_file()]
+        trial.files = {path.relative_to(self.folder / name).as_posix(): sha256_of(path) for path in paths}
         return trial
 
     def difference(self, files: Mapping[str, str]) -> str:
         """Return the names of a retriever's files that differ from those of the first training."""
-        first = self.first.files
-        return ", ".join(sorted(name for name in {*first, *files} if first.get(name) != files.get(name)))
+        return ", ".join(sorted({name for name, _ in self.first.files.items() ^ files.items()}))
 
     def runs(self, retriever: Retriever) -> dict[str, Run]:
         """Return the retriever's run for the queries of the development part, by scoring."""
-        test = conlang.dev(PAIR.query, OPTIONS)
+        test = conlang.test(PAIR.query, conlang.ConlangOptions(**SIZES, split="dev"))
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
-            cache, scratch, oracle = Path(name) / "cache", Path(name) / "scratch", self.row.oracle
+            places = {"cache": Path(name) / "cache", "scratch": Path(name) / "scratch"}
             return {
-                scoring: evaluate(retriever, test, scoring=scoring, oracle=oracle, cache=cache, scratch=scratch).run
-                for scoring in self.row.scorings
+                scoring: evaluate(retriever, test, scoring=scoring, oracle=self.method.oracle, **places).run
+                for scoring in self.method.scorings
             }
 
-    def elsewhere(self, work: Callable[[Fixture], Any]) -> Any:
-        """Return the value of a function of the subject, computed in the other process."""
-        assert self.other is not None
-        return self.other.run(_work, work, self.text, self.options, self.folder)
 
-
-def _work(work: Callable[[Fixture], Any], text: str, options: Validation, folder: Path) -> Any:
+def elsewhere(text: str, options: Validation, folder: Path) -> tuple[dict[str, str], dict[str, Run]]:
+    """Return the value of `Fixture.elsewhere`, computed in this process."""
+    subject = Fixture(text, options, folder)
     with one_thread():
-        return work(Fixture(text, options, folder))
+        retriever = load_retriever(subject.method.methods, folder / "first", subject.resources.teacher)
+        return subject.fit().files, subject.runs(retriever)
 
 
-def write_test(mirror: Path, options: conlang.ConlangOptions) -> None:
+def write_test(mirror: Path, seed: int = 0) -> None:
     """Write a test collection in BEIR's layout to a mirror."""
-    test = conlang.test(PAIR.query, options)
-    folder = mirror / "clir-bench" / "validation"
+    test = conlang.test(PAIR.query, conlang.ConlangOptions(**SIZES, seed=seed))
+    folder = mirror / "validation"
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     for name, ids, texts in (("queries", test.query_ids, test.queries), ("corpus", test.document_ids, test.documents)):
-        rows = (json.dumps({"_id": key, "text": text}) for key, text in zip(ids, texts, strict=True))
-        (folder / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    judged = (f"{query}\t{document}\t{grade}" for query, row in test.qrels.items() for document, grade in row.items())
+        lines = (json.dumps({"_id": key, "text": text}) for key, text in zip(ids, texts, strict=True))
+        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    judged = (f"{query}\t{document}\t1" for query, row in test.qrels.items() for document in row)
     (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *judged]), encoding="utf-8")

@@ -1,12 +1,12 @@
-"""Artificial languages: their specification (`languages.toml`), lexicon, and translation with word alignment."""
+"""Artificial languages: their definitions (`languages.toml`), lexicons, and translation with word alignment."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from typing import NamedTuple
 from zlib import crc32
@@ -14,12 +14,16 @@ from zlib import crc32
 import numpy as np
 from pydantic import TypeAdapter
 
-from bench.data.conlang.english import Phrase, Sentence, Token, text_of
-from bench.data.conlang.lexicon import Lexicon
-from bench.data.conlang.rng import bernoulli, pick, stream
+from bench.data.conlang.english import Phrase, Sentence, Token
+from bench.data.conlang.lexicon import ENGLISH
+from bench.data.conlang.rng import pick, stream
 
 Entry = tuple[str, ...]
 """One translation of a lemma: its words. The last word has the affixes."""
+Links = tuple[tuple[int, int], ...]
+"""Sorted pairs of positions (English token, foreign token)."""
+Word = tuple[str, tuple[int, ...]]
+"""A foreign word and the positions of the English tokens that it translates."""
 
 CONTENT = ("noun", "adjective", "verb")
 ARTICLES = ("the", "a")
@@ -27,69 +31,33 @@ LIGHT_WORDS = 12
 """Number of words from which the first half of a two-word entry is drawn."""
 
 
-@dataclass(frozen=True)
-class Phonology:
-    """The sounds of a language.
+class Translation(NamedTuple):
+    """A translated sentence: its tokens, the mark last, and its links."""
 
-    A coined word has one of the numbers of `syllables`, each an onset, a vowel and a coda. A cognate is the English
-    lemma after the regular expressions of `sound_changes`, in order. In a suffix, "A" and "U" are a and u, or e and ü
-    after a stem whose last vowel is one of `front_vowels`.
-    """
-
-    onsets: tuple[str, ...]
-    vowels: tuple[str, ...]
-    codas: tuple[str, ...]
-    syllables: tuple[int, ...]
-    sound_changes: tuple[tuple[str, str], ...] = ()
-    front_vowels: str = ""
-
-    def coin(self, rng: np.random.Generator, syllables: int) -> str:
-        parts = (self.onsets, self.vowels, self.codas)
-        return "".join(pick(rng, sounds) for _ in range(syllables) for sounds in parts)
-
-    def borrow(self, lemma: str) -> str:
-        """Return the cognate of an English lemma."""
-        for pattern, sounds in self.sound_changes:
-            lemma = re.sub(pattern, sounds, lemma)
-        return lemma
-
-    def attach(self, stem: str, suffix: str) -> str:
-        """Return a stem with a suffix in vowel harmony."""
-        vowels = [letter for letter in stem if letter in "aeiouöü"]
-        front = bool(vowels) and vowels[-1] in self.front_vowels
-        return stem + suffix.replace("A", "e" if front else "a").replace("U", "ü" if front else "u")
+    tokens: tuple[str, ...]
+    links: Links
 
 
 @dataclass(frozen=True)
-class Morphology:
-    """The affixes of a language; an empty affix marks nothing.
+class Language:
+    """An artificial language and the properties of its bitext.
 
-    Articles are "kept" as words, "dropped", or "fused": the definite one becomes the suffix `definite`, and the
-    indefinite one is dropped. A noun is stem + `plural` + `definite` + case. Its case is `object` or the suffix in
-    `cases` that replaces an adposition. With `classes`, every noun has one of these prefixes, which adjectives and
-    numerals repeat. `particle` ends every question.
-    """
+    Translations depend only on these fields and on the generator given to `translate`.
 
-    articles: str
-    definite: str = ""
-    plural: str = ""
-    past: str = ""
-    object: str = ""
-    cases: tuple[tuple[str, str], ...] = ()
-    classes: tuple[str, ...] = ()
-    copula: bool = True
-    particle: str = ""
-
-
-@dataclass(frozen=True)
-class LanguageSpec:
-    """The definition of a language and of its bitext.
-
-    `order` is the order of the roles in a clause. With `in_situ`, a question word has the position of its answer. Of
-    the content lemmas, `cognate_share` resemble English, `synonym_share` have two or three entries (each occurrence
-    takes one), and `merge_share` share the entries of another lemma, of the same meaning if possible. An entry has
-    two words with probability `multiword_share`. The bitext has `sentences` rows about `domains`; `misaligned_share`
-    of its rows have the translation of another row, and `dropped_share` of its translated words are missing.
+    - Syntax: `order` is the order of the roles in a clause. With `in_situ`, a question word has the position of its
+      answer. Without `copula`, the verb "be" has no translation. `particle` ends every question.
+    - Bitext: `sentences` rows about `domains`; `misaligned_share` of the rows have the translation of another row, and
+      `dropped_share` of the translated words are missing.
+    - Lexicon: of the content lemmas, `cognate_share` resemble English, `synonym_share` have two or three entries (each
+      occurrence takes one), and `merge_share` share the entries of another lemma, of the same meaning if possible. An
+      entry has two words with probability `multiword_share`.
+    - Sounds: a coined word has one of the numbers of `syllables`, each an onset, a vowel and a coda. A cognate is the
+      English lemma after the regular expressions of `sound_changes`, in order. In a suffix, "A" and "U" are a and u, or
+      e and ü after a stem whose last vowel is one of `front_vowels`.
+    - Affixes: an empty affix marks nothing. Articles are "dropped" or "fused": the definite one becomes the suffix
+      `definite`, and the indefinite one is dropped. A noun is stem + `plural` + `definite` + case. Its case is `object`
+      or the suffix in `cases` that replaces an adposition. With `classes`, every noun has one of these prefixes, which
+      adjectives and numerals repeat.
     """
 
     code: str
@@ -99,139 +67,140 @@ class LanguageSpec:
     in_situ: bool
     adjective_first: bool
     postpositions: bool
-    cognate_share: float
-    synonym_share: float
-    merge_share: float
-    multiword_share: float
-    morphology: Morphology
-    phonology: Phonology
     sentences: int
     domains: tuple[str, ...]
     misaligned_share: float
     dropped_share: float
+    cognate_share: float
+    synonym_share: float
+    merge_share: float
+    multiword_share: float
+    onsets: tuple[str, ...]
+    vowels: tuple[str, ...]
+    codas: tuple[str, ...]
+    syllables: tuple[int, ...]
+    plural: str
+    copula: bool = True
+    particle: str = ""
+    definite: str = ""
+    past: str = ""
+    object: str = ""
+    cases: tuple[tuple[str, str], ...] = ()
+    classes: tuple[str, ...] = ()
+    sound_changes: tuple[tuple[str, str], ...] = ()
+    front_vowels: str = ""
 
     @property
     def word_order(self) -> str:
-        """Return the basic word order, such as "SOV"."""
+        """The basic word order, such as "SOV"."""
         return "".join(role[0].upper() for role in self.order if role in ("subject", "verb", "object"))
 
+    @cached_property
+    def entries(self) -> dict[str, tuple[Entry, ...]]:
+        """The translations of every English lemma. Lemmas share a word only by merging, apart from the light words."""
+        coins = stream(self.seed, "light words")
+        light = [self._coin(coins, 1) for _ in range(LIGHT_WORDS)]
+        taken = set(light)
 
-def _read_languages() -> dict[str, LanguageSpec]:
-    table = tomllib.loads(files(__package__).joinpath("languages.toml").read_text(encoding="utf-8"))
-    coded = {code: {"code": code, **values} for code, values in table.items()}
-    return TypeAdapter(dict[str, LanguageSpec]).validate_python(coded)
+        def new_word(rng: np.random.Generator, lemma: str, cognate: bool, syllables: tuple[int, ...]) -> str:
+            word = self.cognate(lemma) if cognate else self._coin(rng, pick(rng, syllables))
+            while word in taken:
+                # Short words may run out; longer ones never do.
+                syllables = (*syllables, max(syllables) + 1)
+                word = self._coin(rng, pick(rng, syllables))
+            taken.add(word)
+            return word
 
+        entries: dict[str, tuple[Entry, ...]] = {}
+        for lemma, part in sorted(ENGLISH.parts.items()):
+            rng, content = stream(self.seed, "lexicon", lemma), part in CONTENT
+            cognate = content and rng.random() < self.cognate_share
+            alternatives = pick(rng, (2, 2, 3)) if content and rng.random() < self.synonym_share else 1
+            own = []
+            for number in range(alternatives):
+                word = new_word(rng, lemma, cognate and number == 0, self.syllables if content else (1,))
+                two_words = content and rng.random() < self.multiword_share
+                own.append((pick(rng, light), word) if two_words else (word,))
+            entries[lemma] = tuple(own)
 
-LANGUAGES = _read_languages()
+        synonyms = {lemma: concept.lemmas for concept in ENGLISH.concepts.values() for lemma in concept.lemmas}
+        merged = dict(entries)
+        for lemma, part in ENGLISH.parts.items():
+            rng = stream(self.seed, "merge", lemma)
+            if part in CONTENT and rng.random() < self.merge_share:
+                others = [other for other in synonyms.get(lemma, ()) if other != lemma]
+                same_part = sorted(other for other in ENGLISH.parts if ENGLISH.parts[other] == part)
+                merged[lemma] = entries[pick(rng, others or same_part)]
+        return merged
 
-
-class Translation(NamedTuple):
-    """A translated sentence: its tokens, the mark last, and its sorted links (English token, foreign token)."""
-
-    tokens: tuple[str, ...]
-    links: tuple[tuple[int, int], ...]
-
-    @property
-    def text(self) -> str:
-        return text_of(self.tokens)
-
-
-class Word(NamedTuple):
-    """A foreign word and the positions of the English tokens that it translates."""
-
-    form: str
-    sources: tuple[int, ...]
-
-
-class Language:
-    """A language. `entries` has the translations of every English lemma.
-
-    Translations depend only on the specification and on the generator given to `translate`.
-    """
-
-    def __init__(self, spec: LanguageSpec, lexicon: Lexicon) -> None:
-        self.spec = spec
-        self.entries: Mapping[str, tuple[Entry, ...]] = _coin_entries(spec, lexicon)
-        self._rank = {role: rank for rank, role in enumerate(spec.order)}
-        self._cases = dict(spec.morphology.cases)
-
-    def noun_class(self, lemma: str) -> str:
-        """Return the class prefix of a noun, "" in a language without classes."""
-        classes = self.spec.morphology.classes
-        return classes[crc32(f"{self.spec.seed} {lemma}".encode()) % len(classes)] if classes else ""
+    def cognate(self, lemma: str) -> str:
+        """Return the word that resembles an English lemma."""
+        for pattern, sounds in self.sound_changes:
+            lemma = re.sub(pattern, sounds, lemma)
+        return lemma
 
     def translate(self, sentence: Sentence, rng: np.random.Generator) -> Translation:
         """Translate a sentence; `rng` chooses among the entries of each lemma."""
-        morphology = self.spec.morphology
         auxiliary: tuple[int, ...] = ()
         located: list[tuple[int, Phrase, int]] = []
         agreement = ""
         start = 0
         for phrase in sentence.phrases:
-            role = phrase.role
+            role = sentence.asked if phrase.role == "question" and self.in_situ else phrase.role
             if role == "auxiliary":
                 auxiliary = (start,)
             else:
-                if role == "question" and self.spec.in_situ:
-                    role = sentence.asked
-                if role == "subject":
-                    agreement = self._class_of(phrase)
-                located.append((self._rank[role], phrase, start))
+                located.append((self.order.index(role), phrase, start))
+            if role == "subject":
+                agreement = self._class_of(phrase)
             start += len(phrase.tokens)
-        located.sort(key=lambda item: item[0])
-
         words: list[Word] = []
-        for _, phrase, start in located:
+        for _, phrase, start in sorted(located, key=lambda item: item[0]):
             if phrase.role == "verb":
                 words += self._verb(phrase.tokens[0], start, auxiliary, rng)
             else:
                 words += self._nominal(phrase, start, agreement, rng)
-        if sentence.mark == "?" and morphology.particle:
-            words.append(Word(morphology.particle, ()))
-        words.append(Word(sentence.mark, (len(sentence.tokens) - 1,)))
-        links = sorted((source, target) for target, word in enumerate(words) for source in word.sources)
-        return Translation(tuple(word.form for word in words), tuple(links))
+        if sentence.mark == "?" and self.particle:
+            words.append((self.particle, ()))
+        words.append((sentence.mark, (len(sentence.words),)))
+        links = sorted((source, target) for target, (_, sources) in enumerate(words) for source in sources)
+        return Translation(tuple(form for form, _ in words), tuple(links))
 
     def _verb(self, verb: Token, index: int, auxiliary: tuple[int, ...], rng: np.random.Generator) -> list[Word]:
         """Translate a verb, which takes the tense of an auxiliary."""
-        morphology = self.spec.morphology
-        if verb.part == "copula" and not morphology.copula:
+        if verb.part == "copula" and not self.copula:
             return []
-        past = morphology.past if verb.past or auxiliary else ""
+        past = self.past if verb.past or auxiliary else ""
         return self._words(verb.lemma, index, rng, suffix=past, fused=auxiliary if past else ())
 
     def _nominal(self, phrase: Phrase, start: int, agreement: str, rng: np.random.Generator) -> list[Word]:
         """Translate any other phrase: adposition, determiners, adjectives and noun in the order of the language."""
-        morphology = self.spec.morphology
         adposition: list[Word] = []
         determiners: list[Word] = []
         adjectives: list[Word] = []
         noun: list[Word] = []
         prefix = self._class_of(phrase) or agreement
         fused: list[int] = []
-        definite, case = "", morphology.object if phrase.role == "object" else ""
-        for index, token in enumerate(phrase.tokens, start):
-            if token.part == "preposition":
-                if token.lemma in self._cases:
-                    case = self._cases[token.lemma]
-                    fused.append(index)
-                else:
-                    adposition = self._words(token.lemma, index, rng)
-            elif token.lemma in ARTICLES and morphology.articles != "kept":
-                if token.lemma == "the" and morphology.articles == "fused":
-                    definite = morphology.definite
-                    fused.append(index)
-            elif token.part == "adjective":
-                adjectives += self._words(token.lemma, index, rng, prefix=prefix)
-            elif token.part == "noun":
-                suffix = (morphology.plural if token.plural else "") + definite + case
-                noun = self._words(
-                    token.lemma, index, rng, prefix=self.noun_class(token.lemma), suffix=suffix, fused=fused
-                )
-            else:
-                determiners += self._words(token.lemma, index, rng, prefix=prefix if token.part == "numeral" else "")
-        described = adjectives + noun if self.spec.adjective_first else noun + adjectives
-        if self.spec.postpositions:
+        cases = dict(self.cases)
+        definite, case = "", self.object if phrase.role == "object" else ""
+        for index, (_, lemma, part, plural, _) in enumerate(phrase.tokens, start):
+            if part == "preposition" and lemma in cases:
+                case = cases[lemma]
+                fused.append(index)
+            elif part == "preposition":
+                adposition = self._words(lemma, index, rng)
+            elif lemma == "the" and self.definite:
+                definite = self.definite
+                fused.append(index)
+            elif part == "adjective":
+                adjectives += self._words(lemma, index, rng, prefix)
+            elif part == "noun":
+                suffix = self.plural * plural + definite + case
+                noun = self._words(lemma, index, rng, self._noun_class(lemma), suffix, fused)
+            elif lemma not in ARTICLES:
+                determiners += self._words(lemma, index, rng, prefix if part == "numeral" else "")
+        described = adjectives + noun if self.adjective_first else noun + adjectives
+        if self.postpositions:
             return determiners + described + adposition
         return adposition + determiners + described
 
@@ -240,58 +209,35 @@ class Language:
         lemma: str,
         index: int,
         rng: np.random.Generator,
-        *,
         prefix: str = "",
         suffix: str = "",
         fused: Iterable[int] = (),
     ) -> list[Word]:
         """Return one entry of a lemma. Its last word has the affixes and also translates the `fused` tokens."""
         *light, stem = pick(rng, self.entries[lemma])
-        form = prefix + self.spec.phonology.attach(stem, suffix)
-        return [*(Word(word, (index,)) for word in light), Word(form, (*fused, index))]
+        vowels = [letter for letter in stem if letter in "aeiouöü"]
+        if vowels and vowels[-1] in self.front_vowels:
+            suffix = suffix.replace("A", "e").replace("U", "ü")
+        form = prefix + stem + suffix.replace("A", "a").replace("U", "u")
+        return [*((word, (index,)) for word in light), (form, (*fused, index))]
+
+    def _coin(self, rng: np.random.Generator, syllables: int) -> str:
+        return "".join(pick(rng, part) for _ in range(syllables) for part in (self.onsets, self.vowels, self.codas))
 
     def _class_of(self, phrase: Phrase) -> str:
+        """Return the class prefix of the last noun of a phrase, "" without a noun."""
         nouns = [token.lemma for token in phrase.tokens if token.part == "noun"]
-        return self.noun_class(nouns[-1]) if nouns else ""
+        return self._noun_class(nouns[-1]) if nouns else ""
+
+    def _noun_class(self, lemma: str) -> str:
+        """Return the class prefix of a noun, "" in a language without classes."""
+        return self.classes[crc32(f"{self.seed} {lemma}".encode()) % len(self.classes)] if self.classes else ""
 
 
-def _coin_entries(spec: LanguageSpec, lexicon: Lexicon) -> dict[str, tuple[Entry, ...]]:
-    """Return the entries of every lemma. A word is coined for one lemma only; lemmas share entries only by merging."""
-    coins = stream(spec.seed, "light words")
-    light = [spec.phonology.coin(coins, 1) for _ in range(LIGHT_WORDS)]
-    taken = set(light)
+def _read_languages() -> dict[str, Language]:
+    table = tomllib.loads(files(__package__).joinpath("languages.toml").read_text(encoding="utf-8"))
+    coded = {code: {"code": code, **values} for code, values in table.items()}
+    return TypeAdapter(dict[str, Language]).validate_python(coded)
 
-    def new_word(rng: np.random.Generator, lemma: str, cognate: bool, syllables: tuple[int, ...]) -> str:
-        word = spec.phonology.borrow(lemma) if cognate else spec.phonology.coin(rng, pick(rng, syllables))
-        while word in taken:
-            # Short words may run out; longer ones never do.
-            syllables = (*syllables, max(syllables) + 1)
-            word = spec.phonology.coin(rng, pick(rng, syllables))
-        taken.add(word)
-        return word
 
-    entries: dict[str, tuple[Entry, ...]] = {}
-    for lemma, part in sorted(lexicon.parts.items()):
-        rng = stream(spec.seed, "lexicon", lemma)
-        if part not in CONTENT:
-            entries[lemma] = ((new_word(rng, lemma, False, (1,)),),)
-            continue
-        cognate = bernoulli(rng, spec.cognate_share)
-        alternatives = pick(rng, (2, 2, 3)) if bernoulli(rng, spec.synonym_share) else 1
-        own = []
-        for number in range(alternatives):
-            word = new_word(rng, lemma, cognate and number == 0, spec.phonology.syllables)
-            own.append((pick(rng, light), word) if bernoulli(rng, spec.multiword_share) else (word,))
-        entries[lemma] = tuple(own)
-
-    same_part: defaultdict[str, list[str]] = defaultdict(list)
-    for lemma, part in sorted(lexicon.parts.items()):
-        same_part[part].append(lemma)
-    names = {lemma: concept.lemmas for concept in lexicon.concepts.values() for lemma in concept.lemmas}
-    merged = dict(entries)
-    for lemma, part in lexicon.parts.items():
-        rng = stream(spec.seed, "merge", lemma)
-        if part in CONTENT and bernoulli(rng, spec.merge_share):
-            others = [name for name in names.get(lemma, ()) if name != lemma] or same_part[part]
-            merged[lemma] = entries[pick(rng, others)]
-    return merged
+LANGUAGES = _read_languages()

@@ -1,4 +1,4 @@
-"""Random draws: independent seeded streams by name, and draws fast enough for a corpus."""
+"""Random draws: independent seeded streams by name, and a draw that is fast enough for a corpus."""
 
 from __future__ import annotations
 
@@ -19,8 +19,3 @@ def stream(seed: int, *names: str) -> np.random.Generator:
 def pick(rng: np.random.Generator, items: Sequence[T]) -> T:
     """Return one of `items`, uniformly (ten times as fast as `Generator.choice`)."""
     return items[int(rng.random() * len(items))]
-
-
-def bernoulli(rng: np.random.Generator, probability: float) -> bool:
-    """Return True with the given probability."""
-    return float(rng.random()) < probability

@@ -9,19 +9,60 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from functools import lru_cache
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
 
-from bench.data.conlang.lexicon import english
-from bench.data.conlang.rng import bernoulli, pick
+from bench.data.conlang.lexicon import ENGLISH
+from bench.data.conlang.rng import pick
 from bench.errors import BenchError
 
 Pairing = tuple[str, str]
 """A role and the concept that fills it, such as ("object", "lamp")."""
+Fact = frozenset[Pairing]
+"""All pairings of one event and of its entity."""
+
+SPLITS = {"test": 0.3, "dev": 0.5, "train": 0.8, "bitext": 1.0}
+"""The cumulative shares of the world that the splits own."""
+OTHER_DOMAIN_SHARE = 0.2
+QUALITY_SHARE = 0.85
+PARTNER_SHARE = 0.3
+PLACE_SHARE = 0.85
+TIME_SHARE = 0.85
+EVENTS = (2, 2, 2, 3)
+"""Numbers of events of a passage, equally likely."""
+TARGETS = {
+    "handle": ("things",),
+    "motion": ("things",),
+    "transfer": ("things",),
+    "meet": ("people", "animals"),
+    "stay": ("places",),
+}
+"""The kinds of objects of each kind of verb; for intransitive verbs, the places."""
 ASKED = {"what": "object", "where": "place", "when": "time"}
 """The role of an event that is the answer, by kind of question. The answer to who and which is the entity."""
+MENTIONED = {
+    "who": ("verb", "object"),
+    "which": ("noun", "verb", "object"),
+    "what": ("noun", "trait", "verb"),
+    "where": ("noun", "trait", "verb", "object"),
+    "when": ("noun", "trait", "verb", "object"),
+}
+"""The roles that each kind of question always mentions. They contain a pair that a split owns."""
+OPTIONAL = {
+    "who": ("quality", "partner", "place", "time"),
+    "which": ("trait", "home", "quality", "partner", "place", "time"),
+    "what": ("trait", "home", "partner", "place", "time"),
+    "where": ("trait", "home", "quality", "partner", "time"),
+    "when": ("trait", "home", "quality", "partner", "place"),
+}
+"""The roles that each kind of question may mention."""
+EXTRAS = 1
+"""Pairings that a question mentions beyond the required ones, before it is checked to be unique."""
+MAX_DRAWS = 10
+"""Draws per passage, including repeated ones, after which the world counts as exhausted."""
 
 
 class Entity(NamedTuple):
@@ -42,9 +83,6 @@ class Event(NamedTuple):
     place: str = ""
     time: str = ""
 
-    def pairings(self) -> tuple[Pairing, ...]:
-        return tuple((role, concept) for role, concept in zip(self._fields, self, strict=True) if concept)
-
 
 class Passage(NamedTuple):
     """The facts of one document: an entity and its deeds."""
@@ -52,11 +90,15 @@ class Passage(NamedTuple):
     entity: Entity
     events: tuple[Event, ...]
 
-    def facts(self) -> tuple[frozenset[Pairing], ...]:
-        """Return the pairings of each event, including those of the entity."""
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """The fact of each event."""
         noun, traits, home = self.entity
-        known = (("noun", noun), *(("trait", trait) for trait in traits), ("home", home))
-        return tuple(frozenset((*known, *event.pairings())) for event in self.events)
+        about = [("noun", noun), *(("trait", trait) for trait in traits), ("home", home)]
+        return tuple(
+            frozenset([*about, *((role, concept) for role, concept in event._asdict().items() if concept)])
+            for event in self.events
+        )
 
 
 class Question(NamedTuple):
@@ -68,174 +110,106 @@ class Question(NamedTuple):
     kind: str
     given: tuple[Pairing, ...]
 
-    def fits(self, fact: frozenset[Pairing]) -> bool:
-        return fact.issuperset(self.given)
+
+def random_passage(seed: int, split: str, domains: Sequence[str], rng: np.random.Generator, events: int) -> Passage:
+    """Return a random passage of a split about an entity of one of the domains, mostly within that domain."""
+    domain = pick(rng, domains)
+
+    def near() -> str:
+        return pick(rng, domains) if rng.random() < OTHER_DOMAIN_SHARE else domain
+
+    noun, traits = pick(rng, _entities(seed, split, domain))
+    first, second = rng.permutation(len(traits))[:2].tolist()
+    entity = Entity(noun, (traits[first], traits[second]), pick(rng, ENGLISH.of("places", near())))
+    return Passage(entity, tuple(_event(seed, split, near(), rng) for _ in range(events)))
 
 
-SHARES = {"test": 0.3, "dev": 0.2, "train": 0.3, "bitext": 0.2}
-"""The share of the world that each split owns."""
-OTHER_DOMAIN_SHARE = 0.2
-QUALITY_SHARE = 0.85
-PARTNER_SHARE = 0.3
-PLACE_SHARE = 0.85
-TIME_SHARE = 0.85
-EVENTS = (2, 2, 2, 3)
-"""Numbers of events of a passage, equally likely."""
-
-TARGETS = {
-    "handle": ("things",),
-    "motion": ("things",),
-    "transfer": ("things",),
-    "meet": ("people", "animals"),
-    "stay": ("places",),
-}
-"""The kinds of objects of each kind of verb; for intransitive verbs, the places."""
-MENTIONED = {
-    "who": ("verb", "object"),
-    "which": ("noun", "verb", "object"),
-    "what": ("noun", "trait", "verb"),
-    "where": ("noun", "trait", "verb", "object"),
-    "when": ("noun", "trait", "verb", "object"),
-}
-"""The roles that each kind of question always mentions. They contain a pair that a split owns."""
-OPTIONAL = {
-    "who": ("quality", "partner", "place", "time"),
-    "which": ("trait", "home", "quality", "partner", "place", "time"),
-    "what": ("trait", "home", "partner", "place", "time"),
-    "where": ("trait", "home", "quality", "partner", "time"),
-    "when": ("trait", "home", "quality", "partner", "place"),
-}
-"""The roles that each kind of question may mention."""
-MAX_IDLE_DRAWS = 200
-"""Consecutive draws without a new passage after which the world counts as exhausted."""
-T = TypeVar("T")
-Shared = dict[str, dict[str, list[T]]]
-"""Items by split and domain."""
+def random_passages(seed: int, split: str, count: int, rng: np.random.Generator) -> tuple[Passage, ...]:
+    """Return `count` different passages over all domains. Raises `BenchError` if the world has fewer."""
+    passages: dict[Passage, None] = {}
+    for _ in range(MAX_DRAWS * count):
+        passages[random_passage(seed, split, ENGLISH.domains, rng, pick(rng, EVENTS))] = None
+        if len(passages) == count:
+            return tuple(passages)
+    raise BenchError(f"conlang: the world has only {len(passages)} of {count} passages; lower the scale")
 
 
-class World:
-    """The facts of a seed, divided among the splits as in the module's docstring."""
+def random_questions(passages: Sequence[Passage], count: int, rng: np.random.Generator) -> list[tuple[int, Question]]:
+    """Return `count` questions about different passages, each with the index of its passage.
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._entities = self._share_entities()
-        self._deeds = self._share_deeds()
+    A question mentions the roles of its kind and `EXTRAS` more, and further ones until exactly one event of all
+    passages fits. Raises `BenchError` if the passages allow fewer questions.
+    """
+    facts = [passage.facts for passage in passages]
+    events: defaultdict[Pairing, set[int]] = defaultdict(set)
+    for number, fact in enumerate(fact for own in facts for fact in own):
+        for pairing in fact:
+            events[pairing].add(number)
 
-    def owner(self, first: str, second: str) -> str:
-        """Return the split that owns a pair of concepts."""
-        point = crc32(f"{self._seed} {first} {second}".encode()) / 2**32
-        for split, share in SHARES.items():
-            if point < share:
-                return split
-            point -= share
-        return split
-
-    def passage(self, split: str, domains: Sequence[str], rng: np.random.Generator, events: int) -> Passage:
-        """Return a random passage of a split about an entity of one of the domains, mostly within that domain."""
-        domain = pick(rng, domains)
-        noun, traits = pick(rng, self._entities[split][domain])
-        first, second = rng.permutation(len(traits))[:2].tolist()
-        home = pick(rng, english().of("places", _near(domain, domains, rng)))
-        entity = Entity(noun, (traits[first], traits[second]), home)
-        return Passage(entity, tuple(self._event(split, _near(domain, domains, rng), rng) for _ in range(events)))
-
-    def passages(self, split: str, count: int, rng: np.random.Generator) -> tuple[Passage, ...]:
-        """Return `count` different passages over all domains. Raises `BenchError` if the world has fewer."""
-        found: dict[Passage, None] = {}
-        idle = 0
-        while len(found) < count:
-            before = len(found)
-            found[self.passage(split, english().domains, rng, pick(rng, EVENTS))] = None
-            idle = 0 if len(found) > before else idle + 1
-            if idle == MAX_IDLE_DRAWS:
-                raise BenchError(f"conlang: the world has only {len(found)} of {count} passages; lower the scale")
-        return tuple(found)
-
-    def questions(
-        self, passages: Sequence[Passage], count: int, rng: np.random.Generator, extras: int
-    ) -> list[tuple[int, Question]]:
-        """Return `count` questions about different passages, each with the index of its passage.
-
-        A question mentions the roles of its kind and `extras` more, and further ones until exactly one event of all
-        passages fits. Raises `BenchError` if the passages allow fewer questions.
-        """
-        facts = [(row, fact) for row, passage in enumerate(passages) for fact in passage.facts()]
-        postings: defaultdict[Pairing, set[int]] = defaultdict(set)
-        own: defaultdict[int, list[frozenset[Pairing]]] = defaultdict(list)
-        for number, (row, fact) in enumerate(facts):
-            own[row].append(fact)
-            for pairing in fact:
-                postings[pairing].add(number)
-
-        def unique(given: tuple[Pairing, ...]) -> bool:
-            return len(set.intersection(*sorted((postings[pairing] for pairing in given), key=len))) == 1
-
-        found: list[tuple[int, Question]] = []
-        for row in rng.permutation(len(passages)).tolist():
-            if len(found) == count:
+    questions: list[tuple[int, Question]] = []
+    for row in rng.permutation(len(passages)).tolist():
+        if len(questions) == count:
+            break
+        kind, given = question_about(pick(rng, facts[row]), rng)
+        least = min(len(MENTIONED[kind]) + EXTRAS, len(given))
+        for size in range(least, len(given) + 1):
+            fitting = sorted((events[pairing] for pairing in given[:size]), key=len)
+            if len(set.intersection(*fitting)) == 1:
+                questions.append((row, Question(kind, given[:size])))
                 break
-            question = self.question(pick(rng, own[row]), rng)
-            least = len(MENTIONED[question.kind]) + extras
-            for size in range(min(least, len(question.given)), len(question.given) + 1):
-                if unique(question.given[:size]):
-                    found.append((row, question._replace(given=question.given[:size])))
-                    break
-        if len(found) < count:
-            raise BenchError(f"conlang: {len(passages)} passages allow only {len(found)} of {count} questions")
-        return found
-
-    def question(self, fact: frozenset[Pairing], rng: np.random.Generator) -> Question:
-        """Return a question with all pairings of a fact: first the required ones, then the rest in random order."""
-        known = sorted(fact)
-        known = [known[i] for i in rng.permutation(len(known)).tolist()]
-        filled = dict(known)
-        kind = pick(rng, [kind for kind in MENTIONED if kind not in ASKED or ASKED[kind] in filled])
-        # An intransitive verb has a place instead of an object, unless the place is the answer.
-        needed = [role if role in filled else "place" for role in MENTIONED[kind]]
-        required = [(role, filled[role]) for role in needed if role != ASKED.get(kind)]
-        rest = [pairing for pairing in known if pairing[0] in OPTIONAL[kind] and pairing not in required]
-        return Question(kind, (*required, *rest))
-
-    def _event(self, split: str, domain: str, rng: np.random.Generator) -> Event:
-        verb, target = pick(rng, self._deeds[split][domain])
-        kind = english().concepts[verb].kind
-        time = pick(rng, english().times) if bernoulli(rng, TIME_SHARE) else ""
-        partner = pick(rng, english().of("people", domain)) if bernoulli(rng, PARTNER_SHARE) else ""
-        if kind == "stay":
-            return Event(verb, partner=partner, place=target, time=time)
-        place = pick(rng, english().of("places", domain)) if bernoulli(rng, PLACE_SHARE) else ""
-        qualities = "traits" if kind == "meet" else "qualities"
-        quality = pick(rng, english().of(qualities, domain)) if bernoulli(rng, QUALITY_SHARE) else ""
-        return Event(verb, target, quality, partner, place, time)
-
-    def _share_entities(self) -> Shared[tuple[str, tuple[str, ...]]]:
-        """Return, by split and domain, each noun with the traits that the split owns (two or more)."""
-        shared: Shared[tuple[str, tuple[str, ...]]] = _empty()
-        for domain in english().domains:
-            traits = english().of("traits", domain)
-            for noun in (*english().of("people", domain), *english().of("animals", domain)):
-                owners = {trait: self.owner(noun, trait) for trait in traits}
-                for split in SHARES:
-                    owned = tuple(trait for trait in traits if owners[trait] == split)
-                    if len(owned) > 1:
-                        shared[split][domain].append((noun, owned))
-        return shared
-
-    def _share_deeds(self) -> Shared[tuple[str, str]]:
-        """Return, by split and domain, the pairs of a verb and its object, or of an intransitive verb and its place."""
-        shared: Shared[tuple[str, str]] = _empty()
-        for domain in english().domains:
-            for kind, target_kinds in TARGETS.items():
-                targets = [name for target_kind in target_kinds for name in english().of(target_kind, domain)]
-                for verb in english().of(kind, domain):
-                    for target in targets:
-                        shared[self.owner(verb, target)][domain].append((verb, target))
-        return shared
+    if len(questions) < count:
+        raise BenchError(f"conlang: {len(passages)} passages allow only {len(questions)} of {count} questions")
+    return questions
 
 
-def _near(domain: str, domains: Sequence[str], rng: np.random.Generator) -> str:
-    return pick(rng, domains) if bernoulli(rng, OTHER_DOMAIN_SHARE) else domain
+def question_about(fact: Fact, rng: np.random.Generator) -> Question:
+    """Return a question with all pairings of a fact: first the required ones, then the rest in random order."""
+    known = sorted(fact)
+    known = [known[i] for i in rng.permutation(len(known)).tolist()]
+    filled = dict(known)
+    kind = pick(rng, [kind for kind in MENTIONED if kind not in ASKED or ASKED[kind] in filled])
+    # An intransitive verb has a place instead of an object, unless the place is the answer.
+    needed = [role if role in filled else "place" for role in MENTIONED[kind]]
+    required = [(role, filled[role]) for role in needed if role != ASKED.get(kind)]
+    rest = [pairing for pairing in known if pairing[0] in OPTIONAL[kind] and pairing not in required]
+    return Question(kind, (*required, *rest))
 
 
-def _empty() -> Shared[T]:
-    return {split: {domain: [] for domain in english().domains} for split in SHARES}
+def _event(seed: int, split: str, domain: str, rng: np.random.Generator) -> Event:
+    verb, target = pick(rng, _deeds(seed, split, domain))
+    kind = ENGLISH.concepts[verb].kind
+    time = pick(rng, ENGLISH.times) if rng.random() < TIME_SHARE else ""
+    partner = pick(rng, ENGLISH.of("people", domain)) if rng.random() < PARTNER_SHARE else ""
+    if kind == "stay":
+        return Event(verb, partner=partner, place=target, time=time)
+    place = pick(rng, ENGLISH.of("places", domain)) if rng.random() < PLACE_SHARE else ""
+    qualities = ENGLISH.of("traits" if kind == "meet" else "qualities", domain)
+    quality = pick(rng, qualities) if rng.random() < QUALITY_SHARE else ""
+    return Event(verb, target, quality, partner, place, time)
+
+
+@lru_cache(maxsize=200)
+def _entities(seed: int, split: str, domain: str) -> list[tuple[str, list[str]]]:
+    """Return each noun with the traits that the split owns (two or more)."""
+    nouns, traits = ENGLISH.of("people", domain) + ENGLISH.of("animals", domain), ENGLISH.of("traits", domain)
+    owned = ((noun, [trait for trait in traits if _owner(seed, noun, trait) == split]) for noun in nouns)
+    return [(noun, traits) for noun, traits in owned if len(traits) > 1]
+
+
+@lru_cache(maxsize=200)
+def _deeds(seed: int, split: str, domain: str) -> list[tuple[str, str]]:
+    """Return the split's pairs of a verb and its object, or of an intransitive verb and its place."""
+    return [
+        (verb, target)
+        for kind, target_kinds in TARGETS.items()
+        for verb in ENGLISH.of(kind, domain)
+        for target_kind in target_kinds
+        for target in ENGLISH.of(target_kind, domain)
+        if _owner(seed, verb, target) == split
+    ]
+
+
+def _owner(seed: int, first: str, second: str) -> str:
+    """Return the split that owns a pair of concepts."""
+    point = crc32(f"{seed} {first} {second}".encode()) / 2**32
+    return next(split for split, end in SPLITS.items() if point < end)
