@@ -17,7 +17,7 @@ from bench.progress import Display
 from bench.request import Validation
 from bench.system.processes import Worker
 
-FAULTS = '''
+FAULTS = """
 import itertools
 import os
 from pathlib import Path
@@ -205,7 +205,7 @@ class Sets(Prepared):
 
     def spoil(self, task, weights):
         weights[0, 0] = len(list(set(task.data.bitext.query_side))[0])
-'''
+"""
 
 EXPECTED = {
     "Unseeded": ("deterministic", "a second training with the same seed differs in query/model.safetensors"),
@@ -223,7 +223,7 @@ EXPECTED = {
     "Lax": ("configured", "Lax accepts a setting that it does not have"),
     "Silent": ("configured", "Silent has settings without a docstring below them: temperature"),
     "Nameless": ("described", "Nameless has no docstring"),
-    "Teaching": ("leaves the teacher", "it moves the frozen teacher's weights by up to 0.5"),
+    "Teaching": ("leaves the teacher", "it moves the teacher's weights by up to 0.5"),
     "Still": ("has gradients", "no gradient reaches the student"),
     "Breaks": ("trains", "KeyError: 'nothing of this name'"),
 }

@@ -7,10 +7,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from bench.running.method_specs import ResolvedMethod, load_retriever, make_meth
 from bench.running.resources import Resources
 from bench.spec import Configured, RunSpec
 from bench.storage.hashing import digest_bytes
-from bench.storage.sealed import default_cache, sha256_of
+from bench.storage.sealed import sha256_of
 from bench.system.processes import Worker
 from bench.training.checkpoint import Checkpoint
 from bench.training.tiny import one_thread
@@ -62,8 +62,8 @@ class RecordedRun:
     """The record of one training, made from outside the method."""
 
     teacher: Encoder
-    guarded: Sequence[Path]
-    """Folders of test collections, in which no file may be opened."""
+    mirror: Path
+    """The folder of test collections, in which no file may be opened."""
     die_at: int | None
     """The step after which `Died` is raised."""
     retriever: Retriever = field(init=False)
@@ -72,7 +72,6 @@ class RecordedRun:
     spent: Spent | None = None
     """The spent budget that the method reports."""
     records: list[dict[str, Any]] = field(default_factory=list)
-    """The log records of all steps."""
     norms: list[float] = field(default_factory=list)
     """The norm of the student's gradient at each of its optimiser steps."""
     other_steps: int = 0
@@ -82,7 +81,7 @@ class RecordedRun:
     tokens: int = 0
     """Tokens that the student read until its last step."""
     test_data: list[str] = field(default_factory=list)
-    """Test collections that were read, and files in the guarded folders that were opened."""
+    """Test collections that were read, and files of the mirror that were opened."""
     _students: list[Encoder] = field(default_factory=list)
     _weights: str = ""
     _tokens: int = 0
@@ -138,7 +137,8 @@ class RecordedRun:
             self.test_data.append(arguments[0])
         elif event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
             path = os.path.realpath(os.fsdecode(arguments[0]))
-            self.test_data += [path for folder in self.guarded if Path(path).is_relative_to(folder)]
+            if Path(path).is_relative_to(self.mirror):
+                self.test_data.append(path)
 
 
 _recording: RecordedRun | None = None
@@ -171,7 +171,6 @@ class Fixture:
 
     @cached_property
     def resources(self) -> Resources:
-        # A cache of its own, because reading files in the user's cache counts as reading test data.
         resolver = Resolver(offline=True, derived=self.folder / "cache")
         return Resources(ENCODER, "cpu", "float32", {CARD.name: CARD}, resolver, self.display, threads=1)
 
@@ -208,8 +207,7 @@ class Fixture:
             seed=seed,
         )
         task = self.resources.task(spec)
-        own = [path.resolve() for path in default_cache().glob("*") if path.name != "encoders"]
-        trial = RecordedRun(task.teacher, [self.mirror, *own], die_at)
+        trial = RecordedRun(task.teacher, self.mirror, die_at)
         make_student = task.make_student
         task.make_student = lambda: trial.watched(make_student())
         task.on_step, task.checkpoint = trial.on_step, checkpoint
@@ -230,11 +228,9 @@ class Fixture:
         """Return the retriever's run for the queries of the development part, by scoring."""
         test = conlang.test(PAIR.query, conlang.ConlangOptions(**SIZES, split="dev"))
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
-            places = {"cache": Path(name) / "cache", "scratch": Path(name) / "scratch"}
-            return {
-                scoring: evaluate(retriever, test, scoring=scoring, oracle=self.method.oracle, **places).run
-                for scoring in self.method.scorings
-            }
+            evaluated = partial(evaluate, retriever, test, cache=Path(name) / "cache", scratch=Path(name) / "scratch")
+            scorings, oracle = self.method.scorings, self.method.oracle
+            return {scoring: evaluated(scoring=scoring, oracle=oracle).run for scoring in scorings}
 
 
 def elsewhere(text: str, options: Validation, folder: Path) -> tuple[dict[str, str], dict[str, Run]]:

@@ -73,9 +73,10 @@ def _finding(check: Callable[[Fixture], str], subject: Fixture) -> Finding:
 
 def described(subject: Fixture) -> str:
     """Check that it has a docstring and names its source and its training data."""
+    summaries = []
     for spec in subject.method.methods:
         method, name = method_class(spec), spec.name
-        if not (method.__doc__ or "").strip():
+        if not (text := inspect.cleandoc(method.__doc__ or "")):
             raise BenchError(f"{name} has no docstring, whose first line bench ls methods shows")
         if not method.source:
             raise BenchError(f"{name} has no source, which names its paper")
@@ -83,7 +84,8 @@ def described(subject: Fixture) -> str:
         supervision = method(settings_of(spec)).supervision
         if trains_on_data and not (supervision and isinstance(supervision, tuple)):
             raise BenchError(f"{name} does not name its training data, as in supervision = ('bitext',)")
-    return "; ".join(inspect.getdoc(method_class(each)).split("\n")[0] for each in subject.method.methods)
+        summaries.append(text.split("\n")[0])
+    return "; ".join(summaries)
 
 
 def configured(subject: Fixture) -> str:
@@ -145,10 +147,11 @@ def has_gradients(subject: Fixture) -> str:
 def leaves_the_teacher(subject: Fixture) -> str:
     """Check that the teacher stays frozen."""
     after = compare_teacher(subject.first.teacher, subject.resources.teacher)
-    if after["drift"]:
-        raise BenchError(f"it moves the frozen teacher's weights by up to {after['drift']:.2g}")
-    if after["trainable"]:
-        raise BenchError("it makes the frozen teacher's parameters require gradients")
+    if any(after.values()):
+        drift, trainable = after["drift"], after["trainable"]
+        raise BenchError(
+            f"it moves the teacher's weights by up to {drift:.2g} and makes {trainable:g} of them trainable"
+        )
     return "its weights did not move"
 
 

@@ -50,12 +50,6 @@ def ls(options: Listing) -> int:
             columns, rows, right = counts_table(counts)
             print()
             print_table(columns, rows, right=right)
-        if any(entry.format == "conlang" for entry in card.data):
-            from bench.data.conlang import properties_table
-
-            print()
-            columns, rows = properties_table()
-            print_table(columns, rows, right=columns[3:])
     else:
         raise BenchError(f"bench ls {kind} takes no name")
     return 0

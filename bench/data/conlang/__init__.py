@@ -8,10 +8,8 @@ the test. All data are generated on demand and cached for the process.
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from statistics import fmean
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -98,11 +96,11 @@ class Row(NamedTuple):
     links: Links
 
 
-def bitext(code: str, options: ConlangOptions = DEFAULT) -> Bitext:
+def bitext(code: str, options: ConlangOptions = DEFAULT, source: str = SOURCE) -> Bitext:
     """Return the bitext of a language, with English on the document side."""
     rows = bitext_rows(code, options)
     foreign, own = (text_of(row.foreign) for row in rows), (text_of(row.english) for row in rows)
-    return Bitext.of(Pair(code, "eng"), foreign, own, SOURCE)
+    return Bitext.of(Pair(code, "eng"), foreign, own, source)
 
 
 def aligned_bitext(code: str, options: ConlangOptions = DEFAULT) -> tuple[Row, ...]:
@@ -111,24 +109,24 @@ def aligned_bitext(code: str, options: ConlangOptions = DEFAULT) -> tuple[Row, .
 
 
 @lru_cache(maxsize=4)
-def relevance(options: ConlangOptions = DEFAULT) -> Relevance:
+def relevance(options: ConlangOptions = DEFAULT, source: str = SOURCE) -> Relevance:
     """Return English training questions, each with the one passage of its split that answers it."""
     split = structure("train", options)
     questions = (text_of(sentence.forms) for sentence in split.sentences)
-    return Relevance.of(Pair("eng", "eng"), questions, (split.texts[row] for row in split.rows), SOURCE)
+    return Relevance.of(Pair("eng", "eng"), questions, (split.texts[row] for row in split.rows), source)
 
 
-def test(code: str, options: ConlangOptions = DEFAULT) -> TestCollection:
+def test(code: str, options: ConlangOptions = DEFAULT, name: str = SOURCE) -> TestCollection:
     """Return the test collection: queries in the language, English passages, one relevant to each query.
 
     The development collection has the same form and other facts.
     """
-    sys.audit(READS_TEST, f"{SOURCE} {code}-eng")
+    sys.audit(READS_TEST, f"{name} {code}-eng")
     language, facts = _language(code), structure(options.split, options)
     rng = stream(options.seed, options.split, "queries", code)
     query_ids, document_ids = _numbered("q", len(facts.rows)), _numbered("d", len(facts.texts))
     return TestCollection(
-        name=SOURCE,
+        name=name,
         pair=Pair(code, "eng"),
         query_ids=query_ids,
         queries=tuple(text_of(language.translate(sentence, rng).tokens) for sentence in facts.sentences),
@@ -137,46 +135,6 @@ def test(code: str, options: ConlangOptions = DEFAULT) -> TestCollection:
         qrels={query_id: {document_ids[row]: 1} for query_id, row in zip(query_ids, facts.rows, strict=True)},
         oracle_queries=tuple(text_of(sentence.forms) for sentence in facts.sentences),
     )
-
-
-def properties(code: str) -> dict[str, float]:
-    """Return properties of a language, by default options, that a cipher of English would not have:
-
-    - seen_words: share of the running words of the test queries whose form occurs in the bitext;
-    - one_to_one: share of links of aligned rows whose two words have no other link;
-    - reordered: share of these links that cross at least one other link of their row;
-    - noise: share of misaligned rows.
-    """
-    rows = bitext_rows(code, DEFAULT)
-    aligned = [row for row in rows if row.links]
-    known = {token for row in rows for token in row.foreign}
-    words = [word for query in test(code).queries for word in query[:-1].split()]
-    return {
-        "seen_words": fmean(word in known for word in words),
-        "one_to_one": fmean(alone for row in aligned for alone in one_to_one(row.links)),
-        "reordered": fmean(crosses for row in aligned for crosses in reordered(row.links)),
-        "noise": 1 - len(aligned) / len(rows),
-    }
-
-
-def properties_table() -> tuple[list[str], list[list[str]]]:
-    """Return the columns and rows of a table of the properties of each language."""
-    rows = []
-    for code, language in LANGUAGES.items():
-        measured = properties(code)
-        rows.append([code, language.name, language.word_order, *(f"{value:.3f}" for value in measured.values())])
-    return ["code", "name", "order", *measured], rows
-
-
-def one_to_one(links: Links) -> list[bool]:
-    """Return for each link True if neither of its ends has another link."""
-    sources, targets = Counter(source for source, _ in links), Counter(target for _, target in links)
-    return [sources[source] == 1 and targets[target] == 1 for source, target in links]
-
-
-def reordered(links: Links) -> list[bool]:
-    """Return for each link True if it crosses another: (e, f) crosses (e', f') if e < e' and f > f', or the reverse."""
-    return [any((e - other_e) * (f - other_f) < 0 for other_e, other_f in links) for e, f in links]
 
 
 @lru_cache(maxsize=12)

@@ -90,11 +90,6 @@ class Language:
     sound_changes: tuple[tuple[str, str], ...] = ()
     front_vowels: str = ""
 
-    @property
-    def word_order(self) -> str:
-        """The basic word order, such as "SOV"."""
-        return "".join(role[0].upper() for role in self.order if role in ("subject", "verb", "object"))
-
     @cached_property
     def entries(self) -> dict[str, tuple[Entry, ...]]:
         """The translations of every English lemma. Lemmas share a word only by merging, apart from the light words."""
