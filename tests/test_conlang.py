@@ -170,7 +170,7 @@ def spoken(language: Language, count: int) -> list[tuple[Sentence, Translation]]
 
 def affixes(language: Language) -> tuple[str, str]:
     """Patterns of all that may precede and follow the stem of a noun, verb or adjective."""
-    cases = [suffix for _, suffix in language.cases] + [language.object]
+    cases = [*language.cases.values(), language.object]
     nominal = f"({language.plural})?({language.definite})?({'|'.join(cases)})?"
     suffixes = f"({nominal}|{language.past})".replace("A", "[ae]").replace("U", "[uü]")
     return f"({'|'.join(language.classes)})?", suffixes

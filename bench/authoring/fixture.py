@@ -184,9 +184,6 @@ class Fixture:
         """The files of a training in another process, and the runs there of the first retriever, saved and loaded."""
         return self.worker.run(elsewhere, self.text, self.options, self.folder)
 
-    def depends_on(self, what: str) -> bool:
-        return what in self.method.depends_on
-
     def fit(
         self,
         name: str = "retriever",
@@ -200,7 +197,7 @@ class Fixture:
         spec = RunSpec(
             methods=self.method.methods,
             pairs=(PAIR,),
-            train=(CARD.name,) if self.depends_on("data") else (),
+            train=(CARD.name,) if "data" in self.method.depends_on else (),
             encoder=ENCODER,
             recipe=Configured(tuple(sorted(recipe.model_dump().items()))),
             budget=budget or Budget(self.options.steps, "steps"),

@@ -32,8 +32,7 @@ def write_method(name: str, folder: Path) -> list[Path]:
         raise BenchError(f"{target} exists already; choose another name, or remove it")
 
     def renamed(text: str) -> str:
-        spellings = {"new-method": name, "new_method": module, "NewMethod": class_name(name)}
-        return re.sub("|".join(spellings), lambda found: spellings[found[0]], text)
+        return text.replace("new-method", name).replace("new_method", module).replace("NewMethod", class_name(name))
 
     with atomic_folder(target) as partial:
         for file in FILES:

@@ -16,18 +16,10 @@ import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
 from bench.data import READS_TEST, Bitext, Pair, Relevance, TestCollection
+from bench.data.conlang import world
 from bench.data.conlang.english import Sentence, Speaker, text_of
 from bench.data.conlang.language import LANGUAGES, Language, Links, Translation
 from bench.data.conlang.rng import stream
-from bench.data.conlang.world import (
-    MENTIONED,
-    Passage,
-    Question,
-    question_about,
-    random_passage,
-    random_passages,
-    random_questions,
-)
 from bench.errors import unknown
 
 SOURCE = "conlang"
@@ -79,12 +71,12 @@ DEFAULT = ConlangOptions()
 
 
 class Split(NamedTuple):
-    """The facts of a split. Question i, `sentences[i]` in words, is about passage `rows[i]`."""
+    """The facts of a split. world.Question i, `sentences[i]` in words, is about passage `rows[i]`."""
 
-    passages: tuple[Passage, ...]
+    passages: tuple[world.Passage, ...]
     texts: tuple[str, ...]
     rows: tuple[int, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[world.Question, ...]
     sentences: tuple[Sentence, ...]
 
 
@@ -141,8 +133,8 @@ def test(code: str, options: ConlangOptions = DEFAULT, name: str = SOURCE) -> Te
 def structure(split: str, options: ConlangOptions = DEFAULT) -> Split:
     """Return the passages and questions of "train", "dev" or "test" as facts and as English."""
     seed, (count, size) = options.seed, options.sizes(split)
-    passages = random_passages(seed, split, size, stream(seed, split, "passages"))
-    asked = random_questions(passages, count, stream(seed, split, "questions"))
+    passages = world.random_passages(seed, split, size, stream(seed, split, "passages"))
+    asked = world.random_questions(passages, count, stream(seed, split, "questions"))
     narrator = Speaker(stream(seed, split, "narration"), PASSAGE_PARAPHRASE)
     asker = Speaker(stream(seed, split, "asking"), QUESTION_PARAPHRASE)
     return Split(
@@ -168,11 +160,11 @@ def bitext_rows(code: str, options: ConlangOptions) -> tuple[Row, ...]:
 
 
 def _bitext_sentence(language: Language, seed: int, speaker: Speaker, rng: np.random.Generator) -> Sentence:
-    passage = random_passage(seed, "bitext", language.domains, rng, events=1)
+    passage = world.random_passage(seed, "bitext", language.domains, rng, events=1)
     point = rng.random()
     if point < BITEXT_QUESTIONS:
-        kind, given = question_about(passage.facts[0], rng)
-        return speaker.ask(Question(kind, given[: len(MENTIONED[kind]) + int(rng.random() * 3)]))
+        kind, given = world.question_about(passage.facts[0], rng)
+        return speaker.ask(world.Question(kind, given[: len(world.MENTIONED[kind]) + int(rng.random() * 3)]))
     if point < BITEXT_QUESTIONS + BITEXT_INTRODUCTIONS:
         return speaker.introduce(passage.entity)
     return speaker.report(passage.entity, passage.events[0])

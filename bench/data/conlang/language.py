@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from zlib import crc32
 import numpy as np
 from pydantic import TypeAdapter
 
-from bench.data.conlang.english import Phrase, Sentence, Token
+from bench.data.conlang.english import Phrase, Sentence
 from bench.data.conlang.lexicon import ENGLISH
 from bench.data.conlang.rng import pick, stream
 
@@ -85,7 +86,7 @@ class Language:
     definite: str = ""
     past: str = ""
     object: str = ""
-    cases: tuple[tuple[str, str], ...] = ()
+    cases: dict[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     sound_changes: tuple[tuple[str, str], ...] = ()
     front_vowels: str = ""
@@ -136,7 +137,7 @@ class Language:
 
     def translate(self, sentence: Sentence, rng: np.random.Generator) -> Translation:
         """Translate a sentence; `rng` chooses among the entries of each lemma."""
-        auxiliary: tuple[int, ...] = ()
+        auxiliary: tuple[int, ...] = ()  # the verb takes its tense
         located: list[tuple[int, Phrase, int]] = []
         agreement = ""
         start = 0
@@ -151,53 +152,43 @@ class Language:
             start += len(phrase.tokens)
         words: list[Word] = []
         for _, phrase, start in sorted(located, key=lambda item: item[0]):
-            if phrase.role == "verb":
-                words += self._verb(phrase.tokens[0], start, auxiliary, rng)
-            else:
+            if phrase.role != "verb":
                 words += self._nominal(phrase, start, agreement, rng)
+            elif (verb := phrase.tokens[0]).part != "copula" or self.copula:
+                past = self.past if verb.past or auxiliary else ""
+                words += self._words(verb.lemma, start, rng, suffix=past, fused=auxiliary if past else ())
         if sentence.mark == "?" and self.particle:
             words.append((self.particle, ()))
         words.append((sentence.mark, (len(sentence.words),)))
         links = sorted((source, target) for target, (_, sources) in enumerate(words) for source in sources)
         return Translation(tuple(form for form, _ in words), tuple(links))
 
-    def _verb(self, verb: Token, index: int, auxiliary: tuple[int, ...], rng: np.random.Generator) -> list[Word]:
-        """Translate a verb, which takes the tense of an auxiliary."""
-        if verb.part == "copula" and not self.copula:
-            return []
-        past = self.past if verb.past or auxiliary else ""
-        return self._words(verb.lemma, index, rng, suffix=past, fused=auxiliary if past else ())
-
     def _nominal(self, phrase: Phrase, start: int, agreement: str, rng: np.random.Generator) -> list[Word]:
-        """Translate any other phrase: adposition, determiners, adjectives and noun in the order of the language."""
-        adposition: list[Word] = []
-        determiners: list[Word] = []
-        adjectives: list[Word] = []
-        noun: list[Word] = []
+        """Translate a phrase without a verb: adposition, determiners, adjectives and noun in the order of the language."""
+        words: defaultdict[str, list[Word]] = defaultdict(list)
         prefix = self._class_of(phrase) or agreement
         fused: list[int] = []
-        cases = dict(self.cases)
         definite, case = "", self.object if phrase.role == "object" else ""
         for index, (_, lemma, part, plural, _) in enumerate(phrase.tokens, start):
-            if part == "preposition" and lemma in cases:
-                case = cases[lemma]
+            if part == "preposition" and lemma in self.cases:
+                case = self.cases[lemma]
                 fused.append(index)
             elif part == "preposition":
-                adposition = self._words(lemma, index, rng)
+                words[part] = self._words(lemma, index, rng)
             elif lemma == "the" and self.definite:
                 definite = self.definite
                 fused.append(index)
             elif part == "adjective":
-                adjectives += self._words(lemma, index, rng, prefix)
+                words[part] += self._words(lemma, index, rng, prefix)
             elif part == "noun":
                 suffix = self.plural * plural + definite + case
-                noun = self._words(lemma, index, rng, self._noun_class(lemma), suffix, fused)
+                words[part] = self._words(lemma, index, rng, self._noun_class(lemma), suffix, fused)
             elif lemma not in ARTICLES:
-                determiners += self._words(lemma, index, rng, prefix if part == "numeral" else "")
-        described = adjectives + noun if self.adjective_first else noun + adjectives
+                words["determiner"] += self._words(lemma, index, rng, prefix if part == "numeral" else "")
+        nominals = words["adjective"] + words["noun"] if self.adjective_first else words["noun"] + words["adjective"]
         if self.postpositions:
-            return determiners + described + adposition
-        return adposition + determiners + described
+            return words["determiner"] + nominals + words["preposition"]
+        return words["preposition"] + words["determiner"] + nominals
 
     def _words(
         self,
