@@ -55,13 +55,11 @@ class Language:
     - Sounds: a coined word has one of the numbers of `syllables`, each an onset, a vowel and a coda. A cognate is the
       English lemma after the regular expressions of `sound_changes`, in order. In a suffix, "A" and "U" are a and u, or
       e and ü after a stem whose last vowel is one of `front_vowels`.
-    - Affixes: an empty affix marks nothing. Articles are "dropped" or "fused": the definite one becomes the suffix
-      `definite`, and the indefinite one is dropped. A noun is stem + `plural` + `definite` + case. Its case is `object`
-      or the suffix in `cases` that replaces an adposition. With `classes`, every noun has one of these prefixes, which
-      adjectives and numerals repeat.
+    - Affixes: an empty affix marks nothing. The definite article becomes the suffix `definite`, and the indefinite one
+      is dropped. A noun is stem + `plural` + `definite` + case. Its case is `object` or the suffix in `cases` that
+      replaces an adposition. With `classes`, every noun has one of these prefixes. Adjectives and numerals repeat it.
     """
 
-    code: str
     name: str
     seed: int
     order: tuple[str, ...]
@@ -164,7 +162,7 @@ class Language:
         return Translation(tuple(form for form, _ in words), tuple(links))
 
     def _nominal(self, phrase: Phrase, start: int, agreement: str, rng: np.random.Generator) -> list[Word]:
-        """Translate a phrase without a verb: adposition, determiners, adjectives and noun in the order of the language."""
+        """Translate a phrase without a verb, its words in the order of the language."""
         words: defaultdict[str, list[Word]] = defaultdict(list)
         prefix = self._class_of(phrase) or agreement
         fused: list[int] = []
@@ -220,10 +218,6 @@ class Language:
         return self.classes[crc32(f"{self.seed} {lemma}".encode()) % len(self.classes)] if self.classes else ""
 
 
-def _read_languages() -> dict[str, Language]:
-    table = tomllib.loads(files(__package__).joinpath("languages.toml").read_text(encoding="utf-8"))
-    coded = {code: {"code": code, **values} for code, values in table.items()}
-    return TypeAdapter(dict[str, Language]).validate_python(coded)
-
-
-LANGUAGES = _read_languages()
+_TABLE = files(__package__).joinpath("languages.toml").read_text(encoding="utf-8")
+LANGUAGES = TypeAdapter(dict[str, Language]).validate_python(tomllib.loads(_TABLE))
+"""The languages by their codes."""
