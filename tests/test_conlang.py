@@ -6,19 +6,17 @@ import re
 from collections import Counter
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.data import Pair, conlang
+from bench.data import conlang
 from bench.data.conlang import LANGUAGES, ConlangOptions, Row
 from bench.data.conlang.english import Phrase, Sentence, Speaker, word
 from bench.data.conlang.language import ARTICLES, CONTENT, Language, Translation
 from bench.data.conlang.lexicon import ENGLISH
 from bench.data.conlang.rng import stream
 from bench.data.conlang.world import ASKED, question_about, random_passage, random_passages, random_questions
-from bench.data.formats import Source, parser
 from bench.errors import BenchError
 from bench.storage.hashing import digest_texts
 
@@ -58,30 +56,6 @@ def test_bytes_never_change(code: str, digests: str) -> None:
 def test_another_seed_gives_other_data_in_the_same_language() -> None:
     mine, theirs = (everything("qab", SMALL.model_copy(update={"seed": seed})) for seed in (0, 1))
     assert all(mine[name] != theirs[name] for name in mine)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"scale": 0.0}, "mine: options: scale = 0.0: Input should be greater than 0"),
-        ({"scale": float("nan")}, "mine: options: scale = nan"),
-        ({"seed": -1}, "mine: options: seed = -1"),
-        ({"sed": 1}, "mine: options: unknown key 'sed'; did you mean seed"),
-        ({"split": "train"}, "mine: options: split = 'train': Input should be 'test' or 'dev'"),
-        ({"test_queries": 3000}, "mine: options: test cannot have 3000 queries about 2000 passages"),
-    ],
-)
-def test_wrong_options_of_a_card_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(BenchError, match=re.escape(message)):
-        parser("conlang", "test")(Source("mine", {}, options=options), Pair("qaa", "eng"))
-
-
-def test_card_gets_its_name_and_options() -> None:
-    pair, source = Pair("qaa", "eng"), Source("mine", {}, options={**SMALL.model_dump(), "seed": 3, "split": "dev"})
-    test = parser("conlang", "test")(source, pair)
-    assert (test.name, test.pair) == ("mine", pair)
-    assert test.queries == conlang.test("qaa", SMALL.model_copy(update={"seed": 3, "split": "dev"})).queries
-    assert set(parser("conlang", "bitext")(source, pair).sources) == {"mine"}
 
 
 def test_unknown_language_suggests_a_near_one() -> None:

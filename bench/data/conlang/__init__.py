@@ -88,11 +88,11 @@ class Row(NamedTuple):
     links: Links
 
 
-def bitext(code: str, options: ConlangOptions = DEFAULT, source: str = SOURCE) -> Bitext:
+def bitext(code: str, options: ConlangOptions = DEFAULT) -> Bitext:
     """Return the bitext of a language, with English on the document side."""
     rows = bitext_rows(code, options)
     foreign, own = (text_of(row.foreign) for row in rows), (text_of(row.english) for row in rows)
-    return Bitext.of(Pair(code, "eng"), foreign, own, source)
+    return Bitext.of(Pair(code, "eng"), foreign, own, SOURCE)
 
 
 def aligned_bitext(code: str, options: ConlangOptions = DEFAULT) -> tuple[Row, ...]:
@@ -101,11 +101,11 @@ def aligned_bitext(code: str, options: ConlangOptions = DEFAULT) -> tuple[Row, .
 
 
 @lru_cache(maxsize=4)
-def relevance(options: ConlangOptions = DEFAULT, source: str = SOURCE) -> Relevance:
+def relevance(options: ConlangOptions = DEFAULT) -> Relevance:
     """Return English training questions, each with the one passage of its split that answers it."""
     split = structure("train", options)
     questions = (text_of(sentence.forms) for sentence in split.sentences)
-    return Relevance.of(Pair("eng", "eng"), questions, (split.texts[row] for row in split.rows), source)
+    return Relevance.of(Pair("eng", "eng"), questions, (split.texts[row] for row in split.rows), SOURCE)
 
 
 def test(code: str, options: ConlangOptions = DEFAULT, name: str = SOURCE) -> TestCollection:
