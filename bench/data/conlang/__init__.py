@@ -22,6 +22,8 @@ from bench.data.conlang.language import LANGUAGES, Language, Links, Translation
 from bench.data.conlang.rng import stream
 from bench.errors import unknown
 
+__all__ = ["LANGUAGES", "ConlangOptions", "aligned_bitext", "bitext", "relevance", "test"]
+
 SOURCE = "conlang"
 
 PASSAGE_PARAPHRASE = 0.3
