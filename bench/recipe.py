@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import BenchError
 
-UNITS = {"steps": "steps?", "tokens": "tokens?", "seconds": "s|sec|seconds?"}
+UNITS = ("seconds", "steps", "tokens")
 FACTORS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
@@ -24,17 +24,16 @@ class Budget:
     @classmethod
     def parse(cls, text: str) -> Budget:
         """Read `600steps`, `2Mtokens` or `90s`; a bare number means steps."""
-        match = re.fullmatch(r"(\d+)\s*([kM]?)\s*([a-z]*)", text.strip())
-        units = [unit for unit, names in UNITS.items() if match and re.fullmatch(names, match[3] or "steps")]
-        if match is None or not units or int(match[1]) == 0:
+        match = re.fullmatch(r"0*([1-9]\d*)\s*([kM]?)\s*(|s|sec|seconds?|steps?|tokens?)", text.strip())
+        if match is None:
             raise BenchError(f"budget '{text}' does not parse; write 600steps, 2Mtokens or 90seconds")
-        return cls(int(match[1]) * FACTORS[match[2]], units[0])
+        unit = next(unit for unit in UNITS if unit.startswith(match[3] or "steps"))
+        return cls(int(match[1]) * FACTORS[match[2]], unit)
 
     def __str__(self) -> str:
-        for prefix in ("M", "k"):
-            if self.unit == "tokens" and self.amount % FACTORS[prefix] == 0:
-                return f"{self.amount // FACTORS[prefix]}{prefix}tokens"
-        return f"{self.amount}{self.unit}"
+        prefixes = ("M", "k", "") if self.unit == "tokens" else ("",)
+        prefix = next(prefix for prefix in prefixes if self.amount % FACTORS[prefix] == 0)
+        return f"{self.amount // FACTORS[prefix]}{prefix}{self.unit}"
 
 
 @dataclass

@@ -26,6 +26,7 @@ from bench.spec import BudgetText, parse_methods
 from bench.system.processes import cores
 
 SCORINGS = ("single-vector", "maxsim")
+ShownMeasures = Annotated[tuple[str, ...], parser(lambda value: tuple(map(measures.canonical, items(value))))]
 Measures = Annotated[tuple[str, ...], parser(lambda value: tuple(measures.parse_measures(items(value))))]
 
 
@@ -77,7 +78,7 @@ class Ranked(Results):
 
 
 class Leaderboards(Ranked):
-    measures: Names = option((), "columns of the printed table (default: all that were scored)")
+    measures: ShownMeasures = option((), "columns of the printed table (default: all that were scored)")
 
 
 class Compare(Results):
@@ -102,7 +103,7 @@ class Import(Places, Results):
 
 
 class Reports(Leaderboards):
-    measures: Names = option((), "measures that are shown (default: all that were scored)")
+    measures: ShownMeasures = option((), "measures that are shown (default: all that were scored)")
     output: Path | None = option(None, "a folder to write everything to (default: the results folder)")
 
 

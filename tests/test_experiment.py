@@ -17,7 +17,7 @@ from filelock import FileLock
 from small_bench import METHODS, REFERENCES, SIZES, Bench, contents, entry, rows, steps_of
 
 from bench import registry
-from bench.commands.run import dry_run
+from bench.commands.run import run
 from bench.data import Pair, TestCollection, conlang
 from bench.data.cards import Card
 from bench.data.files import Resolver
@@ -156,13 +156,13 @@ def test_second_identical_call_computes_nothing(
     before = contents(finished[0])
     never(monkeypatch, "bench.training.loop.train", "bench.encoders.encoder.Encoder.encode")
     assert counts(bench.execute(finished[0])) == (0, 0, 6, 0)
-    assert dry_run(bench.request(finished[0], [*METHODS, "psq"]), bench.cards) == 0
+    assert run(bench.request(finished[0], [*METHODS, "psq"], dry_run=True), bench.cards) == 0
     assert "7 retrievers, 7 cells, 6 of them finished" in capsys.readouterr().out
     assert contents(finished[0]) == before
 
 
 def test_dry_run_writes_nothing(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert dry_run(bench.request(tmp_path / "results"), bench.cards) == 0
+    assert run(bench.request(tmp_path / "results", dry_run=True), bench.cards) == 0
     assert not (tmp_path / "results").exists()
     out = capsys.readouterr().out
     assert all(method in out for method in (*METHODS, *REFERENCES))

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 def print_leaderboard(options: Leaderboards) -> int:
     """Write the leaderboards of a results folder again, from its cells alone, and print them."""
-    from bench.evaluation.measures import canonical
     from bench.report.report import write_leaderboard
     from bench.report.tables import print_tables
 
     found = _leaderboard(options)
-    print_tables(found, list(map(canonical, options.measures)))
+    print_tables(found, options.measures)
     try:
         write_leaderboard(found)
     except OSError as error:
@@ -37,11 +36,10 @@ def report(options: Reports) -> int:
     """Write the leaderboards of a results folder, an HTML page of all results that works offline, and plots as PNG and
     SVG.
     """
-    from bench.evaluation.measures import canonical
     from bench.report.report import write_report
 
     found, folder = _leaderboard(options), options.output or options.results
-    written, notes = write_report(found, list(map(canonical, options.measures)), folder)
+    written, notes = write_report(found, options.measures, folder)
     print(f"written: {', '.join(map(str, written))}")
     for note in notes:
         print(note)

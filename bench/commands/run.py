@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from contextlib import nullcontext
 
 from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
@@ -18,10 +17,6 @@ from bench.system.offline import no_network
 from bench.system.processes import Worker
 from bench.tables import print_table
 
-if TYPE_CHECKING:
-    from bench.running.execute import Executor
-    from bench.running.experiment import Experiment
-
 
 def run_command(request: Request) -> int:
     """Train each method on each pair and evaluate it on each collection. The reference rows zero-shot, untrained and
@@ -33,77 +28,65 @@ def run_command(request: Request) -> int:
     check_environment(Request)
     cards = with_folders(load_cards(request.cards), request.datasets, request.pairs)
     check(request, cards)
-    return dry_run(request, cards) if request.dry_run else run(request, cards)
+    return run(request, cards)
 
 
 def run(request: Request, cards: Mapping[str, Card]) -> int:
-    """Run a comparison, print the tables of this call's cells and write its leaderboards; return the exit code."""
-    display = Display(quiet=request.quiet)
-    if request.energy:
+    """Run a comparison, print the tables of this call's cells and write its leaderboards; return the exit code.
+
+    A dry run prints the cells and which of them are finished. It trains, reads and writes nothing.
+    """
+    dry = request.dry_run
+    display = Display(quiet=request.quiet and not dry)
+    if request.energy and not dry:
         from bench.running.energy import check_energy
 
         check_energy()
-    resolver = Resolver(request.mirror, offline=request.offline, display=display)
+    resolver = Resolver(request.mirror, offline=request.offline or dry, display=display)
     prepare_libraries(offline=request.offline, threads=None)
-    from bench.report.leaderboard import Leaderboard, leaderboard
-    from bench.report.report import write_leaderboard
-    from bench.report.tables import print_tables
+    from bench.running.execute import LEAST_PATIENCE, Executor
+    from bench.running.experiment import TABLE, make_experiment, plan_table
+    from bench.running.method_specs import expand
+    from bench.running.resources import Resources
 
-    with _planned(request, cards, resolver, display) as (executor, experiment, notes):
-        store = executor.store.open()
+    threads = request.threads or machine().threads
+    with no_network() if dry else nullcontext(), Worker(max(request.timeout, LEAST_PATIENCE)) as worker:
+        methods, notes = expand(request.methods, request.method, worker.run)
+        request = request.model_copy(update={"methods": methods})
+        experiment = make_experiment(request, cards, resolver, call=worker.run, read=not dry)
+        resources = Resources(experiment.encoder, request.device, request.precision, cards, resolver, display, threads)
+        executor = Executor(resources, request, Store(request.results), worker)
+        if dry:
+            finished = executor.finished(experiment)
+            print_table(TABLE, plan_table(experiment, finished), right=("queries", "documents"))
+            for note in [*notes, *experiment.notes]:
+                print(note)
+            cells = sum(len(cells) for cells in experiment.cells.values())
+            print(f"{len(experiment.cells)} retrievers, {cells} cells, {len(finished)} of them finished")
+            return 0
+        executor.store.open()
         for note in notes:
             display.warn(note)
         for note in experiment.notes:
             display.say(note)
         outcome = executor.run(experiment)
+    from bench.report.leaderboard import Leaderboard, leaderboard
+    from bench.report.report import write_leaderboard
+    from bench.report.tables import print_tables
+
     if outcome.cells:
-        everything = leaderboard(store, request.baseline)
+        everything = leaderboard(executor.store, request.baseline)
         shown = everything
         if {cell.folder for cell in everything.cells} != {cell.folder for cell in outcome.cells}:
-            shown = Leaderboard(outcome.cells, store, request.baseline)
+            shown = Leaderboard(outcome.cells, executor.store, request.baseline)
         print_tables(shown, experiment.measures)
         for note in everything.notes:
             display.warn(note)
         display.say(f"written: {', '.join(map(str, write_leaderboard(everything)))}")
     if outcome.computed == 0 and not outcome.failed:
-        display.say(f"nothing to compute: all {outcome.reused} cells are finished already in {store.root}")
+        display.say(f"nothing to compute: all {outcome.reused} cells are finished already in {executor.store.root}")
     else:
         failed = f", {outcome.failed} FAILED" if outcome.failed else ""
         print_outcome = display.warn if failed else display.say
         print_outcome(f"{outcome.computed} cells computed, {outcome.reused} found finished{failed}")
     return outcome.exit_code
-
-
-def dry_run(request: Request, cards: Mapping[str, Card]) -> int:
-    """Print the cells of a comparison, and which of them are finished. Trains, reads and writes nothing."""
-    from bench.running.experiment import TABLE, plan_table
-
-    display = Display()
-    resolver = Resolver(request.mirror, offline=True, display=display)
-    with no_network(), _planned(request, cards, resolver, display, read=False) as (executor, experiment, notes):
-        finished = executor.finished(experiment)
-    print_table(TABLE, plan_table(experiment, finished), right=("queries", "documents"))
-    for note in [*notes, *experiment.notes]:
-        print(note)
-    cells = sum(len(cells) for cells in experiment.cells.values())
-    print(f"{len(experiment.cells)} retrievers, {cells} cells, {len(finished)} of them finished")
-    return 0
-
-
-@contextmanager
-def _planned(
-    request: Request, cards: Mapping[str, Card], resolver: Resolver, display: Display, *, read: bool = True
-) -> Iterator[tuple[Executor, Experiment, list[str]]]:
-    """Experiment a comparison; yield what executes it, the experiment, and a line for each method that is left out."""
-    from bench.running.execute import LEAST_PATIENCE, Executor
-    from bench.running.experiment import make_experiment
-    from bench.running.method_specs import expand
-    from bench.running.resources import Resources
-
-    threads = request.threads or machine().threads
-    with Worker(max(request.timeout, LEAST_PATIENCE)) as worker:
-        methods, notes = expand(request.methods, request.method, worker.run)
-        request = request.model_copy(update={"methods": methods})
-        experiment = make_experiment(request, cards, resolver, call=worker.run, read=read)
-        resources = Resources(experiment.encoder, request.device, request.precision, cards, resolver, display, threads)
-        yield Executor(resources, request, Store(request.results), worker), experiment, notes
