@@ -146,7 +146,7 @@ def test_mistake_in_the_file_names_the_file(read: Read, text: str, message: str)
     ("variable", "value", "message"),
     [
         ("BENCH_BUDGET", "lots", "budget 'lots' does not parse"),
-        ("BENCH_BUGDET", "5steps", "unknown option 'bugdet'; did you mean budget?"),
+        ("BENCH_BUGDET", "5steps", "unknown option 'bugdet'; did you mean budget"),
         ("BENCH_PATIENCE", "5min", "option 'patience' is now called 'timeout'"),
     ],
 )
