@@ -5,12 +5,11 @@ Imports nothing heavy. Descriptions of fields are the texts of `--help`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from bench import registry
 from bench.data import Pair
@@ -25,6 +24,8 @@ from bench.recipe import Budget
 from bench.spec import BudgetText, parse_methods
 from bench.system.processes import cores
 
+Size = Annotated[str, StringConstraints(pattern=r"^(all|[1-9]\d*)$")]
+Share = Annotated[float, Field(ge=0, le=1)]
 SCORINGS = ("single-vector", "maxsim")
 ShownMeasures = Annotated[tuple[str, ...], parser(lambda value: tuple(map(measures.canonical, items(value))))]
 Measures = Annotated[tuple[str, ...], parser(lambda value: tuple(measures.parse_measures(items(value))))]
@@ -40,24 +41,6 @@ def _choice(kind: str, *known: str) -> BeforeValidator:
         return names
 
     return parser(parse)
-
-
-def _sizes(value: Any) -> tuple[int | str, ...]:
-    sizes = [str(item) for item in items(value)]
-    if not sizes or not all(re.fullmatch(r"all|[1-9]\d*", size) for size in sizes):
-        raise BenchError(f"bitext size '{' '.join(sizes)}' does not parse; write numbers of pairs, as 1000,5000,all")
-    return tuple(dict.fromkeys(size if size == "all" else int(size) for size in sizes))
-
-
-def _shares(value: Any) -> tuple[float, ...]:
-    texts = [str(item) for item in items(value)]
-    try:
-        shares = tuple(dict.fromkeys(map(float, texts)))
-    except ValueError:
-        shares = ()
-    if not shares or not all(0 <= share <= 1 for share in shares):
-        raise BenchError(f"bitext noise '{' '.join(texts)}' does not parse; write shares from 0 to 1, as 0,0.1,0.5")
-    return shares
 
 
 class Mirror(Options):
@@ -177,11 +160,11 @@ class Request(Ranked, Places):
         min_length=1,
     )
     train: Names = option((), "collections to train on (default: the pair's standard mix)")
-    bitext_size: Annotated[tuple[int | str, ...], parser(_sizes)] = option(
-        ("all",), "one training per number of pairs, each a random sample of the bitext"
+    bitext_size: Annotated[tuple[Size, ...], parser(lambda value: tuple(map(str, items(value))))] = option(
+        ("all",), "one training per number of pairs, each a random sample of the bitext", min_length=1
     )
-    bitext_noise: Annotated[tuple[float, ...], parser(_shares)] = option(
-        (0.0,), "one training per share of pairs that are misaligned"
+    bitext_noise: Annotated[tuple[Share, ...], parser(items)] = option(
+        (0.0,), "one training per share of pairs that are misaligned", min_length=1
     )
     leakage: Literal["remove", "keep"] = option(
         "remove", "training rows that overlap with a test collection; keep is for measuring the effect of leakage"
@@ -220,7 +203,7 @@ class Request(Ranked, Places):
     def subsets(self) -> list[BitextSubset]:
         """The combinations of sizes and shares of noise of the bitext."""
         sizes = [None if size == "all" else int(size) for size in self.bitext_size]
-        return [BitextSubset(size, noise) for size in sizes for noise in self.bitext_noise]
+        return list(dict.fromkeys(BitextSubset(size, noise) for size in sizes for noise in self.bitext_noise))
 
 
 class Suite(Options):

@@ -45,11 +45,18 @@ def test_defaults(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"),
-    [("size", "1000,0"), ("size", "most"), ("size", ","), ("noise", "0.1,1.5"), ("noise", "nan"), ("noise", "much")],
+    ("option", "value", "place"),
+    [
+        ("size", "1000,0", "[1] = '0'"),
+        ("size", "most", "[0] = 'most'"),
+        ("size", ",", " = ()"),
+        ("noise", "0.1,1.5", "[1] = '1.5'"),
+        ("noise", "nan", "[0] = 'nan'"),
+        ("noise", "much", "[0] = 'much'"),
+    ],
 )
-def test_a_resource_level_that_there_cannot_be_is_refused(read: Read, option: str, value: str) -> None:
-    with pytest.raises(BenchError, match=f"bitext {option} '.*' does not parse"):
+def test_impossible_amount_of_bitext_or_noise_is_refused(read: Read, option: str, value: str, place: str) -> None:
+    with pytest.raises(BenchError, match=re.escape(f"bitext_{option}{place}: ")):
         read(f"--bitext-{option}", value)
 
 
@@ -57,13 +64,14 @@ def test_a_resource_level_that_there_cannot_be_is_refused(read: Read, option: st
     ("arguments", "sizes", "noise"),
     [
         ([], ("all",), (0,)),
-        (["--bitext-size", "1000,5000", "all", "1000"], (1000, 5000, "all"), (0,)),
-        (["--set", "bitext_size=[10, 'all']", "--bitext-noise", "0,0.10,.1,1"], (10, "all"), (0, 0.1, 1)),
+        (["--bitext-size", "1000,5000", "all", "1000"], ("1000", "5000", "all"), (0,)),
+        (["--set", "bitext_size=[10, 'all']", "--bitext-noise", "0,0.10,.1,1"], ("10", "all"), (0, 0.1, 0.1, 1)),
     ],
 )
 def test_resource_levels(read: Read, arguments: list[str], sizes: tuple[object, ...], noise: tuple[float, ...]) -> None:
     request = read(*arguments)
     assert (request.bitext_size, request.bitext_noise) == (sizes, noise)
+    assert len(request.subsets) == len(sizes) * len(set(noise))
 
 
 EVERYTHING = """

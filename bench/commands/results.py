@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import yaml
+
 from bench.data.cards import get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError, describe
 from bench.progress import Display
 from bench.request import Compare, Import, InspectCell, InspectQuery, Leaderboards, Reports, Reproduce
-from bench.results.store import Store
+from bench.results.store import Store, find_cell
 from bench.storage.atomic import atomic_write
+from bench.storage.sealed import MANIFEST
 from bench.system.offline import forbid_network
-from bench.tables import print_table
+from bench.tables import TEXT_WIDTH, print_table
 
 if TYPE_CHECKING:
     from bench.report.leaderboard import Leaderboard
@@ -130,10 +133,20 @@ def inspect_cell(options: InspectCell) -> int:
     """Show the manifest of a cell: its spec, scores, training data and the rows removed for leakage, cost, diagnostics
     and provenance.
     """
-    from bench.inspection import cell as inspection
+    from bench.inspection.cell import describe_cell
+    from bench.results.ir_metadata import to_yaml
 
-    form = "json" if options.json_ else "ir_metadata" if options.ir_metadata else ""
-    return inspection.inspect_cell(options.cell, options.results, form)
+    cell = find_cell(options.cell, options.results)
+    if options.json_:
+        print((cell.folder / MANIFEST).read_text(encoding="utf-8"), end="")
+    elif options.ir_metadata:
+        if cell.external:
+            raise BenchError(f"{cell.folder.name} was imported, so its manifest does not say how it was made")
+        print(to_yaml(cell.manifest), end="")
+    else:
+        for name, section in describe_cell(cell).items():
+            print(yaml.safe_dump({name: section}, sort_keys=False, allow_unicode=True, width=TEXT_WIDTH))
+    return 0
 
 
 def inspect_query(options: InspectQuery) -> int:

@@ -2,34 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from bench.errors import BenchError
-from bench.results.ir_metadata import to_yaml
-from bench.results.store import Record, find_cell
-from bench.storage.sealed import MANIFEST
-from bench.tables import TEXT_WIDTH
-
-
-def inspect_cell(text: str, results: Path, form: str = "") -> int:
-    """Print a cell's manifest in sections or as it is (`json`), or the metadata of its run (`ir_metadata`).
-
-    Returns the exit code. Raises `BenchError` if there is no such cell.
-    """
-    cell = find_cell(text, results)
-    if form == "json":
-        print((cell.folder / MANIFEST).read_text(encoding="utf-8"), end="")
-    elif form == "ir_metadata":
-        if cell.external:
-            raise BenchError(f"{cell.folder.name} was imported, so its manifest does not say how it was made")
-        print(to_yaml(cell.manifest), end="")
-    else:
-        for name, section in describe_cell(cell).items():
-            print(yaml.safe_dump({name: section}, sort_keys=False, allow_unicode=True, width=TEXT_WIDTH))
-    return 0
+from bench.results.store import Record
 
 
 def describe_cell(cell: Record) -> dict[str, dict[str, Any]]:
