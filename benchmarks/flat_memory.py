@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import torch
 from bench.data import Pair, TestCollection, conlang
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.retriever import Retriever
-from bench.results.provenance import PeakMemory
+from bench.running.cost import Meter
 from bench.training.teachers import load_teacher
 
 
@@ -60,13 +59,11 @@ def main() -> None:
         qrels={f"q{i}": {f"d{i}": 1} for i in range(arguments.queries)},
     )
     teacher = load_teacher("tiny", torch.device("cpu"), offline=True)
-    memory, started = PeakMemory("cpu"), time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Meter() as meter:
         run = evaluate(Retriever(teacher, teacher), test, oracle=False, cache=Path(folder), scratch=Path(folder)).run
-    seconds = time.perf_counter() - started
     found = sum(ranking[0][0] == f"d{query[1:]}" for query, ranking in run.items())
     print(
-        f"{arguments.documents:,} documents, {seconds:.0f} s, {memory.mebibytes():.0f} MiB at peak; "
+        f"{arguments.documents:,} documents, {meter.seconds:.0f} s, {meter.memory_mib:.0f} MiB at peak; "
         f"{found} of {arguments.queries} passages found by themselves"
     )
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from bench.options import toml_value
-from bench.results.state import note
 from bench.results.store import LOG, Record, Store
 from bench.spec import MethodSpec, RunSpec
 from bench.storage.hashing import digest
@@ -117,7 +116,7 @@ def add(
         }
     )
     if current:
-        note(store.root, inputs=inputs, cells={record.question: fingerprint})
+        store.note(inputs)
     return record
 
 

@@ -217,9 +217,9 @@ def whole(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-def command(whole: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(whole: Command, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Command:
     """The same command with a results folder of its own."""
-    return replace(whole, results=tmp_path / "results", capture=capsys)
+    return replace(whole, results=tmp_path / "results", capture=capfd)
 
 
 @pytest.fixture

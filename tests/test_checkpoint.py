@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.progress import Display
 from bench.recipe import Budget
-from bench.running.callbacks import TrainingCallbacks
 from bench.training.checkpoint import Checkpoint
 from bench.training.loop import TrainedMethod
 from bench.training.method import Task
@@ -172,12 +170,3 @@ def test_log_is_cut_to_the_steps_of_the_checkpoint(make_task: Callable[..., Task
         file.write("3 and a half")
     Optical().fit(make_task(budget=budget, recipe=RECIPE, checkpoint=checkpoint, on_step=lambda record: None))
     assert log.read_text() == "1\n2\n"
-
-
-def test_folder_in_the_place_of_the_log_makes_way(tmp_path: Path) -> None:
-    log = tmp_path / "log.jsonl"
-    (log / "below").mkdir(parents=True)
-    callbacks = TrainingCallbacks("a training", log, Budget(2, "steps"), 60, Display(quiet=True))
-    with callbacks.watching():
-        callbacks.on_step({"step": 1, "share": 0.5, "loss": 1.0})
-    assert log.read_text() == '{"step": 1, "share": 0.5, "loss": 1.0}\n'

@@ -152,7 +152,7 @@ def test_pairs_and_measures_of_mteb_are_those_with_a_name_here(tmp_path: Path) -
     ]
 
 
-@pytest.mark.parametrize("moment", ["external.write_run", "store.seal", "external.note"])
+@pytest.mark.parametrize("moment", ["external.write_run", "store.seal"])
 def test_a_killed_import_leaves_the_old_cell(imports: Imports, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     """The file changed, and the import of its new content dies at some moment."""
     arguments = imports.arguments(imports.run, "bm25", "--pairs", "swh-eng", "--measures", "RR@10")

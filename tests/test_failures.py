@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from types import SimpleNamespace
 
 import pytest
 from cells import reseal
@@ -19,7 +17,7 @@ from bench.storage.sealed import MANIFEST
 
 def test_a_method_that_fails_is_recorded_and_the_others_finish(misbehaving: Command, whole: Command) -> None:
     command, fails = misbehaving, FAILING_TRAININGS | FAILING_CELLS
-    said = command(" ".join((*fails, "Good")), "--timeout", "1s")
+    said = command(" ".join((*fails, "Good")), "--timeout", "2s")
     assert said.code == 1
     for method, reason in fails.items():
         assert reason in said.line(f" FAILED {method}.")
@@ -38,14 +36,8 @@ def test_a_method_that_fails_is_recorded_and_the_others_finish(misbehaving: Comm
 
 
 @pytest.mark.parametrize("budget", ["2steps", "20tokens", "1seconds"])
-def test_method_that_goes_on_after_its_budget_is_stopped(
-    misbehaving: Command, budget: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command, fast = (
-        misbehaving,
-        SimpleNamespace(perf_counter=lambda: 10 * time.perf_counter(), process_time=time.process_time),
-    )
-    monkeypatch.setattr("bench.running.callbacks.time", fast)
+def test_method_that_goes_on_after_its_budget_is_stopped(misbehaving: Command, budget: str) -> None:
+    command = misbehaving
     said = command("GoesOn", "--timeout", "1s", budget=budget)
     assert said.code == 1
     assert f"it made a step after its budget of {budget} was spent" in said.line("FAILED GoesOn.")
@@ -82,21 +74,12 @@ def test_method_that_trains_its_teacher_harms_only_itself(misbehaving: Command, 
         assert ((cell / RUN).read_bytes() == made) == (not change)
 
 
-def test_what_a_plugin_reports_stands_apart(misbehaving: Command) -> None:
-    assert misbehaving("Overwrites Forks").code == 0
+def test_entries_of_a_plugin_are_stored_separately(misbehaving: Command) -> None:
+    assert misbehaving("Overwrites").code == 0
     manifest = misbehaving.manifest("trainings", "Overwrites")
     assert manifest["outcome"]["fingerprint"] == "mine"
     assert (manifest["kind"], len(manifest["fingerprint"]), manifest["cost"]["seconds"] >= 0) == ("training", 64, True)
-    assert misbehaving.methods() == {"Overwrites", "Forks", *REFERENCES}
-    assert misbehaving("Overwrites Forks").lines[-1].startswith("nothing to compute: all 5 cells")
-
-
-def test_what_a_plugin_deletes_is_computed_again(misbehaving: Command, whole: Command) -> None:
-    said = misbehaving("DeletesEverything distillation")
-    assert said.code == 1
-    assert any("FAILED DeletesEverything" in line for line in said.lines)
-    assert misbehaving.methods() == {"distillation", *REFERENCES}
-    assert rows(misbehaving.results) == rows(whole.results)
+    assert misbehaving("Overwrites").lines[-1].startswith("nothing to compute: all 4 cells")
 
 
 def test_a_module_that_ends_the_process_is_refused(misbehaving: Command, whole: Command) -> None:

@@ -9,8 +9,7 @@ import re
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from multiprocessing.process import BaseProcess
@@ -27,7 +26,7 @@ from bench.commands.run import run
 from bench.encoders.encoder import Encoder
 from bench.evaluation.retrieval import search
 from bench.recipe import Budget
-from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, SCORES
+from bench.results.store import CHECKPOINT, LOG, RETRIEVER, RUN, SCORES
 from bench.storage.sealed import MANIFEST, read_manifest, read_sealed
 from bench.training import loop
 
@@ -132,21 +131,6 @@ def whole_run(bench: Bench, place: Place, *methods: str, **changes: Any) -> Whol
     return Whole(place.files(), last.stat().st_mtime - started)
 
 
-def phase(place: Place) -> str:
-    """What a killed run was at, as its files tell."""
-    if any(place.root.rglob(".*.tmp")):
-        return "writing"
-    for folder in place.unfinished():
-        if folder.parent.name == "trainings":
-            return "saving the retriever" if (folder / RETRIEVER).is_dir() else "training"
-        if (folder / RUN).is_file():
-            return "finishing a cell"
-        # The 20 queries come last, and they fit into one shard.
-        shards = (folder / EMBEDDINGS).glob("*/00000.npy")
-        return "searching" if any(len(np.load(shard)) <= 20 for shard in shards) else "encoding"
-    return "between"
-
-
 def check_nothing_is_half(place: Place, whole: Whole) -> None:
     """Whatever a killed run left under its final name is complete."""
     unfinished = place.unfinished()
@@ -177,46 +161,32 @@ def check_nothing_was_lost(place: Place, whole: Whole) -> None:
         assert steps == list(range(1, len(steps) + 1))
 
 
-def kill_and_run_again(bench: Bench, place: Place, whole: Whole, delay: float, *methods: str, **changes: Any) -> str:
-    """Kill a run, check what it left, run it to its end and check that; returns what it was at when it was killed."""
-    process = start(bench, place, *methods, **changes)
-    wait_for_work(process, place)
-    process.join(delay)
-    process.kill()
-    process.join()
-    where = phase(place) if process.exitcode == -signal.SIGKILL else "over"
-    print(f"killed after {delay:.3f} s: {where}")
-    check_nothing_is_half(place, whole)
-    again = start(bench, place, *methods, **changes)
-    again.join()
-    assert again.exitcode == 0, place.said
-    check_nothing_was_lost(place, whole)
-    return where
-
-
-def kill_at_moments(bench: Bench, folder: Path, kills: int, *methods: str, **changes: Any) -> Counter[str]:
-    """Kill as many runs, at random moments of equal parts of what one takes; returns how often it was at what."""
-    whole = whole_run(bench, Place(folder), *methods, **changes)
+@pytest.mark.parametrize(
+    ("kills", "methods", "steps"), [(3, ["distillation"], 2), pytest.param(30, METHODS, 4, marks=pytest.mark.slow)]
+)
+def test_killed_run_ends_in_the_same_bytes(
+    bench: Bench, tmp_path: Path, kills: int, methods: Sequence[str], steps: int
+) -> None:
+    """The runs are killed at random moments of equal parts of the duration of a whole run."""
+    budget, draw = Budget(steps, "steps"), random.Random(0).random
+    whole = whole_run(bench, Place(tmp_path / "run"), *methods, budget=budget)
     assert {"results/leaderboard.csv", "results/leaderboard-wide.csv"} < whole.files.keys()
-    cells = len(methods) + len(REFERENCES)
-    assert sum(name.endswith((RUN, SCORES)) for name in whole.files) == 2 * cells
-    draw = random.Random(0).random
-    moments = [whole.seconds * (number + draw()) / kills for number in range(kills)]
-    return Counter(
-        kill_and_run_again(bench, Place(folder.with_name(f"{folder.name}{number}")), whole, moment, *methods, **changes)
-        for number, moment in enumerate(moments)
-    )
-
-
-def test_killed_three_times_it_ends_in_the_same_bytes(bench: Bench, tmp_path: Path) -> None:
-    phases = kill_at_moments(bench, tmp_path / "run", 3, "distillation")
-    assert phases["over"] < 3
-
-
-@pytest.mark.slow
-def test_killed_at_thirty_moments_it_ends_in_the_same_bytes(bench: Bench, tmp_path: Path) -> None:
-    phases = kill_at_moments(bench, tmp_path / "run", 30, *METHODS, budget=Budget(4, "steps"))
-    assert len(phases.keys() & {"training", "encoding", "searching", "writing"}) >= 3, phases
+    assert sum(name.endswith((RUN, SCORES)) for name in whole.files) == 2 * (len(methods) + len(REFERENCES))
+    killed = 0
+    for number in range(kills):
+        place = Place(tmp_path / f"run{number}")
+        process = start(bench, place, *methods, budget=budget)
+        wait_for_work(process, place)
+        process.join(whole.seconds * (number + draw()) / kills)
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+        check_nothing_is_half(place, whole)
+        again = start(bench, place, *methods, budget=budget)
+        again.join()
+        assert again.exitcode == 0, place.said
+        check_nothing_was_lost(place, whole)
+    assert killed
 
 
 @pytest.mark.slow

@@ -44,8 +44,7 @@ class World:
 
     def judgments(self, state: str) -> None:
         (self.folder / "beir" / "qrels").mkdir(parents=True, exist_ok=True)
-        shift = STATES.index(state) * 3
-        rows = [f"q{i}\td{(i + shift) % 20}\t1\n" for i in range(20)]
+        rows = [f"q{i}\td{(i + STATES.index(state) * 3) % 20}\t1\n" for i in range(20)]
         (self.folder / "beir" / "qrels" / "test.tsv").write_text("".join(rows))
 
     def corpus(self, state: str) -> None:

@@ -39,7 +39,7 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     dry = request.dry_run
     display = Display(quiet=request.quiet and not dry)
     if request.energy and not dry:
-        from bench.running.energy import check_energy
+        from bench.running.cost import check_energy
 
         check_energy()
     resolver = Resolver(request.mirror, offline=request.offline or dry, display=display)

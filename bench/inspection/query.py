@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bench.data import TestCollection, TrainingData
-from bench.data.files import Resolver
 from bench.data.languages import parse_pair
 from bench.dependencies.fingerprint import of_test
 from bench.errors import BenchError, unknown
@@ -17,7 +16,7 @@ from bench.inspection.plans import cell_plans, print_plan
 from bench.progress import Display
 from bench.request import InspectQuery
 from bench.results.store import REWRITTEN, Record, Store
-from bench.running.reproduction import cards_of, mirror_of, test_of
+from bench.running.reproduction import data_places, test_of
 from bench.running.resources import Resources
 from bench.spec import COLUMNS
 from bench.tables import TEXT_WIDTH, print_table, shortened
@@ -66,7 +65,7 @@ def inspect_query(query: str, options: InspectQuery) -> int:
     print(f"{first.spec.dataset} {first.spec.pair}, query {query}")
     texts = None
     try:
-        test = test_of(first, cards_of(first, options.cards), _resolver(first, options)).load()
+        test = test_of(first, *data_places(first, options)).load()
     except BenchError as error:
         display.warn(f"its texts cannot be shown: {error}")
     else:
@@ -196,10 +195,6 @@ def show_plans(shown: Sequence[Ranking], texts: Texts, options: InspectQuery, di
 
 
 def _training_data(cell: Record, options: InspectQuery) -> TrainingData:
-    cards, resolver = cards_of(cell, options.cards), _resolver(cell, options)
-    resources = Resources(cell.spec.encoder, "cpu", "float32", cards, resolver, Display(quiet=True), threads=1)
+    how = *data_places(cell, options), Display(quiet=True)
+    resources = Resources(cell.spec.encoder, "cpu", "float32", *how, threads=1)
     return resources.data(cell.spec)
-
-
-def _resolver(cell: Record, options: InspectQuery) -> Resolver:
-    return Resolver(options.mirror or mirror_of(cell), offline=True)

@@ -17,23 +17,15 @@ from bench.dependencies.fingerprint import of_code, of_libraries, of_test
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import Run, read_trec_run, write_run
-from bench.results.state import note
-from bench.results.store import RUN, Entry, Record, Scores, Store
+from bench.results.store import RUN, Record, Scores, Store
 from bench.spec import MethodSpec, RunSpec
-from bench.storage.atomic import atomic_folder
 from bench.storage.hashing import digest
-from bench.storage.sealed import Damaged, sha256_of
+from bench.storage.sealed import sha256_of
 
 EXTERNAL = "external"
 """The value of the column `supervision` for imported cells."""
-MTEB = {
-    "ndcg_at_": "nDCG@",
-    "recall_at_": "R@",
-    "mrr_at_": "RR@",
-    "map_at_": "AP@",
-    "precision_at_": "P@",
-}
-"""Names of MTEB's scores, each followed by a cutoff, and ir-measures' names of the same measures."""
+MTEB = {"ndcg_at": "nDCG@", "recall_at": "R@", "mrr_at": "RR@", "map_at": "AP@", "precision_at": "P@"}
+"""Names of MTEB's scores before the cutoff, and ir-measures' names of the same measures."""
 
 
 def import_run(
@@ -60,7 +52,8 @@ def import_run(
         "documents": len(test.documents),
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
     }
-    return _keep(store, path, _spec(method, encoder, test.name, test.pair), inputs, about, scores, kept)
+    spec = _spec(method, encoder, test.name, test.pair)
+    return _add(store, path, spec, about, inputs=inputs, scores=scores, run=kept)
 
 
 def import_mteb(
@@ -76,8 +69,7 @@ def import_mteb(
         wanted = " for " + ", ".join(map(str, pairs)) if pairs else ""
         raise BenchError(f"{path} has no score of a language pair{wanted}")
     return [
-        _keep(store, path, _spec(method, encoder, dataset, pair), {}, {"reported": reported})
-        for pair, reported in found
+        _add(store, path, _spec(method, encoder, dataset, pair), {"reported": reported}) for pair, reported in found
     ]
 
 
@@ -101,60 +93,53 @@ def mteb_scores(path: Path) -> Iterator[tuple[Pair, dict[str, float]]]:
 
 
 def _reported(row: Mapping[str, Any]) -> dict[str, float]:
-    numbers = {name: float(value) for name, value in row.items() if isinstance(value, int | float)}
-    found = {"Success@1": numbers["accuracy"]} if "accuracy" in numbers else {}
-    for prefix, measure in MTEB.items():
-        for name, value in numbers.items():
-            if name.startswith(prefix) and (cutoff := name.removeprefix(prefix)).isdigit():
-                found[measure + cutoff] = value
+    """Return the values of the measures that ir-measures has a name for, by these names."""
+    found = {}
+    for name, value in row.items():
+        prefix, _, cutoff = name.rpartition("_")
+        measure = "Success@1" if name == "accuracy" else MTEB.get(prefix, "") + cutoff
+        if (name == "accuracy" or prefix in MTEB) and isinstance(value, int | float):
+            found[measure] = float(value)
     return found
 
 
 def _spec(method: str, encoder: str, dataset: str, pair: Pair) -> RunSpec:
+    """Return the spec of an imported cell."""
     named = MethodSpec(name=method, supervision=(EXTERNAL,))
     return RunSpec(methods=(named,), dataset=dataset, pair=pair, encoder=encoder, scoring="single-vector")
 
 
-def _keep(
+def _add(
     store: Store,
     path: Path,
     spec: RunSpec,
-    inputs: Mapping[str, str],
     about: Mapping[str, Any],
+    *,
+    inputs: Mapping[str, str] | None = None,
     scores: Scores | None = None,
     run: Run | None = None,
 ) -> Record:
-    """Return the cell of a file. It appears complete, and only then replaces an older one of the same name."""
-    source = {"file": path.name, "sha256": sha256_of(path)}
-    fingerprint = digest([spec.key, source, inputs, about])
-    place = store.cell(re.sub(r"[^\w.=+-]", "-", f"{spec.label}.{EXTERNAL}"), fingerprint)
-    record = None
-    with suppress(Damaged):
-        record = place.read()
-    if record is None:
-        place.discard()
-        with atomic_folder(place.folder) as partial:
-            entry = Entry(partial)
-            if scores is not None and run is not None:
-                entry.write_scores(scores)
-                write_run(partial / RUN, run, tag=re.sub(r"\s", "-", spec.method))
-            entry.finish(
-                {
-                    "kind": "cell",
-                    "spec": spec.dump(),
-                    "fingerprint": fingerprint,
-                    "inputs": dict(inputs),
-                    "external": source,
-                    "training": None,
-                    "cost": {},
-                    "documents_cached": False,
-                    "provenance": {"finished": datetime.now(UTC).isoformat(timespec="microseconds")},
-                    **about,
-                }
-            )
-        record = place.read()
-        assert record is not None
-    note(store.root, inputs=inputs, cells={record.question: fingerprint})
+    """Return the cell of a file. An older one of the same name stays until it is complete."""
+    source, inputs = {"file": path.name, "sha256": sha256_of(path)}, inputs or {}
+    label = re.sub(r"[^\w.=+-]", "-", f"{spec.label}.{EXTERNAL}")
+    entry = store.cell(label, digest([spec.key, source, inputs, about]), inputs)
+    folder = entry.begin()
+    if scores is not None and run is not None:
+        entry.write_scores(scores)
+        write_run(folder / RUN, run, tag=re.sub(r"\s", "-", spec.method))
+    record = entry.finish(
+        {
+            "kind": "cell",
+            "spec": spec.dump(),
+            "external": source,
+            "training": None,
+            "cost": {},
+            "documents_cached": False,
+            "provenance": {"finished": datetime.now(UTC).isoformat(timespec="microseconds")},
+            **about,
+        }
+    )
+    store.note(inputs)
     return record
 
 

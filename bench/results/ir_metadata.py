@@ -7,7 +7,6 @@ method, actor, data. Facts that a manifest lacks, such as the name of the experi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,19 +21,15 @@ TOOLKITS = ("faiss-cpu", "ir-measures", "pytrec-eval-terrier")
 """The libraries that search and evaluate."""
 BASELINES = ("zero-shot", "untrained", "oracle")
 """Tags of the reference rows, which join every comparison."""
-GITHUB = re.compile(r"(?P<repository>[^/@ ]+/[^/@ ]+)@(?P<commit>[0-9a-f]{40})")
 
 
 def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of a cell's run, from its manifest alone."""
     made, spec = manifest["provenance"], RunSpec.parse(manifest["spec"])
     pins = {name: f"{name}=={version}" for name, version in sorted(made["libraries"].items())}
-    told, recipe = spec.dump(), dict(spec.recipe.settings)
-    training = {
-        **{name: told[name] for name in ("pairs", "budget", "seed", "leakage")},
-        **told["subset"],
-        "recipe": recipe,
-    }
+    told = spec.dump()
+    training = {name: told[name] for name in ("pairs", "budget", "seed", "leakage")} | told["subset"]
+    training["recipe"] = dict(spec.recipe.settings)
     sources = manifest.get("sources", {})
     report = manifest.get("trained", {}).get("data_report", {})
     return _without_empty(
@@ -52,7 +47,7 @@ def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
                     "gpu": {"architecture": made.get("gpu")},
                     "ram": f"{made['memory_gib']} GB" if made.get("memory_gib") else None,
                 },
-                "operating system": {"kernel": made["platform"], "distribution": made.get("distribution")},
+                "operating system": {"kernel": made["platform"]},
                 "software": {
                     "libraries": {"python": [pin for name, pin in pins.items() if name not in TOOLKITS]},
                     "retrieval toolkit": [pin for name, pin in pins.items() if name in TOOLKITS],
@@ -83,13 +78,13 @@ def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
                 "test collection": {
                     "name": spec.dataset,
                     "languages": str(spec.pair),
-                    "source": _url(sources.get(spec.dataset)),
+                    "source": sources.get(spec.dataset),
                     "queries": manifest["queries"],
                     "documents": manifest["documents"],
                     "sha256": next(value for key, value in manifest["inputs"].items() if key.startswith(TEST)),
                 },
                 "training data": [
-                    {"name": name, "source": _url(sources.get(name.split()[0])), "role": role, "rows": counts["kept"]}
+                    {"name": name, "source": sources.get(name.split()[0]), "role": role, "rows": counts["kept"]}
                     for role in ("bitext", "relevance")
                     for name, counts in report.get(role, {}).items()
                 ],
@@ -102,12 +97,6 @@ def to_yaml(manifest: Mapping[str, Any]) -> str:
     """Return the metadata as YAML, between the comment lines that the schema requires."""
     text = yaml.safe_dump(ir_metadata(manifest), sort_keys=False, allow_unicode=True, width=120)
     return f"# ir_metadata.start\n{text}# ir_metadata.end\n"
-
-
-def _url(source: str | None) -> str | None:
-    """Return the address of a repository at a commit; any other source unchanged."""
-    match = GITHUB.fullmatch(source or "")
-    return f"https://github.com/{match['repository']}/tree/{match['commit']}" if match else source
 
 
 def _without_empty(value: Any) -> Any:

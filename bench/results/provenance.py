@@ -24,9 +24,7 @@ def provenance() -> dict[str, Any]:
     """
     import torch
 
-    distribution = memory = None
-    with suppress(OSError, KeyError):
-        distribution = platform.freedesktop_os_release()["PRETTY_NAME"]
+    memory = None
     with suppress(AttributeError, OSError, ValueError):
         memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     return {
@@ -34,9 +32,8 @@ def provenance() -> dict[str, Any]:
         **package_commit(),
         "libraries": library_versions(*LIBRARIES),
         "platform": platform.platform(),
-        "distribution": distribution,
         "processor": platform.processor() or platform.machine(),
-        "processor_model": _value_after("model name", Path("/proc/cpuinfo")),
+        "processor_model": value_after("model name", Path("/proc/cpuinfo")),
         "processors": os.cpu_count(),
         "memory_gib": memory,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -61,29 +58,7 @@ def package_commit() -> dict[str, Any]:
     return {"commit": None, "dirty": None}
 
 
-class PeakMemory:
-    """The largest resident memory of this process (or allocated memory of the GPU) since the object was made."""
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-        if device == "cuda":
-            import torch
-
-            torch.cuda.reset_peak_memory_stats()
-        elif os.access("/proc/self/clear_refs", os.W_OK):
-            Path("/proc/self/clear_refs").write_text("5")  # resets the peak; see proc(5)
-
-    def mebibytes(self) -> float | None:
-        """Return the peak in MiB; None if the system does not report it."""
-        if self.device == "cuda":
-            import torch
-
-            return round(torch.cuda.max_memory_allocated() / 2**20, 1)
-        kilobytes = _value_after("VmHWM", Path("/proc/self/status"))
-        return round(int(kilobytes.split()[0]) / 1024, 1) if kilobytes else None
-
-
-def _value_after(name: str, path: Path) -> str | None:
+def value_after(name: str, path: Path) -> str | None:
     """Return the first value called `name` in a file of `name: value` lines, if there is one."""
     with suppress(OSError):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

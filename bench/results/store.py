@@ -3,20 +3,26 @@
     <results>/trainings/<label>-<fingerprint>/   manifest.json  log.jsonl  retriever/
     <results>/cells/<label>-<fingerprint>/       manifest.json  run.trec.gz  scores.csv.gz  ir_metadata.yml
                                                  rewritten.tsv, if queries were translated
-    <results>/state.json                         see `bench.results.state`
+    <results>/state.json                         the latest value of every input
 
 A manifest has the sha256 of every file beside it (`bench.storage.sealed`). Tables and pages are derived from finished
 cells, which are verified when they are read. A damaged cell is left out, and `bench run` computes it again.
+
+Judgments, corpora, encoder weights, training data, code and libraries may change in place. Each call notes their
+present values in the *state* of the folder. A result belongs to the current state if each of its inputs has the value
+noted last; tables leave out all other results. Results of two states therefore never stand side by side, and a return
+to an earlier state shows its results again.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -24,13 +30,24 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from bench.errors import BenchError, nearest
-from bench.results.state import LOCKS, State, question
+from bench.errors import BenchError, unknown
 from bench.spec import RunSpec
-from bench.storage.atomic import atomic_gzip, atomic_write, open_gzip, sweep
-from bench.storage.sealed import CHECKSUM, FILES, MANIFEST, Damaged, read_manifest, remove, seal, verify
+from bench.storage.atomic import atomic_gzip, open_gzip, sweep
+from bench.storage.sealed import (
+    FILES,
+    MANIFEST,
+    Damaged,
+    read_manifest,
+    read_sealed,
+    remove,
+    seal,
+    verify,
+    write_sealed,
+)
 
-CELLS, TRAININGS = "cells", "trainings"
+CELLS, TRAININGS, LOCKS, STATE = "cells", "trainings", "locks", "state.json"
+HOW = ("device", "precision", "threads")
+"""Inputs that may differ between the results of one table: how something was computed, not what."""
 FAILURE = "failure.txt"
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -65,11 +82,6 @@ class Record:
         """The hash of everything that can change the result."""
         return str(self.manifest["fingerprint"])
 
-    @cached_property
-    def question(self) -> str:
-        """The hash of spec and inputs; equal for results that differ only in how they were computed."""
-        return question(self.spec.fingerprint, self.inputs)
-
     @property
     def external(self) -> bool:
         """True for a cell that was made elsewhere and imported."""
@@ -85,22 +97,21 @@ class Record:
         """The digests of all inputs by name, those of the cell's training included."""
         return {**self.trained.get("inputs", {}), **self.manifest["inputs"]}
 
+    @property
+    def shared_inputs(self) -> dict[str, str]:
+        """The inputs that all results of one state have in common, if they have them at all."""
+        return {name: value for name, value in self.inputs.items() if name not in HOW}
+
     @cached_property
     def scores(self) -> Scores:
         """The scores of each query; empty if only means were imported. Raises `Damaged`."""
         found: dict[str, dict[str, float]] = {}
-        for name in self.score_files:
-            self.verify(name)
-            with open_gzip(self.folder / name) as file:
+        if SCORES in self.manifest[FILES]:
+            self.verify(SCORES)
+            with open_gzip(self.folder / SCORES) as file:
                 for row in csv.DictReader(file):
                     found.setdefault(row["measure"], {})[row["query"]] = float(row["value"])
         return found
-
-    @property
-    def score_files(self) -> list[str]:
-        """The files with scores: one, and another for each time that measures were added."""
-        names = (name for name in self.manifest[FILES] if name.endswith(SCORES))
-        return sorted(names, key=lambda name: (len(name), name))
 
     @property
     def run(self) -> Path:
@@ -124,6 +135,8 @@ class Entry:
     folder: Path
     fingerprint: str = ""
     """The fingerprint that the manifest must have; empty if any will do."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """The digests of its own inputs by name, for the manifest."""
 
     def read(self, *, alone: bool = False) -> Record | None:
         """Return the finished training or cell; None if there is none. Raises `Damaged`.
@@ -137,7 +150,7 @@ class Entry:
         if self.fingerprint and record.fingerprint != self.fingerprint:
             raise Damaged(f"{self.folder / MANIFEST} is that of another result")
         try:
-            _ = record.spec if "spec" in record.manifest else None
+            _ = "spec" in record.manifest and record.spec
         except ValueError as error:
             raise Damaged(f"{self.folder / MANIFEST} is of another version of this program") from error
         if record.manifest.get("kind") == "cell":
@@ -159,10 +172,6 @@ class Entry:
                 remove(path)
         return self.folder
 
-    def discard(self) -> None:
-        """Delete the entry; if this is interrupted, the entry is at least no longer finished."""
-        remove(self.folder)
-
     def remove_leftovers(self) -> None:
         """Delete the files that only an unfinished entry needs, and temporary ones. Only the holder of its lock may."""
         for path in [*(self.folder / name for name in NOT_KEPT), *self.folder.glob(".*.tmp")]:
@@ -170,37 +179,24 @@ class Entry:
 
     def finish(self, manifest: Mapping[str, Any]) -> Record:
         """Write the manifest, after all other files: from now on the entry is finished."""
-        own = {key: value for key, value in manifest.items() if key not in (FILES, CHECKSUM)}
-        seal(self.folder, own, leave_out=NOT_KEPT)
+        own = {"fingerprint": self.fingerprint, "inputs": dict(self.inputs)}
+        seal(self.folder, {**own, **manifest}, leave_out=NOT_KEPT)
         self.remove_leftovers()
         return Record(self.folder, read_manifest(self.folder))
 
-    def fail(self, traceback: str) -> bool:
-        """Write the traceback of an attempt that failed; return False if that is impossible."""
-        with suppress(OSError), atomic_write(self.folder / FAILURE) as file:
-            file.write(traceback)
-            return True
-        return False
-
     def add_scores(self, record: Record, scores: Scores) -> Record:
-        """Return the finished cell with more measures. Only its manifest is rewritten, after all other files."""
-        number = len(record.score_files) + 1
-        self.write_scores(scores, SCORES if number == 1 else f"{number}.{SCORES}")
+        """Return the finished cell with more measures. If this is interrupted, the cell is damaged."""
+        self.write_scores({**record.scores, **scores})
         means = {name: fmean(values.values()) for name, values in scores.items()}
         return self.finish({**record.manifest, "scores": {**record.means, **means}})
 
-    def write_scores(self, scores: Scores, name: str = SCORES) -> None:
+    def write_scores(self, scores: Scores) -> None:
         """Write the scores of each query; `finish` must follow."""
-        with atomic_gzip(self.folder / name) as file:
+        with atomic_gzip(self.folder / SCORES) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["measure", "query", "value"])
             for measure, values in scores.items():
                 writer.writerows([measure, query, repr(value)] for query, value in values.items())
-
-    def write_rewritten(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        """Write the texts that were encoded in place of queries: query id, query, replacement."""
-        with atomic_write(self.folder / REWRITTEN) as file:
-            csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
 
 
 class Contents(NamedTuple):
@@ -218,39 +214,51 @@ class Store:
 
     def open(self) -> Store:
         """Make the folder. Raises `BenchError` if it cannot be written."""
-        cure = "choose another with --results"
         try:
             (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+            (self.root / LOCKS / "state.lock").touch()
             sweep(self.root)
         except OSError as error:
-            raise BenchError(f"the results folder {self.root} cannot be made: {error.strerror}; {cure}") from error
-        if not os.access(self.root, os.W_OK):
-            raise BenchError(f"the results folder {self.root} cannot be written; {cure}")
+            problem = f"the results folder {self.root} cannot be written: {error.strerror}"
+            raise BenchError(f"{problem}; choose another with --results") from error
         return self
 
     def lock(self, entry: Entry) -> FileLock:
         """Return the lock of a training and its cells: its holder computes them. It dies with its process."""
-        (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / LOCKS / f"{entry.folder.name}.lock")
 
-    def training(self, label: str, fingerprint: str) -> Entry:
-        return Entry(self.root / TRAININGS / f"{label}-{fingerprint[:DIGITS]}", fingerprint)
+    def training(self, label: str, fingerprint: str, inputs: Mapping[str, str] | None = None) -> Entry:
+        return Entry(self.root / TRAININGS / f"{label}-{fingerprint[:DIGITS]}", fingerprint, inputs or {})
 
-    def cell(self, label: str, fingerprint: str) -> Entry:
-        return Entry(self.root / CELLS / f"{label}-{fingerprint[:DIGITS]}", fingerprint)
+    def cell(self, label: str, fingerprint: str, inputs: Mapping[str, str] | None = None) -> Entry:
+        return Entry(self.root / CELLS / f"{label}-{fingerprint[:DIGITS]}", fingerprint, inputs or {})
+
+    def note(self, inputs: Mapping[str, str]) -> None:
+        """Note the latest values of inputs in the state."""
+        with FileLock(self.root / LOCKS / "state.lock"):
+            before = self._noted()
+            after = before | dict(inputs)
+            if after != before or not (self.root / STATE).is_file():
+                write_sealed(self.root / STATE, json.dumps(after, sort_keys=True, indent=0).encode())
+
+    def _noted(self) -> dict[str, str]:
+        """Return the latest value of each input by name; none if the state is missing or damaged."""
+        try:
+            return dict(json.loads(read_sealed(self.root / STATE)))
+        except Damaged:
+            return {}
 
     def finished(self) -> tuple[list[Record], list[Damaged]]:
         """Return the finished cells and the errors of damaged ones, ordered by name, whatever their state."""
         cells, damaged = [], []
         for folder in sorted((self.root / CELLS).glob("[!.]*")):
             try:
-                record = Entry(folder).read()
-                if record and not folder.name.endswith(record.fingerprint[:DIGITS]):
-                    raise Damaged(f"{folder} has the manifest of another result")
+                if record := Entry(folder).read():
+                    if not folder.name.endswith(record.fingerprint[:DIGITS]):
+                        raise Damaged(f"{folder} has the manifest of another result")
+                    cells.append(record)
             except Damaged as error:
                 damaged.append(error)
-            else:
-                cells += [record] if record else []
         return cells, damaged
 
     def contents(self) -> Contents:
@@ -259,20 +267,25 @@ class Store:
         if not (cells or damaged):
             raise BenchError(f"{self.root} holds no finished cell; fill it with bench run --results {self.root}")
         notes = [f"left out: {error}; bench run computes it again" for error in damaged]
-        state = State.read(self.root).with_consensus(cell.inputs for cell in cells)
-        count = Counter(cell.question for cell in cells)
-        kept, reasons = [], Counter[str]()
+        values: dict[str, set[str]] = {}
+        for name, value in (item for cell in cells for item in cell.shared_inputs.items()):
+            values.setdefault(name, set()).add(value)
+        noted = self._noted()
+        state = {name: min(found) for name, found in values.items() if len(found) == 1} | noted
+        current, reasons = [], Counter[str]()
         for cell in cells:
-            latest = state.cells.get(cell.question, cell.fingerprint if count[cell.question] == 1 else "")
-            if (name := state.outdated(cell.inputs)) is not None:
-                known = name in state.inputs
-                reasons[f"another {name}" if known else f"one of several {name}, none known to be current"] += 1
-            elif latest != cell.fingerprint:
-                reasons["a later namesake" if latest else "a namesake, neither known to be the latest"] += 1
+            outdated = next((name for name, value in cell.shared_inputs.items() if state.get(name) != value), None)
+            if outdated is None:
+                current.append(cell)
             else:
-                kept.append(cell)
-        for reason, number in reasons.items():
-            notes.append(f"left out: {number} {'cell' if number == 1 else 'cells'} with {reason}")
+                reasons[f"another {outdated}" if outdated in noted else f"one of several {outdated}"] += 1
+        # Results of one spec may differ in how they were computed; the latest one counts.
+        latest = {
+            cell.spec: cell for cell in sorted(current, key=lambda cell: str(cell.manifest["provenance"]["finished"]))
+        }
+        kept = [cell for cell in current if latest[cell.spec] is cell]
+        reasons["a later result on another device or with other threads"] = len(current) - len(kept)
+        notes += [f"left out: {n} {'cell' if n == 1 else 'cells'} with {reason}" for reason, n in reasons.items() if n]
         return Contents(kept, notes)
 
 
@@ -290,8 +303,7 @@ def find_cell(text: str, results: Path) -> Record:
         found = [name for name, cell in cells.items() if text and cell.fingerprint.startswith(text)]
         found = [text] if text in cells else found
         if not found:
-            near = f"; did you mean {' or '.join(near)}?" if (near := nearest(text, cells)) else ""
-            raise BenchError(f"no cell in {results} is called '{text}', nor does a fingerprint begin so{near}")
+            raise unknown(f"cell in {results}", text, cells)
         if len(found) > 1:
             raise BenchError(f"the fingerprints of {len(found)} cells begin with '{text}': {', '.join(found)}")
         record = cells[found[0]]

@@ -62,8 +62,7 @@ def gather(cells: Iterable[Record]) -> list[System]:
     groups: dict[RunSpec, list[Record]] = {}
     for cell in cells:
         groups.setdefault(cell.spec.system, []).append(cell)
-    found = (_system(spec, members) for spec, members in groups.items())
-    return [system for system in found if system is not None]
+    return [system for spec, members in groups.items() if (system := _system(spec, members)) is not None]
 
 
 def _system(spec: RunSpec, members: Sequence[Record]) -> System | None:

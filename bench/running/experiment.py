@@ -84,21 +84,22 @@ def make_experiment(
     A test collection is read only if its summary is unknown, and with `read=False` not even then. Raises `BenchError`
     for a request of which nothing can be planned.
     """
-    encoder = request.encoder or default_encoder([cards[name] for name in request.datasets])
+    # The tiny encoder was trained on the language of generated collections.
+    generated = all(cards[name].generated for name in request.datasets)
+    encoder = request.encoder or ("tiny" if generated else "all-MiniLM-L6-v2")
     encoder = str(Path(encoder).expanduser().absolute()) if Path(encoder).expanduser().is_dir() else encoder
     usual = default_recipe(encoder)
     recipe = read_config(Recipe, {**usual.model_dump(), **request.recipe}, "recipe")
     experiment = Experiment(encoder, recipe, resolve_methods(request, call))
     offered = offered_pairs(request, cards)
     pairs = request.pairs or tuple(dict.fromkeys(pair for pairs in offered.values() for pair in pairs))
-    asked = [(pair, name) for pair in pairs for name in request.datasets]
-    if request.pairs:
-        experiment.notes += [f"skipped: {name} has no {pair}" for pair, name in asked if pair not in offered[name]]
     tests = {
         (name, pair): LazyTestCollection(cards[name], pair, resolver, cards)
-        for pair, name in asked
-        if pair in offered[name]
+        for name, its in offered.items()
+        for pair in its
     }
+    missing = [(name, pair) for pair in request.pairs for name in request.datasets if (name, pair) not in tests]
+    experiment.notes += [f"skipped: {name} has no {pair}" for name, pair in missing]
     known = {key: test.summary if read else test.summary_if_known for key, test in tests.items()}
     for key, summary in known.items():
         experiment.notes += _notes(tests[key], summary, request)
@@ -146,20 +147,13 @@ def plan_table(experiment: Experiment, finished: Collection[Cell]) -> list[list[
 
 
 def _notes(test: LazyTestCollection, known: TestSummary | None, request: Request) -> list[str]:
-    if known is None:
-        return [f"{test.name} {test.pair}: not read yet, so its size is unknown"]
     notes = []
-    if known.left_out:
+    if known and known.left_out:
         of = f"{known.left_out:,} of {known.left_out + known.queries:,} queries"
         notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
     if not set(request.scoring) <= set(tasks.scorings(known.task, request.scoring, SCORINGS)):
         notes.append(f"{test.name} {test.pair}: {tasks.RESTRICTION}")
     return notes
-
-
-def default_encoder(datasets: Sequence[Card]) -> str:
-    """Return the tiny encoder for generated collections, whose language it was trained on, else the small real one."""
-    return "tiny" if all(card.generated for card in datasets) else "all-MiniLM-L6-v2"
 
 
 def _mixes(
@@ -220,8 +214,8 @@ def _specs(
     else:
         subsets = [BitextSubset()]
     # The seed decides which rows of the data are sampled.
-    seeds = {
-        subset: request.seeds if "seed" in method.depends_on or subset != BitextSubset() else (None,)
+    return [
+        replace(spec, subset=subset, seed=seed)
         for subset in subsets
-    }
-    return [replace(spec, subset=subset, seed=seed) for subset in subsets for seed in seeds[subset]]
+        for seed in (request.seeds if "seed" in method.depends_on or subset != BitextSubset() else (None,))
+    ]

@@ -60,7 +60,7 @@ class ResolvedMethod:
 
 
 def expand(methods: Iterable[str], settings: Settings, call: Call = operator.call) -> tuple[tuple[str, ...], list[str]]:
-    """Return the methods named, with `all` replaced by the installed ones, and a line for each that is left out.
+    """Return the named methods, with `all` replaced by the installed ones, and a line for each that is left out.
 
     `all` leaves out broken plugins and methods that need a download. `call` loads the classes of plugins.
     """
@@ -70,9 +70,7 @@ def expand(methods: Iterable[str], settings: Settings, call: Call = operator.cal
     from bench.encoders.models import at_hand
 
     found, notes = [], [f"skipped: {line}" for line in registry.conflicts()]
-    for entry in registry.known().values():
-        if entry.is_variant or entry.reference:
-            continue
+    for entry in (entry for entry in registry.known().values() if not (entry.is_variant or entry.reference)):
         try:
             row = resolve_method(entry.name, settings, call=call)
         except BenchError as error:
@@ -151,18 +149,17 @@ def resolve_methods(request: Request, call: Call = operator.call) -> list[Resolv
 
 
 def _facts(entry: MethodEntry, settings: Settings, own: Mapping[str, Any], call: Call) -> dict[str, Any]:
-    """Return what `ask` returns, from a file unless code or settings are new."""
+    """Return the facts about a method, from a file unless its code or its settings are new."""
     shared = {**settings.get(entry.base, {}), **dict(entry.settings), **settings.get(entry.name, {})}
     project = entry.package == registry.OWN
     libraries = {} if project else plugin_libraries(entry.module)
     code = [code_digest(entry.module), code_digest("bench.training.method"), library_versions("pydantic"), libraries]
     path = default_cache() / "methods" / f"{digest([str(entry), shared, own, code])}.json"
-    if project:
-        return dict(remembered(path, lambda: ask(entry, shared, own)))
+    load = operator.call if project else call
     try:
-        return dict(remembered(path, lambda: call(ask, entry, shared, own)))
+        return dict(remembered(path, lambda: load(ask, entry, shared, own)))
     except Exception as error:
-        if isinstance(error, BenchError) and not isinstance(error, CellFailed):
+        if project or (isinstance(error, BenchError) and not isinstance(error, CellFailed)):
             raise
         raise BenchError(f"method '{entry.name}': {describe(error)}") from error
 

@@ -160,20 +160,20 @@ class Resources:
         """Return everything that can change the retriever besides its spec, by name."""
         spec, row = training.spec, training.method
         inputs = {f"encoder {spec.encoder}": self.identity.fingerprint}
+        code = {
+            "bench.encoders.vocabulary": bool(spec.train),
+            "bench.data.bitext_subsets": bool(spec.train) and spec.subset != BitextSubset(),
+            "bench.data.validation_split": bool(spec.train) and recipe_of(spec).selection != "last",
+            "bench.training.combination": len(row.methods) > 1,
+        }
+        inputs |= of_code(module for module, used in code.items() if used)
         if spec.train:
-            about = ("+".join(spec.train), "+".join(map(str, spec.pairs)), "with leaks" * (spec.leakage == "keep"))
-            inputs[" ".join(["training data", *filter(None, about)])] = self.lazy_data(spec).summary.digest
-            inputs |= of_code(["bench.encoders.vocabulary"])
-            if spec.subset != BitextSubset():
-                inputs |= of_code(["bench.data.bitext_subsets"])
-            if recipe_of(spec).selection != "last":
-                inputs |= of_code(["bench.data.validation_split"])
+            data = f"training data {'+'.join(spec.train)} {'+'.join(map(str, spec.pairs))}"
+            inputs[f"{data} with leaks" if spec.leakage == "keep" else data] = self.lazy_data(spec).summary.digest
         for method, module in zip(row.methods, row.modules, strict=True):
             inputs |= of_code([module], method.name)
             if registry.find_method(method.place or method.name).package != registry.OWN:
                 inputs |= {f"library {name}": version for name, version in plugin_libraries(module).items()}
-        if len(row.methods) > 1:
-            inputs |= of_code(["bench.training.combination"])
         for model in row.models:
             inputs[f"model {model}"] = fingerprint_of(model, offline=self.resolver.offline)
         inputs |= of_libraries(*TRAINING_LIBRARIES)
@@ -189,18 +189,16 @@ class Resources:
         return inputs | {"depth": str(RUN_DEPTH), "device": self.device_type, "threads": str(self.threads)}
 
 
-_made: dict[Any, Resources] = {}
+_made: list[Resources] = []
 
 
 def _made_once(*how: Any) -> Resources:
-    """Return this process's resources of a call, so that its jobs share teacher and student."""
-    encoder, device, precision, _, resolver, _, threads = how
-    key = (encoder, device, precision, resolver.mirror, resolver.offline, threads)
-    if key not in _made:
-        _made[key] = Resources(*how)
-        if resolver.offline:
+    """Return the resources of this process. It works for one call, whose jobs share teacher and student."""
+    if not _made:
+        _made.append(Resources(*how))
+        if _made[0].resolver.offline:
             forbid_network()
-    return _made[key]
+    return _made[0]
 
 
 def recipe_of(spec: RunSpec) -> Recipe:

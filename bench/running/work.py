@@ -1,100 +1,122 @@
-"""The computation of one training and its cells: fit, encode, search and score, with everything stored."""
+"""The computation of one training and its cells: fit, encode, search and score, with everything stored.
+
+Only functions that compute import heavy libraries.
+"""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
-from numbers import Real
-from pathlib import Path
+import csv
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from bench.data import TestCollection
-from bench.encoders.encoder import Encoder
+from bench.dependencies.fingerprint import of_test
 from bench.errors import BenchError, CellFailed, describe
 from bench.evaluation import measures, tasks
-from bench.evaluation.evaluate import evaluate
-from bench.evaluation.retriever import DualEncoder, Retriever
-from bench.evaluation.run import write_run
+from bench.request import Request
 from bench.results.ir_metadata import FILE as IR_METADATA
 from bench.results.ir_metadata import to_yaml
-from bench.results.provenance import PeakMemory, provenance
-from bench.results.store import CHECKPOINT, EMBEDDINGS, LOG, RETRIEVER, RUN, Record
-from bench.running.callbacks import GivenUp, TrainingCallbacks, watchdog
-from bench.running.energy import Meter
-from bench.running.experiment import Cell
-from bench.running.job import Done, Job
+from bench.results.provenance import provenance
+from bench.results.store import CHECKPOINT, EMBEDDINGS, FAILURE, LOG, RETRIEVER, REWRITTEN, RUN, Entry, Record
+from bench.running.callbacks import watchdog, watched
+from bench.running.cost import Meter
+from bench.running.experiment import Cell, Training
 from bench.running.method_specs import load_retriever, make_method
+from bench.running.resources import Resources
 from bench.storage.atomic import atomic_write, open_gzip
 from bench.storage.hashing import digest_texts
-from bench.storage.sealed import FILES, Damaged
+from bench.storage.sealed import FILES, Damaged, remove
 from bench.system.interrupt import obey_interrupt, remembered_interrupt
 from bench.system.machine import prepare_libraries
-from bench.training.checkpoint import Checkpoint
-from bench.training.method import Task
+
+if TYPE_CHECKING:
+    from bench.encoders.encoder import Encoder
+    from bench.evaluation.retriever import Retriever
+    from bench.training.method import Task
 
 
-def perform(job: Job, missing: Sequence[Cell]) -> Done:
-    """Train if need be, and evaluate the missing cells.
+@dataclass(frozen=True)
+class Job:
+    """A training and its cells in a results folder, and everything that a process needs to compute them."""
+
+    training: Training
+    entry: Entry
+    cells: Mapping[Cell, Entry]
+    resources: Resources
+    request: Request
+    configuration: str
+    """The path of the call's effective configuration in the results folder."""
+    counter: str
+    """The number of the training among those of the call, as `[2/6]`."""
+
+    def find(self, cell: Cell, *, report: bool = False) -> Record | None:
+        """Return a finished cell; None if there is none or it is damaged, with a line if `report` is set."""
+        try:
+            return self.cells[cell].read()
+        except Damaged as error:
+            if report:
+                self.warn(f"{error}; it is computed again")
+            return None
+
+    def warn(self, text: str) -> None:
+        self.resources.display.warn(f"{self.counter} {text}")
+
+    def fail(self, error: BaseException, cell: Cell | None = None) -> None:
+        """Print a line about an error, and write its traceback to the folder of the training or of the cell."""
+        label, entry = (cell.spec.label, self.cells[cell]) if cell else (self.training.spec.label, self.entry)
+        path, where = entry.folder / FAILURE, ""
+        with suppress(OSError):
+            with atomic_write(path) as file:
+                file.write("".join(traceback.format_exception(error)))
+            where = f" ({path})"
+        self.warn(f"FAILED {label}: {describe(error)}{where}")
+
+
+def perform(job: Job, missing: Sequence[Cell]) -> bool:
+    """Train if need be, and evaluate the missing cells; return True if data were missing or malformed.
 
     An error of the data or of a method is recorded as a failure, and raised by nothing; only Ctrl-C ends the call.
     """
     prepare_libraries(offline=job.resources.resolver.offline, threads=job.resources.threads)
+    bad_input = False
+    retriever: Retriever | None = None
     with remembered_interrupt():
         training = _finished_training(job)
-        retriever: Retriever | None = None
-        trained = bad_input = False
         if training is None:
             try:
                 task = job.resources.task(job.training.spec)
             except BenchError as error:
-                return Done(bad_input=True, failures=(job.failure(error),))
+                job.fail(error)
+                return True
             try:
                 retriever, training = train(job, task)
             except Exception as error:
-                return Done(failures=(job.failure(error),))
-            trained = job.training.spec.budget is not None
-        failures = []
+                job.fail(error)
+                return False
         for cell in missing:
             obey_interrupt()
             try:
-                test = job.load_test(cell)
+                test = _load_test(job, cell)
             except BenchError as error:
-                failures.append(job.failure(error, cell))
+                job.fail(error, cell)
                 bad_input = True
                 continue
             try:
+                if _add_measures(job, cell, test):
+                    continue
                 if retriever is None:
                     folder = job.entry.folder / RETRIEVER
-                    with guarded(job):
-                        retriever = load_retriever(job.training.spec.methods, folder, job.resources.teacher)
+                    retriever = load_retriever(job.training.spec.methods, folder, job.resources.teacher)
                 evaluate_cell(job, cell, test, retriever, training)
             except Exception as error:
-                failures.append(job.failure(error, cell))
-        return Done(trained, bad_input, tuple(failures))
-
-
-@contextmanager
-def guarded(job: Job) -> Iterator[None]:
-    """Run the code of a method within the block: a `BaseException` of its own is an error like any other, and a fork
-    of it that comes back ends. Ctrl-C stays what it is; a plugin cannot pretend it.
-    """
-    process = os.getpid()
-    try:
-        yield
-    except (Exception, GivenUp):
-        raise
-    except BaseException as error:
-        obey_interrupt()
-        if job.training.method.own and isinstance(error, KeyboardInterrupt):
-            raise
-        raise CellFailed(f"it ended with {describe(error)}") from error
-    finally:
-        if os.getpid() != process:
-            os._exit(1)
+                job.fail(error, cell)
+    return bad_input
 
 
 def _finished_training(job: Job) -> Record | None:
@@ -105,9 +127,17 @@ def _finished_training(job: Job) -> Record | None:
             job.entry.remove_leftovers()  # it may have been killed right after it finished
         return record
     except Damaged as error:
-        job.display.warn(f"{job.counter} {error}; it is trained again")
-        job.entry.discard()
+        job.warn(f"{error}; it is trained again")
+        remove(job.entry.folder)
         return None
+
+
+def _load_test(job: Job, cell: Cell) -> TestCollection:
+    """Return the test collection of a cell. Raises `BenchError` if it changed after the job was made."""
+    test = cell.test.load()
+    if of_test(test.name, test.pair, test.digest).items() - job.cells[cell].inputs.items():
+        raise BenchError(f"{test.name} {test.pair} has changed since the call began; run it again")
+    return test
 
 
 def train(job: Job, task: Task) -> tuple[Retriever, Record]:
@@ -115,22 +145,19 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
 
     The caller makes data and student before: all methods share them, and the first must not pay for them.
     """
-    spec, resources = job.training.spec, job.resources
+    from bench.evaluation.retriever import DualEncoder
+    from bench.training.checkpoint import Checkpoint
+
+    spec, resources, display = job.training.spec, job.resources, job.resources.display
     folder, label = job.entry.begin(), f"{job.counter} {spec.label}"
-    memory, meter = PeakMemory(resources.device_type), Meter(job.request.energy)
-    callbacks = TrainingCallbacks(label, folder / LOG, task.budget, job.request.timeout, job.display, meter)
-    task.on_step, task.on_resume = callbacks.on_step, callbacks.on_resume
-    task.checkpoint = Checkpoint(
-        folder / CHECKPOINT, log=folder / LOG, on_damage=lambda text: job.display.warn(f"{label}: {text}")
-    )
-    with callbacks.watching():
-        with guarded(job):
-            retriever = make_method(spec.methods).fit(task)
-        seconds, cpu_seconds = callbacks.seconds, callbacks.cpu_seconds
-    if not (folder / LOG).is_file():
+    log, meter = folder / LOG, Meter(resources.device_type, energy=job.request.energy)
+    task.checkpoint = Checkpoint(folder / CHECKPOINT, log=log, on_damage=lambda text: display.warn(f"{label}: {text}"))
+    with watched(task, label, log, job.request.timeout, display, meter):
+        retriever = make_method(spec.methods).fit(task)
+        seconds, cost = meter.seconds, meter.cost
+    if not log.is_file():
         raise CellFailed("it deleted the log of its training")
-    with guarded(job):
-        retriever.save(folder / RETRIEVER, resources.teacher)
+    retriever.save(folder / RETRIEVER, resources.teacher)
     outcome = dict(task.outcome)
     spent = asdict(outcome.pop("spent")) if "spent" in outcome else {}
     diagnostics = checked_diagnostics(outcome.pop("diagnostics", {}))
@@ -139,17 +166,13 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
         {
             "kind": "training",
             "spec": spec.dump(),
-            "fingerprint": job.entry.fingerprint,
-            "inputs": dict(job.inputs),
             "data_report": task.data.report,
             "vocabulary": encoder and len(encoder.tokenizer),
             "cost": {
-                "seconds": round(seconds, 2),
-                "cpu_seconds": round(cpu_seconds, 2),
+                "seconds": round(seconds, 3),
+                **cost,
                 "bitext_pairs": len(task.data.bitext),
                 **{f"trained_{name}": value for name, value in spent.items()},
-                "peak_memory_mib": memory.mebibytes(),
-                **meter.cost,
                 "parameters": encoder and sum(parameter.numel() for parameter in encoder.parameters()),
             },
             "diagnostics": diagnostics,
@@ -161,33 +184,43 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
     )
     if spent:
         figures = "".join(f", {name} {value:.3f}" for name, value in diagnostics.items())
-        job.display.say(f"{label}: trained {spent['steps']:,} steps in {seconds:.0f} s{figures}")
+        display.say(f"{label}: trained {spent['steps']:,} steps in {seconds:.0f} s{figures}")
     return retriever, record
 
 
 def checked_diagnostics(diagnostics: Any) -> dict[str, float]:
     """Return the diagnostics of a method. Raises `CellFailed` if they are not numbers by name."""
-    if not isinstance(diagnostics, Mapping):
-        raise CellFailed(f"its diagnostics must be a mapping, not a {type(diagnostics).__name__}")
-    for name, value in diagnostics.items():
-        if not isinstance(name, str) or not isinstance(value, Real):
-            raise CellFailed(f"its diagnostic {name!r} must be a number, not a {type(value).__name__}")
-    return {name: value if isinstance(value, int) else float(value) for name, value in diagnostics.items()}
+    try:
+        return TypeAdapter(dict[str, int | float]).validate_python(diagnostics)
+    except ValueError as error:
+        raise CellFailed(f"its diagnostics must be numbers by name, not {diagnostics!r:.80}") from error
+
+
+def _add_measures(job: Job, cell: Cell, test: TestCollection) -> bool:
+    """Score the stored run of a finished cell by the measures that it lacks; return False if that is not possible."""
+    from bench.evaluation.run import read_run
+
+    finished = job.find(cell)
+    lacking = [name for name in cell.measures if finished and name not in finished.means]
+    if finished is None or any(map(measures.is_deep, lacking)):
+        return False
+    job.cells[cell].add_scores(finished, tasks.score(read_run(finished.run), test, lacking))
+    return True
 
 
 def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriever, training: Record) -> None:
-    """Compute and score the run of a cell. A finished cell, which lacks only deeper measures, keeps its run."""
+    """Compute and score the run of a cell. A finished cell, which lacks only measures, keeps its run."""
+    from bench.evaluation.evaluate import evaluate
+    from bench.evaluation.run import write_run
+
     entry, resources = job.cells[cell], job.resources
-    finished = None
-    with suppress(Damaged):
-        finished = entry.read()
+    finished = job.find(cell)
     folder = entry.folder if finished else entry.begin()
     total, done = len(test.queries) + len(test.documents), 0
-    memory, meter, cpu_started = PeakMemory(resources.device_type), Meter(job.request.energy), time.process_time()
     with (
-        job.display.stage(f"{job.counter} {cell.spec.label}: encoding", total, "texts") as stage,
+        resources.display.stage(f"{job.counter} {cell.spec.label}: encoding", total, "texts") as stage,
         watchdog(job.request.timeout) as alive,
-        meter,
+        Meter(resources.device_type, energy=job.request.energy) as meter,
     ):
 
         def on_texts(count: int) -> None:
@@ -198,25 +231,26 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
             done += count
             stage.update(done)
 
-        with guarded(job):
-            evaluation = evaluate(
-                retriever,
-                test,
-                scoring=cell.spec.scoring,
-                oracle=job.training.method.oracle,
-                cache=resources.cache / EMBEDDINGS,
-                scratch=folder / EMBEDDINGS,
-                depth=measures.depth(cell.measures),
-                on_texts=on_texts,
-            )
+        evaluation = evaluate(
+            retriever,
+            test,
+            scoring=cell.spec.scoring,
+            oracle=job.training.method.oracle,
+            cache=resources.cache / EMBEDDINGS,
+            scratch=folder / EMBEDDINGS,
+            depth=measures.depth(cell.measures),
+            on_texts=on_texts,
+        )
+    lacking = [name for name in cell.measures if not finished or name not in finished.means]
+    scores = tasks.score(evaluation.run, test, lacking)
     if finished:
-        lacking = [name for name in cell.measures if name not in finished.scores]
-        entry.add_scores(finished, tasks.score(evaluation.run, test, lacking))
+        entry.add_scores(finished, scores)
         return
-    scores = tasks.score(evaluation.run, test, cell.measures)
     entry.write_scores(scores)
     if evaluation.rewritten:
-        entry.write_rewritten(zip(test.query_ids, test.queries, evaluation.rewritten, strict=True))
+        with atomic_write(folder / REWRITTEN) as file:
+            rows = zip(test.query_ids, test.queries, evaluation.rewritten, strict=True)
+            csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
     run = {query: ranking[: measures.RUN_DEPTH] for query, ranking in evaluation.run.items()}
     write_run(folder / RUN, run, tag=cell.spec.method)
     with open_gzip(folder / RUN) as lines:
@@ -225,7 +259,7 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
         "kind": "cell",
         "spec": cell.spec.dump(),
         "fingerprint": entry.fingerprint,
-        "inputs": dict(job.cell_inputs[cell]),
+        "inputs": entry.inputs,
         "places": _places(job, cell),
         "training": training.folder.name,
         "trained": {key: value for key, value in training.manifest.items() if key not in ("kind", "spec", FILES)},
@@ -234,10 +268,8 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
         "documents": len(test.documents),
         "cost": {
             **{f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
-            "cpu_seconds": round(time.process_time() - cpu_started, 3),
-            "peak_memory_mib": memory.mebibytes(),
-            "index_mib": evaluation.index_mib,
             **meter.cost,
+            "index_mib": evaluation.index_mib,
         },
         "documents_cached": evaluation.documents_cached,
         "unnormalised": evaluation.unnormalised,
@@ -255,19 +287,13 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
 
 def _places(job: Job, cell: Cell) -> dict[str, Any]:
     """Return where the files of a cell are, with absolute paths; `bench.running.reproduction` reads them."""
-    cards, request = job.resources.cards, job.request
-    dataset = next(name for name, card in cards.items() if card.name == cell.test.name)
+    folders = {card.name: card.folder for name, card in job.resources.cards.items() if name != card.name}
     return {
-        "dataset": _absolute(dataset) if dataset != cell.test.name else dataset,
-        "folders": [_absolute(name) for name in request.datasets if cards[name].name != name],
-        "cards": request.cards and _absolute(request.cards),
-        "mirror": request.mirror and _absolute(request.mirror),
+        "dataset": folders.get(cell.test.name, cell.test.name),
+        "folders": list(folders.values()),
+        "cards": job.request.cards and str(job.request.cards.expanduser().absolute()),
+        "mirror": job.request.mirror and str(job.request.mirror.expanduser().absolute()),
     }
-
-
-def _absolute(text: str | Path) -> str:
-    path = Path(text).expanduser()
-    return str(path.absolute()) if path.is_dir() else str(text)
 
 
 def _sources(job: Job, cell: Cell, report: Mapping[str, Any]) -> dict[str, str]:

@@ -1,0 +1,113 @@
+"""The cost of a training or an evaluation: time, peak memory, and energy by the meters of the machine.
+
+Energy is never estimated. The extra tirex-tracker reads the meters: RAPL for the processor and its memory, and NVIDIA's
+for the GPU. They count everything that runs on the machine, but only its first socket and GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+from bench.errors import BenchError, describe
+from bench.results.provenance import value_after
+
+TRACKER = "tirex-tracker"
+PARTS = {"CPU_ENERGY_SYSTEM_JOULES": "cores", "RAM_ENERGY_SYSTEM_JOULES": "memory", "GPU_ENERGY_SYSTEM_JOULES": "GPU"}
+"""Measure of tirex-tracker -> the metered part."""
+INTERVAL = 60.0
+"""Seconds between two readings: at full load some counters overflow within minutes."""
+
+
+def check_energy() -> None:
+    """Raise `BenchError` if the extra is not installed."""
+    if find_spec("tirex_tracker") is None:
+        cure = "pip install -c constraints.txt '.[energy]'"
+        raise BenchError(f"--energy needs {TRACKER}, which is not installed: {cure}")
+
+
+class Meter:
+    """Measures the cost of a `with` block. A fault of the energy meters never fails the block."""
+
+    def __init__(self, device: str = "cpu", *, energy: bool = False) -> None:
+        self.device, self.energy, self.fault = device, energy, ""
+        self._joules: dict[str, float] = {}
+        self._tracking: Any = None
+
+    def __enter__(self) -> Self:
+        self._started, self._cpu_started = time.perf_counter(), time.process_time()
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats()
+        elif os.access("/proc/self/clear_refs", os.W_OK):
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak; see proc(5)
+        self._read_meters(again=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._read_meters(again=False)
+
+    def tick(self) -> None:
+        """Read the energy meters if the last reading is old; to be called regularly within the block."""
+        if time.perf_counter() - self._last_reading > INTERVAL:
+            self._read_meters(again=True)
+
+    def resume(self, seconds: float, cpu_seconds: float) -> None:
+        """Add the time of an interrupted attempt, whose energy is unknown."""
+        self._started -= seconds
+        self._cpu_started -= cpu_seconds
+        self.fault = "the training was resumed"
+
+    @property
+    def seconds(self) -> float:
+        """The time since the beginning of the block."""
+        return time.perf_counter() - self._started
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """The processor time of all threads and processes, the peak memory (None if the system does not report it) and,
+        if requested, `energy_wh` (None if it was not measured) and `energy_by`, the tool and the metered parts.
+        """
+        cost = {"cpu_seconds": round(time.process_time() - self._cpu_started, 3), "peak_memory_mib": self.memory_mib}
+        if not self.energy:
+            return cost
+        if self.fault or not self._joules:
+            reason = self.fault or "the machine shows no meters"
+            return {**cost, "energy_wh": None, "energy_by": f"not measured: {reason}"}
+        metered = ", ".join(part for part in PARTS.values() if part in self._joules)
+        by = f"{TRACKER} {version(TRACKER)}: {metered}, whatever else ran on them"
+        return {**cost, "energy_wh": round(sum(self._joules.values()) / 3600, 4), "energy_by": by}
+
+    @property
+    def memory_mib(self) -> float | None:
+        """The largest resident memory of this process, or allocated memory of the GPU, since the block began."""
+        if self.device == "cuda":
+            import torch
+
+            return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        kilobytes = value_after("VmHWM", Path("/proc/self/status"))
+        return round(int(kilobytes.split()[0]) / 1024, 1) if kilobytes else None
+
+    def _read_meters(self, *, again: bool) -> None:
+        """Add the energy since the last reading, and begin another if `again`."""
+        self._last_reading = time.perf_counter()
+        if not self.energy or self.fault:
+            return
+        try:
+            from tirex_tracker import Measure, start_tracking
+
+            for measure, result in self._tracking.stop().items() if self._tracking else ():
+                value = json.loads(result.value)
+                # The value of an absent counter is null; a counter that stands still measures nothing.
+                if isinstance(value, int | float) and value > 0:
+                    part = PARTS[measure.name]
+                    self._joules[part] = self._joules.get(part, 0.0) + value
+            self._tracking = start_tracking([Measure[name] for name in PARTS]) if again else None
+        except Exception as error:
+            self.fault = describe(error)
