@@ -111,7 +111,6 @@ def test_run_is_scored_and_joins_the_leaderboard(imports: Imports) -> None:
         ("run", "nonsense", "swh-eng", "line 1"),
         ("run", RUN, "", "a run has one language pair; name it with --pairs"),
         ("e5.json", "{}", "mar-eng", NO_RESULTS),
-        ("e5.json", "[1]", "mar-eng", NO_RESULTS),
         ("e5.json", "nonsense", "mar-eng", NO_RESULTS),
         ("e5.json", json.dumps(MTEB), "mar-eng", "has no score of a language pair for mar-eng"),
     ],

@@ -113,33 +113,24 @@ def wait_for_work(process: BaseProcess, place: Place) -> float:
     return time.time()
 
 
-@dataclass(frozen=True)
-class Whole:
-    """A run that nobody killed."""
-
-    files: dict[str, bytes]
-    seconds: float
-    """From the first training to the last file."""
-
-
-def whole_run(bench: Bench, place: Place, *methods: str, **changes: Any) -> Whole:
+def whole_run(bench: Bench, place: Place, *methods: str, **changes: Any) -> tuple[dict[str, bytes], float]:
+    """Return the files of a run that is not killed, and the seconds from the first training to the last file."""
     process = start(bench, place, *methods, **changes)
     started = wait_for_work(process, place)
     process.join()
     assert process.exitcode == 0, place.said
-    last = place.root / "results" / "leaderboard.md"
-    return Whole(place.files(), last.stat().st_mtime - started)
+    return place.files(), (place.root / "results" / "leaderboard.md").stat().st_mtime - started
 
 
-def check_nothing_is_half(place: Place, whole: Whole) -> None:
+def check_nothing_is_half(place: Place, whole: dict[str, bytes]) -> None:
     """Whatever a killed run left under its final name is complete."""
     unfinished = place.unfinished()
     for name, data in place.files().items():
         path = place.root / name
         if any(folder / RETRIEVER in path.parents for folder in unfinished):
             continue  # files within a folder that counts only when the manifest beside it is there
-        if name in whole.files:
-            assert data == whole.files[name], name
+        if name in whole:
+            assert data == whole[name], name
         elif path.name == CHECKPOINT:
             assert safetensors.torch.load(read_sealed(path))
         else:
@@ -149,11 +140,11 @@ def check_nothing_is_half(place: Place, whole: Whole) -> None:
             assert read_manifest(folder)["fingerprint"]
 
 
-def check_nothing_was_lost(place: Place, whole: Whole) -> None:
+def check_nothing_was_lost(place: Place, whole: dict[str, bytes]) -> None:
     """After the same command again all is as if it had never been killed."""
     files = place.files()
-    assert files.keys() == whole.files.keys()
-    assert [name for name, data in files.items() if data != whole.files[name]] == []
+    assert files.keys() == whole.keys()
+    assert [name for name, data in files.items() if data != whole[name]] == []
     assert place.unfinished() == []
     assert [path for folder in place.entries() for path in folder.rglob(".*.tmp")] == []
     for log in place.root.glob(f"results/trainings/*/{LOG}"):
@@ -169,15 +160,15 @@ def test_killed_run_ends_in_the_same_bytes(
 ) -> None:
     """The runs are killed at random moments of equal parts of the duration of a whole run."""
     budget, draw = Budget(steps, "steps"), random.Random(0).random
-    whole = whole_run(bench, Place(tmp_path / "run"), *methods, budget=budget)
-    assert {"results/leaderboard.csv", "results/leaderboard-wide.csv"} < whole.files.keys()
-    assert sum(name.endswith((RUN, SCORES)) for name in whole.files) == 2 * (len(methods) + len(REFERENCES))
+    whole, seconds = whole_run(bench, Place(tmp_path / "run"), *methods, budget=budget)
+    assert {"results/leaderboard.csv", "results/leaderboard-wide.csv"} < whole.keys()
+    assert sum(name.endswith((RUN, SCORES)) for name in whole) == 2 * (len(methods) + len(REFERENCES))
     killed = 0
     for number in range(kills):
         place = Place(tmp_path / f"run{number}")
         process = start(bench, place, *methods, budget=budget)
         wait_for_work(process, place)
-        process.join(whole.seconds * (number + draw()) / kills)
+        process.join(seconds * (number + draw()) / kills)
         process.kill()
         process.join()
         killed += process.exitcode == -signal.SIGKILL
@@ -213,7 +204,7 @@ def test_killed_training_of_some_seconds_ends_and_says_what_it_reached(bench: Be
 
 
 def test_two_runs_at_once_compute_each_cell_once(bench: Bench, tmp_path: Path) -> None:
-    whole = whole_run(bench, Place(tmp_path / "alone"), *METHODS)
+    whole, _ = whole_run(bench, Place(tmp_path / "alone"), *METHODS)
     place = Place(tmp_path / "shared")
     processes = [start(bench, place, *METHODS) for _ in range(2)]
     manifests: dict[Path, int] = {}
@@ -229,4 +220,4 @@ def test_two_runs_at_once_compute_each_cell_once(bench: Bench, tmp_path: Path) -
     assert min(computed) > 0, f"one process did it all: {computed}"
     assert len(manifests) == 2 * cells
     assert place.said.count(": trained ") == len(METHODS)
-    assert place.files() == whole.files
+    assert place.files() == whole

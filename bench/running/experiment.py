@@ -147,8 +147,10 @@ def plan_table(experiment: Experiment, finished: Collection[Cell]) -> list[list[
 
 
 def _notes(test: LazyTestCollection, known: TestSummary | None, request: Request) -> list[str]:
+    if known is None:
+        return []
     notes = []
-    if known and known.left_out:
+    if known.left_out:
         of = f"{known.left_out:,} of {known.left_out + known.queries:,} queries"
         notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
     if not set(request.scoring) <= set(tasks.scorings(known.task, request.scoring, SCORINGS)):
