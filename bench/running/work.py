@@ -154,7 +154,8 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
     task.checkpoint = Checkpoint(folder / CHECKPOINT, log=log, on_damage=lambda text: display.warn(f"{label}: {text}"))
     with watched(task, label, log, job.request.timeout, display, meter):
         retriever = make_method(spec.methods).fit(task)
-        seconds, cost = meter.seconds, meter.cost
+        seconds = meter.seconds
+    cost = meter.cost
     if not log.is_file():
         raise CellFailed("it deleted the log of its training")
     retriever.save(folder / RETRIEVER, resources.teacher)
