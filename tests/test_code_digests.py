@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.dependencies import code
-from bench.dependencies.code import code_modules, plugin_libraries
-from bench.dependencies.fingerprint import code_digest
+from bench.dependencies import fingerprint
+from bench.dependencies.fingerprint import code_digest, code_modules, plugin_libraries
 
 Files = dict[str, str]
 OnPath = Callable[[str, Files], Path]
@@ -91,93 +90,43 @@ def write(folder: Path, files: Files) -> Path:
 
 
 HELPER = "def f():\n    return 1\n"
-
+PKG = {"pkg/__init__.py": ""}
+USES_CORE = {**PKG, "mine.py": "import pkg.core"}
 FOLLOWED: dict[str, Files] = {
     "the file itself": {"mine.py": HELPER},
-    "helper beside": {"helper.py": HELPER, "mine.py": "import helper"},
     "helper of a helper": {"helper.py": HELPER, "middle.py": "from helper import f", "mine.py": "import middle"},
     "in a function": {"helper.py": HELPER, "mine.py": "def g():\n    from helper import f"},
     "in an except": {"helper.py": HELPER, "mine.py": "try:\n    import torch\nexcept ImportError:\n    import helper"},
-    "in an else": {
-        "helper.py": HELPER,
-        "mine.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    pass\nelse:\n    import helper",
-    },
-    "submodule": {"pkg/core.py": HELPER, "pkg/__init__.py": "", "mine.py": "from pkg import core"},
-    "submodule by its full name": {"pkg/core.py": HELPER, "pkg/__init__.py": "", "mine.py": "import pkg.core as c"},
-    "relative": {"pkg/inner.py": HELPER, "pkg/__init__.py": "", "pkg/core.py": "from .inner import f"}
-    | {"mine.py": "import pkg.core"},
-    "relative module": {"pkg/inner.py": HELPER, "pkg/__init__.py": "", "pkg/core.py": "from . import inner"}
-    | {"mine.py": "import pkg.core"},
-    "relative to the parent": {"pkg/inner.py": HELPER, "pkg/__init__.py": "", "pkg/sub/__init__.py": ""}
-    | {"pkg/sub/core.py": "from ..inner import f", "mine.py": "import pkg.sub.core"},
-    "code of a parent package": {"pkg/__init__.py": "RATE = 1", "pkg/core.py": "", "mine.py": "import pkg.core as c"},
+    "in an else": {"helper.py": HELPER, "mine.py": "if TYPE_CHECKING:\n    pass\nelse:\n    import helper"},
+    "submodule": {"pkg/core.py": HELPER, **PKG, "mine.py": "from pkg import core"},
+    "submodule by its full name": {"pkg/core.py": HELPER, **PKG, "mine.py": "import pkg.core as c"},
+    "relative": {"pkg/inner.py": HELPER, "pkg/core.py": "from .inner import f", **USES_CORE},
+    "relative module": {"pkg/inner.py": HELPER, "pkg/core.py": "from . import inner", **USES_CORE},
+    "relative to the parent": {"pkg/inner.py": HELPER, **PKG, "pkg/sub/core.py": "from ..inner import f"}
+    | {"mine.py": "import pkg.sub.core"},
+    "code of a parent package": {"pkg/__init__.py": "RATE = 1", "pkg/core.py": "", "mine.py": "import pkg.core"},
     "folder without __init__": {"pkg/core.py": HELPER, "mine.py": "from pkg.core import f"},
     "import_module": {"helper.py": HELPER, "mine.py": "import importlib\nimportlib.import_module('helper')"},
-    "relative import_module": {"pkg/inner.py": HELPER, "pkg/__init__.py": ""}
-    | {"pkg/core.py": "import importlib\nimportlib.import_module('.inner', __package__)", "mine.py": "import pkg.core"},
+    "relative import_module": {"pkg/inner.py": HELPER, **USES_CORE}
+    | {"pkg/core.py": "import importlib\nimportlib.import_module('.inner', __package__)"},
     "__import__": {"helper.py": HELPER, "mine.py": "__import__('helper')"},
-    "re-export by name": {"helper.py": HELPER, "api.py": "from helper import f", "mine.py": "from api import f"},
-    "re-export under another name": {"helper.py": HELPER, "api.py": "from helper import f as g"}
-    | {"mine.py": "from api import g"},
-    "re-export of a re-export": {
-        "helper.py": HELPER,
-        "inner.py": "from helper import f",
-        "api.py": "from inner import f",
-    }
-    | {"mine.py": "from api import f"},
-    "re-export by star": {"helper.py": HELPER, "api.py": "from helper import f\n__all__ = ['f']"}
-    | {"mine.py": "from api import *"},
-    "star in a re-export": {"helper.py": HELPER, "api.py": "from helper import *", "mine.py": "from api import f"},
-    "all of a re-export": {"helper.py": HELPER, "api.py": "from helper import f", "mine.py": "import api\napi.f()"},
-    "star of a star": {"helper.py": HELPER, "api.py": "from helper import *", "mine.py": "from api import *"},
-    "submodule of a package with code": {"pkg/core.py": HELPER, "pkg/__init__.py": "x = 0"}
-    | {"mine.py": "from pkg import core"},
-    "re-exports in a circle": {"pkg/core.py": HELPER, "pkg/__init__.py": "from pkg.api import f, core"}
-    | {"pkg/api.py": "from pkg import f, core", "mine.py": "from pkg import f, core"},
+    "star": {"helper.py": HELPER, "api.py": "from helper import *", "mine.py": "from api import *"},
     "re-export of a package": {"pkg/core.py": HELPER, "pkg/__init__.py": "from .core import f"}
     | {"mine.py": "from pkg import f"},
-    "submodule re-exported": {"pkg/core.py": HELPER, "pkg/__init__.py": "from . import core"}
-    | {"mine.py": "import pkg"},
     "cyclic imports": {"helper.py": f"import mine\n{HELPER}", "mine.py": "import helper"},
-    "data of a package": {
-        "pkg/words.txt": "1",
-        "pkg/__init__.py": "",
-        "pkg/core.py": "x = 0",
-        "mine.py": "import pkg.core",
-    },
+    "data of a package": {"pkg/words.txt": "1", "pkg/core.py": "x = 0", **USES_CORE},
     "data in a folder of a package": {"pkg/data/words.txt": "1", "pkg/__init__.py": "x = 0", "mine.py": "import pkg"},
     "name that a library has": {"numpy.py": HELPER, "mine.py": "import numpy"},
+    "name that a standard module has": {"statistics.py": HELPER, "mine.py": "import statistics"},
     "helper that does not parse": {"old.py": "print 1", "mine.py": "try:\n    import old\nexcept SyntaxError: pass"},
 }
-"""Each file is imported by the next ones; an edit of the first one, from 1 to 2, matters to `mine.py`."""
-
-
-def edited(tmp_path: Path, files: Files, name: str, old: str, new: str) -> tuple[str, str]:
-    """Return the digests of `mine.py` before and after an edit of a file beside it."""
-    assert old in files[name]
-    before = write(tmp_path / "before", files)
-    after = write(tmp_path / "after", files | {name: files[name].replace(old, new)})
-    return code_digest(str(before / "mine.py")), code_digest(str(after / "mine.py"))
-
-
-@pytest.mark.parametrize("case", FOLLOWED)
-def test_edit_of_what_is_imported_changes_the_digest(tmp_path: Path, case: str) -> None:
-    before, after = edited(tmp_path, FOLLOWED[case], next(iter(FOLLOWED[case])), "1", "2")
-    assert before != after
-
-
-GUARD = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from helper import f\n"
+"""The first file, which is edited from 1 to 2, and files that lead from `mine.py` to it."""
 IGNORED: dict[str, Files] = {
     "not imported": {"helper.py": HELPER, "mine.py": "x = 0"},
-    "for type checkers": {"helper.py": HELPER, "mine.py": GUARD},
-    "for type checkers, by its full name": {"helper.py": HELPER}
-    | {"mine.py": "import typing\nif typing.TYPE_CHECKING:\n    import helper"},
+    "for type checkers": {"helper.py": HELPER}
+    | {"mine.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from helper import f\n"},
     "for type checkers, in a function": {"helper.py": HELPER}
-    | {"mine.py": "from typing import TYPE_CHECKING\ndef g():\n    if TYPE_CHECKING:\n        import helper"},
-    "other name of a re-export": {"helper.py": HELPER, "other.py": "g = 0"}
-    | {"api.py": "from helper import f\nfrom other import g", "mine.py": "from api import g"},
-    "re-export that is only executed": {"pkg/inner.py": HELPER, "pkg/__init__.py": "from .inner import f"}
-    | {"pkg/core.py": "g = 0", "mine.py": "from pkg.core import g"},
+    | {"mine.py": "import typing\ndef g():\n    if typing.TYPE_CHECKING:\n        import helper"},
     "type marker of a package": {"pkg/py.typed": "1", "pkg/__init__.py": "x = 0", "mine.py": "import pkg"},
     "stub": {"pkg/core.pyi": "1", "pkg/__init__.py": "x = 0", "mine.py": "import pkg"},
     "hidden file": {"pkg/.notes": "1", "pkg/__init__.py": "x = 0", "mine.py": "import pkg"},
@@ -187,72 +136,86 @@ IGNORED: dict[str, Files] = {
     "folder with a library's name": {"numpy/core.py": HELPER, "mine.py": "import numpy.core"},
     "folder with a standard module's name": {"json/tool.py": HELPER, "mine.py": "import json.tool"},
 }
-"""An edit of the first file does not matter to `mine.py`."""
 
 
-@pytest.mark.parametrize("case", IGNORED)
-def test_edit_of_anything_else_does_not_change_the_digest(tmp_path: Path, case: str) -> None:
-    before, after = edited(tmp_path, IGNORED[case], next(iter(IGNORED[case])), "1", "2")
-    assert before == after
+@pytest.mark.parametrize("case", [*FOLLOWED, *IGNORED])
+def test_only_an_edit_of_imported_code_changes_the_digest(tmp_path: Path, case: str) -> None:
+    files = {**FOLLOWED, **IGNORED}[case]
+    name = next(iter(files))
+    before, after = (
+        write(tmp_path / number, files | {name: files[name].replace("1", number)}) / "mine.py" for number in ("1", "2")
+    )
+    assert (code_digest(str(before)) != code_digest(str(after))) == (case in FOLLOWED)
 
 
-def test_name_that_a_re_export_takes_from_elsewhere_changes_the_digest(tmp_path: Path) -> None:
-    files = {"helper.py": "def f():\n    return 1\n\n\ndef g():\n    return 2\n"}
-    files |= {"api.py": "from helper import f as h", "mine.py": "from api import h"}
-    before, after = edited(tmp_path, files, "api.py", "import f as h", "import g as h")
-    assert before != after
+CODE = '''"""The purpose of this module."""
+
+RATE = 3
 
 
-def test_labels_are_names_and_do_not_depend_on_the_place(tmp_path: Path) -> None:
-    files = {
-        "pkg/__init__.py": "",
-        "pkg/core.py": "x = 0",
-        "pkg/words.txt": "a",
-        "helper.py": "from pkg import core\ny = 0",
-    }
-    files |= {"api.py": "from helper import core", "mine.py": "from api import core"}
-    one, other = (write(tmp_path / folder, files) / "mine.py" for folder in ("one", "other"))
+class Thing:
+    """A thing."""
+
+    size = 1
+
+    def grow(self, by):
+        """Make it larger."""
+        if by:
+            self.size += by * RATE
+        return self.size
+'''
+SAME = [
+    ("RATE = 3", "# how fast\nRATE = 3  # per step"),
+    ("RATE = 3", "\n\n\nRATE   =   3"),
+    ('"""The purpose of this module."""', ""),
+    ('"""A thing."""', '"""Another description\n\n    of the thing.\n    """'),
+    ('        """Make it larger."""\n', ""),
+    ("by * RATE", "(by * RATE)"),
+]
+"""Edits of comments, blank lines, docstrings and parentheses."""
+OTHER = [
+    ("RATE = 3", "RATE = 4"),
+    ("by * RATE", "RATE * by"),
+    ("size = 1", 'size = "1"'),
+    ("return self.size", "return -self.size"),
+    ("class Thing", "class Thing2"),
+    ("if by:", "if not by:"),
+]
+
+
+@pytest.mark.parametrize("edit", [*SAME, *OTHER])
+def test_only_an_edit_that_can_change_a_number_changes_the_digest(tmp_path: Path, edit: tuple[str, str]) -> None:
+    assert edit[0] in CODE
+    one = write(tmp_path / "original", {"mine.py": CODE}) / "mine.py"
+    other = write(tmp_path / "edited", {"mine.py": CODE.replace(*edit)}) / "mine.py"
+    assert (code_digest(str(one)) == code_digest(str(other))) == (edit in SAME)
+
+
+def test_labels_are_names_and_do_not_depend_on_the_folder(tmp_path: Path) -> None:
+    text = "try:\n    from . import helper\nexcept ImportError:\n    import helper"
+    files = {"pkg/core.py": "x = 0", "pkg/words.txt": "a", "helper.py": "from pkg import core\ny = 0"}
+    one, other = (write(tmp_path / folder, PKG | files | {"mine.py": text}) / "mine.py" for folder in ("one", "other"))
     assert list(code_modules(str(one))) == ["helper", "mine.py", "pkg.core", "pkg/words.txt"]
     assert code_modules(str(one)) == code_modules(str(other))
 
 
-def test_file_is_in_no_package(tmp_path: Path) -> None:
-    text = "try:\n    from . import helper\nexcept ImportError:\n    import helper"
-    path = write(tmp_path, {"__init__.py": "x = 0", "helper.py": HELPER, "mine.py": text}) / "mine.py"
-    assert list(code_modules(str(path))) == ["helper", "mine.py"]
-
-
 def test_module_without_effect_counts_only_if_it_is_the_one_in_question(tmp_path: Path) -> None:
-    path = (
-        write(tmp_path, {"mine.py": "from bench.storage.sealed import default_cache\nimport bench.errors"}) / "mine.py"
-    )
-    assert list(code_modules(str(path))) == ["mine.py"]
+    text = "from bench.storage.sealed import default_cache\nimport bench.errors"
+    assert list(code_modules(str(write(tmp_path, {"mine.py": text}) / "mine.py"))) == ["mine.py"]
     assert list(code_modules("bench.storage.atomic")) == ["bench.storage.atomic"]
-    assert len(code_modules("bench.storage.atomic")["bench.storage.atomic"]) == 64
 
 
-def test_package_without_effect_has_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "WITHOUT_EFFECT", {"pkg"})
-    files = {"pkg/__init__.py": "x = 0", "pkg/words.txt": "a", "pkg/core.py": HELPER, "mine.py": "import pkg.core"}
-    assert list(code_modules(str(write(tmp_path, files) / "mine.py"))) == ["mine.py", "pkg.core"]
-
-
-def test_file_depends_on_what_it_imports_of_this_project(tmp_path: Path) -> None:
-    text = "from bench.api import BenchError, info_nce\nfrom methods.solvers import exact\n"
+def test_name_of_the_contract_leads_to_its_origin_and_the_contract_to_all(tmp_path: Path) -> None:
+    text = "from bench.api import BenchError, info_nce as loss\nfrom methods.solvers import exact\n"
     path = write(tmp_path, {"mine.py": text}) / "mine.py"
     assert list(code_modules(str(path))) == ["bench.training.losses", "methods.solvers", "mine.py"]
-
-
-def test_all_of_the_contract_leads_to_what_it_re_exports(tmp_path: Path) -> None:
-    by_name = write(tmp_path, {"mine.py": "from bench.api import info_nce"}) / "mine.py"
     for statement in ("import bench.api", "from bench import api", "from bench.api import *"):
         path = write(tmp_path / statement.replace(" ", "-"), {"mine.py": statement}) / "mine.py"
         assert code_modules(str(path)).keys() > {*LOOP.split(), "bench.evaluation.alignment"}
-    assert "bench.training.loop" not in code_modules(str(by_name))
 
 
 def forget() -> None:
-    for function in (code._distributions, code_modules, plugin_libraries):
+    for function in (fingerprint.top_level_modules, fingerprint._dependencies, fingerprint._find):
         function.cache_clear()
 
 
@@ -271,24 +234,24 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnPath]
     forget()
 
 
-def distribution(name: str, number: str, *modules: str, requires: tuple[str, ...] = ()) -> Files:
-    """Return the metadata of an installed distribution."""
-    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {number}"]
-    lines += [f"Requires-Dist: {each}" for each in requires]
-    folder = f"{name.replace('-', '_')}-{number}.dist-info"
-    return {f"{folder}/METADATA": "\n".join(lines) + "\n", f"{folder}/top_level.txt": "\n".join(modules)}
+def distribution(name: str, *modules: str) -> Files:
+    """Return the metadata of an installed distribution, whose version is 1.2."""
+    folder = f"{name.replace('-', '_')}-1.2.dist-info"
+    about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n"
+    return {f"{folder}/METADATA": about, f"{folder}/top_level.txt": "\n".join(modules)}
 
 
-KIT = {"kit.py": ""} | distribution("the-kit", "1.2", "kit")
+KIT = {"kit/__init__.py": HELPER, **distribution("the-kit", "kit")}
 
 
 def test_package_on_the_path_is_source(on_path: OnPath) -> None:
-    files = {"kit/__init__.py": "from .core import f", "kit/core.py": HELPER, "kit.egg-info/PKG-INFO": "Name: kit\n"}
-    folder = on_path("src", files | {"plug/__init__.py": "", "plug/main.py": "from kit import f"})
+    files = {"kit/__init__.py": "", "kit/core.py": HELPER, "kit.egg-info/PKG-INFO": "Name: kit\n"}
+    folder = on_path("src", files | {"plug/__init__.py": "", "plug/main.py": "from kit.core import f"})
     before = code_modules("plug.main")
     assert list(before) == ["kit.core", "plug.main"]
     (folder / "kit/core.py").write_text(HELPER.replace("1", "20"))
-    code_modules.cache_clear()
+    assert code_modules("plug.main") == before  # stored for the process
+    forget()
     after = code_modules("plug.main")
     assert {name for name in before if before[name] != after[name]} == {"kit.core"}
 
@@ -301,38 +264,16 @@ def test_folder_beside_a_file_is_preferred_to_one_on_the_path(on_path: OnPath, t
 
 @pytest.mark.parametrize("folder", ["site-packages", "target"])
 def test_installed_library_counts_by_its_version(on_path: OnPath, tmp_path: Path, folder: str) -> None:
-    on_path(folder, {"kit/__init__.py": HELPER} | distribution("the-kit", "1.2", "kit"))
-    text = "import json\n\n\ndef g():\n    import numpy, kit.core, absent"
+    on_path(folder, KIT | {"loose.py": HELPER})
+    text = "import json\n\n\ndef g():\n    import numpy, kit.core, loose, absent"
     path = str(write(tmp_path, {"mine.py": text}) / "mine.py")
-    assert list(code_modules(path)) == ["mine.py"]
+    assert list(code_modules(path)) == ["loose", "mine.py"]
     assert plugin_libraries(path) == {"numpy": version("numpy"), "the-kit": "1.2"}
 
 
-def test_loose_module_among_installed_ones_is_source(on_path: OnPath, tmp_path: Path) -> None:
-    on_path("site-packages", {"loose.py": HELPER})
-    path = str(write(tmp_path, {"mine.py": "import loose"}) / "mine.py")
-    assert list(code_modules(path)) == ["loose", "mine.py"]
-
-
-def test_installed_plugin_is_source_with_all_modules_of_its_distribution(on_path: OnPath) -> None:
-    plug = "from plug_helper import f\nimport kit\nfrom bench.api import info_nce"
-    files = {"plug.py": plug, "plug_helper.py": HELPER} | distribution("the-plug", "3", "plug", "plug_helper")
+def test_package_of_an_installed_plugin_is_source(on_path: OnPath) -> None:
+    files = {"plug/__init__.py": "", "plug/core.py": HELPER, **distribution("the-plug", "plug")}
+    files["plug/main.py"] = "from plug.core import f\nimport kit\nfrom bench.api import info_nce"
     on_path("site-packages", files | KIT)
-    assert list(code_modules("plug")) == ["bench.training.losses", "plug", "plug_helper"]
-    assert plugin_libraries("plug") == {"the-kit": "1.2", "torch": version("torch")}
-
-
-def test_requirements_of_a_plugin_count_by_their_versions(on_path: OnPath) -> None:
-    requires = ("The_Kit>=1", "numpy; extra == 'more'", "scipy; python_version < '3'", "absent", "clir-bench")
-    files = {"plug.py": "x = 0"} | distribution("the-plug", "3", "plug", requires=requires)
-    on_path("site-packages", files | KIT)
-    assert plugin_libraries("plug") == {"the-kit": "1.2"}
-
-
-def test_plugin_whose_distribution_lists_no_modules_has_an_entry_point(on_path: OnPath) -> None:
-    files = distribution("the-plug", "3", requires=("the-kit",)) | KIT
-    points = "[bench.methods]\nmine = plug:Mine\n"
-    on_path("site-packages", files | {"the_plug-3.dist-info/entry_points.txt": points})
-    on_path("src", {"plug.py": "class Mine:\n    pass"})
-    assert list(code_modules("plug")) == ["plug"]
-    assert plugin_libraries("plug") == {"the-kit": "1.2"}
+    assert list(code_modules("plug.main")) == ["bench.training.losses", "plug.core", "plug.main"]
+    assert plugin_libraries("plug.main") == {"the-kit": "1.2", "torch": version("torch")}

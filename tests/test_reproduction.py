@@ -15,7 +15,7 @@ from small_bench import Bench, entry
 from bench.cli import main
 from bench.data import Pair
 from bench.data.cards import Card
-from bench.dependencies.code import code_modules
+from bench.dependencies import fingerprint
 from bench.recipe import Budget
 from bench.results.store import RUN
 from bench.storage.sealed import MANIFEST, read_manifest
@@ -99,7 +99,7 @@ def test_method_of_a_file(bench: Bench, tmp_path: Path, reproduce: Reproduce) ->
     copy = alone(tmp_path / "results", "Mine")
     assert reproduce(copy)[0] == 0
     plugin.write_text(PLUGIN + OTHER)
-    code_modules.cache_clear()  # another process would read it anew
+    fingerprint._dependencies.cache_clear()  # another process would read it anew
     code, said = reproduce(copy)
     assert code == 3
     assert "NOT the same numbers; the run has other documents" in said

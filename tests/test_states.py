@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from small_bench import rows
 
 from bench.cli import main
-from bench.dependencies.code import code_modules
+from bench.dependencies import fingerprint
 
 PLUGIN = """
 import helper
@@ -59,7 +59,7 @@ class World:
 
     def helper(self, state: str) -> None:
         (self.folder / "helper.py").write_text(f"STEPS = {STATES.index(state)}\n")
-        code_modules.cache_clear()
+        fingerprint._dependencies.cache_clear()
 
     changes: ClassVar = {"judgments": judgments, "corpus": corpus, "encoder": encoder, "helper": helper}
 

@@ -1,26 +1,53 @@
 """Hashes of everything that can change a number, and the names under which a results folder compares them.
 
 Data enter by their content, configuration by its values, libraries by their versions, and code by its syntax trees.
+The modules of a method are found and parsed, not imported. A module is followed to all modules that it imports,
+anywhere in its code, with three exceptions: imports for type checkers, modules in `WITHOUT_EFFECT`, and libraries. An
+import from a module in `PUBLIC` counts as one from the module of origin.
 """
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec, resolve_name, spec_from_file_location
+from pathlib import Path
 
-from bench.dependencies.code import OWN, code_modules
-from bench.storage.hashing import digest
+from bench.storage.hashing import digest, digest_bytes
 
+OWN = frozenset({"bench", "methods"})
+"""The top-level packages of this project."""
+PUBLIC = frozenset({"bench.api", "bench.pretrained", "bench.search"})
+"""Modules that only re-export names."""
+WITHOUT_EFFECT = frozenset(
+    {
+        "bench",  # the version only
+        "bench.errors",  # the text of messages
+        "bench.storage.atomic",  # how files are written, not their content
+        "bench.system.interrupt",
+        "bench.progress",
+        "bench.system.offline",  # a download is allowed or refused; its content counts by itself
+        "bench.storage.sealed",  # the place of stored files, which are verified and not changed
+        "bench.storage.hashing",
+        "bench.dependencies.fingerprint",  # the names of results, not the results
+        "bench.training.tiny",  # how an encoder is made: it counts by its fingerprint
+    }
+)
+"""Modules that never change a number: they are neither listed nor followed."""
 TEST = "test collection"
 
-_version = cache(version)
+version = cache(importlib.metadata.version)
+top_level_modules = cache(importlib.metadata.packages_distributions)
 
 
 def library_versions(*names: str) -> dict[str, str]:
     """Return the installed versions of distributions, and Python's own."""
-    return {**{name: _version(name) for name in names}, "python": ".".join(map(str, sys.version_info[:3]))}
+    return {**{name: version(name) for name in names}, "python": ".".join(map(str, sys.version_info[:3]))}
 
 
 def code_digest(module: str) -> str:
@@ -30,15 +57,177 @@ def code_digest(module: str) -> str:
 
 def of_code(modules: Iterable[str], owner: str = "") -> dict[str, str]:
     """Return the hash of each source module that these depend on; `owner` is the plugin that they belong to."""
-    found = {name: value for module in modules for name, value in code_modules(module).items()}
-    return {f"code {name}" if name.split(".")[0] in OWN else f"code {owner} {name}": found[name] for name in found}
+    hashes = {name: value for module in modules for name, value in code_modules(module).items()}
+    return {f"code {name}" if name.split(".")[0] in OWN else f"code {owner} {name}": hashes[name] for name in hashes}
 
 
 def of_libraries(*names: str) -> dict[str, str]:
     """Return the version of each distribution, and Python's own."""
-    return {f"library {name}": version for name, version in library_versions(*names).items()}
+    return {f"library {name}": number for name, number in library_versions(*names).items()}
 
 
 def of_test(dataset: str, pair: object, digest: str) -> dict[str, str]:
     """Return the digest of a test collection."""
     return {f"{TEST} {dataset} {pair}": digest}
+
+
+def code_modules(module: str) -> dict[str, str]:
+    """Return the hash of each source module and data file that the results of a module depend on, by its label.
+
+    `module` is an importable name or the path of a Python file. The label of that file is its name, the label of any
+    other module is its importable name, and a data file is labelled `package/file`. Comments, docstrings and code for
+    type checkers do not change a hash. The result is stored for the life of the process.
+    """
+    return _dependencies(module)[0]
+
+
+def plugin_libraries(module: str) -> dict[str, str]:
+    """Return the versions of the installed distributions that a plugin's code imports, by name."""
+    roots = _dependencies(module)[1]
+    names = {name for root in roots for name in top_level_modules().get(root, ())}
+    return {name: version(name) for name in sorted(names)}
+
+
+@cache
+def _dependencies(main: str) -> tuple[dict[str, str], frozenset[str]]:
+    """Return the hash of each module and data file by its label, and the top-level modules of the libraries."""
+    hashes: dict[str, str] = {}
+    libraries, packages, seen, waiting = set(), set(), set(), [main]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or (name in WITHOUT_EFFECT and name != main):
+            continue
+        seen.add(name)
+        spec = _find(name, main)
+        if spec is None:
+            libraries.add(name)
+        elif spec.has_location:
+            package = name if spec.submodule_search_locations else _parent(name)
+            code, imports = _parse(Path(str(spec.origin)).read_bytes(), package)
+            if code:
+                hashes[Path(name).name] = code
+                packages.add(package)
+            waiting += [parent for imported in imports for parent in _with_parents(imported)]
+    for package in packages:
+        spec = _find(package, main) if package else None
+        for folder in (spec and spec.submodule_search_locations) or ():
+            for path in _data_files(Path(folder)):
+                hashes[f"{package}/{path.relative_to(folder).as_posix()}"] = digest_bytes(path.read_bytes())
+    roots = {name for name in libraries if "." not in name}
+    return dict(sorted(hashes.items())), frozenset(roots - OWN - sys.stdlib_module_names)
+
+
+@cache
+def _find(module: str, main: str) -> ModuleSpec | None:
+    """Find a source module that `main` imports; None for a library or if there is no such module."""
+    if module.endswith(".py"):
+        return spec_from_file_location(Path(module).stem, module)
+    if parent := _parent(module):
+        package = _find(parent, main)
+        folders = package and package.submodule_search_locations
+        return PathFinder.find_spec(module.rpartition(".")[2], folders) if folders else None
+    if module in OWN:
+        return find_spec(module)
+    beside = [str(Path(main).parent)] if main.endswith(".py") else []
+    if module in sys.stdlib_module_names:
+        spec = PathFinder.find_spec(module, beside)
+        return spec if spec and spec.has_location else None
+    spec = PathFinder.find_spec(module, [*beside, *sys.path])
+    if spec is None or not spec.has_location:
+        with suppress(ImportError, ValueError):
+            editable = find_spec(module)  # of a finder other than the path's
+            spec = editable if editable and (editable.has_location or not spec) else spec
+    is_plugin = module == main.split(".")[0]
+    return spec if spec and (is_plugin or not _is_library(module, spec)) else None
+
+
+def _is_library(root: str, spec: ModuleSpec) -> bool:
+    """Return whether a top-level module is installed in a folder of distributions; an editable one is not."""
+    place = Path(next(iter(spec.submodule_search_locations or [str(spec.origin)])))
+    return root in top_level_modules() and any(place.parent.glob("*.dist-info"))
+
+
+def _data_files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a package that are no source text, also those in folders that are no packages."""
+    for path in folder.iterdir():
+        if path.name.startswith(".") or path.name in ("__pycache__", "py.typed"):
+            continue
+        if path.is_dir() and not (path / "__init__.py").exists():
+            yield from _data_files(path)
+        elif path.is_file() and path.suffix not in (".py", ".pyi"):
+            yield path
+
+
+@cache
+def _parse(data: bytes, package: str) -> tuple[str, tuple[str, ...]]:
+    """Return the hash of a module's code, and the full names that it imports. The hash is empty if there is no code.
+
+    A file that does not parse counts by its bytes.
+    """
+    try:
+        tree = _WithEffect().visit(ast.parse(data))
+    except (SyntaxError, ValueError):
+        return digest_bytes(data), ()
+    imports = tuple(dict.fromkeys(name for node in ast.walk(tree) for name in _imports(node, package)))
+    return digest_bytes(ast.dump(tree).encode()) if tree.body else "", imports
+
+
+class _WithEffect(ast.NodeTransformer):
+    """Removes docstrings and code for type checkers, and imports public names from the modules of their origin."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        match node.test:
+            case ast.Name("TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
+                return node.orelse
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.ImportFrom]:
+        origins = _origins(node.module) if node.module in PUBLIC else {}
+        return [
+            ast.ImportFrom(module, [ast.alias(name, alias.asname or alias.name)], node.level)
+            for alias in node.names
+            for module, name in [origins.get(alias.name, (node.module, alias.name))]
+        ]
+
+
+@cache
+def _origins(module: str) -> Mapping[str, tuple[str | None, str]]:
+    """Return the module and the name that each name of a public module is imported from."""
+    spec = find_spec(module)
+    assert spec and spec.origin
+    lines = ast.parse(Path(spec.origin).read_bytes()).body
+    imports = [line for line in lines if isinstance(line, ast.ImportFrom)]
+    return {alias.asname or alias.name: (line.module, alias.name) for line in imports for alias in line.names}
+
+
+def _imports(node: ast.AST, package: str) -> list[str]:
+    """Return the full names that a node of the syntax tree imports: of modules, or of names in modules."""
+    match node:
+        case ast.Import(names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module, names, level):
+            with suppress(ImportError):  # a file on its own is in no package
+                base = resolve_name("." * level + (module or ""), package)
+                return [f"{base}.{alias.name}" for alias in names]
+        case ast.Call(
+            func=ast.Name("import_module" | "__import__") | ast.Attribute(attr="import_module"),
+            args=[ast.Constant(str(name)), *_],
+        ):
+            with suppress(ImportError):
+                return [resolve_name(name, package)]
+    return []
+
+
+def _parent(module: str) -> str:
+    """Return the package that a module is in; a file on its own is in none."""
+    return "" if module.endswith(".py") else module.rpartition(".")[0]
+
+
+def _with_parents(module: str) -> list[str]:
+    """Return `a`, `a.b` and `a.b.c` for `a.b.c`."""
+    words = module.split(".")
+    return [".".join(words[:count]) for count in range(1, len(words) + 1)]

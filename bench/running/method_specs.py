@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.dependencies.code import plugin_libraries
-from bench.dependencies.fingerprint import code_digest, library_versions
+from bench.dependencies.fingerprint import code_digest, library_versions, plugin_libraries
 from bench.errors import BenchError, CellFailed, describe
 from bench.options import read_config, spelled
 from bench.registry import MethodEntry

@@ -17,8 +17,7 @@ from bench.data.bitext_subsets import BitextSubset, take_subset
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.sources import LazyTrainingData
-from bench.dependencies.code import plugin_libraries
-from bench.dependencies.fingerprint import of_code, of_libraries, of_test
+from bench.dependencies.fingerprint import of_code, of_libraries, of_test, plugin_libraries
 from bench.errors import BenchError
 from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
 from bench.progress import Display
