@@ -143,39 +143,9 @@ def fork() -> int:
     return os.getpid()
 
 
-def fork_raising() -> int:
-    child = os.fork()
-    if not child:
-        raise ValueError("in the child")
-    return os.waitpid(child, 0)[1]
-
-
-def chatter() -> None:
-    end = time.monotonic() + 0.5
-    while time.monotonic() < end:
-        alive()
-
-
-def leave_chattering(fork: bool) -> bytes:
-    """Return a large value while a fork or a thread gives signs of life."""
-    if not fork:
-        threading.Thread(target=chatter, daemon=True).start()
-    elif not os.fork():
-        chatter()
-        os._exit(0)
-    time.sleep(0.1)
-    return bytes(5_000_000)
-
-
-@pytest.mark.parametrize("fork", [True, False])
-def test_signs_of_life_cannot_disturb_a_response(worker: Worker, fork: bool) -> None:
-    assert worker.run(leave_chattering, fork) == bytes(5_000_000)
-
-
-def test_a_fork_that_returns_or_raises_does_not_go_on(worker: Worker) -> None:
+def test_a_fork_that_returns_does_not_go_on(worker: Worker) -> None:
     process = worker.run(os.getpid)
     assert worker.run(fork) == process
-    assert worker.run(fork_raising) != 0
     assert worker.run(os.getpid) == process
 
 
@@ -218,13 +188,6 @@ def test_what_it_started_ends_with_the_worker(tmp_path: Path, end: bool) -> None
     assert wait_until(lambda: gone(int(path.read_text())))
 
 
-class Unreadable:
-    """A value that cannot be read again."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return sys.exit, (5,)
-
-
 class Particular(Exception):
     """An exception that pickle writes and cannot read."""
 
@@ -232,25 +195,15 @@ class Particular(Exception):
         super().__init__(first + second)
 
 
-def throw_made(kind: Callable[..., BaseException], *arguments: Any) -> None:
-    raise kind(*arguments)
+def throw_particular() -> None:
+    raise Particular("a", "b")
 
 
-def throw_a_lock() -> None:
-    raise RuntimeError("locked", threading.Lock())
-
-
-def test_results_and_errors_that_do_not_travel(worker: Worker) -> None:
+def test_results_and_errors_that_cannot_be_pickled(worker: Worker) -> None:
     with pytest.raises(TypeError, match=r"cannot pickle '_thread\.lock' object"):
         worker.run(threading.Lock)
-    with pytest.raises(CellFailed, match="its result cannot be read: SystemExit: 5"):
-        worker.run(Unreadable)
-    with pytest.raises(CellFailed) as caught:
-        worker.run(throw_made, Particular, "a", "b")
-    assert str(caught.value) == "Particular: ab"
-    assert "in throw_made" in caught.value.__notes__[0]
-    with pytest.raises(CellFailed, match="RuntimeError"):
-        worker.run(throw_a_lock)
+    with pytest.raises(CellFailed, match=r"^Particular: ab$"):
+        worker.run(throw_particular)
     with pytest.raises((pickle.PicklingError, AttributeError)):
         worker.run(lambda: None)
 
@@ -305,20 +258,19 @@ def hang(folder: Path) -> None:
 SCRIPT = """
 import signal, sys
 from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
-from bench.system import processes
 import test_processes
-processes.LAST = 0.5
-folder = Path({folder!r})
-with (folder / "runs").open("a") as file:
-    file.write("run\\n")
-try:
-    with processes.Worker() as worker:
-        {call}
-except KeyboardInterrupt:
-    sys.exit(130)
+from bench.system import processes
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+    processes.LAST = 0.5
+    folder = Path({folder!r})
+    try:
+        with processes.Worker() as worker:
+            {call}
+    except KeyboardInterrupt:
+        sys.exit(130)
 """
-"""A user's script without `if __name__ == "__main__"`."""
 
 
 class Script:
@@ -370,7 +322,6 @@ def test_ctrl_c_reaches_a_worker_once_and_is_waited_for(
     assert (process.returncode, errors.count("\n")) == (130, 1), errors
     assert "press Ctrl-C again" in errors
     assert (tmp_path / "saved").exists()
-    assert (tmp_path / "runs").read_text() == "run\n"
 
 
 @pytest.mark.parametrize("function", ["never_ready", "swallow", "hang"])
@@ -397,12 +348,11 @@ def square(number: int) -> tuple[int, int]:
     return number**2, os.getpid()
 
 
-@pytest.mark.parametrize(("items", "jobs"), [([1, 2, 3], 1), ([1, 2, 3], 2), ([1, 2, 3], 5), ([3], 4), ([], 4)])
+@pytest.mark.parametrize(("items", "jobs"), [([1, 2, 3], 1), ([1, 2, 3], 2), ([3], 4), ([], 4)])
 def test_results_are_in_the_order_of_the_items(items: list[int], jobs: int) -> None:
     results = in_processes(square, items, jobs)
     assert [result for result, _ in results] == [item**2 for item in items]
-    processes = {process for _, process in results}
-    assert len(processes - {os.getpid()}) == (0 if min(jobs, len(items)) < 2 else 3)
+    assert (os.getpid() in {process for _, process in results}) == (min(jobs, len(items)) == 1)
 
 
 def fail(error: BaseException | int | None) -> None:
@@ -418,16 +368,14 @@ def fail(error: BaseException | int | None) -> None:
     [
         (BenchError("a line for the user"), BenchError, "a line for the user"),
         (ZeroDivisionError("a mistake"), ZeroDivisionError, "a mistake"),
-        (signal.SIGKILL, CellFailed, r"process was killed by signal 9.*--jobs 1"),
+        (signal.SIGKILL, CellFailed, "a process was killed, .*--jobs 1"),
     ],
 )
 def test_the_first_error_ends_the_others(failure: Any, error: type[Exception], line: str) -> None:
     started = time.monotonic()
-    with pytest.raises(error, match=line) as caught:
+    with pytest.raises(error, match=line):
         in_processes(fail, [None, failure, None], 2)
     assert time.monotonic() - started < FAR / 2
-    if error is ZeroDivisionError:
-        assert "in fail" in caught.value.__notes__[0]
 
 
 def linger(folder: Path) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
 
 @dataclass
@@ -26,29 +25,38 @@ _remembered: Interrupt | None = None
 
 
 @contextmanager
+def handled_interrupts(handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Let a function handle SIGINT within the block. Nothing changes if it is ignored, and outside the main thread."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+@contextmanager
 def remembered_interrupt() -> Iterator[None]:
     """Let SIGINT raise KeyboardInterrupt as usual within the block, and remember it for `obey_interrupt`, because a
-    library, or a method, may catch the exception and go on.
-
-    Nothing changes if the signal is ignored or has another handler, and outside the main thread.
+    library, or a method, may catch the exception and go on. Nothing changes if SIGINT is ignored or handled already.
     """
     global _remembered
-    alone = threading.current_thread() is not threading.main_thread()
-    if alone or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
     _remembered = interrupt = Interrupt()
 
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
+    def on_interrupt(number: int, frame: object) -> None:
         interrupt.requested = True
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, on_interrupt)
     try:
-        yield
+        with handled_interrupts(on_interrupt):
+            yield
     finally:
         _remembered = None
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def obey_interrupt() -> None:
@@ -60,21 +68,14 @@ def obey_interrupt() -> None:
 @contextmanager
 def deferred_interrupt() -> Iterator[Interrupt]:
     """Let the first SIGINT within the block only set `requested`, and the next raise KeyboardInterrupt as usual. One
-    that was swallowed before counts as requested. Nothing changes outside the main thread.
+    that was swallowed before counts as requested.
     """
-    interrupt = _remembered or Interrupt()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt
-        return
-    usual = signal.getsignal(signal.SIGINT)
+    interrupt, usual = _remembered or Interrupt(), signal.getsignal(signal.SIGINT)
 
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
+    def on_interrupt(number: int, frame: object) -> None:
         interrupt.requested = True
         signal.signal(signal.SIGINT, usual)
         print("bench: finishing the step and saving; press Ctrl-C again to stop at once", file=sys.stderr)
 
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
+    with handled_interrupts(on_interrupt):
         yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, usual)

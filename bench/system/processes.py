@@ -1,42 +1,39 @@
-"""Functions called in other processes: several at a time, or one that may end its process or hang.
-
-The standard pools report neither how a worker ended nor which call hangs, and pass no Ctrl-C on; so this is a process
-and a connection of our own.
-"""
+"""Functions called in other processes: several at a time, or one that may end its process or hang."""
 
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
 from bench.errors import CellFailed, describe
+from bench.system.interrupt import handled_interrupts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-POLL = 0.2
+SPAWN = multiprocessing.get_context("spawn")
+POLL = 0.1
 """Seconds between two checks of a worker. Its end may not close its pipe, which its children may have inherited."""
 LAST = 5.0
 """Seconds that a worker has to end after a second Ctrl-C."""
 SMALLER_BATCH = "a training needs less memory with a smaller batch, such as --set recipe.batch_size=16"
 
-_caller: Connection | None = None
-"""In a worker: the connection to the process that waits for it."""
-_process = os.getpid()
-"""The process that imported this module. Its forks must not write to the connection."""
-_sending = threading.Lock()
+_last_sign: Any = None
+"""In a worker: the time of its last sign of life, a double in memory shared with its caller."""
 
 
 def cores() -> int:
@@ -46,9 +43,8 @@ def cores() -> int:
 
 def alive() -> None:
     """Give a sign of life to the process that waits for this worker; do nothing in any other process."""
-    if _caller is not None and os.getpid() == _process:
-        with suppress(OSError), _sending:
-            _caller.send_bytes(b"")
+    if _last_sign is not None:
+        _last_sign.value = time.monotonic()
 
 
 def silence(timeout: float) -> CellFailed:
@@ -61,21 +57,15 @@ class Worker:
     """A process that calls functions, one after another, and that can die or hang without harm to this one.
 
     It starts with the first call and is replaced after it died or was killed. It has this process's environment,
-    working directory, `sys.path`, `sys.argv` and output, but no standard input, and it never runs the user's script.
-    It is killed with all processes of its group when the block ends, and ends itself within a second or so of the death
-    of this process.
+    working directory, `sys.path`, `sys.argv` and output, but no standard input. It is killed with all processes of its
+    group when the block ends, and ends itself when this process dies. A script that uses it needs the usual
+    `if __name__ == "__main__"`.
     """
 
-    def __init__(self, timeout: float = math.inf, *, cure: str = SMALLER_BATCH) -> None:
-        """Limit the silence of a call to `timeout` seconds and a tenth, so that `watchdog` comes first.
-
-        `cure` ends the message about a worker that was killed, perhaps because memory ran out.
-        """
-        self._limit, self._patience, self._cure = 1.1 * timeout + 1, timeout, cure
-        self._process: subprocess.Popen[bytes] | None = None
-        self._interrupts = 0
-        self._deadline = math.inf
-        self._stopped = False
+    def __init__(self, timeout: float = math.inf) -> None:
+        """Limit the silence of a call to `timeout` seconds and a tenth, so that `watchdog` comes first."""
+        self._timeout = timeout
+        self._process: SpawnProcess | None = None
 
     def __enter__(self) -> Worker:
         return self
@@ -90,169 +80,154 @@ class Worker:
         ended, if the function raised another `BaseException`, and if `alive` was not called for too long.
 
         Each Ctrl-C is passed on to the function once. KeyboardInterrupt is raised here when the function has ended, at
-        the latest a few seconds after a second Ctrl-C. Outside the main thread Ctrl-C is not passed on.
+        the latest a few seconds after a second Ctrl-C.
         """
-        request = pickle.dumps((function, arguments))
-        with self._interrupts_passed_on():
+        process = self._started()
+        with self._interrupts_passed_on(process):
             try:
-                response = self._exchange(request)
+                self._last_sign.value = time.monotonic()
+                self._connection.send((function, arguments))
+                while not self._connection.poll(POLL):
+                    if not process.is_alive() and not self._connection.poll():
+                        raise EOFError
+                    if time.monotonic() > min(self._end, self._last_sign.value + 1.1 * self._timeout + 1):
+                        self._kill()
+                        raise silence(self._timeout)
+                value, error = self._connection.recv()
             except (EOFError, OSError) as ended:
-                raise CellFailed(self._death()) from ended
-            except BaseException:
+                process.join(LAST)
                 self._kill()
-                raise
-            try:
-                value, error = pickle.loads(response)
-            except BaseException as unreadable:  # reading it may run code of a method
-                raise CellFailed(f"its result cannot be read: {describe(unreadable)}") from unreadable
+                raise CellFailed(_death(process.exitcode)) from ended
         if error is not None:
             raise error
         return value
 
-    def stop(self) -> None:
-        """End the call that another thread is waiting for; it raises `CellFailed` there."""
-        self._stopped = True
-
-    def _exchange(self, request: bytes) -> bytes:
-        if self._process is None or self._process.poll() is not None:
+    def _started(self) -> SpawnProcess:
+        """Return the process, a new one unless it is running."""
+        if self._process is None or not self._process.is_alive():
             self._kill()
-            self._process, self._connection = _start()
-        if self._interrupts:
-            raise KeyboardInterrupt
-        self._connection.send_bytes(request)
-        self._deadline = time.monotonic() + self._limit
-        while not self._stopped:
-            ended = self._process.poll() is not None
-            if self._connection.poll(0 if ended else POLL):
-                if response := self._connection.recv_bytes():
-                    return response
-                if self._interrupts < 2:
-                    self._deadline = time.monotonic() + self._limit
-            elif ended:
-                raise EOFError
-            if time.monotonic() > self._deadline:
-                raise silence(self._patience)
-        raise CellFailed("it was stopped")
-
-    def _death(self) -> str:
-        """Return how the worker ended, and remove its remains."""
-        assert self._process is not None
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(LAST)
-        code = self._process.poll()
-        self._kill()
-        if code is None:
-            return "its process closed the connection to the harness, so it was killed"
-        if code >= 0:
-            return f"its process ended with exit code {code}"
-        cure = f"; perhaps memory ran out: {self._cure}" if -code == signal.SIGKILL else ""
-        return f"its process was killed by signal {-code} ({signal.strsignal(-code) or 'unknown'}){cure}"
+            self._connection, theirs = SPAWN.Pipe()
+            self._last_sign = SPAWN.RawValue("d")
+            self._process = SPAWN.Process(target=_serve, args=(theirs, self._last_sign))
+            with _blocked_interrupts():
+                self._process.start()
+            theirs.close()
+        return self._process
 
     def _kill(self) -> None:
-        if self._process is None:
+        if self._process is None or self._process.pid is None:
             return
         with suppress(ProcessLookupError, PermissionError):  # macOS refuses to signal a group of dead processes
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()  # it may have left its group
-        with suppress(subprocess.TimeoutExpired):  # a call to a driver may not be interruptible
-            self._process.wait(LAST)
+        self._process.kill()  # it may not have made its group, or have left it
+        self._process.join(LAST)  # a call to a driver may not be interruptible
         self._process = None
         self._connection.close()
 
     @contextmanager
-    def _interrupts_passed_on(self) -> Iterator[None]:
+    def _interrupts_passed_on(self, process: SpawnProcess) -> Iterator[None]:
         """Pass each SIGINT within the block on to the worker, and leave the first to the usual handler afterwards."""
-        usual = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is not threading.main_thread() or usual in (signal.SIG_IGN, None):
-            yield
-            return
+        interrupts = 0
 
         def on_interrupt(number: int, frame: object) -> None:
-            self._interrupts += 1
-            if self._interrupts == 2:
-                self._deadline = time.monotonic() + LAST
-            if self._process is not None:
-                self._process.send_signal(signal.SIGINT)
+            nonlocal interrupts
+            interrupts += 1
+            if interrupts == 2:
+                self._end = time.monotonic() + LAST
+            with suppress(ProcessLookupError):
+                os.kill(process.pid or 0, signal.SIGINT)
 
-        self._interrupts = 0
-        signal.signal(signal.SIGINT, on_interrupt)
+        self._end = math.inf
         try:
-            yield
+            with handled_interrupts(on_interrupt):
+                yield
         finally:
-            signal.signal(signal.SIGINT, usual)
-            if self._interrupts:
+            if interrupts:
                 self._kill()  # a late SIGINT would hit its next call
                 signal.raise_signal(signal.SIGINT)
 
 
 def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> list[Result]:
-    """Return `work` of each item, in the order of the items. `jobs` items are processed at a time, each in a process of
-    its own; one at a time they are processed in this process.
+    """Return `work` of each item, in the order of the items. `jobs` processes work on an item each at a time; a single
+    one is this process.
 
     All of it must be picklable. The first error is raised here, and ends the other processes at once, as Ctrl-C does;
     they get no signal that they could handle. Raises `CellFailed` if a process ends before its work.
     """
-    if min(jobs, len(items)) <= 1:
+    jobs = min(jobs, len(items))
+    if jobs <= 1:
         return [work(item) for item in items]
-    workers = [Worker(cure="--jobs 1 needs the least") for _ in items]
+    others = multiprocessing.active_children()
+    with ProcessPoolExecutor(jobs, SPAWN, _follow_caller) as pool:
+        try:
+            with _blocked_interrupts():
+                futures = [pool.submit(work, item) for item in items]
+            for future in as_completed(futures):
+                future.result()
+            return [future.result() for future in futures]
+        except BrokenProcessPool as error:
+            raise CellFailed(
+                "a process was killed, perhaps because memory ran out: --jobs 1 needs the least"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in {*multiprocessing.active_children()} - {*others}:
+                process.kill()
 
-    def call(worker: Worker, item: Item) -> Result:
-        with worker:
-            return worker.run(work, item)
 
-    threads = ThreadPoolExecutor(jobs)
-    try:
-        futures = list(map(threads.submit, [call] * len(items), workers, items))
-        for future in as_completed(futures):
-            future.result()
-        return [future.result() for future in futures]
-    finally:
-        for worker in workers:
-            worker.stop()
-        threads.shutdown(cancel_futures=True)
+def _death(code: int | None) -> str:
+    """Return how a process ended, from its exit code."""
+    if code is None or code >= 0:
+        return f"its process ended with exit code {code}"
+    cure = f"; perhaps memory ran out: {SMALLER_BATCH}" if -code == signal.SIGKILL else ""
+    return f"its process was killed by signal {-code} ({signal.strsignal(-code) or 'unknown'}){cure}"
 
 
-def _start() -> tuple[subprocess.Popen[bytes], Connection]:
-    """Start a worker process; return it and the connection to it."""
-    ours, theirs = Pipe()
-    code = (
-        f"import sys; sys.path[:] = {[*map(str, sys.path)]!r}; sys.argv[:] = {sys.argv!r}\n"
-        f"from bench.system.processes import _serve; _serve({theirs.fileno()}, {os.getpid()})"
-    )
-    # The worker inherits the mask, and opens it for each call: no Ctrl-C can hit it anywhere else.
+@contextmanager
+def _blocked_interrupts() -> Iterator[None]:
+    """Block SIGINT within the block, and in the processes that are started in it."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        command = [sys.executable, "-u", "-c", code]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], process_group=0)
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        theirs.close()
-    return process, ours
 
 
-def _serve(connection: int, parent: int) -> None:
-    """Answer the requests of the parent process until there is none or it ends."""
-    global _caller
-    _caller = Connection(connection)
+def _follow_caller() -> None:
+    """Let a process miss the signals of the terminal, and end with its caller."""
+    os.setpgid(0, 0)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal may stop groups in its background that write
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    with suppress(EOFError, OSError, KeyboardInterrupt):  # the parent has ended, or will end this process
+
+    def end_with(caller: Any) -> None:
+        caller.join()
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _serve(connection: Connection, last_sign: Any) -> None:
+    """Answer the requests of the caller until it closes the connection or ends."""
+    global _last_sign
+    _last_sign = last_sign
+    _follow_caller()
+    with suppress(EOFError, OSError):  # the caller has ended, or will end this process
         while True:
-            response = _respond(_caller.recv_bytes())
-            with _sending:  # a method may have left a thread that gives signs of life
-                _caller.send_bytes(response)
+            response = _respond(connection.recv_bytes())
+            sys.stdout.flush()
+            connection.send_bytes(response)
 
 
 def _respond(request: bytes) -> bytes:
     """Call the requested function; return its pickled value and error, one of them None."""
+    process = os.getpid()
     try:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())  # no Ctrl-C can hit the process outside the call
             function, arguments = pickle.loads(request)  # imports their modules
             return pickle.dumps((function(*arguments), None))
         finally:
-            if os.getpid() != _process:  # a fork of the function came back; it must not go on as the worker
+            if os.getpid() != process:  # a fork of the function came back; it must not go on as the worker
                 os._exit(1)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     except BaseException as error:
@@ -262,13 +237,5 @@ def _respond(request: bytes) -> bytes:
             response = pickle.dumps((None, failure))
             pickle.loads(response)
         except Exception:  # pickle cannot write or read this error
-            replacement = CellFailed(describe(failure))
-            replacement.add_note(traceback.format_exc())
-            return pickle.dumps((None, replacement))
+            return pickle.dumps((None, CellFailed(describe(failure))))
         return response
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.killpg(0, signal.SIGKILL)
