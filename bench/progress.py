@@ -5,23 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 PLAIN_INTERVAL = 60.0
 """Seconds between two lines about the same stage if there is no terminal."""
-FOUND = 1.0
-"""Seconds in which a stage reports work that an earlier call had done."""
-
-
-class Stage(Protocol):
-    """Work that is under way."""
-
-    def update(self, done: float, note: str = "") -> None:
-        """Report the part of the total that is done; `note` has figures such as the loss."""
+RATE_PERIOD = 50.0
+"""Seconds over which the rate of work is measured; the first line is thus free of what an earlier call had done."""
 
 
 class Display:
@@ -48,51 +41,39 @@ class Display:
     @contextmanager
     def stage(self, label: str, total: float, unit: str) -> Iterator[Stage]:
         """Show progress of `total` units of work until the block ends."""
-        if not self.interactive:
-            yield _PlainStage(self, label, total, unit)
-            return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (
+        progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
             TextColumn("[dim]{task.fields[note]}"),
             TimeRemainingColumn(compact=True),
+            console=Console(stderr=True),
+            transient=True,
+            speed_estimate_period=RATE_PERIOD,
+            get_time=time.monotonic,
         )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            yield _BarStage(progress, progress.add_task(label, total=total, unit=unit, note=""))
+        progress.add_task(label, total=total, unit=unit, note="")
+        with progress if self.interactive else nullcontext():
+            yield Stage(self, progress)
 
 
-class _BarStage:
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self.progress, self.task = progress, task
+class Stage:
+    """Work that is under way."""
 
-    def update(self, done: float, note: str = "") -> None:
-        self.progress.update(self.task, completed=done, note=note)
-
-
-class _PlainStage:
-    def __init__(self, display: Display, label: str, total: float, unit: str) -> None:
-        self.display, self.label, self.total, self.unit = display, label, total, unit
-        self.printed = time.monotonic()
-        self.began: float | None = None
-        """The time of the first report."""
-        self.mark = (0.0, 0.0)
-        """The time and the work done of the last line, or before it of the reports in the first `FOUND` seconds: the
-        rate is measured since."""
+    def __init__(self, display: Display, progress: Progress) -> None:
+        self._display, self._progress, self._task = display, progress, progress.tasks[0]
+        self._printed = time.monotonic()
 
     def update(self, done: float, note: str = "") -> None:
-        now = time.monotonic()
-        self.began = now if self.began is None else self.began
-        if now - self.began < FOUND:
-            self.mark = (now, done)
-        if now - self.printed < PLAIN_INTERVAL or done >= self.total:
+        """Report the part of the total that is done; `note` has figures such as the loss."""
+        task, now = self._task, time.monotonic()
+        self._progress.update(task.id, completed=done, note=note)
+        if self._display.interactive or now - self._printed < PLAIN_INTERVAL or task.finished:
             return
-        since, before = self.mark
-        note = f", {note}" if note else ""
-        if done > before:
-            note += f", about {(now - since) * (self.total - done) / (done - before):.0f} s left"
-        self.display.say(f"  {self.label}: {done:,.0f}/{self.total:,.0f} {self.unit}{note}")
-        self.printed, self.mark = now, (now, done)
+        left = f"about {task.time_remaining:.0f} s left" if task.time_remaining is not None else ""
+        amount = f"{task.description}: {done:,.0f}/{task.total:,.0f} {task.fields['unit']}"
+        self._display.say("  " + ", ".join(filter(None, (amount, note, left))))
+        self._printed = now

@@ -38,7 +38,7 @@ settings.load_profile("bench")
 @pytest.fixture(autouse=True)
 def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--offline` forbids the network for good, and a call sets the number of threads; the next test has neither."""
-    monkeypatch.setattr(offline, "_forbidden", 0)
+    monkeypatch.setattr(offline, "_forbidden", False)
     torch.set_num_threads(1)
 
 

@@ -32,7 +32,7 @@ def test_facts_are_those_of_a_fresh_process(monkeypatch: pytest.MonkeyPatch) -> 
         torch.set_num_threads(1)
     assert found.threads == fresh
     assert found.device == ("cuda" if torch.cuda.is_available() else "cpu")
-    monkeypatch.setattr(module, "_ask", None)
+    monkeypatch.setattr(module, "_facts", None)
     assert machine() == found
 
 
@@ -44,7 +44,7 @@ def test_variable_for_threads_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_torch_that_cannot_be_imported_is_said_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "torch.py").write_text("raise ImportError('broken')")
-    monkeypatch.setenv("PYTHONPATH", str(home))
+    monkeypatch.syspath_prepend(home)
     with pytest.raises(BenchError, match="torch cannot be imported: ImportError: broken"):
         machine()
 

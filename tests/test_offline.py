@@ -43,25 +43,15 @@ for name, arguments in json.load(sys.stdin).items():
 json.dump(found, sys.stdout)
 """
 PLUGIN = """
-import http.client
 import socket
-import urllib.request
 
 import requests
 
 from bench.api import Method
 
-URL = "http://127.0.0.1:9/"
-
-
 class Opens(Method):
     def fit(self, task):
         socket.socket()
-
-
-class Connects(Method):
-    def fit(self, task):
-        socket.create_connection(("127.0.0.1", 9))
 
 
 class Resolves(Method):
@@ -69,16 +59,11 @@ class Resolves(Method):
         socket.getaddrinfo("localhost", 9)
 
 
-class Urllib(Method):
-    def fit(self, task):
-        urllib.request.urlopen(URL)
-
-
 class Requests(Method):
     def fit(self, task):
-        requests.get(URL)
+        requests.get("http://127.0.0.1:9/")
 """
-METHODS = ("Opens", "Connects", "Resolves", "Urllib", "Requests")
+METHODS = ("Opens", "Resolves", "Requests")
 RUN = ["run", "--offline", "--cards", "cards", "--datasets", "small", "--train", "small", "--pairs", "qaa-eng"]
 RUN += ["--budget", "2steps", "--results", "results", "--encoder"]
 

@@ -7,42 +7,29 @@ import pytest
 from bench import progress
 
 
-def told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reports: list[tuple[float, float]]
-) -> list[str]:
-    """Return the lines of a stage of 100 texts with reports of a time and the work done by then."""
-    now = iter([0.0, *(time for time, _ in reports)])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+@pytest.mark.parametrize(
+    ("reports", "lines"),
+    [
+        (
+            [(0, 0), (30, 10), (60, 20), (90, 40), (120, 80)],
+            ["20/100 texts, loss 1, about 240 s left", "80/100 texts, loss 1, about 15 s left"],
+        ),
+        # Work that an earlier call had done does not count.
+        ([(10, 80), (40, 85), (70, 90)], ["90/100 texts, loss 1, about 60 s left"]),
+        ([(1, 40), (1.5, 80), (20, 81), (70, 86)], ["86/100 texts, loss 1, about 140 s left"]),
+        ([(61, 0)], ["0/100 texts, loss 1"]),
+        ([(0, 0), (70, 100)], []),
+    ],
+)
+def test_lines_of_a_stage_have_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reports: list[tuple[float, float]], lines: list
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     with progress.Display().stage("encoding", 100, "texts") as stage:
-        for _, done in reports:
+        for now, done in reports:  # noqa: B007, the clock reads it
             stage.update(done, "loss 1")
-    return capsys.readouterr().err.splitlines()
-
-
-def test_time_left_is_that_of_the_rate_since_the_line_before(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert told(monkeypatch, capsys, [(0, 0), (30, 10), (60, 20), (90, 40), (120, 80)]) == [
-        "  encoding: 20/100 texts, loss 1, about 240 s left",
-        "  encoding: 80/100 texts, loss 1, about 20 s left",
-    ]
-
-
-def test_what_was_done_before_says_nothing_of_the_rate(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for reports in ([(10, 80), (70, 90)], [(10, 40), (10.5, 80), (70.5, 90)]):
-        assert told(monkeypatch, capsys, reports) == ["  encoding: 90/100 texts, loss 1, about 60 s left"]
-
-
-def test_nothing_is_said_of_time_before_there_is_a_rate(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert told(monkeypatch, capsys, [(61, 0)]) == ["  encoding: 0/100 texts, loss 1"]
-
-
-def test_end_needs_no_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(monkeypatch, capsys, [(0, 0), (70, 100)]) == []
+    assert capsys.readouterr().err.splitlines() == [f"  encoding: {line}" for line in lines]
 
 
 def test_lines_of_a_process_begin_with_its_topic(

@@ -13,7 +13,7 @@ from bench.progress import Display
 from bench.request import Request, check
 from bench.results.store import Store
 from bench.system.machine import machine, prepare_libraries
-from bench.system.offline import no_network
+from bench.system.offline import local_only
 from bench.system.processes import Worker
 from bench.tables import print_table
 
@@ -50,7 +50,7 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     from bench.running.resources import Resources
 
     threads = request.threads or machine().threads
-    with no_network() if dry else nullcontext(), Worker(max(request.timeout, LEAST_PATIENCE)) as worker:
+    with local_only() if dry else nullcontext(), Worker(max(request.timeout, LEAST_PATIENCE)) as worker:
         methods, notes = expand(request.methods, request.method, worker.run)
         request = request.model_copy(update={"methods": methods})
         experiment = make_experiment(request, cards, resolver, call=worker.run, read=not dry)

@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,7 @@ def write_sealed(path: Path, data: bytes) -> None:
     if path.is_dir():
         remove(path)
     with atomic_write(path, "wb") as file:
-        file.write(data)
-        file.write(_seal(path, data))
+        file.writelines((data, _seal(path, data)))
 
 
 def keep_sealed(path: Path, data: bytes) -> None:
@@ -57,15 +56,19 @@ def keep_sealed(path: Path, data: bytes) -> None:
 
 def read_sealed(path: Path) -> bytes:
     """Return the content of a sealed file. Raises `Damaged`, also if there is no such file."""
+    with _reading(path), path.open("rb") as file:
+        data = file.read(max(0, os.fstat(file.fileno()).st_size - SEAL))
+        if file.read() != _seal(path, data):
+            raise Damaged(f"{path} is damaged")
+    return data
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            data = file.read(max(0, os.fstat(file.fileno()).st_size - SEAL))
-            seal = file.read()
+        yield
     except OSError as error:
         raise Damaged(f"{path} cannot be read: {error.strerror}") from error
-    if seal != _seal(path, data):
-        raise Damaged(f"{path} is damaged")
-    return data
 
 
 def _seal(path: Path, data: bytes) -> bytes:
@@ -89,9 +92,9 @@ def seal(folder: Path, content: Mapping[str, Any], *, leave_out: Collection[str]
 
     Temporary files and those in `leave_out`, which names files and folders, are not listed.
     """
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    kept = (name for name in paths if name != MANIFEST and name.split("/")[0] not in leave_out)
-    files = {name: sha256_of(paths[name]) for name in kept if not paths[name].match(".*.tmp")}
+    paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    listed = [name for name in paths if name.parts[0] not in {MANIFEST, *leave_out} and not name.match(".*.tmp")]
+    files = {name.as_posix(): sha256_of(paths[name]) for name in listed}
     value = json.loads(json.dumps({**content, FILES: files}, ensure_ascii=False, default=str))
     with atomic_write(folder / MANIFEST) as file:
         json.dump({**value, CHECKSUM: digest(value)}, file, indent=2, ensure_ascii=False)
@@ -101,17 +104,15 @@ def seal(folder: Path, content: Mapping[str, Any], *, leave_out: Collection[str]
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest that `seal` wrote. Raises `Damaged` if it is missing or has other content."""
     path = folder / MANIFEST
+    with _reading(path):
+        data = path.read_bytes()
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        checksum = value.pop(CHECKSUM, None) if isinstance(value, dict) else None
-        found = digest(value)
-    except OSError as error:
-        raise Damaged(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+        value = dict(json.loads(data))
+        if value.pop(CHECKSUM, None) == digest(value):
+            return value
+    except (ValueError, TypeError, RecursionError) as error:
         raise Damaged(f"{path} is damaged: it is no JSON") from error
-    if checksum != found:
-        raise Damaged(f"{path} is damaged, or an earlier version of this program wrote it")
-    return dict(value)
+    raise Damaged(f"{path} is damaged, or an earlier version of this program wrote it")
 
 
 def verify(folder: Path, manifest: Mapping[str, Any], below: str = "", *, missing_ok: bool = False) -> None:
@@ -119,12 +120,9 @@ def verify(folder: Path, manifest: Mapping[str, Any], below: str = "", *, missin
     for name, expected in manifest[FILES].items():
         if not name.startswith(below) or (missing_ok and not os.path.lexists(folder / name)):
             continue
-        try:
-            found = sha256_of(folder / name)
-        except OSError as error:
-            raise Damaged(f"{folder / name} cannot be read: {error.strerror}") from error
-        if found != expected:
-            raise Damaged(f"{folder / name} is damaged")
+        with _reading(folder / name):
+            if sha256_of(folder / name) != expected:
+                raise Damaged(f"{folder / name} is damaged")
 
 
 def read_whole(folder: Path) -> dict[str, Any]:
@@ -147,21 +145,20 @@ def sealed_folder(
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if folder.exists():
-            try:
-                read_whole(folder)
-                return
-            except Damaged as error:
+        try:
+            read_whole(folder)
+        except Damaged as error:
+            if folder.exists():
                 on_damage(str(error))
                 remove(folder)
-        with atomic_folder(folder) as partial:
-            seal(partial, make(partial) or {})
+            with atomic_folder(folder) as partial:
+                seal(partial, make(partial) or {})
 
 
 def remove(path: Path) -> None:
     """Delete a file or a folder, of a folder the manifest first; there may be none."""
     if path.is_dir() and not path.is_symlink():
-        if (path / MANIFEST).is_file():
+        with suppress(OSError):
             (path / MANIFEST).unlink()
         shutil.rmtree(path)
     else:

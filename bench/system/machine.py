@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import inspect
 import os
 import platform
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.dependencies.fingerprint import library_versions
-from bench.errors import BenchError
+from bench.errors import BenchError, describe
 from bench.storage.hashing import digest
 from bench.storage.sealed import default_cache, remembered
-from bench.system.processes import cores
+from bench.system.processes import Worker, cores
 
 VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_")
 """Beginnings of the names of environment variables that the facts depend on."""
-ASK = """
-import json, torch
-cuda = torch.cuda.is_available()
-native = torch.cpu.get_capabilities()
-print(json.dumps({
-    "device": "cuda" if cuda else "cpu",
-    "cpu_bfloat16": bool(native.get("avx512_bf16") or native.get("amx_bf16")),
-    "gpu_bfloat16": cuda and torch.cuda.is_bf16_supported(including_emulation=False),
-    "threads": torch.get_num_threads(),
-}))
-"""
-"""Program for a new interpreter: this process may have set another number of threads already."""
 SMALL_DIMENSION = 256
 """Encoders narrower than this train faster in float32 on a processor: converting costs more than it saves."""
 
@@ -47,7 +33,7 @@ class Machine:
 
 def machine() -> Machine:
     """Return the facts about this machine, which are stored; a new interpreter finds them out."""
-    return Machine(**remembered(default_cache() / "machine" / f"{digest(_key())}.json", _ask))
+    return Machine(**remembered(default_cache() / "machine" / f"{digest(_key())}.json", _facts))
 
 
 def precision(requested: str, device: str, dimension: int, facts: Machine) -> str:
@@ -80,12 +66,23 @@ def _key() -> list[Any]:
         processor = [platform.processor(), platform.machine()]
     devices = sorted(path.name for pattern in ("nvidia*", "kfd") for path in Path("/dev").glob(pattern))
     variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
-    return [ASK, library_versions("torch"), processor, cores(), devices, variables]
+    return [inspect.getsource(_torch_facts), library_versions("torch"), processor, cores(), devices, variables]
 
 
-def _ask() -> dict[str, Any]:
-    # -P: the working folder may have modules of its own.
-    result = subprocess.run([sys.executable, "-P", "-c", ASK], capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise BenchError(f"torch cannot be imported: {(result.stderr.strip() or 'no message').splitlines()[-1]}")
-    return dict(json.loads(result.stdout.splitlines()[-1]))
+def _facts() -> dict[str, Any]:
+    with Worker() as fresh:  # this process may have set another number of threads already
+        return fresh.run(_torch_facts)
+
+
+def _torch_facts() -> dict[str, Any]:
+    try:
+        import torch
+    except ImportError as error:
+        raise BenchError(f"torch cannot be imported: {describe(error)}") from error
+    cuda, native = torch.cuda.is_available(), torch.cpu.get_capabilities()
+    return {
+        "device": "cuda" if cuda else "cpu",
+        "cpu_bfloat16": bool(native.get("avx512_bf16") or native.get("amx_bf16")),
+        "gpu_bfloat16": cuda and torch.cuda.is_bf16_supported(including_emulation=False),
+        "threads": torch.get_num_threads(),
+    }

@@ -14,8 +14,7 @@ from typing import Any
 
 MESSAGE = "--offline forbids the network"
 
-_forbidden = 0
-"""The number of calls of `forbid_network`, and of blocks of `no_network` that have not ended."""
+_forbidden = False
 
 
 def forbid_network() -> None:
@@ -23,35 +22,26 @@ def forbid_network() -> None:
     global _forbidden
     os.environ["HF_HUB_OFFLINE"] = "1"  # libraries report this in clearer words
     _watch()
-    _forbidden += 1
+    _forbidden = True
 
 
 def network_forbidden() -> bool:
-    return _forbidden > 0
-
-
-@contextmanager
-def no_network() -> Iterator[None]:
-    """Let every attempt to open an internet socket within the block raise `OSError`."""
-    global _forbidden
-    _watch()
-    _forbidden += 1
-    try:
-        yield
-    finally:
-        _forbidden -= 1
+    return _forbidden
 
 
 @contextmanager
 def local_only() -> Iterator[None]:
     """Forbid the network within the block, and silence the warnings of libraries about files that they miss."""
-    before = logging.root.manager.disable
+    global _forbidden
+    before = _forbidden, logging.root.manager.disable
+    _watch()
     logging.disable(logging.WARNING)
+    _forbidden = True
     try:
-        with no_network():
-            yield
+        yield
     finally:
-        logging.disable(before)
+        _forbidden, disabled = before
+        logging.disable(disabled)
 
 
 @cache  # a hook stays until the process ends

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
-from bench.errors import CellFailed, describe
+from bench.errors import BenchError, CellFailed, describe
 from bench.system.interrupt import handled_interrupts
 
 Item = TypeVar("Item")
@@ -29,7 +29,7 @@ SPAWN = multiprocessing.get_context("spawn")
 POLL = 0.1
 """Seconds between two checks of a worker. Its end may not close its pipe, which its children may have inherited."""
 LAST = 5.0
-"""Seconds that a worker has to end after a second Ctrl-C."""
+"""Seconds that a worker that is ending or killed is waited for."""
 SMALLER_BATCH = "a training needs less memory with a smaller batch, such as --set recipe.batch_size=16"
 
 _last_sign: Any = None
@@ -76,11 +76,11 @@ class Worker:
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function in the worker and return its value; all must be picklable, and importable there.
 
-        An `Exception` of the function is raised here, with its traceback as a note. Raises `CellFailed` if the process
-        ended, if the function raised another `BaseException`, and if `alive` was not called for too long.
+        A `BenchError` of the function is raised here, with its traceback as a note. Raises `CellFailed` if the function
+        raised anything else, if the process ended, and if `alive` was not called for too long.
 
-        Each Ctrl-C is passed on to the function once. KeyboardInterrupt is raised here when the function has ended, at
-        the latest a few seconds after a second Ctrl-C.
+        A Ctrl-C is passed on to the function, a second one kills the process. KeyboardInterrupt is raised here when the
+        function or the process has ended.
         """
         process = self._started()
         with self._interrupts_passed_on(process):
@@ -90,7 +90,7 @@ class Worker:
                 while not self._connection.poll(POLL):
                     if not process.is_alive() and not self._connection.poll():
                         raise EOFError
-                    if time.monotonic() > min(self._end, self._last_sign.value + 1.1 * self._timeout + 1):
+                    if time.monotonic() > self._last_sign.value + 1.1 * self._timeout + 1:
                         self._kill()
                         raise silence(self._timeout)
                 value, error = self._connection.recv()
@@ -126,18 +126,15 @@ class Worker:
 
     @contextmanager
     def _interrupts_passed_on(self, process: SpawnProcess) -> Iterator[None]:
-        """Pass each SIGINT within the block on to the worker, and leave the first to the usual handler afterwards."""
+        """Pass a SIGINT within the block on to the worker, and leave it to the usual handler afterwards."""
         interrupts = 0
 
         def on_interrupt(number: int, frame: object) -> None:
             nonlocal interrupts
             interrupts += 1
-            if interrupts == 2:
-                self._end = time.monotonic() + LAST
             with suppress(ProcessLookupError):
-                os.kill(process.pid or 0, signal.SIGINT)
+                os.kill(process.pid or 0, signal.SIGINT if interrupts == 1 else signal.SIGKILL)
 
-        self._end = math.inf
         try:
             with handled_interrupts(on_interrupt):
                 yield
@@ -231,11 +228,7 @@ def _respond(request: bytes) -> bytes:
                 os._exit(1)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     except BaseException as error:
-        failure = error if isinstance(error, Exception) else CellFailed(f"it ended with {describe(error)}")
+        ended = "" if isinstance(error, Exception) else "it ended with "
+        failure = error if isinstance(error, BenchError) else CellFailed(f"{ended}{describe(error)}")
         failure.add_note(traceback.format_exc())
-        try:
-            response = pickle.dumps((None, failure))
-            pickle.loads(response)
-        except Exception:  # pickle cannot write or read this error
-            return pickle.dumps((None, CellFailed(describe(failure))))
-        return response
+        return pickle.dumps((None, failure))
