@@ -127,13 +127,14 @@ class Worker:
     @contextmanager
     def _interrupts_passed_on(self, process: SpawnProcess) -> Iterator[None]:
         """Pass a SIGINT within the block on to the worker, and leave it to the usual handler afterwards."""
-        interrupts = 0
+        pid, interrupts = process.pid, 0
+        assert pid is not None
 
         def on_interrupt(number: int, frame: object) -> None:
             nonlocal interrupts
             interrupts += 1
             with suppress(ProcessLookupError):
-                os.kill(process.pid or 0, signal.SIGINT if interrupts == 1 else signal.SIGKILL)
+                os.kill(pid, signal.SIGINT if interrupts == 1 else signal.SIGKILL)
 
         try:
             with handled_interrupts(on_interrupt):
@@ -162,14 +163,14 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: in
             for future in as_completed(futures):
                 future.result()
             return [future.result() for future in futures]
-        except BrokenProcessPool as error:
-            raise CellFailed(
-                "a process was killed, perhaps because memory ran out: --jobs 1 needs the least"
-            ) from error
-        finally:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in {*multiprocessing.active_children()} - {*others}:
                 process.kill()
+            if isinstance(error, BrokenProcessPool):
+                message = "a process was killed, perhaps because memory ran out: --jobs 1 needs the least"
+                raise CellFailed(message) from error
+            raise
 
 
 def _death(code: int | None) -> str:
