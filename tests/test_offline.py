@@ -13,13 +13,14 @@ import pytest
 from small_bench import CARD
 
 EVERY_CALL = """
-import contextlib, io, json, sys
+import contextlib, io, json, socket, sys
 
 events, watched = [], True
 
 
 def watch(event, arguments):
-    if watched and event.startswith("socket."):
+    local = event == "socket.__new__" and arguments[1] == socket.AF_UNIX  # a pipe between processes
+    if watched and event.startswith("socket.") and not local:
         events.append(event)
         raise RuntimeError("watched")
 
@@ -31,8 +32,6 @@ from bench.cli import main
 found = {}
 for name, arguments in json.load(sys.stdin).items():
     if name == "methods":
-        import socket
-
         with contextlib.suppress(RuntimeError):
             socket.socket()
         found["somebody watches"], watched = events.copy(), False

@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, resolve_name, spec_from_file_location
+from itertools import accumulate
 from pathlib import Path
 
 from bench.storage.hashing import digest, digest_bytes
@@ -107,7 +108,8 @@ def _dependencies(main: str) -> tuple[dict[str, str], frozenset[str]]:
             if code:
                 hashes[Path(name).name] = code
                 packages.add(package)
-            waiting += [parent for imported in imports for parent in _with_parents(imported)]
+            for imported in imports:  # the import of `a.b` executes `a`, too
+                waiting += accumulate(imported.split("."), "{}.{}".format)
     for package in packages:
         spec = _find(package, main) if package else None
         for folder in (spec and spec.submodule_search_locations) or ():
@@ -225,9 +227,3 @@ def _imports(node: ast.AST, package: str) -> list[str]:
 def _parent(module: str) -> str:
     """Return the package that a module is in; a file on its own is in none."""
     return "" if module.endswith(".py") else module.rpartition(".")[0]
-
-
-def _with_parents(module: str) -> list[str]:
-    """Return `a`, `a.b` and `a.b.c` for `a.b.c`."""
-    words = module.split(".")
-    return [".".join(words[:count]) for count in range(1, len(words) + 1)]

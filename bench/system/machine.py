@@ -59,11 +59,9 @@ def prepare_libraries(*, offline: bool, threads: int | None) -> None:
 
 def _key() -> list[Any]:
     """Return everything that the facts depend on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        processor = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
-    except OSError:
-        processor = [platform.processor(), platform.machine()]
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
+    processor = [platform.uname()[4:], *sorted({line for line in lines if line.startswith(("model name", "flags"))})]
     devices = sorted(path.name for pattern in ("nvidia*", "kfd") for path in Path("/dev").glob(pattern))
     variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
     return [inspect.getsource(_torch_facts), library_versions("torch"), processor, cores(), devices, variables]
