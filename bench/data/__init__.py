@@ -85,24 +85,28 @@ class Rows:
 
 @dataclass(frozen=True)
 class Bitext(Rows):
-    """Aligned sentences: row i of `query_side` (a query language) translates row i of `document_side`."""
+    """Aligned sentences: row i of `query_side` (a query language) translates row i of `document_side`.
+
+    `pairs` has one pair, or several if one student is trained for them together.
+    """
 
     query_side: tuple[str, ...]
     document_side: tuple[str, ...]
     sources: tuple[str, ...]
     pairs: tuple[Pair, ...]
-    """The languages of each row: one pair, or several if one student is trained for them together."""
 
 
 @dataclass(frozen=True)
 class Relevance(Rows):
-    """Judged training pairs: `positives[i]` answers `queries[i]`, in the languages of `pairs[i]`."""
+    """Judged training pairs: `positives[i]` answers `queries[i]`, in the languages of `pairs[i]`.
+
+    Most judgments are within the document language.
+    """
 
     queries: tuple[str, ...]
     positives: tuple[str, ...]
     sources: tuple[str, ...]
     pairs: tuple[Pair, ...]
-    """Often only within the document language, which has most judgments."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,7 @@ class TestCollection:
     `oracle_queries` are the same queries in the document language (a human translation or the original), row by row;
     None if there are none, or if they would be the documents themselves.
 
-    The task of bitext mining is to find translations among all sentences: most queries have
-    none, and the qrels are the gold pairs.
+    In bitext mining, most queries have no relevant document, and the qrels are the gold pairs of translations.
     """
 
     __test__ = False  # not a test class of pytest
@@ -171,12 +174,10 @@ class TestCollection:
         return "multilingual retrieval" if self.document_languages else "retrieval"
 
     def __post_init__(self) -> None:
-        if len(self.query_ids) != len(self.queries) or len(self.document_ids) != len(self.documents):
-            raise ValueError(f"{self.name}: ids and texts differ in length")
-        if self.oracle_queries is not None and len(self.oracle_queries) != len(self.queries):
-            raise ValueError(f"{self.name}: oracle queries and queries differ in length")
-        if self.document_languages and len(self.document_languages) != len(self.documents):
-            raise ValueError(f"{self.name}: documents and their languages differ in number")
+        queries = (self.query_ids, self.queries, self.queries if self.oracle_queries is None else self.oracle_queries)
+        documents = (self.document_ids, self.documents, self.document_languages or self.documents)
+        if any(len(set(map(len, columns))) > 1 for columns in (queries, documents)):
+            raise ValueError(f"{self.name}: ids, texts, oracle queries or languages differ in length")
 
     @cached_property
     def digest(self) -> str:
@@ -187,16 +188,8 @@ class TestCollection:
 
     @property
     def summary(self) -> TestSummary:
-        return TestSummary(
-            name=self.name,
-            pair=self.pair,
-            digest=self.digest,
-            queries=len(self.queries),
-            documents=len(self.documents),
-            left_out=self.left_out,
-            has_oracle_queries=self.oracle_queries is not None,
-            task=self.task,
-        )
+        sizes = len(self.queries), len(self.documents), self.left_out
+        return TestSummary(self.name, self.pair, self.digest, *sizes, self.oracle_queries is not None, self.task)
 
 
 @dataclass(frozen=True)

@@ -145,8 +145,7 @@ class Card(_Table):
                     raise ValueError(f"two [[data]] entries offer {entry.role} for {key}")
                 offered.add((entry.role, key))
                 used.update(path for paths in self.files(entry, key).values() for path in paths)
-        missing = sorted(used - set(self.sha256))
-        if missing and self.folder is None:
+        if self.folder is None and (missing := sorted(used - set(self.sha256))):
             raise ValueError(f"sha256 of {missing[0]} is missing")
         if unused := sorted(set(self.sha256) - used):
             raise ValueError(f"sha256 names {unused[0]}, which no [[data]] uses")
@@ -201,15 +200,14 @@ class Card(_Table):
 
     def options(self, entry: Data, key: Pair | str) -> dict[str, Any]:
         """Return the entry's options for a pair or language."""
-        return {
-            name: self._filled(value, key) if isinstance(value, str) else value for name, value in entry.options.items()
-        }
+        return {name: self._filled(value, key) for name, value in entry.options.items()}
 
-    def _filled(self, text: str, key: Pair | str) -> str:
-        languages = {"query": key.query, "document": key.document} if isinstance(key, Pair) else {"language": key}
-        for placeholder, language in languages.items():
-            text = text.replace(f"{{{placeholder}}}", self.code(language))
-        return text
+    def _filled(self, value: Any, key: Pair | str) -> Any:
+        """Return a text without placeholders, and other values as they are."""
+        if isinstance(value, str):
+            for placeholder, language in (vars(key) if isinstance(key, Pair) else {"language": key}).items():
+                value = value.replace(f"{{{placeholder}}}", self.code(language))
+        return value
 
 
 def load_cards(extra_folder: Path | None = None) -> dict[str, Card]:

@@ -6,7 +6,6 @@ Roy et al., LAReQA: Language-agnostic answer retrieval from a multilingual pool,
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from bench.data import MULTIPLE, Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
 from bench.data.formats.reading import Source, add_new, json_lines, numbered, read, text_of
 from bench.errors import BenchError
-
-_log = logging.getLogger(__name__)
 
 
 def squad_relevance(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
@@ -118,7 +115,7 @@ def afriqa(source: Source, pair: Pair) -> TestCollection:
     """Return the questions of the file `queries` over the distinct contexts of the files `documents`.
 
     The relevant document is the row's own context, and the oracle query is the human translation of the question. Rows
-    without a context are left out, and their number is logged. Raises `BenchError` for a malformed row, a repeated id,
+    without a context are left out and counted. Raises `BenchError` for a malformed row, a repeated id,
     and a context that is not in `documents`.
     """
     contexts = (
@@ -132,10 +129,10 @@ def afriqa(source: Source, pair: Pair) -> TestCollection:
     queries: dict[str, str] = {}
     oracles: list[str] = []
     qrels: dict[str, dict[str, int]] = {}
-    without_context = 0
+    left_out = 0
     for place, row in json_lines(source.one("queries")):
         if not row.get("context"):
-            without_context += 1
+            left_out += 1
             continue
         key = text_of(row, "id", place)
         context = text_of(row, "context", place)
@@ -144,9 +141,7 @@ def afriqa(source: Source, pair: Pair) -> TestCollection:
         add_new(queries, key, text_of(row, "question_lang", place), place)
         oracles.append(text_of(row, "question_translated", place))
         qrels[key] = {ids[context]: 1}
-    if without_context:
-        _log.info("%s %s: left out %d questions without a context", source.name, pair, without_context)
-    return make_test(source, pair, queries, documents, qrels, oracle_queries=tuple(oracles))
+    return make_test(source, pair, queries, documents, qrels, oracle_queries=tuple(oracles), left_out=left_out)
 
 
 def _contexts(source: Source, part: str) -> Iterator[tuple[str, str, list[Any]]]:

@@ -10,7 +10,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar, overload
+from typing import IO, Any, TypeVar
 from xml.etree.ElementTree import Element, ParseError
 
 from bench.errors import BenchError
@@ -66,11 +66,7 @@ class LazyTexts(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._read(0, len(self)))
 
-    @overload
-    def __getitem__(self, key: int) -> str: ...
-    @overload
-    def __getitem__(self, key: slice) -> list[str]: ...
-    def __getitem__(self, key: int | slice) -> str | list[str]:
+    def __getitem__(self, key: Any) -> Any:
         if isinstance(key, int):
             row = self._rows[key]
             return next(iter(self._read(row, row + 1)))
