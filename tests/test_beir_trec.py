@@ -155,13 +155,6 @@ def test_what_is_wrong_is_one_line_with_file_and_number(
     assert captured.err.startswith("bench: ") and complaint in captured.err
 
 
-def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    folder = write(tmp_path / "mine", TREC)
-    (folder / "corpus.tsv").write_bytes(b"d1\tone\nd2\t\xff\n")
-    with pytest.raises(BenchError, match=r"corpus\.tsv: line 2: not UTF-8"):
-        load(folder)
-
-
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -28,7 +28,7 @@ from bench.data.files import Resolver
 from bench.errors import BenchError, MissingFile
 from bench.progress import Display
 from bench.storage.atomic import atomic_write
-from bench.storage.sealed import default_cache, sha256_of
+from bench.storage.sealed import default_cache
 
 CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -335,12 +335,6 @@ def test_the_cache_is_bench_home_if_set(tmp_path: Path, monkeypatch: pytest.Monk
     assert default_cache() == tmp_path
     monkeypatch.delenv("BENCH_HOME")
     assert default_cache().is_absolute()
-
-
-def test_sha256_is_that_of_the_standard(tmp_path: Path) -> None:
-    # The digest of "abc" in FIPS 180-4.
-    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert sha256_of(put(tmp_path / "abc", b"abc")) == expected
 
 
 @pytest.mark.parametrize(("mode", "old", "new"), [("w", "ẹ\n", "half"), ("wb", b"\x00\n", b"half")])

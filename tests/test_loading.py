@@ -90,16 +90,6 @@ def test_distractors_follow_the_own_documents_each_text_once(world: World) -> No
     assert read(world.cards["two"], "passages", "eng", world.resolver) == ("Ibadan.", "Kano.")
 
 
-def test_what_a_card_lacks_is_refused(world: World) -> None:
-    card = world.aligned("b", "bitext", "a\n", "A\n")
-    with pytest.raises(BenchError, match="b has no bitext for hau-eng; it has swh-eng"):
-        load_rows(card, "bitext", HAU, world.resolver)
-    with pytest.raises(BenchError, match="b has no test for swh-eng"):
-        load_test(card, SWH, world.resolver, world.cards)
-    with pytest.raises(BenchError, match="b has no relevance for eng"):
-        load_rows(card, "relevance", ENG, world.resolver)
-
-
 @pytest.mark.parametrize(
     ("query", "documents", "judged", "complaint"),
     [

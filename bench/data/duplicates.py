@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -38,71 +37,53 @@ class NearDuplicate(NamedTuple):
 
 def near_duplicates(texts: Sequence[str], others: Sequence[str]) -> list[NearDuplicate]:
     """Return all pairs of a text that is near, or contains, another, in order. All texts are normalised."""
-    texts, others = [_letters(text) for text in texts], [_letters(other) for other in others]
-    shingles_of_other = cache(lambda other: _shingles(others[other]))
-    found, last, shingles = [], -1, frozenset[str]()
-    for text, other in _candidates(texts, others):
-        if text != last:
-            last, shingles = text, _shingles(texts[text])
-        verdict = _compare(shingles, shingles_of_other(other))
-        if verdict is not None:
-            found.append(NearDuplicate(text, other, *verdict))
-    return found
-
-
-def _compare(text: frozenset[str], other: frozenset[str]) -> tuple[Literal["near", "contained"], float] | None:
-    shared = len(text & other)
-    similarity = shared / len(text | other)
-    if similarity >= SIMILAR and len(other) >= SHORTEST_SIMILAR:
-        return "near", similarity
-    if shared / len(other) >= CONTAINED and len(other) >= SHORTEST_CONTAINED:
-        return "contained", shared / len(other)
-    return None
-
-
-def _letters(text: str) -> str:
-    return _LEFT_OUT.sub("", text if text.isascii() else unicodedata.normalize("NFD", text))
-
-
-def _shingles(letters: str) -> frozenset[str]:
-    return frozenset(letters[start : start + SHINGLE] for start in range(len(letters) - SHINGLE + 1))
-
-
-def _candidates(texts: Sequence[str], others: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield all pairs that `_compare` may accept and few more, in order.
-
-    An accepted text lacks at most a share of 1 - SIMILAR of the other's shingles. Even if all of these were in the
-    rarer half, the text would have the rest of that half, and few texts share so many rare shingles by chance.
-    """
-    rows, codes = _coded_shingles(others)
+    rows, codes = _shingles(others)
     vocabulary, columns = np.unique(codes, return_inverse=True)
-    distinct = _ones(rows, columns, (len(others), len(vocabulary))).tocoo()
-    rows, columns = distinct.row, distinct.col
-    counts = np.bincount(rows, minlength=len(others))
-    frequency = np.bincount(columns, minlength=len(vocabulary))
-    order = np.lexsort((frequency[columns], rows))
-    rank = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
-    half = -(-counts // 2)
-    rare = order[(rank < half[rows]) & (counts >= SHORTEST_SIMILAR)[rows]]
-    required = np.maximum(half - np.ceil(counts * (1 - SIMILAR)).astype(int), 1)
-    if len(rare) == 0:
-        return
-    used, places = np.unique(columns[rare], return_inverse=True)
-    vocabulary = vocabulary[used]
-    of_others = _ones(places, rows[rare], (len(vocabulary), len(others)))
-    for start in range(0, len(texts), CHUNK):
+    sizes = np.bincount(rows, minlength=len(others))
+    of_others = _ones(rows, columns, (len(others), len(vocabulary)))
+    rare, required = _rare(rows, columns, sizes, len(vocabulary))
+    found = []
+    for start in range(0, len(texts) if len(vocabulary) else 0, CHUNK):
         part = texts[start : start + CHUNK]
-        rows, codes = _coded_shingles(part)
+        rows, codes = _shingles(part)
+        own_sizes = np.bincount(rows, minlength=len(part))
         columns = np.minimum(np.searchsorted(vocabulary, codes), len(vocabulary) - 1)
         known = vocabulary[columns] == codes
-        shared = (_ones(rows[known], columns[known], (len(part), len(vocabulary))) @ of_others).tocoo()
-        enough = shared.data >= required[shared.col]
-        pairs = zip(shared.row[enough].tolist(), shared.col[enough].tolist(), strict=True)
-        yield from sorted((start + row, column) for row, column in pairs)
+        own = _ones(rows[known], columns[known], (len(part), len(vocabulary)))
+        candidates = (own @ rare.T).tocoo()
+        enough = candidates.data >= required[candidates.col]
+        text, other = candidates.row[enough], candidates.col[enough]
+        shared = own[text].multiply(of_others[other]).sum(axis=1)
+        jaccard, share = shared / (own_sizes[text] + sizes[other] - shared), shared / sizes[other]
+        near = (jaccard >= SIMILAR) & (sizes[other] >= SHORTEST_SIMILAR)
+        contained = ~near & (share >= CONTAINED) & (sizes[other] >= SHORTEST_CONTAINED)
+        for kind, chosen, similarity in (("near", near, jaccard), ("contained", contained, share)):
+            columns = (text[chosen] + start, other[chosen], similarity[chosen])
+            found += [
+                NearDuplicate(i, j, kind, value) for i, j, value in zip(*(c.tolist() for c in columns), strict=True)
+            ]
+    return sorted(found)
 
 
-def _coded_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the text's number and a 64-bit hash of the letters of each shingle of each text, both (n_shingles,)."""
+def _rare(rows: np.ndarray, columns: np.ndarray, sizes: np.ndarray, vocabulary: int) -> tuple[Any, np.ndarray]:
+    """Return the rarer half of each text's shingles, (n_texts, vocabulary), and the number that candidates must share.
+
+    A text that is near another, or contains it, lacks at most a share of 1 - SIMILAR of the other's shingles. Even if
+    all of these were in the rarer half, the text would have the rest of that half, and few texts share so many rare
+    shingles by chance.
+    """
+    frequency = np.bincount(columns, minlength=vocabulary)
+    order = np.lexsort((frequency[columns], rows))
+    rank = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[rows]
+    half = -(-sizes // 2)
+    rare = order[(rank < half[rows]) & (sizes >= SHORTEST_SIMILAR)[rows]]
+    required = np.maximum(half - np.ceil(sizes * (1 - SIMILAR)).astype(int), 1)
+    return _ones(rows[rare], columns[rare], (len(sizes), vocabulary)), required
+
+
+def _shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the text's number and a 64-bit hash of each distinct shingle of each text, both (n_shingles,), by text."""
+    texts = [_LEFT_OUT.sub("", text if text.isascii() else unicodedata.normalize("NFD", text)) for text in texts]
     letters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     rows = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
     count = max(len(letters) - SHINGLE + 1, 0)
@@ -110,11 +91,13 @@ def _coded_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     for offset in range(SHINGLE):
         codes = codes * np.uint64(0x9E3779B97F4A7C15) + letters[offset : offset + count]
     whole = rows[:count] == rows[len(rows) - count :]  # its first and last letter are of one text
-    return rows[:count][whole], codes[whole]
+    rows, codes = rows[:count][whole], codes[whole]
+    order = np.lexsort((codes, rows))
+    rows, codes = rows[order], codes[order]
+    repeated = (np.diff(rows, prepend=-1) == 0) & (np.diff(codes, prepend=codes[:1]) == 0)
+    return rows[~repeated], codes[~repeated]
 
 
 def _ones(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> Any:
-    """Return a sparse matrix with ones, int32, at these places, which may repeat."""
-    matrix = sparse.csr_array((np.ones(len(rows), dtype=np.int32), (rows, columns)), shape=shape)
-    matrix.data[:] = 1
-    return matrix
+    """Return a sparse matrix with ones, int32, at these places."""
+    return sparse.csr_array((np.ones(len(rows), dtype=np.int32), (rows, columns)), shape=shape)
