@@ -57,11 +57,10 @@ def near_duplicates(texts: Sequence[str], others: Sequence[str]) -> list[NearDup
         jaccard, share = shared / (own_sizes[text] + sizes[other] - shared), shared / sizes[other]
         near = (jaccard >= SIMILAR) & (sizes[other] >= SHORTEST_SIMILAR)
         contained = ~near & (share >= CONTAINED) & (sizes[other] >= SHORTEST_CONTAINED)
-        for kind, chosen, similarity in (("near", near, jaccard), ("contained", contained, share)):
-            columns = (text[chosen] + start, other[chosen], similarity[chosen])
-            found += [
-                NearDuplicate(i, j, kind, value) for i, j, value in zip(*(c.tolist() for c in columns), strict=True)
-            ]
+        similarity = np.where(near, jaccard, share)
+        for row in np.flatnonzero(near | contained):
+            pair = start + int(text[row]), int(other[row])
+            found.append(NearDuplicate(*pair, "near" if near[row] else "contained", float(similarity[row])))
     return sorted(found)
 
 
