@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import os
 import subprocess
@@ -23,16 +22,12 @@ def test_package_is_written_under_its_own_name(
     monkeypatch.chdir(tmp_path)
     assert main(["new-method", "my-own-2"]) == 0
     assert "bench validate my-own-2/my_own_2.py:MyOwn2" in capsys.readouterr().out
-    files = sorted(path.name for path in (tmp_path / "my-own-2").iterdir())
-    assert files == ["my_own_2.py", "pyproject.toml", "test_my_own_2.py"]
-    texts = [(tmp_path / "my-own-2" / name).read_text() for name in files]
-    assert not any("ew-method" in text or "ew_method" in text or "NewMethod" in text for text in texts)
-    project = tomllib.loads(texts[1])["project"]
-    assert project["entry-points"]["bench.methods"] == {"my-own-2": "my_own_2:MyOwn2"}
-    assert {node.name for node in ast.parse(texts[0]).body if isinstance(node, ast.ClassDef)} == {
-        "MyOwn2Config",
-        "MyOwn2",
-    }
+    texts = {path.name: path.read_text() for path in (tmp_path / "my-own-2").iterdir()}
+    assert sorted(texts) == ["my_own_2.py", "pyproject.toml", "test_my_own_2.py"]
+    assert not any("ew-method" in text or "ew_method" in text or "NewMethod" in text for text in texts.values())
+    assert "class MyOwn2(" in texts["my_own_2.py"]
+    entry_points = tomllib.loads(texts["pyproject.toml"])["project"]["entry-points"]
+    assert entry_points["bench.methods"] == {"my-own-2": "my_own_2:MyOwn2"}
 
 
 @pytest.mark.parametrize(
@@ -65,9 +60,7 @@ def test_installed_method_of_somebody_else_is_listed_validated_and_compared(tmp_
         call = f"import sys; from bench.cli import main; sys.exit(main({list(arguments)}))"
         return run("-c", call, cwd=tmp_path, **environment)
 
-    listed = bench("ls", "methods")
-    assert "their-own" in listed
-    assert "Bitext contrast" in listed
+    assert "their-own" in bench("ls", "methods")
     assert "a template: write authors" in bench("ls", "methods", "their-own").replace("\n", " ")
     bench("run", "--methods", "distillation,their-own", "--pairs", "qaa-eng", "--budget", "5steps", "--quiet")
     with (tmp_path / "results" / "runs" / "leaderboard.csv").open() as file:
