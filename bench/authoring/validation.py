@@ -8,6 +8,7 @@ import os
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -95,11 +96,9 @@ def configured(subject: Fixture) -> str:
         if silent := [key for key in config.model_fields if not meaning(config, key)]:
             raise BenchError(f"{name} has settings without a docstring below them: {', '.join(silent)}")
         settings += len(config.model_fields)
-        try:
+        with suppress(ValidationError):
             config.model_validate({"no_such_setting": 1})
-        except ValidationError:
-            continue
-        raise BenchError(f"{name} accepts a setting that it does not have")
+            raise BenchError(f"{name} accepts a setting that it does not have")
     return f"{settings} settings, each with a docstring; an unknown one is refused"
 
 
@@ -109,7 +108,7 @@ def trains(subject: Fixture) -> str:
 
 
 def within_budget(subject: Fixture) -> str:
-    """Check the number of steps, and the steps and tokens that it reports."""
+    """Check the number of steps, the reported steps and tokens, and the end of other budgets."""
     first, steps = subject.first, subject.options.steps
     if "budget" not in subject.method.depends_on:
         if taken := len(first.norms) + first.other_steps:
@@ -138,8 +137,10 @@ def has_gradients(subject: Fixture) -> str:
     norms = subject.first.norms
     if not norms:
         return "it trains no student"
-    if not (all(map(math.isfinite, norms)) and any(norms)):
-        raise BenchError("no gradient reaches the student" if not any(norms) else "the gradient is not finite")
+    if not any(norms):
+        raise BenchError("no gradient reaches the student")
+    if not all(map(math.isfinite, norms)):
+        raise BenchError("the student's gradient is not finite")
     return f"the norm of the student's, clipped, is between {min(norms):.2g} and {max(norms):.2g}"
 
 
@@ -180,12 +181,10 @@ def resumes(subject: Fixture) -> str:
         return "it takes no steps"
     checkpoint = Checkpoint(subject.folder / "checkpoint.safetensors", interval=0)
     last = subject.options.steps // 2 + 1
-    try:
+    with suppress(Died):
         subject.fit(checkpoint=checkpoint, die_at=last)
-    except Died:
-        trial = subject.fit(checkpoint=checkpoint)
-    else:
         raise BenchError(f"it never calls task.on_step with step {last}")
+    trial = subject.fit(checkpoint=checkpoint)
     how = f"killed at step {last} and resumed from step {trial.records[0]['step'] - 1}"
     if different := subject.difference(trial.files):
         raise BenchError(f"{how}, it differs in {different}")

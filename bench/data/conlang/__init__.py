@@ -136,16 +136,11 @@ def structure(split: str, options: ConlangOptions = DEFAULT) -> Split:
     """Return the passages and questions of "train", "dev" or "test" as facts and as English."""
     seed, (count, size) = options.seed, options.sizes(split)
     passages = world.random_passages(seed, split, size, stream(seed, split, "passages"))
-    asked = world.random_questions(passages, count, stream(seed, split, "questions"))
+    rows, questions = zip(*world.random_questions(passages, count, stream(seed, split, "questions")), strict=True)
     narrator = Speaker(stream(seed, split, "narration"), PASSAGE_PARAPHRASE)
     asker = Speaker(stream(seed, split, "asking"), QUESTION_PARAPHRASE)
-    return Split(
-        passages=passages,
-        texts=tuple(" ".join(text_of(sentence.forms) for sentence in narrator.tell(p)) for p in passages),
-        rows=tuple(row for row, _ in asked),
-        questions=tuple(question for _, question in asked),
-        sentences=tuple(asker.ask(question) for _, question in asked),
-    )
+    texts = tuple(" ".join(text_of(sentence.forms) for sentence in narrator.tell(p)) for p in passages)
+    return Split(passages, texts, rows, questions, tuple(map(asker.ask, questions)))
 
 
 @lru_cache(maxsize=12)
