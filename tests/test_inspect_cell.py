@@ -45,8 +45,8 @@ def test_what_names_no_cell_is_told(results: Path, cell: Record, tmp_path: Path)
     training = next(results.glob("trainings/optical.*"))
     for text, complaint in (
         (cell.folder.name[:-4], f"did you mean {cell.folder.name}"),
-        ("xyz", "nor does a fingerprint begin so"),
-        (cell.manifest["fingerprint"][:20] + "x", "nor does a fingerprint begin so"),
+        ("xyz", "unknown cell in"),
+        (cell.manifest["fingerprint"][:20] + "x", "unknown cell in"),
         (str(training), "is no cell"),
     ):
         with pytest.raises(BenchError, match=re.escape(complaint)):
