@@ -67,9 +67,123 @@ from methods.distillation import Distillation
 from methods.references import ZeroShot
 
 
-class Good(Method):
+def method(fit):
+    """Make a method of a function of the task. If it returns nothing, the retriever is that of `zero-shot`."""
+    attributes = {"fit": lambda self, task: fit(task) or ZeroShot().fit(task), "__module__": __name__}
+    return type(fit.__name__, (Method,), attributes)
+
+
+@method
+def Good(task):
+    pass
+
+
+@method
+def Vanishes(task):
+    os._exit(0)
+
+
+class Custom(BaseException):
+    pass
+
+
+@method
+def Raises(task):
+    raise Custom("on purpose")
+
+
+@method
+def PretendsCtrlC(task):
+    raise KeyboardInterrupt
+
+
+@method
+def TellsNoNumber(task):
+    task.outcome["diagnostics"] = {"a": {1, 2}}
+
+
+@method
+def TellsNoMapping(task):
+    task.outcome["diagnostics"] = "fine"
+
+
+@method
+def KeepsTheUnkeepable(task):
+    task.outcome[("a", 1)] = 1
+
+
+@method
+def DeletesItsFolder(task):
+    shutil.rmtree(task.checkpoint.path.parent)
+
+
+@method
+def Overwrites(task):
+    """Reports values under the names of the harness's own."""
+    task.outcome |= {"fingerprint": "mine", "kind": "cell", "cost": None, "files": {}, "sha256": "0", "spec": {}}
+
+
+@method
+def EmbedsNothing(task):
+    student = task.make_student()
+    with torch.no_grad():
+        student.word_embeddings.weight.fill_(float("nan"))
+    return DualEncoder(student, task.teacher)
+
+
+@method
+def Sleeps(task):
+    """Never returns, or not before a test of it has failed."""
+    time.sleep(15)
+
+
+@method
+def Swallows(task):
+    """Never returns, whatever is raised in it."""
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.01)
+        except Exception:
+            pass
+
+
+@method
+def Hangs(task):
+    """Hangs in a call that no signal ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
+    time.sleep(600)
+
+
+def swallow(task):
+    """Is interrupted, and swallows it."""
+    try:
+        os.kill(os.getppid(), signal.SIGINT)  # that of the call, which passes it on
+        time.sleep(5)
+    except BaseException:
+        pass
+
+
+@method
+def DeafWithoutSteps(task):
+    swallow(task)
+
+
+class Ranks(Ranker):
+    scorings = ("odd",)
+
+    def save(self, folder, teacher):
+        folder.mkdir()
+
+    def rank(self, queries, documents, ids, depth, on_texts):
+        return {ids.queries[0]: [("no such document", 1.0)]}
+
+
+class Invents(Method):
+    scorings = ("odd",)
+
     def fit(self, task):
-        return ZeroShot().fit(task)
+        return Ranks()
 
 
 class Fails(TrainedMethod):
@@ -104,82 +218,6 @@ class Diverges(Fails):
         return self.student.word_embeddings.weight.sum() * (float("nan") if progress > 0 else 1.0), {}
 
 
-class Vanishes(Good):
-    def fit(self, task):
-        os._exit(0)
-
-
-class Custom(BaseException):
-    pass
-
-
-class Raises(Good):
-    def fit(self, task):
-        raise Custom("on purpose")
-
-
-class PretendsCtrlC(Good):
-    def fit(self, task):
-        raise KeyboardInterrupt
-
-
-class TellsNoNumber(Good):
-    def fit(self, task):
-        task.outcome["diagnostics"] = {"a": {1, 2}}
-        return super().fit(task)
-
-
-class TellsNoMapping(Good):
-    def fit(self, task):
-        task.outcome["diagnostics"] = "fine"
-        return super().fit(task)
-
-
-class KeepsTheUnkeepable(Good):
-    def fit(self, task):
-        task.outcome[("a", 1)] = 1
-        return super().fit(task)
-
-
-class DeletesItsFolder(Good):
-    def fit(self, task):
-        shutil.rmtree(task.checkpoint.path.parent)
-        return super().fit(task)
-
-
-class Ranks(Ranker):
-    scorings = ("odd",)
-
-    def save(self, folder, teacher):
-        folder.mkdir()
-
-    def rank(self, queries, documents, ids, depth, on_texts):
-        return {ids.queries[0]: [("no such document", 1.0)]}
-
-
-class Invents(Method):
-    scorings = ("odd",)
-
-    def fit(self, task):
-        return Ranks()
-
-
-class EmbedsNothing(Method):
-    def fit(self, task):
-        student = task.make_student()
-        with torch.no_grad():
-            student.word_embeddings.weight.fill_(float("nan"))
-        return DualEncoder(student, task.teacher)
-
-
-class Overwrites(Good):
-    """Reports values under the names of the harness's own."""
-
-    def fit(self, task):
-        task.outcome |= {"fingerprint": "mine", "kind": "cell", "cost": None, "files": {}, "sha256": "0", "spec": {}}
-        return super().fit(task)
-
-
 class Meddles(Distillation):
     """Trains the teacher along with the student."""
 
@@ -193,33 +231,6 @@ class Meddles(Distillation):
     def loss(self, batch, progress):
         loss, figures = super().loss(batch, progress)
         return loss + self.task.teacher.word_embeddings.weight.square().mean(), figures
-
-
-class Sleeps(Method):
-    """Never returns, or not before a test of it has failed."""
-
-    def fit(self, task):
-        time.sleep(15)
-
-
-class Swallows(Method):
-    """Never returns, whatever is raised in it."""
-
-    def fit(self, task):
-        end = time.monotonic() + 15
-        while time.monotonic() < end:
-            try:
-                time.sleep(0.01)
-            except Exception:
-                pass
-
-
-class Hangs(Good):
-    """Hangs in a call that no signal ends."""
-
-    def fit(self, task):
-        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
-        time.sleep(600)
 
 
 class GoesOn(Method):
@@ -245,26 +256,11 @@ class GoesOnRegardless(GoesOn):
 
 
 class Deaf(Distillation):
-    """Is interrupted before its first step, and swallows it."""
+    """Is interrupted before its first step."""
 
     def prepare(self, task, student):
         super().prepare(task, student)
-        try:
-            os.kill(os.getppid(), signal.SIGINT)  # that of the call, which passes it on
-            time.sleep(5)
-        except BaseException:
-            pass
-
-
-class DeafWithoutSteps(Good):
-    """The same, of a method that is not trained step by step."""
-
-    def fit(self, task):
-        try:
-            os.kill(os.getppid(), signal.SIGINT)
-            time.sleep(5)
-        except BaseException:
-            return super().fit(task)
+        swallow(task)
 
 
 class Waits(Distillation):
