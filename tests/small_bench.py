@@ -71,7 +71,7 @@ class Bench:
         return Request(**{**values, **changes})
 
     def execute(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> Outcome:
-        """What `run` does, but for the tables, with its outcome."""
+        """Compute a request as `run` does, and return its outcome."""
         request, resolver = self.request(results, methods, **changes), Resolver(offline=True)
         experiment, store = make_experiment(request, self.cards, resolver), Store(results).open()
         how = (request.device, request.precision, self.cards, resolver, Display(quiet=True))

@@ -68,7 +68,7 @@ def test_pairs_and_margins_are_those_of_brute_force(queries: int, documents: int
 
 
 def test_of_equal_sentences_those_with_the_first_ids_are_paired() -> None:
-    """Whatever the order in which they come; the others were nobody's best candidates."""
+    """Their order has no effect. The others are the best candidates of no sentence."""
     rng = np.random.default_rng(0)
     asked = np.repeat(positive_vectors(rng, 5, 8), 3, axis=0)
     corpus = np.repeat(positive_vectors(rng, 5, 8) / 4 + asked[::3] * 3 / 4, 3, axis=0)

@@ -115,7 +115,7 @@ def test_run_read_back_has_the_same_float32_scores(tmp_path_factory: pytest.Temp
 
 @pytest.mark.parametrize("tied", [0.0, -0.25, 1.0])
 def test_tied_scores_reach_no_measure(tied: float) -> None:
-    """Whatever the order in which tied documents come, every measure sees them in the order of their ids."""
+    """Every measure sees tied documents in the order of their ids."""
     relevant = {"q": {"b": 1, "d": 1}}  # of a b c d: ranks 2 and 4
     ideal = 1 + 1 / np.log2(3)
     expected = {

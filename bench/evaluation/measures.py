@@ -48,12 +48,12 @@ def parse_measures(names: Sequence[str]) -> list[str]:
     import ir_measures
 
     spellings = {known.upper(): known for known in ir_measures.measures.registry}
-    canonical = []
+    canonical: list[str] = []
     for name in names:
         if name in OF_TASKS:
             raise BenchError(f"measure '{name}' cannot be requested: every collection of its task has it, and no other")
-        word, at, cutoff = name.partition("@")
-        spelled = spellings.get(word.upper(), word) + at + cutoff
+        word, at, rest = name.partition("@")
+        spelled = spellings.get(word.upper(), word) + at + rest
         try:
             measure = ir_measures.parse_measure("Success@1" if name.lower() == "accuracy" else spelled)
             cutoff, official = measure.params.get("cutoff"), str(measure)
