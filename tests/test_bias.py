@@ -13,8 +13,7 @@ from bench.errors import BenchError
 from bench.evaluation.measures import canonical, is_deep, lower_is_better, parse_measures
 from bench.evaluation.tasks import bias, language_shares
 from bench.report.comparison import standings
-from bench.report.languages import gap_frame
-from bench.report.leaderboard import leaderboard
+from bench.report.leaderboard import gap_frame, leaderboard
 from bench.report.report import write_leaderboard
 from bench.results.store import Store
 from bench.results.systems import gather

@@ -21,8 +21,7 @@ from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, CellFailed
 from bench.evaluation.retriever import DualEncoder, OnBatch
 from bench.gate import baseline as baselines
-from bench.gate.baseline import Baseline, Value, make_baseline, tolerance
-from bench.gate.compare import COLUMNS, compare
+from bench.gate.baseline import COLUMNS, Baseline, Value, compare, make_baseline, tolerance
 from bench.gate.compute import Found, Key, Work, compute, compute_seeds, log_figures
 from bench.progress import Display
 from bench.recipe import Budget

@@ -47,8 +47,7 @@ def check(options: Check, computing: Computing) -> int:
     than its tolerance.
     """
     prepare_libraries(offline=True, threads=1)
-    from bench.gate.baseline import Baseline
-    from bench.gate.compare import COLUMNS, compare
+    from bench.gate.baseline import COLUMNS, Baseline, compare
     from bench.gate.compute import compute_seeds, working
     from bench.results.provenance import provenance
 

@@ -121,16 +121,11 @@ def compute(suite: Suite, work: Work, seed: int) -> Found:
 
 def counts(cell: Record) -> dict[str, int]:
     """Return the numbers of queries, documents and results of a cell."""
-    manifest, run = cell.manifest, read_run(cell.run)
-    counts = {
-        "queries": manifest["queries"],
-        "documents": manifest["documents"],
-        "answered": len(run),
-        "retrieved": sum(map(len, run.values())),
-        "judged": len(next(iter(cell.scores.values()))),
-        "unnormalised": manifest["unnormalised"],  # None if no vectors are searched
-    }
-    return {name: count for name, count in counts.items() if count is not None}
+    run = read_run(cell.run)
+    counts = {name: cell.manifest[name] for name in ("queries", "documents", "unnormalised")}
+    counts |= {"answered": len(run), "retrieved": sum(map(len, run.values()))}
+    counts["judged"] = len(next(iter(cell.scores.values())))
+    return {name: count for name, count in counts.items() if count is not None}  # None if no vectors are searched
 
 
 def training_values(training: Record, retriever: Retriever) -> dict[Key, float]:

@@ -104,16 +104,16 @@ def choose(query: str, options: InspectQuery, display: Display) -> list[Record]:
         if missing := [name for name in wanted if name not in known]:
             raise unknown(f"{column} in {options.results}", missing[0], known)
         cells = [cell for cell in cells if not wanted or cell.spec.columns[column] in wanted]
-    collections: dict[str, list[Record]] = {}
+    having: dict[str, list[Record]] = {}
     for cell in cells:
-        collections.setdefault(f"{cell.spec.dataset} {cell.spec.pair}", []).append(cell)
-    ids = {name: list(next(iter(members[0].scores.values()), {})) for name, members in collections.items()}
-    having = [name for name, known in ids.items() if query in known]
-    if len(having) == 1:
-        return collections[having[0]]
-    if having:
+        if query in next(iter(cell.scores.values()), {}):
+            having.setdefault(f"{cell.spec.dataset} {cell.spec.pair}", []).append(cell)
+    if not having:
+        known = {key for cell in cells for key in next(iter(cell.scores.values()), {})}
+        raise unknown(f"query in {options.results}:", query, known)
+    if len(having) > 1:
         raise BenchError(f"query '{query}' is in {', '.join(having)}; choose one with --dataset and --pair")
-    raise unknown(f"query in {options.results}:", query, [key for known in ids.values() for key in known])
+    return next(iter(having.values()))
 
 
 def rankings(query: str, cells: Sequence[Record], measure: str | None) -> list[Ranking]:

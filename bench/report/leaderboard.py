@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.evaluation.measures import lower_is_better
 from bench.report.comparison import COMPARISON, STANDING, standings
 from bench.results.store import Record, Store
-from bench.results.systems import boards, gather
+from bench.results.systems import System, boards, gather
 from bench.spec import BOARD, COLUMNS, SYSTEM
 from bench.statistics.intervals import DECIMALS, query_bootstrap
 
@@ -32,12 +33,18 @@ COMPARISONS = [
     *("p_queries", "p_seeds", "p_holm", "family", "queries", "seeds_a", "seeds_b"),
 ]
 
+SHARES = [*SYSTEM, "seed", "language", "documents", "top", "ratio"]
+ACROSS = [column for column in SYSTEM if column not in ("pair", "train")]
+"""The columns that a system has in common on all pairs."""
+GAPS = [*ACROSS, "measure", "pairs", "mean", "much", "little", "gap", "worst_pair", "worst", "best_pair", "best"]
+
 
 class Leaderboard:
     """The leaderboard of some cells. `notes` has a line for each reason why cells of the folder are left out.
 
-    `boards` are the systems by collection, pair and encoder. `systems` are in the order of the boards; frames refer to
-    a system by its index. `measures` are in the order of their first cell.
+    `boards` are the systems by collection, pair and encoder, and `systems` are in their order. `measures` are in the
+    order of their first cell. `standings` and `comparisons` are the frames of `bench.report.comparison` for all boards
+    and measures; they refer to a system by its index.
     """
 
     def __init__(self, cells: Sequence[Record], store: Store, baseline: str = BASELINE, notes: Sequence[str] = ()):
@@ -46,6 +53,13 @@ class Leaderboard:
         self.measures = list(dict.fromkeys(measure for system in found for measure in system.measures))
         self.boards = [members for _, members in sorted(boards(found).items())]
         self.systems = [system for members in self.boards for system in members]
+        frames = [standings(members, measure, baseline) for members in self.boards for measure in self.measures]
+        place = {system: i for i, system in enumerate(self.systems)}
+        self.standings = _joined([frame for frame, _ in frames], STANDING)
+        self.standings["system"] = self.standings["system"].map(place).astype(int)
+        self.comparisons = _joined([frame for _, frame in frames], COMPARISON)
+        for side in "ab":
+            self.comparisons[side] = self.comparisons[side].map(place).astype(int)
 
     @cached_property
     def names(self) -> pd.DataFrame:
@@ -77,25 +91,6 @@ class Leaderboard:
             queries = max(len(system.queries) for system in systems)
             titles.append(f"{dataset} {pair}, {queries:,} queries, encoder {Path(encoder).name}")
         return titles
-
-    @cached_property
-    def _frames(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        found = [standings(members, measure, self.baseline) for members in self.boards for measure in self.measures]
-        place = {system: i for i, system in enumerate(self.systems)}
-        ranked = _joined([frame for frame, _ in found], STANDING)
-        compared = _joined([frame for _, frame in found], COMPARISON)
-        places = {side: compared[side].map(place).astype(int) for side in "ab"}
-        return ranked.assign(system=ranked["system"].map(place).astype(int)), compared.assign(**places)
-
-    @property
-    def standings(self) -> pd.DataFrame:
-        """The frame of `bench.report.comparison.standings` for all boards and measures."""
-        return self._frames[0]
-
-    @property
-    def comparisons(self) -> pd.DataFrame:
-        """The frame of `bench.report.comparison.compare` for all pairs of each board, by each measure."""
-        return self._frames[1]
 
     @cached_property
     def wide(self) -> pd.DataFrame:
@@ -155,6 +150,62 @@ def cost_frame(cells: Iterable[Record]) -> pd.DataFrame:
         row["diagnostics"] = diagnostics_text(cell.trained.get("diagnostics", {}))
         rows.append(row)
     return _sorted(pd.DataFrame(rows)).rename(columns=lambda name: name.replace("training_trained_", "trained_"))
+
+
+def share_frame(cells: Iterable[Record]) -> pd.DataFrame:
+    """Return a row per language and cell of a multilingual collection: the share of the language in it (`documents`),
+    in the first ten documents of all queries (`top`), and the ratio of both, 1 without bias.
+    """
+    rows = [
+        {**cell.spec.columns, "language": language, **shares}
+        for cell in cells
+        for language, shares in cell.manifest.get("languages", {}).items()
+    ]
+    frame = pd.DataFrame(rows, columns=SHARES).sort_values(SHARES[:-3], kind="stable")
+    return frame.assign(ratio=(frame["top"] / frame["documents"]).round(DECIMALS))
+
+
+def favoured(system: System) -> str:
+    """Return the ratio of each language, averaged over seeds, as `eng 3.1x, tha 0.2x`; empty for other collections."""
+    ratios = share_frame(system.cells).groupby("language")["ratio"].mean().sort_values(ascending=False, kind="stable")
+    return ", ".join(f"{language} {ratio:.1f}x" for language, ratio in ratios.items())
+
+
+def gap_frame(systems: Sequence[System], bitext: Mapping[str, int]) -> pd.DataFrame:
+    """Return a row per measure and system with several pairs of a collection: the mean over pairs, over the half with
+    the most bitext (`much`) and over the others (`little`), the gap between these, and the worst and best pair.
+
+    `bitext` has the number of sentence pairs of each language pair, 0 if it is missing. The middle one of an odd number
+    of pairs is in the lower half.
+    """
+    lines = [
+        {**system.spec.columns, "measure": name, "score": system.mean(name)}
+        for system in systems
+        for name in system.scores
+    ]
+    frame = pd.DataFrame(lines, columns=[*SYSTEM, "measure", "score"])
+    frame = frame.drop_duplicates([*ACROSS, "pair", "measure"], keep="last")
+    frame["bitext"] = frame["pair"].map(bitext).fillna(0)
+    rows = []
+    for key, group in frame.sort_values(["bitext", "pair"], ascending=[False, True]).groupby([*ACROSS, "measure"]):
+        half = len(group) // 2
+        if half:
+            much, little = group["score"][:half].mean(), group["score"][half:].mean()
+            scores = group.set_index("pair")["score"]
+            ends = [(str(scores.idxmin()), scores.min()), (str(scores.idxmax()), scores.max())]
+            worst, best = ends[::-1] if lower_is_better(str(key[-1])) else ends
+            rows.append((*key, len(group), scores.mean(), much, little, much - little, *worst, *best))
+    order = ["dataset", "measure", *ACROSS]
+    return pd.DataFrame(rows, columns=GAPS).round(DECIMALS).sort_values(order, kind="stable")
+
+
+def bitext_of(cells: Iterable[Record]) -> dict[str, int]:
+    """Return for each language pair the largest number of sentence pairs of any training."""
+    found: dict[str, int] = {}
+    for cell in cells:
+        pair, rows = " + ".join(map(str, cell.spec.pairs)), cell.trained.get("cost", {}).get("bitext_pairs") or 0
+        found[pair] = max(found.get(pair, 0), int(rows))
+    return found
 
 
 def diagnostics_text(diagnostics: Mapping[str, float]) -> str:

@@ -81,7 +81,7 @@ def table(compared: pd.DataFrame) -> pd.DataFrame:
     signed, p_values = "{:+.4f}".format, {"p, queries": "p_queries", "p, seeds": "p_seeds", "p, Holm": "p_holm"}
     intervals = " [" + compared["low"].map(signed) + ", " + compared["high"].map(signed) + "]"
     texts = {
-        "collection": _collections(compared),
+        "collection": list(map(_collection, compared["a"], compared["b"])),
         "measure": compared["measure"],
         "A": compared["mean_a"].map("{:.4f}".format),
         "B": compared["mean_b"].map("{:.4f}".format),
@@ -96,11 +96,10 @@ def table(compared: pd.DataFrame) -> pd.DataFrame:
 def differences(compared: pd.DataFrame) -> list[pd.DataFrame]:
     """Return a frame per comparison with a row per query: the scores, averaged over seeds, and their difference."""
     frames = []
-    rows = zip(_collections(compared), *(compared[name] for name in ("a", "b", "measure")), strict=True)
-    for collection, one, other, measure in rows:
+    for one, other, measure in zip(compared["a"], compared["b"], compared["measure"], strict=True):
         queries, *scores = common_scores(one, other, measure)
         a, b = (each.mean(axis=0) for each in scores)
-        about = {"collection": collection, "measure": measure, "query": list(queries)}
+        about = {"collection": _collection(one, other), "measure": measure, "query": list(queries)}
         frames.append(pd.DataFrame({**about, "a": a, "b": b, "difference": a - b}))
     return frames
 
@@ -116,12 +115,8 @@ def changes(compared: pd.DataFrame, limit: int) -> pd.DataFrame:
     return found[["collection", "query"]].assign(**figures, difference=found["difference"].map("{:+.4f}".format))
 
 
-def _collections(compared: pd.DataFrame) -> list[str]:
-    """Return the common properties of both systems of each comparison: collection, pair, encoder and settings."""
-    return [_collection(a, b) for a, b in zip(compared["a"], compared["b"], strict=True)]
-
-
 def _collection(a: System, b: System) -> str:
+    """Return the common properties of two systems: collection, pair, encoder and settings."""
     spec, names = a.spec, a.spec.columns
     parts = [
         a.name if a.name == b.name else "",

@@ -8,8 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import BenchError, unknown
-from bench.report.languages import bitext_of, gap_frame, share_frame
-from bench.report.leaderboard import BASELINE, Leaderboard, cost_frame, long_frame
+from bench.report.leaderboard import (
+    BASELINE,
+    Leaderboard,
+    bitext_of,
+    cost_frame,
+    gap_frame,
+    long_frame,
+    share_frame,
+)
 from bench.report.page import page, report_data
 from bench.report.tables import latex, markdown
 from bench.storage.atomic import atomic_write

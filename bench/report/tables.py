@@ -9,8 +9,7 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.evaluation.tasks import TOP
-from bench.report.languages import favoured
-from bench.report.leaderboard import Leaderboard, diagnostics_text
+from bench.report.leaderboard import Leaderboard, diagnostics_text, favoured
 from bench.statistics.significance import ALPHA
 from bench.tables import print_table
 
