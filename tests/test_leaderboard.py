@@ -194,22 +194,6 @@ def test_markdown_is_a_table_whatever_the_cells_hold() -> None:
     assert text.splitlines() == ["| method | value |", "| --- | --- |", "| a\\|b | 1 |", "| c | 2 |"]
 
 
-def test_folder_without_finished_cells_is_an_error(store: Store) -> None:
-    store.cell("x", "0" * 64).begin()
-    with pytest.raises(BenchError, match="holds no finished cell"):
-        write_leaderboard(leaderboard(store))
-
-
-def test_leaderboard_needs_the_cells_alone(store: Store) -> None:
-    """Trainings are large; whoever deletes them keeps the scores."""
-    entry = add(store, {"RR@10": {"q": 0.5}})
-    for file in (store.root / "trainings").rglob("*"):
-        if file.is_file():
-            file.unlink()
-    assert len(write_leaderboard(leaderboard(store))) == 6
-    assert cost_frame([entry]).iloc[0]["evaluation_search_seconds"] == 0.5
-
-
 def test_measure_that_no_cell_was_scored_by_is_an_error(store: Store) -> None:
     add(store, {"RR@10": {"q": 0.5}})
     with pytest.raises(BenchError, match="no cell was scored by P@5; scored: RR@10"):

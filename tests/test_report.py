@@ -20,7 +20,7 @@ from bench.cli import main
 from bench.report import report as reporting
 from bench.report.leaderboard import PER_MEASURE, Leaderboard, cost_frame, leaderboard
 from bench.report.page import FILES, PAIR, SCRIPTS, block, page, read_losses, report_data, thinned
-from bench.report.report import NO_PLOTS, write_report
+from bench.report.report import NO_PLOTS, write_leaderboard, write_report
 from bench.results.store import LOG, Store
 from bench.storage.sealed import read_manifest
 
@@ -150,6 +150,7 @@ def test_curves_are_thin_and_belong_to_their_trainings(store: Store, found: Lead
     assert all(len(curve["steps"]) == len(curve["losses"]) for curve in data["curves"])
     for file in (store.root / "trainings").rglob("*.json"):
         file.unlink()
+    assert len(write_leaderboard(found)) == 7
     data = report_data(found)
     assert data["curves"] == []
     assert all("training" in facts for manifests in data["manifests"] for facts in manifests)
@@ -281,7 +282,7 @@ def test_without_matplotlib_the_page_is_written_with_a_note(
         (["--measures", "P@5"], "unknown measure 'P@5'"),
         (["--measures", "bogus"], "bogus"),
         (["--baseline", "zero-sho"], "unknown baseline 'zero-sho'; did you mean zero-shot?"),
-        (["--output", "{file}"], "{file} cannot be made: File exists; choose another with --output"),
+        (["--output", "{file}"], "{file} cannot be written: File exists; choose another with --output"),
         (["--results", "{empty}"], "{empty} holds no finished cell; fill it with bench run --results {empty}"),
     ],
 )

@@ -142,13 +142,10 @@ def _range(numbers: Iterable[int]) -> str:
 
 
 def _pairs(cards: Mapping[str, Card]) -> list[list[str]]:
-    tests: dict[Pair, list[str]] = {}
-    for card in cards.values():
-        for pair in card.pairs("test"):
-            tests.setdefault(pair, []).append(card.name)
     mixes = {pair: card.name for card in cards.values() if card.mix for pair in card.mix.pairs}
     rows = []
-    for pair, names in sorted(tests.items()):
+    for pair in sorted({pair for card in cards.values() for pair in card.pairs("test")}):
+        tests = ", ".join(card.name for card in cards.values() if pair in card.pairs("test"))
         languages = [language_name(pair.query), language_name(pair.document)]
-        rows.append([str(pair), *languages, ", ".join(names), mixes.get(pair.training, "-")])
+        rows.append([str(pair), *languages, tests, mixes.get(pair.training, "-")])
     return rows

@@ -10,7 +10,7 @@ from functools import partial
 from bench.data import TestCollection, TrainingData
 from bench.data.languages import parse_pair
 from bench.dependencies.fingerprint import of_test
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, nearest, unknown
 from bench.evaluation.run import read_run
 from bench.inspection.plans import cell_plans, print_plan
 from bench.progress import Display
@@ -109,7 +109,8 @@ def choose(query: str, options: InspectQuery, display: Display) -> list[Record]:
         if query in next(iter(cell.scores.values()), {}):
             having.setdefault(f"{cell.spec.dataset} {cell.spec.pair}", []).append(cell)
     if not having:
-        known = {key for cell in cells for key in next(iter(cell.scores.values()), {})}
+        ids = {key for cell in cells for key in next(iter(cell.scores.values()), {})}
+        known = nearest(query, ids) or [*sorted(ids)[:3], "..."]
         raise unknown(f"query in {options.results}:", query, known)
     if len(having) > 1:
         raise BenchError(f"query '{query}' is in {', '.join(having)}; choose one with --dataset and --pair")

@@ -216,8 +216,8 @@ def diagnostics_text(diagnostics: Mapping[str, float]) -> str:
 
 
 def _joined(frames: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
+    filled = [frame for frame in frames if len(frame)] or [pd.DataFrame(columns=list(columns))]
+    return pd.concat(filled, ignore_index=True)
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import BenchError, unknown
-from bench.report.leaderboard import (
-    BASELINE,
-    Leaderboard,
-    bitext_of,
-    cost_frame,
-    gap_frame,
-    long_frame,
-    share_frame,
-)
+from bench.report.leaderboard import BASELINE, Leaderboard, bitext_of, cost_frame, gap_frame, long_frame, share_frame
 from bench.report.page import page, report_data
 from bench.report.tables import latex, markdown
 from bench.storage.atomic import atomic_write
@@ -58,14 +49,11 @@ def write_report(found: Leaderboard, measures: Sequence[str], folder: Path) -> t
     names = {system.name for system in found.systems}
     if found.baseline not in names and found.baseline != BASELINE:
         raise unknown("baseline", found.baseline, names)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchError(f"{folder} cannot be made: {error.strerror}; choose another with --output") from error
-    if not os.access(folder, os.W_OK):
-        raise BenchError(f"{folder} cannot be written; choose another with --output")
     data = report_data(found, measures)
-    written = [*write_leaderboard(found, folder), *_write(folder, {"report.html": page(data)})]
+    try:
+        written = [*write_leaderboard(found, folder), *_write(folder, {"report.html": page(data)})]
+    except OSError as error:
+        raise BenchError(f"{folder} cannot be written: {error.strerror}; choose another with --output") from error
     if importlib.util.find_spec("matplotlib") is None:
         return written, [NO_PLOTS]
     from bench.report.plots import write_plots

@@ -171,5 +171,4 @@ def p_value(p: float, digits: int = 3) -> str:
     if math.isnan(p):
         return "-"
     least = 10**-digits
-    sign, shown = ("<", least) if p < least else ("", p)
-    return sign + f"{shown:.{digits}f}".removeprefix("0")
+    return ("<" if p < least else "") + f"{max(p, least):.{digits}f}".removeprefix("0")
