@@ -110,8 +110,7 @@ def choose(query: str, options: InspectQuery, display: Display) -> list[Record]:
             having.setdefault(f"{cell.spec.dataset} {cell.spec.pair}", []).append(cell)
     if not having:
         ids = {key for cell in cells for key in next(iter(cell.scores.values()), {})}
-        known = nearest(query, ids) or [*sorted(ids)[:3], "..."]
-        raise unknown(f"query in {options.results}:", query, known)
+        raise unknown(f"query in {options.results}:", query, nearest(query, ids) or [*sorted(ids)[:3], "..."])
     if len(having) > 1:
         raise BenchError(f"query '{query}' is in {', '.join(having)}; choose one with --dataset and --pair")
     return next(iter(having.values()))
