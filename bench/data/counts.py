@@ -21,11 +21,10 @@ SIZES = "sizes.csv"
 class Counts:
     """The size of a collection in one role for one pair or language, and the properties of its texts.
 
-    For bitext, `queries` and `documents` are its two sides; for relevance, the queries and their positives. A test's
+    `queries` and `documents` are the two sides of bitext, or the queries and positives of relevance. A test's
     `documents` include its distractors, and `relevant` is the mean number of relevant documents per query. Words (runs
-    between white space, so few in a script without spaces) and word pieces (of all-MiniLM-L6-v2) are means per text.
-    The script is the most frequent one among the letters, by the names of Unicode's characters. The properties are 0
-    and empty for a side without texts, and for a collection of ir_datasets that is not on this machine.
+    between white space) and word pieces (of all-MiniLM-L6-v2) are means per text. The script is the most frequent one
+    among the letters, by Unicode's names. Properties of a side without texts, or of missing texts, are 0 or empty.
     """
 
     collection: str

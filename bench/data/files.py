@@ -43,7 +43,7 @@ class Resolver:
             raise BenchError(f"the mirror folder {self.mirror} does not exist; correct --mirror or BENCH_MIRROR")
 
     def available(self, card: Card, relative: str) -> bool:
-        """Return whether the file is in the mirror or the cache. Reads no content and opens no socket."""
+        """Return True if the file is in the mirror or the cache. Reads no content and opens no socket."""
         return any(place.is_file() for place in self._places(card, relative))
 
     def path(self, card: Card, relative: str) -> Path:

@@ -58,7 +58,7 @@ def relevance(source: Source, pair: Pair) -> list[tuple[str, str]]:
 
 
 def is_local(source: Source) -> bool:
-    """Return whether the files of a test, or of relevance judgments, are on this machine; opens no socket.
+    """Return True if the files of a test, or of relevance judgments, are on this machine; opens no socket.
 
     It reads only the first row of each part, so a part in several files may be incomplete.
     """
