@@ -69,7 +69,7 @@ RUN += ["--budget", "2steps", "--results", "results", "--encoder"]
 
 @pytest.fixture(scope="module")
 def found(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the calls say; one process for all, because most of the time is Python's start."""
+    """Return the outcome of each call. One process makes all, because most of the time is Python's start."""
     folder = tmp_path_factory.mktemp("offline")
     (folder / "cards").mkdir()
     (folder / "cards" / "small.toml").write_text(CARD)
