@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import astuple
 from pathlib import Path
 
 import count_collections
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
+from world import World
 
 from bench.cli import main
 from bench.data import counts
-from bench.data.cards import Card, builtin_folder, load_cards
-from bench.data.files import Resolver
+from bench.data.cards import builtin_folder, load_cards
 
 FILES = {
     "q": "nyumba ni kubwa\nሰላም ለዓለም\nnyumba\n",
@@ -30,24 +29,18 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Card:
-    hashes = {}
-    for name, text in FILES.items():
-        (tmp_path / "owner/mine").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "owner/mine" / name).write_text(text, encoding="utf-8")
-        hashes[name] = hashlib.sha256(text.encode()).hexdigest()
-    files = {"queries": "q", "documents": "d"}
-    entries = [
-        {"role": role, "format": "aligned-lines", "pairs": ["swh-eng"], "files": files} for role in ("test", "bitext")
-    ]
-    source = f"owner/mine@{'0' * 40}"
-    return Card.model_validate(
-        {"name": "mine", "description": "d", "licence": "l", "source": source, "sha256": hashes, "data": entries}
-    )
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.aligned("mine", "test bitext", FILES["q"], FILES["d"])
+    return world
 
 
-def test_counts(card: Card, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    test, bitext = count_collections.count(card, Resolver(tmp_path, offline=True), {"mine": card}, tokenizer)
+def count(world: World, tokenizer: Tokenizer) -> list[counts.Counts]:
+    return list(count_collections.count(world.cards["mine"], world.resolver, world.cards, tokenizer))
+
+
+def test_counts(world: World, tokenizer: Tokenizer) -> None:
+    test, bitext = count(world, tokenizer)
     assert astuple(test)[:6] == ("mine", "test", "swh-eng", 3, 3, 1.0)
     assert (test.query_words, test.document_words) == (2.0, 3.0)  # 3 + 2 + 1 and 4 + 4 + 1
     # 15, 8 and 6 characters; 16, 18 and 5.
@@ -56,19 +49,16 @@ def test_counts(card: Card, tokenizer: Tokenizer, tmp_path: Path) -> None:
     assert astuple(bitext)[1:] == ("bitext", *astuple(test)[2:])
 
 
-def test_what_is_not_at_hand_is_not_counted(card: Card, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    (tmp_path / "owner/mine/q").unlink()
-    assert not list(
-        count_collections.count(card, Resolver(tmp_path, tmp_path, offline=True), {"mine": card}, tokenizer)
-    )
+def test_what_is_not_at_hand_is_not_counted(world: World, tokenizer: Tokenizer) -> None:
+    world.file("mine", "q").unlink()
+    assert count(world, tokenizer) == []
 
 
 def test_what_is_written_can_be_read(
-    card: Card, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resolver = Resolver(tmp_path, offline=True)
-    rows = list(count_collections.count(card, resolver, {"mine": card}, tokenizer))
-    count_collections.write(tmp_path, rows, [card], resolver)
+    rows = count(world, tokenizer)
+    count_collections.write(tmp_path, rows, world.cards.values(), world.resolver)
     monkeypatch.setattr(counts, "builtin_folder", lambda: tmp_path)
     assert counts.read_counts() == rows
     assert counts.read_sizes() == {("mine", name): len(text.encode()) for name, text in FILES.items()}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from pathlib import Path
 
 import pytest
+from world import World
 
 from bench.cli import main
 
@@ -26,21 +26,12 @@ TEST = {"queries": ["une", "bac", "rien"], "documents": ["one", FERRY, "nothing"
 
 @pytest.fixture
 def options(tmp_path: Path) -> list[str]:
-    """A folder of cards and a mirror with a bitext `b` and a test `t`, as options."""
-    (tmp_path / "cards").mkdir()
+    """The options that name a bitext `b` and a test `t`."""
+    world = World(tmp_path)
     for name, role, sides in (("b", "bitext", TRAINING), ("t", "test", TEST)):
-        hashes = []
-        for side, texts in sides.items():
-            file = tmp_path / "mirror/owner" / name / side
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("".join(f"{text}\n" for text in texts))
-            hashes.append(f"{side} = '{hashlib.sha256(file.read_bytes()).hexdigest()}'")
-        (tmp_path / f"cards/{name}.toml").write_text(
-            f"name = '{name}'\ndescription = 'd'\nlicence = 'l'\nsource = 'owner/{name}@{'0' * 40}'\n"
-            f"data = [{{ role = '{role}', format = 'aligned-lines', pairs = ['fon-eng'], "
-            "files = { queries = 'queries', documents = 'documents' } }]\n" + "\n".join(["[sha256]", *hashes])
-        )
-    return ["--cards", str(tmp_path / "cards"), "--mirror", str(tmp_path / "mirror"), "--train", "b"]
+        queries, documents = ("".join(f"{text}\n" for text in texts) for texts in sides.values())
+        world.aligned(name, role, queries, documents, "fon-eng")
+    return [*world.options, "--train", "b"]
 
 
 def test_counts_rows_and_queries_and_shows_the_doubtful_first(
@@ -79,7 +70,7 @@ def test_writes_everything_as_csv(options: list[str], tmp_path: Path, capsys: py
 def test_what_is_clean_or_could_not_be_checked_is_said(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "mirror/owner/t/queries").unlink()
+    (tmp_path / "mirror/owner/t/q").unlink()
     assert main(["inspect", "leakage", *options, "--offline"]) == 0
     said = capsys.readouterr()
     assert said.out == ""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from test_formats import LAREQA
-from test_loading import World
+from world import World
 
 from bench.commands.run import run
 from bench.data import Pair

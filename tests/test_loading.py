@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from world import World, training_world
 
 from bench.data import Pair, TestCollection, formats
-from bench.data.cards import Card, load_cards
-from bench.data.files import Resolver
+from bench.data.cards import load_cards
 from bench.data.loading import available, load_rows, load_test, read
 from bench.data.training_data import default_mix, training_data
 from bench.errors import BenchError, MissingFile
@@ -19,55 +17,14 @@ ENG = Pair("eng", "eng")
 HAU = Pair("hau", "eng")
 
 
-class World:
-    """A mirror and the cards of its collections, both written by hand."""
-
-    def __init__(self, folder: Path) -> None:
-        self.mirror = folder / "mirror"
-        self.cards: dict[str, Card] = {}
-        self.mirror.mkdir()
-        self.cache = folder / "cache"
-        self.resolver = Resolver(self.mirror, self.cache, offline=True)
-
-    def add(self, name: str, files: dict[str, str] | None = None, **fields: Any) -> Card:
-        hashes = {}
-        for path, text in (files or {}).items():
-            target = self.mirror / "owner" / name / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(text.encode())
-            hashes[path] = hashlib.sha256(text.encode()).hexdigest()
-        source = {"source": f"owner/{name}@{'0' * 40}"} if files else {}
-        card = {"name": name, "description": "d", "licence": "l", "sha256": hashes, **source, **fields}
-        self.cards[name] = Card.model_validate(card)
-        return self.cards[name]
-
-    def aligned(self, name: str, role: str, queries: str, documents: str) -> Card:
-        entry = {"role": role, "format": "aligned-lines", "pairs": ["swh-eng"]}
-        entry["files"] = {"queries": "q", "documents": "d"}  # type: ignore[assignment]
-        return self.add(name, {"q": queries, "d": documents}, data=[entry])
-
-    def squad(self, name: str, *rows: tuple[str, str]) -> Card:
-        paragraphs = [{"context": context, "qas": [{"question": question}]} for question, context in rows]
-        entry = {"format": "squad", "files": {"articles": "f"}}
-        return self.add(
-            name,
-            {"f": json.dumps({"data": [{"paragraphs": paragraphs}]})},
-            data=[
-                {"role": "relevance", "pairs": ["eng-eng"], **entry},
-                {"role": "passages", "languages": ["eng"], **entry},
-            ],
-        )
-
-    def afriqa(self, **fields: Any) -> Card:
-        row = {"id": "0", "context": "Lagos.", "question_lang": "Eko?", "question_translated": "Which city?"}
-        entry = {"role": "test", "format": "afriqa", "pairs": ["swh-eng"], **fields}
-        entry["files"] = {"queries": "f", "documents": "f"}
-        return self.add("questions", {"f": json.dumps(row) + "\n"}, data=[entry])
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+@pytest.fixture
+def usual(tmp_path: Path) -> World:
+    return training_world(tmp_path)
 
 
 def test_empty_and_repeated_rows_are_dropped(world: World) -> None:
@@ -121,28 +78,16 @@ def test_availability_includes_the_distractors(world: World) -> None:
     world.squad("one", ("?", "Ibadan."))
     card = world.afriqa(distractors=["one"])
     assert available(card, "test", SWH, world.resolver, world.cards)
-    (world.mirror / "owner/one/f").unlink()
+    world.file("one", "f").unlink()
     assert not available(card, "test", SWH, world.resolver, world.cards)
-
-
-def training_world(world: World) -> World:
-    world.aligned("news", "bitext", "moja\nmbili\nmbili\nEko\nnne\n", "one\ntwo\ntwo\nthree\nTranslation four\n")
-    world.aligned("bible", "bitext", "tano\n", "five\n")
-    world.squad("squad", ("which city", "Elsewhere."), ("who", "LAGOS"), ("why", "Because."), ("how", "Distractor."))
-    world.aligned("sentences", "test", "si kitu\nnne\n", "nothing\ntranslation, four!\n")
-    world.afriqa()
-    mix = {"pairs": ["swh-eng", "hau-eng"], "bitext": ["news", "bible"], "relevance": ["squad"]}
-    world.add("usual", mix=mix)
-    return world
 
 
 def exact(rows: int) -> dict[str, int]:
     return {"exact": rows, "near": 0, "contained": 0}
 
 
-def test_training_data_composes_a_mix_and_removes_what_any_test_of_the_pair_judges_by(world: World) -> None:
-    training_world(world)
-    data = training_data(["usual"], [SWH], world.resolver, world.cards)
+def test_training_data_composes_a_mix_and_removes_what_any_test_of_the_pair_judges_by(usual: World) -> None:
+    data = training_data(["usual"], [SWH], usual.resolver, usual.cards)
     assert data.bitext.query_side == ("moja", "mbili", "tano")
     assert data.bitext.sources == ("news", "news", "bible")
     assert data.relevance.queries == ("why", "how")
@@ -161,10 +106,9 @@ def test_training_data_composes_a_mix_and_removes_what_any_test_of_the_pair_judg
     }
 
 
-def test_leaks_that_are_kept_are_counted_all_the_same(world: World) -> None:
-    training_world(world)
-    clean = training_data(["usual"], [SWH], world.resolver, world.cards)
-    data = training_data(["usual"], [SWH], world.resolver, world.cards, keep_leaks=True)
+def test_leaks_that_are_kept_are_counted_all_the_same(usual: World) -> None:
+    clean = training_data(["usual"], [SWH], usual.resolver, usual.cards)
+    data = training_data(["usual"], [SWH], usual.resolver, usual.cards, keep_leaks=True)
     assert data.bitext.query_side == ("moja", "mbili", "Eko", "nne", "tano")
     assert len(data.relevance) == 4
     assert data.report["leakage"] == clean.report["leakage"]
@@ -186,27 +130,25 @@ def test_a_pair_that_two_collections_have_counts_once_for_the_first(world: World
     ("names", "news"), [(["few"], 1), (["few", "more"], 2), (["few", "usual"], 2), (["news", "few"], 2), (["usual"], 2)]
 )
 def test_a_cap_holds_for_what_is_clean_unless_the_collection_is_named_without(
-    world: World, names: list[str], news: int
+    usual: World, names: list[str], news: int
 ) -> None:
-    training_world(world)
     mix = {"pairs": ["swh-eng"], "bitext": ["news", "bible"], "relevance": ["squad"]}
-    world.add("few", mix={**mix, "caps": {"news": 1}})
-    world.add("more", mix={**mix, "caps": {"news": 2}})
-    data = training_data(names, [SWH], world.resolver, world.cards)
+    usual.add("few", mix={**mix, "caps": {"news": 1}})
+    usual.add("more", mix={**mix, "caps": {"news": 2}})
+    data = training_data(names, [SWH], usual.resolver, usual.cards)
     assert data.bitext.sources == ("news",) * news + ("bible",)
     if names == ["few"]:
         assert data.report["bitext"]["news"] == {"read": 5, "dropped": 1, "leaked": 2, "capped": 1, "kept": 1}
     assert data.report["bitext"]["bible"] == {"read": 1, "dropped": 0, "leaked": 0, "kept": 1}
 
 
-def test_together_pairs_are_clean_of_each_others_tests(world: World) -> None:
-    training_world(world)
+def test_together_pairs_are_clean_of_each_others_tests(usual: World) -> None:
     entry = {"format": "aligned-lines", "pairs": ["hau-eng"], "files": {"queries": "q", "documents": "d"}}
-    world.add("hausa", {"q": "ɗaya\nhuɗu\n", "d": "one\nTranslation: four\n"}, data=[{"role": "bitext", **entry}])
-    world.add("hausa-test", {"q": "uku\n", "d": "three\n"}, data=[{"role": "test", **entry}])
-    world.add("three", {"q": "tatu\n", "d": "Three!\n"}, data=[{"role": "bitext", **entry, "pairs": ["swh-eng"]}])
-    alone = training_data(["usual", "hausa", "three"], [SWH], world.resolver, world.cards)
-    data = training_data(["usual", "hausa", "three"], [SWH, HAU], world.resolver, world.cards)
+    usual.add("hausa", {"q": "ɗaya\nhuɗu\n", "d": "one\nTranslation: four\n"}, data=[{"role": "bitext", **entry}])
+    usual.add("hausa-test", {"q": "uku\n", "d": "three\n"}, data=[{"role": "test", **entry}])
+    usual.add("three", {"q": "tatu\n", "d": "Three!\n"}, data=[{"role": "bitext", **entry, "pairs": ["swh-eng"]}])
+    alone = training_data(["usual", "hausa", "three"], [SWH], usual.resolver, usual.cards)
+    data = training_data(["usual", "hausa", "three"], [SWH, HAU], usual.resolver, usual.cards)
     assert "tatu" in alone.bitext.query_side  # what repeats the Hausa test harms no student of Swahili
     assert data.pairs == (SWH, HAU)
     assert data.bitext.between(SWH).query_side == ("moja", "mbili", "tano")
@@ -216,13 +158,12 @@ def test_together_pairs_are_clean_of_each_others_tests(world: World) -> None:
     assert list(data.report["leakage"]) == ["sentences", "questions", "hausa-test hau-eng"]
 
 
-def test_judgments_are_taken_within_and_between_the_languages_of_a_pair(world: World) -> None:
-    training_world(world)
+def test_judgments_are_taken_within_and_between_the_languages_of_a_pair(usual: World) -> None:
     article = {"data": [{"paragraphs": [{"context": "Kwa sababu.", "qas": [{"question": "kwa nini"}]}]}]}
     pairs = ["swh-swh", "eng-swh", "hau-hau"]
     entry = {"role": "relevance", "format": "squad", "pairs": pairs, "files": {"articles": "f"}}
-    world.add("judged", {"f": json.dumps(article)}, data=[entry])
-    data = training_data(["usual", "judged"], [SWH], world.resolver, world.cards)
+    usual.add("judged", {"f": json.dumps(article)}, data=[entry])
+    data = training_data(["usual", "judged"], [SWH], usual.resolver, usual.cards)
     swahili, mixed = Pair("swh", "swh"), Pair("eng", "swh")
     assert data.relevance.pairs == (ENG, ENG, mixed, swahili)
     assert data.relevance.between(swahili).queries == data.relevance.between(mixed).queries == ("kwa nini",)
@@ -230,31 +171,28 @@ def test_judgments_are_taken_within_and_between_the_languages_of_a_pair(world: W
     assert data.report["skipped"] == ["judged has no relevance for eng-eng"]
 
 
-def test_named_collections_and_mixes_are_united(world: World) -> None:
-    training_world(world)
-    data = training_data(["bible", "squad", "bible"], [SWH], world.resolver, world.cards)
+def test_named_collections_and_mixes_are_united(usual: World) -> None:
+    data = training_data(["bible", "squad", "bible"], [SWH], usual.resolver, usual.cards)
     assert data.bitext.sources == ("bible",)
     assert set(data.relevance.sources) == {"squad"}
-    report = training_data(["bible", "usual"], [SWH], world.resolver, world.cards).report
+    report = training_data(["bible", "usual"], [SWH], usual.resolver, usual.cards).report
     assert list(report["bitext"]) == ["bible", "news"]
     assert json.loads(json.dumps(report)) == report
 
 
-def test_a_missing_test_is_reported_as_not_checked_and_missing_training_data_are_an_error(world: World) -> None:
-    training_world(world)
-    (world.mirror / "owner/sentences/q").unlink()
-    data = training_data(["usual"], [SWH], world.resolver, world.cards)
+def test_a_missing_test_is_reported_as_not_checked_and_missing_training_data_are_an_error(usual: World) -> None:
+    usual.file("sentences", "q").unlink()
+    data = training_data(["usual"], [SWH], usual.resolver, usual.cards)
     ((name, reason),) = data.report["not_checked"].items()
     assert name == "sentences" and "owner/sentences/q" in reason
     assert "nne" in data.bitext.query_side
-    (world.mirror / "owner/news/q").unlink()
+    usual.file("news", "q").unlink()
     with pytest.raises(MissingFile):
-        training_data(["usual"], [SWH], world.resolver, world.cards)
+        training_data(["usual"], [SWH], usual.resolver, usual.cards)
 
 
-def test_what_a_mix_lacks_for_a_pair_is_skipped_with_a_line(world: World) -> None:
-    training_world(world)
-    data = training_data(["usual"], [HAU], world.resolver, world.cards)
+def test_what_a_mix_lacks_for_a_pair_is_skipped_with_a_line(usual: World) -> None:
+    data = training_data(["usual"], [HAU], usual.resolver, usual.cards)
     assert len(data.bitext) == 0
     assert len(data.relevance) == 4
     assert data.report["skipped"] == ["news has no bitext for hau-eng", "bible has no bitext for hau-eng"]
@@ -268,10 +206,9 @@ def test_what_a_mix_lacks_for_a_pair_is_skipped_with_a_line(world: World) -> Non
         ([], "no collection is named"),
     ],
 )
-def test_nothing_to_train_on_is_an_error(world: World, names: list[str], complaint: str) -> None:
-    training_world(world)
+def test_nothing_to_train_on_is_an_error(usual: World, names: list[str], complaint: str) -> None:
     with pytest.raises(BenchError, match=complaint):
-        training_data(names, [SWH], world.resolver, world.cards)
+        training_data(names, [SWH], usual.resolver, usual.cards)
 
 
 def test_the_default_mix_is_the_card_that_names_the_pair(world: World) -> None:

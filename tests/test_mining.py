@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from small_bench import rows
-from test_loading import World
 from test_retrieval import ids, unit_vectors
+from world import World
 
 from bench.commands.results import print_leaderboard
 from bench.commands.run import run

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from test_beir_trec import BEIR, write
 from test_irds import Library
 from test_irds import card as irds_card
-from test_loading import World, training_world
+from world import World, training_world
 
 import bench
 from bench.data import Pair, TestCollection, TestSummary, TrainingData, download, formats, sources
@@ -41,14 +41,14 @@ LINES = st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=12)
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return training_world(World(tmp_path))
+    return training_world(tmp_path)
 
 
 @contextmanager
 def another_world() -> Iterator[World]:
     """A world for one example of a property."""
     with tempfile.TemporaryDirectory() as folder:
-        yield training_world(World(Path(folder)))
+        yield training_world(Path(folder))
 
 
 def folder_test(folder: Path, cache: Path) -> LazyTestCollection:
@@ -97,7 +97,7 @@ def test_nothing_is_parsed_if_the_summary_is_known(world: World, monkeypatch: py
 def test_what_only_reading_would_tell_is_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     forbid_reading(monkeypatch)
     online = replace(world.resolver, offline=False)
-    (world.mirror / "owner/sentences/q").unlink()
+    world.file("sentences", "q").unlink()
     lazy = LazyTestCollection(world.cards["sentences"], SWH, online, world.cards)
     assert lazy.summary_if_known is None
     assert world_test(world).summary_if_known is None
@@ -233,7 +233,7 @@ def test_a_download_that_failed_is_tried_again(world: World, monkeypatch: pytest
         raise download.DownloadError("sentences", url, "no answer")
 
     monkeypatch.setattr(download, "download", fail)
-    lost = world.mirror / "owner/sentences/q"
+    lost = world.file("sentences", "q")
     text = lost.read_text()
     lost.unlink()
     online = replace(world.resolver, offline=False)
