@@ -158,6 +158,20 @@ def make_task(teacher: Encoder, data: TrainingData) -> Callable[..., Task]:
     return make
 
 
+class Died(Exception):
+    """Stands for a power cut."""
+
+
+def dies_after(steps: int) -> Callable[[dict[str, Any]], None]:
+    """Return a function for `on_step` that raises `Died` at this step."""
+
+    def on_step(record: dict[str, Any]) -> None:
+        if record["step"] == steps:
+            raise Died
+
+    return on_step
+
+
 @pytest.fixture
 def prepare(make_task: Callable[..., Task]) -> Callable[..., Any]:
     """Make a method of a class that is about to take its first step, with these settings."""

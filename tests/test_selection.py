@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeTask
+from conftest import Died, MakeTask, dies_after
 
 from bench.commands.run import run
 from bench.data import Bitext, Pair, Relevance, TrainingData
@@ -121,16 +121,9 @@ def test_resumed_training_chooses_the_same(make_task: MakeTask, many: TrainingDa
     whole = task_of(make_task, many)
     expected = Distillation().fit(whole).query_encoder.fingerprint()
 
-    class Died(Exception):
-        pass
-
-    def dies(record: dict[str, Any]) -> None:
-        if record["step"] == last:
-            raise Died
-
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0)
     with pytest.raises(Died):
-        Distillation().fit(task_of(make_task, many, checkpoint=checkpoint, on_step=dies))
+        Distillation().fit(task_of(make_task, many, checkpoint=checkpoint, on_step=dies_after(last)))
     resumed = task_of(make_task, many, checkpoint=checkpoint)
     assert Distillation().fit(resumed).query_encoder.fingerprint() == expected
     assert resumed.outcome["selection"] == whole.outcome["selection"]
