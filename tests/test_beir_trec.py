@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_bench import rows
 
 from bench.cli import main
 from bench.data import Pair, TestCollection
@@ -18,6 +18,7 @@ from bench.data.folders import with_folders
 from bench.data.loading import available, load_test
 from bench.errors import BenchError
 from bench.progress import Display
+from bench.storage.sealed import read_manifest
 
 SWH = Pair("swh", "eng")
 QUERIES = {"q1": "Mbuzi hula nini?", "q2": "Soko hufunguliwa lini?", "q3": "Nani alikuja?"}
@@ -260,15 +261,15 @@ def test_a_folder_of_a_builtin_card_is_in_the_mirror_or_the_cache(tmp_path: Path
 def test_a_folder_by_path_runs_end_to_end(
     tmp_path: Path, encoder_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(tmp_path / "beir", BEIR)
-    write(tmp_path / "trec", TREC)
-    run = ["run", "--methods", "zero-shot", "--datasets", f"{tmp_path}/beir,{tmp_path}/trec", "--pairs", "wol-eng"]
-    assert (
-        main([*run, "--encoder", str(encoder_folder), "--device", "cpu", "--results", str(tmp_path / "results")]) == 0
-    )
+    folders, results = [write(tmp_path / "beir", BEIR), write(tmp_path / "trec", TREC)], tmp_path / "results"
+    run = ["run", "--methods", "zero-shot", "--datasets", ",".join(map(str, folders)), "--pairs", "wol-eng"]
+    assert main([*run, "--encoder", str(encoder_folder), "--device", "cpu", "--results", str(results)]) == 0
     captured = capsys.readouterr()
-    assert "beir wol-eng: left out 1 of 3 queries" in captured.err
-    with (tmp_path / "results/leaderboard.csv").open(encoding="utf-8", newline="") as lines:
-        rows = [(row["dataset"], row["measure"], row["value"]) for row in csv.DictReader(lines)]
-    assert {row[0] for row in rows} == {"beir", "trec"}
-    assert [row[1:] for row in rows if row[0] == "beir"] == [row[1:] for row in rows if row[0] == "trec"]
+    assert "beir wol-eng, 2 queries" in captured.out
+    assert "beir wol-eng: left out 1 of 3 queries: no document is judged relevant to them" in captured.err
+    for path in results.glob("cells/*"):
+        manifest = read_manifest(path)
+        assert (manifest["queries"], manifest["queries_left_out"], manifest["documents"]) == (2, 1, 3)
+    found = [(row["dataset"], row["measure"], row["value"]) for row in rows(results)]
+    assert {row[0] for row in found} == {"beir", "trec"}
+    assert [row[1:] for row in found if row[0] == "beir"] == [row[1:] for row in found if row[0] == "trec"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from typing import Any
 import pytest
 import pytrec_eval
 from conftest import make_encoder
-from filelock import FileLock
 from small_bench import METHODS, REFERENCES, SIZES, Bench, contents, entry, rows, steps_of
 
 from bench import registry
@@ -28,7 +25,7 @@ from bench.evaluation import measures
 from bench.evaluation.run import read_run
 from bench.gate.compute import training_values
 from bench.recipe import Budget
-from bench.results.store import CHECKPOINT, LOG, RETRIEVER, REWRITTEN, RUN, Record, Store
+from bench.results.store import LOG, RETRIEVER, REWRITTEN, RUN, Record
 from bench.running.execute import Outcome
 from bench.running.experiment import make_experiment
 from bench.storage.sealed import MANIFEST, read_manifest
@@ -367,40 +364,3 @@ def test_classes_of_one_name_in_two_files_are_never_taken_for_one(bench: Bench, 
         make_experiment(
             bench.request(tmp_path, [f"{file}:Lexical" for file in files]), bench.cards, Resolver(offline=True)
         )
-
-
-def test_what_another_process_works_on_is_left_to_it_and_waited_for(
-    bench: Bench, finished: tuple[Path, Outcome], tmp_path: Path
-) -> None:
-    taken = entry(finished[0], "trainings", "adversarial").name
-    Store(tmp_path).open()
-
-    def trained() -> set[str]:
-        return {path.parent.name for path in contents(tmp_path / "trainings", MANIFEST)}
-
-    with ThreadPoolExecutor() as pool:
-        with FileLock(tmp_path / "locks" / f"{taken}.lock"):
-            outcome = pool.submit(bench.execute, tmp_path)
-            deadline = time.monotonic() + 60
-            while len(trained()) < 5 and not outcome.done():
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            assert taken not in trained()
-            assert not outcome.done()
-        assert outcome.result().failed == 0
-    assert (tmp_path / "leaderboard.csv").read_bytes() == (finished[0] / "leaderboard.csv").read_bytes()
-
-
-def test_interrupted_training_goes_on_from_its_checkpoint(
-    bench: Bench, finished: tuple[Path, Outcome], tmp_path: Path, interrupted_at_checkpoint: Any
-) -> None:
-    """Each training is killed once after its first step."""
-    for method in METHODS:
-        with interrupted_at_checkpoint(), pytest.raises(KeyboardInterrupt):
-            bench.execute(tmp_path, [method])
-        assert (entry(tmp_path, "trainings", method) / CHECKPOINT).exists()
-    assert bench.execute(tmp_path).failed == 0
-    assert (tmp_path / "leaderboard.csv").read_bytes() == (finished[0] / "leaderboard.csv").read_bytes()
-    for method in METHODS:
-        assert steps_of(entry(tmp_path, "trainings", method) / LOG) == [1, 2]
-        assert not (entry(tmp_path, "trainings", method) / CHECKPOINT).exists()

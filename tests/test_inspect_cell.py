@@ -1,10 +1,11 @@
-"""`bench inspect cell`: everything that a manifest says, found by folder, name or fingerprint."""
+"""`bench inspect cell`: everything in a manifest, found by folder, name or fingerprint, and its ir_metadata."""
 
 from __future__ import annotations
 
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,8 +13,11 @@ from small_bench import Bench
 
 from bench.cli import main
 from bench.errors import BenchError
+from bench.evaluation.run import read_run
 from bench.inspection.cell import describe_cell
-from bench.results.store import Record, Store, find_cell
+from bench.results.ir_metadata import FILE, ir_metadata
+from bench.results.store import RUN, Record, Store, find_cell
+from bench.storage.sealed import MANIFEST, read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +96,71 @@ def test_copied_manifest_says_all(cell: Record, tmp_path: Path, monkeypatch: pyt
     assert main(["inspect", "cell", "manifest.json"]) == 0
     here, there = (describe_cell(each) for each in (cell, find_cell(str(tmp_path), tmp_path)))
     assert here == there | {"files": here["files"]}
+
+
+COMPONENTS = ["platform", "research goal", "implementation", "method", "actor", "data"]
+DEMANDED = """
+platform/hardware/cpu/architecture
+platform/operating system/kernel
+platform/software/libraries/python
+platform/software/retrieval toolkit
+research goal/evaluation/reported measures
+research goal/evaluation/baseline
+implementation/executable/cmd
+implementation/source/lang
+method/automatic
+method/score ties
+method/retrieval
+actor/role
+data/test collection/name
+data/test collection/source
+"""
+"""The paths that the schema of ir_metadata demands: YAML with the components of PRIMAD."""
+
+
+@pytest.fixture
+def cells(results: Path) -> dict[str, Path]:
+    return {path.name.partition(".")[0]: path for path in (results / "cells").iterdir()}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((folder / FILE).read_text(encoding="utf-8")))
+
+
+def test_every_run_has_the_fields_that_the_schema_demands(
+    cells: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The general information and the six components are between the first and the last line, in the schema's order."""
+    for method, folder in cells.items():
+        text = (folder / FILE).read_text(encoding="utf-8")
+        assert (text.splitlines()[0], text.splitlines()[-1]) == ("# ir_metadata.start", "# ir_metadata.end")
+        found = read(folder)
+        assert list(found) == ["schema-version", "run-version", "tag", *COMPONENTS]
+        assert found["tag"] == method
+        assert len(read_run(folder / RUN)) == found["data"]["test collection"]["queries"] == 20
+        for path in DEMANDED.strip().splitlines():
+            value: Any = found
+            for key in path.split("/"):
+                value = value[key]
+            assert value not in (None, "", [], {}), path
+        assert main(["inspect", "cell", str(folder / MANIFEST), "--ir-metadata"]) == 0
+        assert capsys.readouterr().out == text
+
+
+def test_method_training_and_data_are_those_of_the_run(cells: dict[str, Path]) -> None:
+    optical, zero_shot = read(cells["optical"]), read(cells["zero-shot"])
+    (retrieval,) = optical["method"]["retrieval"]
+    assert (retrieval["name"], retrieval["params"]["epsilon"]) == ("optical", 0.5)
+    assert optical["method"]["training"]["budget"] == "2steps"
+    assert {row["role"] for row in optical["data"]["training data"]} == {"bitext", "relevance"}
+    assert "training" not in zero_shot["method"] and "training data" not in zero_shot["data"]
+    assert optical["data"]["test collection"]["source"] == "generated"
+
+
+def test_facts_that_a_manifest_lacks_are_left_out(cells: dict[str, Path]) -> None:
+    manifest = read_manifest(cells["optical"])
+    for name in ("trained", "sources", "scores"):
+        del manifest[name]
+    for name in ("processor_model", "processors", "memory_gib", "gpu"):
+        del manifest["provenance"][name]
+    assert list(ir_metadata(manifest))[3:] == COMPONENTS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from bench.cli import main
 from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, load_cards
 from bench.data.fetch import fetch
@@ -214,30 +212,6 @@ def test_without_the_library_the_error_says_what_to_install(offline: Resolver, m
         MissingFile, match=r"^mine: needs the library ir_datasets; install it with pip install 'clir-bench"
     ):
         load_test(card(dataset="x"), SWH, offline, {})
-
-
-def test_a_run_reports_the_queries_that_are_left_out(
-    library: Library,
-    encoder_folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("bench.system.offline.forbid_network", lambda: None)  # it would last beyond this test
-    cards, results = tmp_path / "cards", tmp_path / "results"
-    cards.mkdir()
-    (cards / "mine.toml").write_text(
-        'name = "mine"\ndescription = "d"\nlicence = "l"\nsource = "ir_datasets"\n'
-        '[[data]]\nrole = "test"\nformat = "ir-datasets"\npairs = ["wol-eng"]\n'
-        f'options = {{ dataset = "{library.whole()}" }}\n'
-    )
-    run = ["run", "--methods", "zero-shot", "--datasets", "mine", "--cards", str(cards), "--offline", "--device", "cpu"]
-    assert main([*run, "--encoder", str(encoder_folder), "--results", str(results)]) == 0
-    captured = capsys.readouterr()
-    assert "mine wol-eng, 2 queries" in captured.out
-    assert "mine wol-eng: left out 2 of 4 queries: no document is judged relevant to them" in captured.err
-    (manifest,) = [json.loads(path.read_text()) for path in results.glob("cells/*/manifest.json")]
-    assert (manifest["queries"], manifest["queries_left_out"], manifest["documents"]) == (2, 2, 3)
 
 
 BUILTIN = [
