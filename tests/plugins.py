@@ -59,7 +59,6 @@ import os
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import torch
 from bench.api import DualEncoder, Method, Ranker, TrainedMethod
@@ -146,13 +145,6 @@ def Swallows(task):
             time.sleep(0.01)
         except Exception:
             pass
-
-
-@method
-def Hangs(task):
-    """Hangs in a call that no signal ends."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
-    time.sleep(600)
 
 
 def swallow(task):
@@ -264,11 +256,10 @@ class Deaf(Distillation):
 
 
 class Waits(Distillation):
-    """Takes its time, and for its 20th step an hour if there is a file `hour` beside this one."""
+    """Takes its time."""
 
     def loss(self, batch, progress):
-        self.step = getattr(self, "step", 0) + 1
-        time.sleep(3600 if self.step == 20 and Path(__file__).with_name("hour").exists() else 0.05)
+        time.sleep(0.05)
         return super().loss(batch, progress)
 '''
 """Methods of `bench run` that fail, or misuse their process, their task or their retriever, and a good one."""

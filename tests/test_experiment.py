@@ -28,7 +28,7 @@ from bench.recipe import Budget
 from bench.results.store import LOG, RETRIEVER, REWRITTEN, RUN, Record
 from bench.running.execute import Outcome
 from bench.running.experiment import make_experiment
-from bench.storage.sealed import MANIFEST, read_manifest
+from bench.storage.sealed import read_manifest
 
 SUBSETS = [("", ""), ("", "0.5"), ("50", ""), ("50", "0.5")]
 LEXICAL = """
@@ -283,16 +283,6 @@ def test_finished_cell_is_evaluated_again_for_a_deep_measure_alone(
     assert not list(tmp_path.glob("cells/*/embeddings"))
     bench.execute(tmp_path / "fresh", ["distillation"], measures=("AP@1000",))
     assert [row for row in rows(tmp_path) if row["measure"] == "AP@1000"] == rows(tmp_path / "fresh")
-
-
-def test_cell_is_computed_again_from_the_stored_retriever(bench: Bench, tmp_path: Path) -> None:
-    """Deleting a cell loses nothing: the trained student is on disk, and its run is the same bytes."""
-    bench.execute(tmp_path, ["adversarial"])
-    cell, files = entry(tmp_path, "cells", "adversarial"), [RUN, "leaderboard.csv"]
-    before = [contents(tmp_path, file) for file in files]
-    (cell / MANIFEST).unlink()
-    assert counts(bench.execute(tmp_path, ["adversarial"])) == (1, 3, 0)
-    assert [contents(tmp_path, file) for file in files] == before
 
 
 def test_method_without_embeddings_is_evaluated_by_its_own_scoring(bench: Bench, tmp_path: Path) -> None:

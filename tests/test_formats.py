@@ -78,11 +78,6 @@ def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
     assert lines(tmp_path / "f") == ["one\u2028still one", "", "two\x0bstill two\x85", "last"]
 
 
-def test_aligned_lines_are_a_bitext(tmp_path: Path) -> None:
-    rows = parse(tmp_path, "aligned-lines", "bitext", {"queries": "a\r\nb\r\n", "documents": "\ufeffA\nB"})
-    assert rows == [("a", "A"), ("b", "B")]
-
-
 def test_aligned_lines_are_a_test_with_ids_in_the_order_of_lines(tmp_path: Path) -> None:
     numbers = "".join(f"{number}\n" for number in range(1, 13))
     files = {"queries": numbers, "documents": numbers.replace("1", "one ")}
@@ -109,27 +104,6 @@ def bible(queries: Sequence[str], documents: Sequence[str], references: int | No
     return {name: "".join(f"{line}\n" for line in lines) for name, lines in names.items()}
 
 
-@pytest.mark.parametrize(
-    ("queries", "documents", "rows"),
-    [
-        (["a", "b"], ["A", "B"], [("a", "A"), ("b", "B")]),
-        (["a", "", "c"], ["A", "B", ""], [("a", "A")]),
-        (["a+b", "<range>", "c"], ["A", "B", "C"], [("a+b", "A B"), ("c", "C")]),
-        (["a", "b", "c"], ["A+B", "<range>", "C"], [("a b", "A+B"), ("c", "C")]),
-        (["a+b", "<range>"], ["A+B", "<range>"], [("a+b", "A+B")]),
-        # Ranges of the two sides that overlap make one group.
-        (["a+b", "<range>", "c"], ["A", "B+C", "<range>"], [("a+b c", "A B+C")]),
-        # A side that lacks a part of the group does not say the same as the other.
-        (["a+b", "<range>", "c"], ["A", "", "C"], [("c", "C")]),
-        (["", "<range>", "c"], ["A", "B", "C"], [("c", "C")]),
-    ],
-)
-def test_verses_merged_on_one_side_are_joined_on_the_other(
-    tmp_path: Path, queries: list[str], documents: list[str], rows: list[tuple[str, str]]
-) -> None:
-    assert parse(tmp_path, "verses", "bitext", bible(queries, documents)) == rows
-
-
 def bible_in_xml(segments: dict[str, str]) -> Files:
     """In Swahili; the English side has the first three verses of Mark, the last two of them merged."""
     body = "".join(f'<seg id="{key}" type="verse">\n  {text}\n</seg>' for key, text in segments.items())
@@ -141,29 +115,6 @@ def bible_in_xml(segments: dict[str, str]) -> Files:
 
 
 MARK = {"books": {"MAR": "MRK"}}
-
-
-def test_verses_in_xml_are_matched_by_their_ids(tmp_path: Path) -> None:
-    segments = {"b.MAR.1.3": "c", "b.MAR.1.1": "a &amp; a", "b.MAR.1.2": "b", "b.MAR.1.4": "in no reference"}
-    rows = parse(tmp_path, "verses", "bitext", bible_in_xml(segments), **MARK)
-    assert rows == [("a & a", "A"), ("b c", "B+C")]
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "rows"),
-    [
-        ("a\tA\nb\tB\n", {}, [("a", "A"), ("b", "B")]),
-        ("A\tby me\ta\r\n", {"query": 3, "document": 1}, [("a", "A")]),
-        ("Swahili\tEnglish\na\tA\n", {"header": True}, [("a", "A")]),
-        # Quotation marks belong to the text, unless the card says that cells are written as in CSV.
-        ('"a"\t"A ""B"""\n', {}, [('"a"', '"A ""B"""')]),
-        ('"a"\t"A ""B"""\nb "c"\tC\n', {"quoted": True}, [("a", 'A "B"'), ('b "c"', "C")]),
-    ],
-)
-def test_options_choose_the_columns_of_the_pair(
-    tmp_path: Path, text: str, options: dict[str, Any], rows: list[tuple[str, str]]
-) -> None:
-    assert parse(tmp_path, "tab-separated", "bitext", {"rows": text}, **options) == rows
 
 
 def zipped(name: str, text: str | bytes, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -187,20 +138,6 @@ def memory(**units: dict[str, str]) -> bytes:
 CODES = {"swh": "sw", "eng": "en", "amh": "am"}
 
 
-def test_a_memory_gives_the_units_with_both_languages(tmp_path: Path) -> None:
-    content = memory(a={"sw": "a &amp; b", "en": "A <b>and</b>\n  B"}, b={"sw": "c"}, c={"EN": "D", "SW": "d"})
-    rows = parse(tmp_path, "tmx-zip", "bitext", {"memories": content}, codes=CODES)
-    assert rows == [("a & b", "A and B"), ("d", "D")]
-
-
-def test_memories_are_joined_through_a_third_language(tmp_path: Path) -> None:
-    files = {
-        "memories/1.zip": memory(one={"am": "a", "om": "x"}, two={"am": "b", "om": "y"}),
-        "memories/2.zip": memory(two={"en": "B", "om": "y"}, three={"en": "C", "om": "z"}),
-    }
-    assert parse(tmp_path, "tmx-zip", "bitext", files, Pair("amh", "eng"), CODES) == [("b", "B")]
-
-
 def question(key: str, context: str | None, **changes: Any) -> dict[str, Any]:
     row = {"id": key, "context": context, "question_lang": f"q{key}", "question_translated": f"Q{key}"}
     return {**row, **changes}
@@ -218,26 +155,12 @@ def test_afriqa_searches_the_contexts_of_all_files(tmp_path: Path) -> None:
     assert test.left_out == 1
 
 
-def test_qed_pairs_questions_with_paragraphs(tmp_path: Path) -> None:
-    rows = [{"question_text": text, "paragraph_text": paragraph} for text, paragraph in ("aX", "bY", "cX")]
-    files = {"examples/1": json_lines(*rows), "examples/2": json_lines(rows[0])}
-    assert parse(tmp_path, "qed", "relevance", files, ENG) == [("a", "X"), ("b", "Y"), ("c", "X"), ("a", "X")]
-    assert parse(tmp_path, "qed", "passages", files, "eng") == ["X", "Y", "X", "X"]
-
-
 def articles(*paragraphs: dict[str, Any]) -> str:
     return json.dumps({"data": [{"title": "t", "paragraphs": [paragraph]} for paragraph in paragraphs]})
 
 
 def context(text: str, **questions: str) -> dict[str, Any]:
     return {"context": text, "qas": [{"id": key, "question": question} for key, question in questions.items()]}
-
-
-def test_squad_pairs_questions_with_contexts(tmp_path: Path) -> None:
-    text = "\ufeff" + articles(context("X", one="a", two="b"), context("Y"), context("X", three="c"))
-    rows = parse(tmp_path, "squad", "relevance", {"articles": text}, ENG)
-    assert rows == [("a", "X"), ("b", "X"), ("c", "X")]
-    assert parse(tmp_path, "squad", "passages", {"articles": text}, "eng") == ["X", "Y", "X"]
 
 
 def test_the_context_of_the_same_id_is_relevant_to_a_question(tmp_path: Path) -> None:
@@ -337,25 +260,6 @@ def test_premises_are_split_by_their_number_and_keep_it(tmp_path: Path) -> None:
     test = parse(tmp_path, "xnli-entailment", "test", xnli(), first=3, last=4)
     assert by_id(test.document_ids, test.documents) == {"3": "I agree.", "4": "Nobody came."}
     assert test.qrels == {"5": {"3": 1}, "6": {"3": 1}}
-    assert parse(tmp_path, "xnli-entailment", "bitext", xnli(), first=1, last=2) == [
-        ("Mvua.", "It rains."),
-        ("Kitu kinaanguka.", "Something falls."),
-        ("Mvua.", "It pours."),
-        ("Kuna kitu.", "Something falls."),
-    ]
-    assert parse(tmp_path, "xnli-entailment", "relevance", xnli(), first=1, last=2) == [
-        ("Kitu kinaanguka.", "It rains."),
-        ("Kuna kitu.", "It pours."),
-    ]
-
-
-def test_two_languages_need_not_have_english_among_them(tmp_path: Path) -> None:
-    swahili = {**xnli(), "documents": xnli()["queries"]}
-    bitext = parse(tmp_path, "xnli-entailment", "bitext", swahili, Pair("swh", "swh"), first=1, last=2)
-    texts = ["Mvua.", "Kitu kinaanguka.", "Mvua.", "Kuna kitu."]
-    assert bitext == [(text, text) for text in texts]
-    relevance = parse(tmp_path, "xnli-entailment", "relevance", swahili, Pair("swh", "swh"), first=1, last=2)
-    assert relevance == [("Kitu kinaanguka.", "Mvua."), ("Kuna kitu.", "Mvua.")]  # of two premises in English
 
 
 def test_lines_of_one_premise_need_not_be_neighbours(tmp_path: Path) -> None:
@@ -451,6 +355,83 @@ def test_sentences_that_read_the_same_stay_two_candidates_and_so_do_questions(tm
     test = parse(tmp_path, "lareqa", "test", {"queries/en.json": twins, "documents/en.json": twins}, ENG)
     assert len(test.documents) == 4 and len(set(test.documents)) == 2
     assert test.qrels == {"k1": {"en-1": 1}, "k2": {"en-3": 1}}
+
+
+QED = [{"question_text": text, "paragraph_text": paragraph} for text, paragraph in ("aX", "bY", "cX")]
+SQUAD = "\ufeff" + articles(context("X", one="a", two="b"), context("Y"), context("X", three="c"))
+QUOTED = '"a"\t"A ""B"""\n'
+SEGMENTS = {"b.MAR.1.3": "c", "b.MAR.1.1": "a &amp; a", "b.MAR.1.2": "b", "b.MAR.1.4": "in no reference"}
+MEMORY = memory(a={"sw": "a &amp; b", "en": "A <b>and</b>\n  B"}, b={"sw": "c"}, c={"EN": "D", "SW": "d"})
+AMHARIC = {  # and English, joined through a third language
+    "memories/1.zip": memory(one={"am": "a", "om": "x"}, two={"am": "b", "om": "y"}),
+    "memories/2.zip": memory(two={"en": "B", "om": "y"}, three={"en": "C", "om": "z"}),
+}
+ROWS: Mapping[str, Sequence[tuple[Files, dict[str, Any], Sequence[str]]]] = {
+    "aligned-lines bitext": [({"queries": "a\r\nb\r\n", "documents": "\ufeffA\nB"}, {}, ["a|A", "b|B"])],
+    "verses bitext": [
+        (bible(["a", "b"], ["A", "B"]), {}, ["a|A", "b|B"]),
+        (bible(["a", "", "c"], ["A", "B", ""]), {}, ["a|A"]),
+        # Verses that are merged on one side are joined on the other.
+        (bible(["a+b", "<range>", "c"], ["A", "B", "C"]), {}, ["a+b|A B", "c|C"]),
+        (bible(["a", "b", "c"], ["A+B", "<range>", "C"]), {}, ["a b|A+B", "c|C"]),
+        (bible(["a+b", "<range>"], ["A+B", "<range>"]), {}, ["a+b|A+B"]),
+        # Ranges of the two sides that overlap make one group.
+        (bible(["a+b", "<range>", "c"], ["A", "B+C", "<range>"]), {}, ["a+b c|A B+C"]),
+        # A side that lacks a part of the group does not say the same as the other.
+        (bible(["a+b", "<range>", "c"], ["A", "", "C"]), {}, ["c|C"]),
+        (bible(["", "<range>", "c"], ["A", "B", "C"]), {}, ["c|C"]),
+        (bible_in_xml(SEGMENTS), MARK, ["a & a|A", "b c|B+C"]),
+    ],
+    "tab-separated bitext": [
+        ({"rows": "a\tA\nb\tB\n"}, {}, ["a|A", "b|B"]),
+        ({"rows": "A\tby me\ta\r\n"}, {"query": 3, "document": 1}, ["a|A"]),
+        ({"rows": "Swahili\tEnglish\na\tA\n"}, {"header": True}, ["a|A"]),
+        # Quotation marks belong to the text, unless the card says that cells are written as in CSV.
+        ({"rows": QUOTED}, {}, ['"a"|"A ""B"""']),
+        ({"rows": f'{QUOTED}b "c"\tC\n'}, {"quoted": True}, ['a|A "B"', 'b "c"|C']),
+    ],
+    "tmx-zip bitext": [
+        ({"memories": MEMORY}, {"codes": CODES}, ["a & b|A and B", "d|D"]),
+        (AMHARIC, {"pair": Pair("amh", "eng"), "codes": CODES}, ["b|B"]),
+    ],
+    "qed relevance": [
+        ({"examples/1": json_lines(*QED), "examples/2": json_lines(QED[0])}, {}, ["a|X", "b|Y", "c|X", "a|X"])
+    ],
+    "qed passages": [({"examples": json_lines(*QED)}, {"pair": "eng"}, ["X", "Y", "X"])],
+    "squad relevance": [({"articles": SQUAD}, {}, ["a|X", "b|X", "c|X"])],
+    "squad passages": [({"articles": SQUAD}, {"pair": "eng"}, ["X", "Y", "X"])],
+    # Premises are split by their number.
+    "xnli-entailment bitext": [
+        (
+            xnli(),
+            {"first": 1, "last": 2},
+            ["Mvua.|It rains.", "Kitu kinaanguka.|Something falls.", "Mvua.|It pours.", "Kuna kitu.|Something falls."],
+        ),
+        (
+            {**xnli(), "documents": xnli()["queries"]},  # English need not be one of the two languages
+            {"first": 1, "last": 2, "pair": Pair("swh", "swh")},
+            [f"{text}|{text}" for text in ("Mvua.", "Kitu kinaanguka.", "Mvua.", "Kuna kitu.")],
+        ),
+    ],
+    "xnli-entailment relevance": [
+        (xnli(), {"first": 1, "last": 2}, ["Kitu kinaanguka.|It rains.", "Kuna kitu.|It pours."]),
+        (
+            {**xnli(), "documents": xnli()["queries"]},
+            {"first": 1, "last": 2, "pair": Pair("swh", "swh")},
+            ["Kitu kinaanguka.|Mvua.", "Kuna kitu.|Mvua."],  # of two premises in English
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("format", "files", "options", "rows"), [(name, *case) for name, cases in ROWS.items() for case in cases]
+)
+def test_rows_and_texts_are_those_worked_out_by_hand(
+    tmp_path: Path, format: str, files: Files, options: dict[str, Any], rows: Sequence[str]
+) -> None:
+    found = parse(tmp_path, *format.split(), files, **options)
+    assert ["|".join(row) if isinstance(row, tuple) else row for row in found] == rows
 
 
 def test_the_generated_collection_has_a_development_part(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load
-from small_bench import REFERENCES, Command, contents, steps_of
+from small_bench import Command, steps_of
 
 from bench.results.store import CHECKPOINT, LOG
 from bench.storage.sealed import MANIFEST, read_sealed
@@ -82,22 +82,3 @@ def test_interrupted_command_finishes_its_step_and_goes_on_from_there(misbehavin
     assert uninterrupted("Waits", "--threads", "1", budget="30steps").code == 0
     assert command.files() == uninterrupted.files()
     assert command.manifest("trainings", "Waits")["cost"]["seconds"] > 30 * 0.05  # of both attempts
-
-
-@pytest.mark.slow
-def test_command_that_is_interrupted_twice_stops_at_once(misbehaving: Command, tmp_path: Path) -> None:
-    command, errors = misbehaving, tmp_path / "errors.txt"
-    hour = command.folder / "hour"
-    hour.touch()
-    try:
-        with started(command, errors) as process:
-            wait(process, lambda: logged(command) == 19)
-            process.send_signal(signal.SIGINT)
-            wait(process, lambda: "press Ctrl-C again" in errors.read_text())
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=20) == 130
-    finally:
-        hour.unlink()
-    assert errors.read_text().splitlines()[-1].startswith("bench: interrupted; what is finished is kept")
-    assert not (command.entry("trainings", "Waits") / CHECKPOINT).exists()
-    assert len(contents(command.results / "cells", MANIFEST)) == len(REFERENCES)
