@@ -1,8 +1,9 @@
-"""Probabilistic structured queries: scores by hand, against bm25s, and with a table learned from a bitext."""
+"""Probabilistic structured queries and translation tables: by hand, against bm25s, and against a plain IBM Model 1."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from bench.api import Ids
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.run import strictly_decreasing
+from methods import translation_table
 from methods.psq import PSQ, PSQConfig, StructuredQueries
-from methods.translation_table import Table, words
+from methods.translation_table import Table, learn_table, prune, words
 
 
 def retriever(table: Table, **settings: float) -> StructuredQueries:
@@ -87,3 +89,127 @@ def test_a_bitext_makes_a_retriever_that_survives_saving(make_task: MakeTask, te
     for folder in (tmp_path, tmp_path / "retriever"):
         with pytest.raises(BenchError, match="no translation table or a damaged one; delete it"):
             PSQ.load(folder, teacher)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ng'ombe WAWILI, two-year-old (2016)!", ["ng", "ombe", "wawili", "two", "year", "old", "2016"]),
+        ("हिन्दी में किताबें।", ["हिन्दी", "में", "किताबें"]),
+        ("Straße ﬁne Ọ̀rọ̀", ["strasse", "fine", "ọ̀rọ̀"]),
+        ("用API学ぶ", ["用", "api", "学", "ぶ"]),
+        ("ที่นี่ดี", ["ที่", "นี่", "ดี"]),
+        ("ភាសា ok", ["ភា", "សា", "ok"]),
+        ("... !", []),
+    ],
+)
+def test_words(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+def brute_force(source_side: Sequence[str], target_side: Sequence[str], iterations: int) -> tuple[Table, list[float]]:
+    """IBM Model 1 as the textbook has it, and the log-likelihood per word before each iteration."""
+    sides = zip(source_side, target_side, strict=True)
+    pairs = [(["NULL", *source.split()], target.split()) for source, target in sides]
+    targets = [word for _, target in pairs for word in target]
+    t: dict[tuple[str, str], float] = defaultdict(lambda: 1 / len(set(targets)))
+    log_likelihood = []
+    for _ in range(iterations):
+        count: dict[tuple[str, str], float] = defaultdict(float)
+        total: dict[str, float] = defaultdict(float)
+        likelihood = 0.0
+        for source, target in pairs:
+            for e in target:
+                evidence = sum(t[f, e] for f in source)
+                likelihood += math.log(evidence / len(source))
+                for f in source:
+                    count[f, e] += t[f, e] / evidence
+                    total[f] += t[f, e] / evidence
+        log_likelihood.append(likelihood / len(targets))
+        t = defaultdict(float, {(f, e): value / total[f] for (f, e), value in count.items()})
+    table: Table = defaultdict(dict)
+    for (f, e), value in t.items():
+        if f != "NULL":
+            table[f][e] = value
+    return table, log_likelihood
+
+
+def test_first_iterations_by_hand() -> None:
+    """Two pairs, `x`/`a` and `x y`/`a b`. The empty word occurs wherever `x` does, so it always has its probabilities.
+
+    First all are 1/2: `a` of the first pair is half `x`'s, each word of the second a third of each of three. So `x` has
+    1/2 + 1/3 of `a` and 1/3 of `b`, and `y` a third of each. In the second iteration `x` has a share of
+    (5/7) / (5/7 + 5/7 + 1/2) = 10/27 of the second `a`, and of (2/7) / (2/7 + 2/7 + 1/2) = 4/15 of `b`.
+    """
+    first, log_likelihood = learn_table(["x", "x y"], ["a", "a b"], 1)
+    assert first == {"x": pytest.approx({"a": 5 / 7, "b": 2 / 7}), "y": pytest.approx({"a": 1 / 2, "b": 1 / 2})}
+    assert log_likelihood == pytest.approx([math.log(1 / 2)])
+    second, log_likelihood = learn_table(["x", "x y"], ["a", "a b"], 2)
+    a, b = 1 / 2 + 10 / 27, 4 / 15
+    assert second == {
+        "x": pytest.approx({"a": a / (a + b), "b": b / (a + b)}),
+        "y": pytest.approx({"a": 5 / 14, "b": 9 / 14}),
+    }
+    likelihoods = [5 / 7, (5 / 7 + 5 / 7 + 1 / 2) / 3, (2 / 7 + 2 / 7 + 1 / 2) / 3]
+    assert log_likelihood[1] == pytest.approx(np.log(likelihoods).mean())
+
+
+@pytest.fixture
+def bitext() -> tuple[list[str], list[str]]:
+    """200 sentences of a small vocabulary, with words that repeat in a sentence, and now and then an empty side."""
+    rng = np.random.default_rng(0)
+
+    def sentences(letter: str, least: int) -> list[str]:
+        sizes = rng.integers(least, 9, size=200)
+        return [" ".join(f"{letter}{i}" for i in rng.zipf(1.6, size).clip(max=40)) for size in sizes]
+
+    return sentences("f", 0), sentences("e", 0)
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 7])
+def test_same_as_brute_force(
+    bitext: tuple[list[str], list[str]], iterations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translation_table, "BLOCK", 100)  # so that there are several
+    table, log_likelihood = learn_table(*bitext, iterations)
+    expected, expected_likelihood = brute_force(*bitext, iterations)
+    assert table == {word: pytest.approx(row, abs=1e-12) for word, row in expected.items()}
+    assert log_likelihood == pytest.approx(expected_likelihood)
+
+
+def test_likelihood_rises_and_rows_sum_to_one(bitext: tuple[list[str], list[str]]) -> None:
+    table, log_likelihood = learn_table(*bitext, 15)
+    assert (np.diff(log_likelihood) > 0).all()
+    assert [sum(row.values()) for row in table.values()] == pytest.approx([1] * len(table))
+    assert learn_table(*bitext, 15) == (table, log_likelihood)
+
+
+@pytest.mark.parametrize("texts", [[], ["", "..."]])
+def test_no_bitext_is_an_error_of_one_line(texts: list[str]) -> None:
+    with pytest.raises(BenchError, match="there is no bitext to learn a translation table from"):
+        learn_table(texts, texts, 1)
+
+
+@pytest.mark.parametrize(
+    ("cumulative", "alternatives", "expected"),
+    [
+        (1.0, 9, {"x": "bacd", "y": "d", "z": "dcab"}),
+        (1.0, 2, {"x": "ba", "y": "d", "z": "dc"}),
+        (0.6, 9, {"x": "ba", "y": "d", "z": "dc"}),
+    ],
+)
+def test_pruning(cumulative: float, alternatives: int, expected: dict[str, str]) -> None:
+    table = {
+        "x": {"a": 0.2, "b": 0.5, "c": 0.2, "d": 0.1},
+        "y": {"d": 1.0},
+        "z": {"a": 0.05, "b": 0.05, "c": 0.4, "d": 0.5},
+    }
+    pruned = prune(table, cumulative, alternatives)
+    assert {word: "".join(row) for word, row in pruned.items()} == expected
+    assert all(row.items() <= table[word].items() for word, row in pruned.items())
+
+
+def test_improbable_translations_are_left_out(bitext: tuple[list[str], list[str]]) -> None:
+    whole, _ = learn_table(*bitext, 3)
+    likely = {word: {other: value for other, value in row.items() if value >= 0.2} for word, row in whole.items()}
+    assert learn_table(*bitext, 3, 0.2)[0] == {word: row for word, row in likely.items() if row}
