@@ -46,7 +46,7 @@ def test_a_method_that_fails_is_recorded_and_the_others_finish(misbehaving: Comm
     assert (again.code, again.lines[-1]) == (1, "0 cells computed, 5 found finished, 1 FAILED")
 
 
-@pytest.mark.parametrize("budget", ["2steps", "20tokens", "1seconds"])
+@pytest.mark.parametrize("budget", ["2steps", "1seconds"])
 def test_method_that_goes_on_after_its_budget_is_stopped(misbehaving: Command, budget: str) -> None:
     command = misbehaving
     said = command("GoesOn", "--timeout", "1s", budget=budget)
