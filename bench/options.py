@@ -21,7 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeI
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from bench.errors import RENAMED, BenchError, nearest, unknown
+from bench.errors import BenchError, nearest, unknown
 from bench.system.offline import forbid_network
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -111,13 +111,11 @@ def read_options(model: type[AnyOptions], options: argparse.Namespace) -> AnyOpt
 
 
 def check_environment(model: type[Options]) -> None:
-    """Raise `BenchError` for an environment variable with the old name, or nearly the name, of one of the model's."""
+    """Raise `BenchError` for an environment variable with nearly the name of one of the model's."""
     known = _variables(model)
     for variable in sorted(os.environ.keys() - known.keys()):
-        name = variable.removeprefix(PREFIX).lower()
-        near = RENAMED.get(name) in known.values() or nearest(variable, known, cutoff=0.85)
-        if variable.startswith(PREFIX) and near:
-            raise BenchError(f"{variable}: {unknown('option', name, known.values())}")
+        if variable.startswith(PREFIX) and nearest(variable, known, cutoff=0.85):
+            raise unknown("environment variable", variable, known)
 
 
 def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Model:

@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, describe, unknown
+from bench.errors import FAILURES, BenchError, describe, unknown
 from bench.spec import parse_methods
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class MethodEntry:
 
         try:
             loaded = getattr(_import(self.module), self.attribute)
-        except (Exception, SystemExit) as error:
+        except FAILURES as error:
             raise BenchError(f"method '{self.name}' cannot be imported: {describe(error)}") from error
         if not (isinstance(loaded, type) and issubclass(loaded, Method)):
             place = f"{self.module}:{self.attribute}"
@@ -122,7 +122,7 @@ def usable() -> tuple[dict[str, MethodEntry], list[str]]:
             continue
         try:
             variants += entry.variants()
-        except Exception as error:
+        except FAILURES as error:
             lines.append(str(error) if isinstance(error, BenchError) else f"method '{name}': {describe(error)}")
             del entries[name]
     entries, more = _assign(variants, entries)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from bench import registry
 from bench.data import Pair
@@ -22,25 +22,13 @@ from bench.evaluation import measures
 from bench.options import Names, Options, Seconds, Seeds, argument, items, option, parser
 from bench.recipe import Budget
 from bench.spec import BudgetText, parse_methods
-from bench.system.processes import cores
 
 Size = Annotated[str, StringConstraints(pattern=r"^(all|[1-9]\d*)$")]
 Share = Annotated[float, Field(ge=0, le=1)]
-SCORINGS = ("single-vector", "maxsim")
+Scoring = Literal["single-vector", "maxsim"]
+Students = Literal["bilingual", "multilingual"]
 ShownMeasures = Annotated[tuple[str, ...], parser(lambda value: tuple(map(measures.canonical, items(value))))]
 Measures = Annotated[tuple[str, ...], parser(lambda value: tuple(measures.parse_measures(items(value))))]
-
-
-def _choice(kind: str, *known: str) -> BeforeValidator:
-    """Return the parser of names that must be among the known ones."""
-
-    def parse(value: Any) -> tuple[Any, ...]:
-        for name in (names := items(value)):
-            if name not in known:
-                raise unknown(kind, str(name), known)
-        return names
-
-    return parser(parse)
 
 
 class Mirror(Options):
@@ -154,7 +142,7 @@ class Request(Ranked, Places):
         ("conlang",), "test collections (see bench ls datasets), or folders in BEIR's or TREC's layout", min_length=1
     )
     pairs: Pairs = option((), "language pairs, query-document, as swh-eng (default: all of the datasets)")
-    students: Annotated[tuple[str, ...], _choice("kind of students", "bilingual", "multilingual")] = option(
+    students: Annotated[tuple[Students, ...], parser(items)] = option(
         ("bilingual",),
         "bilingual: one student for each language pair; multilingual: one for all of them together",
         min_length=1,
@@ -172,7 +160,7 @@ class Request(Ranked, Places):
     encoder: str | None = option(
         None, "teacher and student (see bench ls encoders; default: tiny for conlang, else all-MiniLM-L6-v2)"
     )
-    scoring: Annotated[tuple[str, ...], _choice("scoring", *SCORINGS)] = option(
+    scoring: Annotated[tuple[Scoring, ...], parser(items)] = option(
         ("single-vector",),
         "scoring of documents: single-vector, maxsim; a method without either has its own",
         min_length=1,
@@ -258,10 +246,6 @@ class Computing(Mirror):
     jobs: int | None = option(None, "processes; each computes a seed with one thread (default: one per core)", gt=0)
     keep: Path | None = option(None, "a folder for the results, which later calls reuse (default: none is kept)")
     quiet: bool = option(False, "print results and errors only")
-
-    @property
-    def processes(self) -> int:
-        return self.jobs or cores()
 
 
 def check(request: Request, cards: Mapping[str, Card]) -> None:

@@ -58,6 +58,7 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 import time
 
 import torch
@@ -255,6 +256,13 @@ class Deaf(Distillation):
         swallow(task)
 
 
+class Quits(Distillation):
+    """Ends Python from its own code."""
+
+    def fit(self, task):
+        sys.exit("enough")
+
+
 class Waits(Distillation):
     """Takes its time."""
 
@@ -273,6 +281,7 @@ FAILING_TRAININGS = {
     ),
     "Vanishes": "its process ended with exit code 0",
     "Raises": "it ended with Custom: on purpose",
+    "Quits": "SystemExit: enough",
     "PretendsCtrlC": "it ended with KeyboardInterrupt",
     "TellsNoNumber": "its diagnostics must be numbers by name, not {'a': {1, 2}}",
     "TellsNoMapping": "its diagnostics must be numbers by name, not 'fine'",

@@ -11,6 +11,7 @@ import torch
 from conftest import make_encoder
 
 from bench.encoders.encoder import Encoder, Side
+from bench.errors import BenchError
 from bench.evaluation.embeddings import Embeddings
 from bench.evaluation.retriever import DualEncoder, OnBatch
 
@@ -90,6 +91,16 @@ def test_damaged_and_exchanged_shards_are_made_again(embed: Embed, tmp_path: Pat
 def test_embeddings_that_cannot_be_kept_are_made_all_the_same(embed: Embed, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert embed(tmp_path / "file") == embed(tmp_path / "folder")
+
+
+def test_dimension_that_changes_is_refused(encoder: Encoder, tmp_path: Path) -> None:
+    class Shrinking(DualEncoder):
+        def encode_documents(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> np.ndarray:
+            return np.eye(len(texts), 4 if TEXTS[0] in texts else 5, dtype=np.float32)
+
+    embeddings = Embeddings(Shrinking(encoder, encoder), "document", TEXTS, tmp_path, lambda count: None)
+    with pytest.raises(BenchError, match=r"must return \(\d, \d\) float32, not \(\d, \d\) float32"):
+        list(embeddings)
 
 
 def test_folder_is_that_of_encoder_side_texts_and_threads(tmp_path: Path) -> None:

@@ -155,13 +155,12 @@ def test_mistake_in_the_file_names_the_file(read: Read, text: str, message: str)
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("BENCH_BUDGET", "lots", "budget 'lots' does not parse"),
-        ("BENCH_BUGDET", "5steps", "unknown option 'bugdet'; did you mean budget"),
-        ("BENCH_PATIENCE", "5min", "option 'patience' is now called 'timeout'"),
+        ("BENCH_BUDGET", "lots", "BENCH_BUDGET: budget 'lots' does not parse"),
+        ("BENCH_BUGDET", "5steps", "unknown environment variable 'BENCH_BUGDET'; did you mean BENCH_BUDGET"),
     ],
 )
 def test_mistake_in_the_environment_names_the_variable(read: Read, variable: str, value: str, message: str) -> None:
-    with pytest.raises(BenchError, match=f"^{variable}: {re.escape(message)}"):
+    with pytest.raises(BenchError, match=f"^{re.escape(message)}"):
         read(**{variable: value})
     assert read(BENCH_PRESS="100kg", BENCH_HOME="somewhere").methods == ("optical",)
 

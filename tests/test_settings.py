@@ -16,10 +16,6 @@ from bench.storage.sealed import MANIFEST
     ("setting", "complaint"),
     [
         ("[method.optical]\nepsilom = 0.1", "method 'optical': unknown key 'epsilom'; did you mean epsilon?"),
-        (
-            "[method.optical]\ndocuments = 'student'",
-            "method 'optical': key 'documents' is now called 'document_encoder'",
-        ),
         ("[method.optical]\nepsilon = -1", "method 'optical': epsilon = -1: Input should be greater than 0"),
         ("[recipe]\nbatchsize = 8", "recipe: unknown key 'batchsize'; did you mean batch_size?"),
         ("[recipe]\nbatch_size = 0", "recipe: batch_size = 0: Input should be greater than 0"),

@@ -32,7 +32,7 @@ def baseline(suite: Suite, computing: Computing, target: BaselineFile) -> int:
     if path.exists() and not reason:
         raise BenchError(f"{path} exists; say why it is replaced with --reason TEXT, or write to another file")
     with working(computing, "baseline") as work:
-        made = make_baseline(suite, compute_seeds(suite, suite.seeds, work, computing.processes))
+        made = make_baseline(suite, compute_seeds(suite, suite.seeds, work, computing.jobs))
     if reason:
         date = datetime.now(UTC).date().isoformat()
         history = (*history, {"date": date, "commit": made.made_by["commit"], "reason": reason})
@@ -55,7 +55,7 @@ def check(options: Check, computing: Computing) -> int:
     expected = expected.of(options.methods) if options.methods else expected
     suite = expected.suite
     with working(computing, "check") as work:
-        found = compute_seeds(suite, suite.seeds[: suite.checked], work, computing.processes)
+        found = compute_seeds(suite, suite.seeds[: suite.checked], work, computing.jobs)
     changes = compare(expected, found)
     libraries = provenance()["libraries"]
     for name, version in expected.made_by["libraries"].items():

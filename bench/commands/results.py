@@ -126,7 +126,7 @@ def reproduce(options: Reproduce) -> int:
     """
     from bench.running.reproduction import reproduce_cell
 
-    return reproduce_cell(options.cell, options)
+    return reproduce_cell(options)
 
 
 def inspect_cell(options: InspectCell) -> int:
@@ -155,6 +155,6 @@ def inspect_query(options: InspectQuery) -> int:
     the query and a document.
     """
     forbid_network()
-    from bench.inspection import query as inspection
+    from bench.inspection.query import print_query
 
-    return inspection.inspect_query(options.query, options)
+    return print_query(options)

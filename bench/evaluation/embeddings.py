@@ -51,6 +51,7 @@ class Embeddings:
         }
         self.encode = retriever.encode_queries if side == "query" else retriever.encode_documents
         self.texts, self.folder, self.on_texts = texts, parent / digest(key), on_texts
+        self.dimension = 0  # of the first vectors, and so of all
         self.seconds = 0.0
         """Time spent on encoding so far; 0 if everything was in the folder."""
         self.unnormalised = 0
@@ -78,15 +79,23 @@ class Embeddings:
         try:
             vectors: np.ndarray = np.load(io.BytesIO(read_sealed(path)), allow_pickle=False)
             if len(vectors) == len(texts):
+                self.dimension = vectors.shape[1]
                 self.on_texts(len(texts))
                 return vectors
         except Damaged:
             pass
         started = time.perf_counter()
         vectors = self.encode(texts, self.on_texts)
-        if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.shape[:-1] != (len(texts),):
+        if (
+            not isinstance(vectors, np.ndarray)
+            or vectors.dtype != np.float32
+            or vectors.shape[:-1] != (len(texts),)
+            or self.dimension not in (0, vectors.shape[-1])
+        ):
             got = f"{vectors.shape} {vectors.dtype}" if isinstance(vectors, np.ndarray) else type(vectors).__name__
-            raise BenchError(f"{self.encode.__name__} must return ({len(texts)}, dimension) float32, not {got}")
+            expected = f"({len(texts)}, {self.dimension or 'dimension'}) float32"
+            raise BenchError(f"{self.encode.__name__} must return {expected}, not {got}")
+        self.dimension = vectors.shape[-1]
         buffer = io.BytesIO()
         np.save(buffer, vectors, allow_pickle=False)
         keep_sealed(path, buffer.getvalue())

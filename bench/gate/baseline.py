@@ -43,8 +43,6 @@ class Value:
     name: str
     checked: float
     tolerance: float
-    mean: float
-    spread: float
     seeds: tuple[float, ...]
     queries: Mapping[str, float] = field(default_factory=dict)
 
@@ -117,12 +115,9 @@ def make_baseline(suite: Suite, found: Sequence[Found]) -> Baseline:
     made_by = {name: about[name] for name in ("bench", "commit", "libraries", "platform")}
     if suite.by_query:
         (one,) = found
-        exact = (
-            Value(*key, number, 0.0, number, 0.0, (number,)) for key, number in one.values.items() if is_exact(key[1])
-        )
+        exact = (Value(*key, number, 0.0, (number,)) for key, number in one.values.items() if is_exact(key[1]))
         scored = (
-            Value(*key, mean(of.values()), 1 / len(of), mean(of.values()), 0.0, (mean(of.values()),), of)
-            for key, of in one.scores.items()
+            Value(*key, mean(of.values()), 1 / len(of), (mean(of.values()),), of) for key, of in one.scores.items()
         )
         return Baseline(suite, (*exact, *scored), made_by)
     family = sum(not is_exact(name) for _, name in keys)
@@ -138,7 +133,7 @@ def _value(key: Key, found: Sequence[Found], checked: int, family: int) -> Value
         queries = found[0].values.get((cell, "counts.queries"))  # a training has none
         least = RESOLUTION * abs(now) if queries is None else 1 / queries
         limit = max(tolerance(seeds, checked, family), least)
-    return Value(cell, name, now, limit, mean(seeds), stdev(seeds), seeds)
+    return Value(cell, name, now, limit, seeds)
 
 
 def is_exact(name: str) -> bool:

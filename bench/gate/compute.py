@@ -70,7 +70,7 @@ def working(computing: Computing, name: str) -> Iterator[Work]:
             raise Interrupted("interrupted; nothing is kept without --keep FOLDER") from None
 
 
-def compute_seeds(suite: Suite, seeds: Sequence[int], work: Work, jobs: int) -> list[Found]:
+def compute_seeds(suite: Suite, seeds: Sequence[int], work: Work, jobs: int | None) -> list[Found]:
     """Return the results of each seed, in their order; `jobs` processes compute a seed each, with one thread.
 
     Raises `BenchError` for unknown names and missing collections, and `CellFailed` if a cell fails.

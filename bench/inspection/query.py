@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Container, Mapping, Sequence, Set
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bench.data import TestCollection, TrainingData
+from bench.data import TrainingData
 from bench.data.languages import parse_pair
 from bench.dependencies.fingerprint import of_test
 from bench.errors import BenchError, nearest, unknown
@@ -41,29 +41,18 @@ class Ranking:
         return next((rank for rank, (key, _) in enumerate(self.found, start=1) if key in documents), None)
 
 
-@dataclass(frozen=True)
-class Texts:
-    """The texts of a query, of its relevant documents and of others."""
-
-    query: str
-    translation: str | None
-    relevant: Mapping[str, int]
-    """Grades by document id, the largest first."""
-    documents: Mapping[str, str]
-
-
-def inspect_query(query: str, options: InspectQuery) -> int:
-    """Print the rankings of a query by the finished cells of a results folder; returns the exit code.
-
-    Raises `BenchError` if no cell has the query, or if several collections have it.
+def print_query(options: InspectQuery) -> int:
+    """Print the rankings of a query by the finished cells of a results folder, and return the exit code. Raises
+    `BenchError` if no cell has the query, or if several collections have it.
     """
-    display = Display()
-    cells = choose(query, options, display)
+    query, display = options.query, Display()
+    cells = choose(options, display)
     shown = rankings(query, cells, options.measure)
     # The manifest of an imported cell lacks the place of the collection.
     first = next((cell for cell in cells if not cell.external), cells[0])
     print(f"{first.spec.dataset} {first.spec.pair}, query {query}")
-    texts = None
+    relevant: dict[str, int] = {}
+    documents: dict[str, str] = {}
     try:
         test = test_of(first, *data_places(first, options)).load()
     except BenchError as error:
@@ -71,26 +60,33 @@ def inspect_query(query: str, options: InspectQuery) -> int:
     else:
         if of_test(test.name, test.pair, test.digest).items() - first.inputs.items():
             display.warn("the collection changed after the evaluation: its texts may be others")
-        top = {key for ranking in shown for key, _ in ranking.found[: options.limit]}
-        texts = read_texts(test, query, top | ({options.document} if options.document else set()))
-        print(f"  query        {texts.query}")
-        if texts.translation is not None:
-            print(f"  translation  {texts.translation}")
-        for key, grade in texts.relevant.items():
-            print(f"  relevant     {key} (grade {grade}): {shortened(texts.documents.get(key, '-'), TEXT_WIDTH)}")
-    print_overview(shown, texts)
+        relevant = {key: grade for key, grade in test.qrels.get(query, {}).items() if grade > 0}
+        relevant = dict(sorted(relevant.items(), key=lambda item: (-item[1], item[0])))
+        wanted = {key for ranking in shown for key, _ in ranking.found[: options.limit]}
+        wanted |= {options.document} if options.document else set()
+        pairs = zip(test.document_ids, test.documents, strict=True)
+        documents = {key: text for key, text in pairs if key in wanted or key in relevant}
+        if missing := wanted - documents.keys() - relevant.keys():
+            raise BenchError(f"no document is called '{min(missing)}' in {test.name} {test.pair}")
+        row = test.query_ids.index(query)
+        print(f"  query        {test.queries[row]}")
+        if test.oracle_queries:
+            print(f"  translation  {test.oracle_queries[row]}")
+        for key, grade in relevant.items():
+            print(f"  relevant     {key} (grade {grade}): {shortened(documents.get(key, '-'), TEXT_WIDTH)}")
+    print_overview(shown, relevant)
     for ranking in shown:
-        print_ranking(ranking, query, texts, options.limit)
-    if texts is not None:
-        show_plans(shown, texts, options, display)
+        print_ranking(ranking, query, relevant, documents, options.limit)
+    if documents:
+        show_plans(shown, test.queries[row], documents, options, display)
     return 0
 
 
-def choose(query: str, options: InspectQuery, display: Display) -> list[Record]:
-    """Return the cells that ranked the query, all of one collection and pair.
-
-    Raises `BenchError` if there is none, or if there are several collections.
+def choose(options: InspectQuery, display: Display) -> list[Record]:
+    """Return the cells that ranked the query, all of one collection and pair. Raises `BenchError` if there is none, or
+    if there are several collections.
     """
+    query = options.query
     contents = Store(options.results).contents()
     for note in contents.notes:
         display.warn(note)
@@ -135,39 +131,28 @@ def rankings(query: str, cells: Sequence[Record], measure: str | None) -> list[R
     return sorted(found, key=lambda ranking: -ranking.scores.get(names[0], 0.0))
 
 
-def read_texts(test: TestCollection, query: str, documents: Set[str]) -> Texts:
-    """Return the texts of a query, of its relevant documents and of others. Raises `BenchError` if one is missing."""
-    row = test.query_ids.index(query)
-    grades = {key: grade for key, grade in test.qrels.get(query, {}).items() if grade > 0}
-    relevant = dict(sorted(grades.items(), key=lambda item: (-item[1], item[0])))
-    wanted = documents | relevant.keys()
-    texts = {key: text for key, text in zip(test.document_ids, test.documents, strict=True) if key in wanted}
-    if missing := documents - texts.keys() - relevant.keys():
-        raise BenchError(f"no document is called '{min(missing)}' in {test.name} {test.pair}")
-    return Texts(test.queries[row], test.oracle_queries[row] if test.oracle_queries else None, relevant, texts)
-
-
-def print_overview(shown: Sequence[Ranking], texts: Texts | None) -> None:
+def print_overview(shown: Sequence[Ranking], relevant: Mapping[str, int]) -> None:
     """Print a row for each method: its scores on this query, and the rank of the first relevant document."""
     measures = list(dict.fromkeys(name for ranking in shown for name in ranking.scores))
-    columns = ["method", *measures, *(["first relevant"] if texts else [])]
+    columns = ["method", *measures, *(["first relevant"] if relevant else [])]
     rows = []
     for ranking in shown:
         scores = (ranking.scores.get(name) for name in measures)
-        rows.append([ranking.label, *("-" if score is None else f"{score:.3f}" for score in scores)])
-        if texts:
-            rows[-1].append(str(ranking.rank(texts.relevant) or f"not in the first {len(ranking.found)}"))
+        first = [str(ranking.rank(relevant) or f"not in the first {len(ranking.found)}")] if relevant else []
+        rows.append([ranking.label, *("-" if score is None else f"{score:.3f}" for score in scores), *first])
     print_table(columns, rows, right=columns[1:], width=TEXT_WIDTH)
 
 
-def print_ranking(ranking: Ranking, query: str, texts: Texts | None, limit: int) -> None:
+def print_ranking(
+    ranking: Ranking, query: str, relevant: Mapping[str, int], documents: Mapping[str, str], limit: int
+) -> None:
     """Print the first documents of a method, the first relevant one, and the text that replaced the query, if any."""
-    rank = ranking.rank(texts.relevant) if texts else None
+    rank = ranking.rank(relevant)
     rows = []
     for number, (key, score) in enumerate(ranking.found, start=1):
         if number <= limit or number == rank:
-            about = [str(texts.relevant.get(key, "")), texts.documents.get(key, "-")] if texts else ["", ""]
-            rows.append([str(number), f"{score:.4f}", key, about[0], shortened(about[1], EXCERPT)])
+            text = shortened(documents.get(key, "-" if documents else ""), EXCERPT)
+            rows.append([str(number), f"{score:.4f}", key, str(relevant.get(key, "")), text])
     columns = ["rank", "score", "document", "relevance", "text"]
     print_table(columns, rows, title=ranking.label, right=["rank", "score", "relevance"], width=TEXT_WIDTH)
     path = ranking.cell.folder / REWRITTEN
@@ -178,7 +163,9 @@ def print_ranking(ranking: Ranking, query: str, texts: Texts | None, limit: int)
             print(f"encoded text: {rewritten[query]}\n")
 
 
-def show_plans(shown: Sequence[Ranking], texts: Texts, options: InspectQuery, display: Display) -> None:
+def show_plans(
+    shown: Sequence[Ranking], query: str, documents: Mapping[str, str], options: InspectQuery, display: Display
+) -> None:
     """Print the plans of the methods that align words, between the query and the chosen document or the first one."""
     for ranking in shown:
         document = options.document or next((key for key, _ in ranking.found), None)
@@ -187,7 +174,7 @@ def show_plans(shown: Sequence[Ranking], texts: Texts, options: InspectQuery, di
         rank = ranking.rank([document]) or f"not in the first {len(ranking.found)}"
         data = partial(_training_data, ranking.cell, options)
         try:
-            for name, words, others, mass in cell_plans(ranking.cell, texts.query, texts.documents[document], data):
+            for name, words, others, mass in cell_plans(ranking.cell, query, documents[document], data):
                 method = f"{name} in {ranking.label}" if "+" in ranking.label else ranking.label
                 print_plan(f"mass moved between words: {method}, {document} (rank {rank})", words, others, mass)
         except BenchError as error:

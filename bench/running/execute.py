@@ -62,10 +62,8 @@ class Executor:
     """The process of plugins; without one their methods run in this process."""
 
     def run(self, experiment: Experiment) -> Outcome:
-        """Compute every missing cell. A failure is recorded in the cell's folder, and the others go on.
-
-        Trainings that another process is working on come last. Raises `BenchError` only for errors that concern all
-        cells.
+        """Compute every missing cell. Trainings of another process come last. A failure is recorded in the cell's
+        folder, and the others go on. Raises `BenchError` only for errors that concern all cells.
         """
         outcome = Outcome()
         configuration = keep_configuration(self.store, self.request, experiment)
@@ -76,7 +74,13 @@ class Executor:
             number, wait, training, cells = left.popleft()
             counter = f"[{number}/{len(experiment.cells)}]"
             try:
-                self._run(self._job(training, cells, configuration, counter), outcome, wait=wait)
+                job = self._job(training, cells, configuration, counter)
+                entries = (job.entry, *job.cells.values())
+                self.store.note({name: value for entry in entries for name, value in entry.inputs.items()})
+                if wait:
+                    self.resources.display.say(f"{counter} {training.spec.label}: waiting for another process")
+                with self.store.lock(job.entry).acquire(timeout=-1 if wait else 0):
+                    self._finish(job, outcome)
             except Timeout:
                 left.append((number, True, training, cells))
             except (BenchError, OSError) as error:  # of the data; of a lock or the record of a failure
@@ -86,9 +90,7 @@ class Executor:
         return outcome
 
     def finished(self, experiment: Experiment) -> set[Cell]:
-        """Return the finished cells of an experiment, as far as they are known without reading texts, training a
-        teacher or opening a socket.
-        """
+        """Return the finished cells that are known without reading texts, training a teacher or opening a socket."""
         found = set()
         for training, cells in experiment.cells.items():
             with suppress(BenchError):
@@ -108,15 +110,6 @@ class Executor:
             entries[cell] = self.store.cell(cell.spec.label, key, own)
         entry = self.store.training(training.spec.label, fingerprint, inputs)
         return Job(training, entry, entries, self.resources, self.request, configuration, counter)
-
-    def _run(self, job: Job, outcome: Outcome, *, wait: bool) -> None:
-        """Finish a training and its cells. Raises `Timeout` if another process is at it, unless it is to `wait`."""
-        entries = (job.entry, *job.cells.values())
-        self.store.note({name: value for entry in entries for name, value in entry.inputs.items()})
-        if wait:
-            self.resources.display.say(f"{job.counter} {job.training.spec.label}: waiting for another process")
-        with self.store.lock(job.entry).acquire(timeout=-1 if wait else 0):
-            self._finish(job, outcome)
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
         if self.request.overwrite == "always":
@@ -152,10 +145,8 @@ class Executor:
 
 
 def keep_configuration(store: Store, request: Request, experiment: Experiment) -> str:
-    """Write the effective configuration of a call, and return its path in the results folder.
-
-    `bench run --config` with that file runs the same again, even if a default changes. The name of the file is made
-    from its content.
+    """Write the effective configuration of a call, and return its path in the results folder. `bench run --config` with
+    that file runs the same again, even if a default changes.
     """
     settings = {name: dict(values) for row in experiment.methods for name, values in row.settings.items() if values}
     values = {

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 from bench.data import Pair, TestSummary
 from bench.data.bitext_subsets import BitextSubset
@@ -19,7 +20,7 @@ from bench.errors import BenchError
 from bench.evaluation import tasks
 from bench.options import read_config
 from bench.recipe import Recipe
-from bench.request import SCORINGS, Request, measures_of, offered_pairs
+from bench.request import Request, Scoring, measures_of, offered_pairs
 from bench.running.method_specs import Call, ResolvedMethod, resolve_methods, with_recipe
 from bench.spec import Configured, RunSpec
 
@@ -79,10 +80,8 @@ class Experiment:
 def make_experiment(
     request: Request, cards: Mapping[str, Card], resolver: Resolver, *, call: Call = operator.call, read: bool = True
 ) -> Experiment:
-    """Return the trainings and cells of a request. `call` loads the classes of plugins.
-
-    A test collection is read only if its summary is unknown, and with `read=False` not even then. Raises `BenchError`
-    for a request of which nothing can be planned.
+    """Return the trainings and cells of a request. `call` loads the classes of plugins. A test collection is read only
+    if its summary is unknown, and with `read=False` not even then. Raises `BenchError` if nothing can be planned.
     """
     # The tiny encoder was trained on the language of generated collections.
     generated = all(cards[name].generated for name in request.datasets)
@@ -93,21 +92,22 @@ def make_experiment(
     experiment = Experiment(encoder, recipe, resolve_methods(request, call))
     offered = offered_pairs(request, cards)
     pairs = request.pairs or tuple(dict.fromkeys(pair for pairs in offered.values() for pair in pairs))
-    tests = {
-        (name, pair): LazyTestCollection(cards[name], pair, resolver, cards)
-        for name, its in offered.items()
-        for pair in its
-    }
+    keys = [(name, pair) for name, its in offered.items() for pair in its]
+    tests = {(name, pair): LazyTestCollection(cards[name], pair, resolver, cards) for name, pair in keys}
     missing = [(name, pair) for pair in request.pairs for name in request.datasets if (name, pair) not in tests]
     experiment.notes += [f"skipped: {name} has no {pair}" for name, pair in missing]
     known = {key: test.summary if read else test.summary_if_known for key, test in tests.items()}
     for key, summary in known.items():
         experiment.notes += _notes(tests[key], summary, request)
     if request.leakage == "keep":
-        experiment.notes.append(
-            "LEAKAGE IS KEPT: the rows marked leakage=keep were trained on texts of the test collections"
-        )
-    mixes, why_not = _mixes(request, pairs, cards)
+        experiment.notes.append("LEAKAGE IS KEPT: rows marked leakage=keep were trained on texts of test collections")
+    mixes: dict[Pair, tuple[str, ...]] = {}
+    why_not: dict[Pair, str] = {}
+    for pair in dict.fromkeys(pair.training for pair in pairs):
+        try:
+            mixes[pair] = request.train or (default_mix(pair, cards),)
+        except BenchError as error:
+            why_not[pair] = str(error)
     subsets: dict[tuple[Pair, ...], list[BitextSubset]] = {}
     configured = with_recipe(usual.model_dump(), recipe.model_dump())
     runnable = False
@@ -139,7 +139,7 @@ def plan_table(experiment: Experiment, finished: Collection[Cell]) -> list[list[
         about = [spec.label, str(spec.budget or "-"), " + ".join(spec.train) or "-"]
         for cell in cells:
             test, known = cell.test, cell.test.summary_if_known
-            where = f"{test.name} {test.pair} {cell.spec.scoring}".removesuffix(" mean")
+            where = f"{test.name} {test.pair} {cell.spec.scoring}"
             sizes = (f"{known.queries:,}", f"{known.documents:,}") if known else ("?", "?")
             rows.append([*about, where, *sizes, "finished" if cell in finished else "missing"])
             about = ["", "", ""]
@@ -153,23 +153,9 @@ def _notes(test: LazyTestCollection, known: TestSummary | None, request: Request
     if known.left_out:
         of = f"{known.left_out:,} of {known.left_out + known.queries:,} queries"
         notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
-    if not set(request.scoring) <= set(tasks.scorings(known.task, request.scoring, SCORINGS)):
+    if not set(request.scoring) <= set(tasks.scorings(known.task, request.scoring, get_args(Scoring))):
         notes.append(f"{test.name} {test.pair}: {tasks.RESTRICTION}")
     return notes
-
-
-def _mixes(
-    request: Request, pairs: Sequence[Pair], cards: Mapping[str, Card]
-) -> tuple[dict[Pair, tuple[str, ...]], dict[Pair, str]]:
-    """Return the collections to train on for each training pair, and why the other pairs have none."""
-    mixes: dict[Pair, tuple[str, ...]] = {}
-    why_not: dict[Pair, str] = {}
-    for pair in dict.fromkeys(pair.training for pair in pairs):
-        try:
-            mixes[pair] = request.train or (default_mix(pair, cards),)
-        except BenchError as error:
-            why_not[pair] = str(error)
-    return mixes, why_not
 
 
 def _students(
@@ -184,8 +170,7 @@ def _students(
 
 def _subsets(request: Request, data: LazyTrainingData, notes: list[str], *, read: bool) -> list[BitextSubset]:
     """Return the subsets of a request, each once; a size that is not below the available one is that of all pairs."""
-    subsets = request.subsets
-    summary = None
+    subsets, summary = request.subsets, None
     if data.names and any(subset.bitext_size is not None for subset in subsets):
         with suppress(BenchError):  # each training that fails for it tells
             summary = data.summary if read else data.summary_if_known

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.dependencies.fingerprint import code_digest, library_versions, plugin_libraries
-from bench.errors import BenchError, CellFailed, describe
+from bench.errors import FAILURES, BenchError, CellFailed, describe
 from bench.options import read_config, spelled
 from bench.registry import MethodEntry
 from bench.request import Request
@@ -157,7 +157,7 @@ def _facts(entry: MethodEntry, settings: Settings, own: Mapping[str, Any], call:
     load = operator.call if project else call
     try:
         return dict(remembered(path, lambda: load(ask, entry, shared, own)))
-    except Exception as error:
+    except FAILURES as error:
         if project or (isinstance(error, BenchError) and not isinstance(error, CellFailed)):
             raise
         raise BenchError(f"method '{entry.name}': {describe(error)}") from error

@@ -29,14 +29,13 @@ WITHOUT_EFFECT = ("command", "finished")
 """Parts of a provenance that explain no difference."""
 
 
-def reproduce_cell(text: str, options: Reproduce) -> int:
+def reproduce_cell(options: Reproduce) -> int:
     """Compute a cell once more and print a comparison; return the exit code: 0 if all measures are the same, else 3.
-
     Raises `BenchError` as `find_cell` and `reproduce`.
     """
     from bench.system.machine import prepare_libraries
 
-    cell, display = find_cell(text, options.results), Display(quiet=options.quiet)
+    cell, display = find_cell(options.cell, options.results), Display(quiet=options.quiet)
     if cell.external:
         raise BenchError(f"{cell.folder.name} was imported, so its manifest does not say how it was made")
     prepare_libraries(offline=options.offline, threads=int(cell.inputs["threads"]))
@@ -45,20 +44,15 @@ def reproduce_cell(text: str, options: Reproduce) -> int:
         cards, resolver = data_places(cell, options)
         resolver = replace(resolver, offline=options.offline, display=display, derived=folder / "cache")
         again = reproduce(cell, cards, resolver, folder, display)
-    rows = []
-    for name, then in cell.means.items():
-        now = again.means[name]
-        rows.append([name, f"{then:.6f}", f"{now:.6f}", "" if now == then else f"{now - then:+.2g}"])
+    both = [(name, then, again.means[name]) for name, then in cell.means.items()]
+    rows = [[name, f"{a:.6f}", f"{b:.6f}", "" if a == b else f"{b - a:+.2g}"] for name, a, b in both]
     print_table(COLUMNS, rows, right=COLUMNS[1:])
     same, same_run = again.means == cell.means, again.manifest["run"] == cell.manifest["run"]
     run = "the run is the same, to the last byte" if same_run else "the run has other documents or scores"
     print(f"{'the same' if same else 'NOT the same'} numbers; {run}")
     if not (same and same_run):
-        causes = list(differences(cell, again))
-        for cause in causes:
-            print(f"differs: {cause}")
-        if not causes:
-            print("the manifests do not differ; another processor or a budget in seconds may be the reason")
+        unexplained = "the manifests do not differ; another processor or a budget in seconds may be the reason"
+        print("\n".join(f"differs: {cause}" for cause in differences(cell, again)) or unexplained)
     return 0 if same else 3
 
 
@@ -79,13 +73,8 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
     experiment = Experiment(spec.encoder, recipe, [row], {Training(spec.training, row): cells})
     how = inputs["device"], inputs.get("precision", "float32")
     resources = Resources(spec.encoder, *how, cards, resolver, display, int(inputs["threads"]))
-    request = Request(
-        methods=(spec.method,),
-        budget=spec.budget or "1steps",
-        results=folder,
-        mirror=resolver.mirror,
-        leakage=spec.leakage,
-    )
+    places = {"results": folder, "mirror": resolver.mirror}
+    request = Request(methods=(spec.method,), budget=spec.budget or "1steps", leakage=spec.leakage, **places)
     outcome = Executor(resources, request, Store(folder).open()).run(experiment)
     if outcome.bad_input:
         raise BenchError(
@@ -124,13 +113,12 @@ def differences(then: Record, now: Record) -> Iterator[str]:
         ("trained on ", then.trained["provenance"], now.trained["provenance"]),
         ("evaluated on ", then.manifest["provenance"], now.manifest["provenance"]),
     ):
-        before, after = _flat(one), _flat(other)
+        before, after = (dict(_flat(table)) for table in (one, other))
         for name in before | after:
             if before.get(name) != after.get(name) and name not in WITHOUT_EFFECT:
                 yield f"{what}{name}: {before.get(name)!s:.40} -> {after.get(name)!s:.40}"
 
 
-def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table with the values of its `libraries` beside the others."""
-    libraries = {f"libraries {name}": version for name, version in table.get("libraries", {}).items()}
-    return {name: value for name, value in table.items() if name != "libraries"} | libraries
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        yield from ((f"{name} {key}", each) for key, each in value.items()) if name == "libraries" else [(name, value)]

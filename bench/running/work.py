@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import csv
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from pydantic import TypeAdapter
 
 from bench.data import TestCollection
 from bench.dependencies.fingerprint import of_test
-from bench.errors import BenchError, CellFailed, describe
+from bench.errors import FAILURES, BenchError, CellFailed, describe
 from bench.evaluation import measures, tasks
 from bench.request import Request
 from bench.results.ir_metadata import FILE as IR_METADATA
@@ -79,9 +80,8 @@ class Job:
 
 
 def perform(job: Job, missing: Sequence[Cell]) -> bool:
-    """Train if need be, and evaluate the missing cells; return True if data were missing or malformed.
-
-    An error of the data or of a method is recorded as a failure, and raised by nothing; only Ctrl-C ends the call.
+    """Train if need be, and evaluate the missing cells; return True if data were missing or malformed. An error of the
+    data or of a method is recorded as a failure and not raised.
     """
     prepare_libraries(offline=job.resources.resolver.offline, threads=job.resources.threads)
     bad_input = False
@@ -96,9 +96,15 @@ def perform(job: Job, missing: Sequence[Cell]) -> bool:
                 return True
             try:
                 retriever, training = train(job, task)
-            except Exception as error:
+            except FAILURES as error:
                 job.fail(error)
                 return False
+
+        @cache
+        def loaded() -> Retriever:
+            folder = job.entry.folder / RETRIEVER
+            return retriever or load_retriever(job.training.spec.methods, folder, job.resources.teacher)
+
         for cell in missing:
             obey_interrupt()
             try:
@@ -108,13 +114,8 @@ def perform(job: Job, missing: Sequence[Cell]) -> bool:
                 bad_input = True
                 continue
             try:
-                if _add_measures(job, cell, test):
-                    continue
-                if retriever is None:
-                    folder = job.entry.folder / RETRIEVER
-                    retriever = load_retriever(job.training.spec.methods, folder, job.resources.teacher)
-                evaluate_cell(job, cell, test, retriever, training)
-            except Exception as error:
+                evaluate_cell(job, cell, test, loaded, training)
+            except FAILURES as error:
                 job.fail(error, cell)
     return bad_input
 
@@ -141,10 +142,7 @@ def _load_test(job: Job, cell: Cell) -> TestCollection:
 
 
 def train(job: Job, task: Task) -> tuple[Retriever, Record]:
-    """Fit a method; store its retriever and the manifest of the training.
-
-    The caller makes data and student before: all methods share them, and the first must not pay for them.
-    """
+    """Fit a method; store its retriever and its manifest. Methods share data and student, which have no cost here."""
     from bench.evaluation.retriever import DualEncoder
     from bench.training.checkpoint import Checkpoint
 
@@ -197,25 +195,21 @@ def checked_diagnostics(diagnostics: Any) -> dict[str, float]:
         raise CellFailed(f"its diagnostics must be numbers by name, not {diagnostics!r:.80}") from error
 
 
-def _add_measures(job: Job, cell: Cell, test: TestCollection) -> bool:
-    """Score the stored run of a finished cell by the measures that it lacks; return False if that is not possible."""
-    from bench.evaluation.run import read_run
-
-    finished = job.find(cell)
-    lacking = [name for name in cell.measures if finished and name not in finished.means]
-    if finished is None or any(map(measures.is_deep, lacking)):
-        return False
-    job.cells[cell].add_scores(finished, tasks.score(read_run(finished.run), test, lacking))
-    return True
-
-
-def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriever, training: Record) -> None:
-    """Compute and score the run of a cell. A finished cell, which lacks only measures, keeps its run."""
+def evaluate_cell(
+    job: Job, cell: Cell, test: TestCollection, retriever: Callable[[], Retriever], training: Record
+) -> None:
+    """Compute and score the run of a cell. A finished cell, which lacks only measures, keeps its run, and is not
+    computed again for measures that need no more documents than the run has.
+    """
     from bench.evaluation.evaluate import evaluate
-    from bench.evaluation.run import write_run
+    from bench.evaluation.run import read_run, write_run
 
-    entry, resources = job.cells[cell], job.resources
-    finished = job.find(cell)
+    entry, resources, finished = job.cells[cell], job.resources, job.find(cell)
+    lacking = [name for name in cell.measures if not finished or name not in finished.means]
+    if finished and not any(map(measures.is_deep, lacking)):
+        entry.add_scores(finished, tasks.score(read_run(finished.run), test, lacking))
+        return
+    student = retriever()
     folder = entry.folder if finished else entry.begin()
     total, done = len(test.queries) + len(test.documents), 0
     with (
@@ -233,7 +227,7 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
             stage.update(done)
 
         evaluation = evaluate(
-            retriever,
+            student,
             test,
             scoring=cell.spec.scoring,
             oracle=job.training.method.oracle,
@@ -242,7 +236,6 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, retriever: Retriev
             depth=measures.depth(cell.measures),
             on_texts=on_texts,
         )
-    lacking = [name for name in cell.measures if not finished or name not in finished.means]
     scores = tasks.score(evaluation.run, test, lacking)
     if finished:
         entry.add_scores(finished, scores)

@@ -145,14 +145,14 @@ class Worker:
                 signal.raise_signal(signal.SIGINT)
 
 
-def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> list[Result]:
-    """Return `work` of each item, in the order of the items. `jobs` processes work on an item each at a time; a single
-    one is this process.
+def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int | None) -> list[Result]:
+    """Return `work` of each item, in the order of the items. `jobs` processes, by default one per core, work on an item
+    each at a time; a single one is this process.
 
     All of it must be picklable. The first error is raised here, and ends the other processes at once, as Ctrl-C does;
     they get no signal that they could handle. Raises `CellFailed` if a process ends before its work.
     """
-    jobs = min(jobs, len(items))
+    jobs = min(jobs or cores(), len(items))
     if jobs <= 1:
         return [work(item) for item in items]
     others = multiprocessing.active_children()
