@@ -1,7 +1,5 @@
 """The command line: imports the module of one command, and turns errors into exit codes."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

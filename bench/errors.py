@@ -4,8 +4,6 @@ Exit codes of the command line: 0 done, 1 a cell failed (the others finished),
 2 bad usage or bad input, 3 metric regression.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

@@ -5,8 +5,6 @@ A field `bitext_size` is the option `--bitext-size`, the environment variable `B
 before the default. A field with a title is a positional argument, which is read from the command line only.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

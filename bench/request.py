@@ -3,8 +3,6 @@
 Imports nothing heavy. Descriptions of fields are the texts of `--help`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal

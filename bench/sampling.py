@@ -1,7 +1,5 @@
 """Randomness of a training: independent generators, and endless batches of similar length drawn with them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Hashable, Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """The trainings of `bench validate` on a small part of the generated collection, and a record of each."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """`bench validate`: the checks of a method, with the tiny encoder on the generated collection."""
 
-from __future__ import annotations
-
 import inspect
 import math
 import os

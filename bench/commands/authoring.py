@@ -1,7 +1,5 @@
 """Commands for authors of methods: `bench new-method`, `bench validate` and `bench inspect alignment`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bench.authoring.template import class_name, write_method

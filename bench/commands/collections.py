@@ -1,7 +1,5 @@
 """Commands about collections and lists: `bench fetch`, `bench ls` and `bench inspect leakage`."""
 
-from __future__ import annotations
-
 from bench import registry
 from bench.data import fetch as downloads
 from bench.data.cards import get_card, load_cards

@@ -1,7 +1,5 @@
 """The regression gate: `bench baseline` and `bench check`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """`bench run`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import nullcontext
 

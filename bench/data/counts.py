@@ -4,8 +4,6 @@
 `benchmarks/count_collections.py` writes both.
 """
 
-from __future__ import annotations
-
 import csv
 from dataclasses import dataclass
 

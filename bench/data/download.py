@@ -1,7 +1,5 @@
 """Download of a single file, with retries."""
 
-from __future__ import annotations
-
 import logging
 from contextlib import suppress
 

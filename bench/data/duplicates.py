@@ -4,8 +4,6 @@ Texts are compared by their shingles: the set of all runs of five letters in a t
 so that scripts without spaces and spellings without tone marks are compared like any other.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence

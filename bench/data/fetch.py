@@ -1,7 +1,5 @@
 """`bench fetch`: download and verify the files of collections before they are needed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 

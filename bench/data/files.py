@@ -1,7 +1,5 @@
 """The local files of collections: from a mirror folder, the cache, or a download. They are always verified."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote

@@ -1,7 +1,5 @@
 """Test collections without a card: a user's own folders in BEIR's or TREC's layout."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ The canonical form is an ISO 639-3 code of an individual language (`swh`, not `s
 of their files.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from typing import Annotated, Any

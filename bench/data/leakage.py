@@ -4,8 +4,6 @@ Only queries, their oracle translations and the relevant documents are protected
 of a test corpus, and the sentences of a mining collection that are in no gold pair.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Loading by cards: test collections, bitext, relevance judgments and passages."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Normalisation of texts for comparison: copies of one sentence have the same normal form."""
 
-from __future__ import annotations
-
 import unicodedata
 
 

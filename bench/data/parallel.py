@@ -1,7 +1,5 @@
 """Parallel groups: training rows with the same meaning in any languages, which are not negatives of each other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cache
 

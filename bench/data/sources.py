@@ -5,8 +5,6 @@ the code that reads the data, the entries of the cards, and the sha256 of every 
 well. They are therefore read, cleaned and searched for leakage only once.
 """
 
-from __future__ import annotations
-
 import gzip
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

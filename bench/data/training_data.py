@@ -1,7 +1,5 @@
 """Training data: the collections of a mix together, without duplicates and without rows that leak a test."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Word alignment quality on generated languages, whose true alignment is known."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Embeddings on disk, in shards: interrupted encoding continues, and those of a frozen encoder are reused."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import time

@@ -1,7 +1,5 @@
 """The evaluation of one retriever on one test collection: encode, index, search."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -8,8 +8,6 @@ Every document is scored. Scoring only the nearest documents by `single-vector` 
 and English queries, 87 of the 100 best of the generated collection's 2,000 passages are among the 1,000 nearest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 

@@ -11,8 +11,6 @@ method (Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6), so that int
 right to first order. The threshold counts as fixed: intervals do not include the variation of its tuning.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from statistics import fmean
 

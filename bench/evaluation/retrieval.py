@@ -1,7 +1,5 @@
 """Exact search: from embeddings to runs, with FAISS, the same for every method."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import faiss

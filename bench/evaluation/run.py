@@ -1,7 +1,5 @@
 """Runs: ranked documents for each query, with strictly decreasing scores, and their files."""
 
-from __future__ import annotations
-
 import gzip
 import itertools
 import math

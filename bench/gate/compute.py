@@ -1,7 +1,5 @@
 """The computation of a suite: the values and scores that one seed gives, in cells and in trainings."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence

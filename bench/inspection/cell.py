@@ -1,7 +1,5 @@
 """`bench inspect cell`: the manifest of a cell, in sections."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from bench.results.store import Record

@@ -1,7 +1,5 @@
 """`bench inspect leakage`: the training rows that repeat texts by which a test judges."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

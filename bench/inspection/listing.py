@@ -1,7 +1,5 @@
 """`bench ls`: tables of methods, collections, pairs, encoders and measures. Nothing heavy is imported."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 

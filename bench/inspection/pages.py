@@ -1,7 +1,5 @@
 """The page of a method, made from its code: its objective, data, source, configuration and limits."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The transport plans of saved students: the mass that a method's loss moves between the words of two texts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

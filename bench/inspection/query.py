@@ -1,7 +1,5 @@
 """`bench inspect query`: the documents that each method ranked on top for one query, and its word alignments."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ seeds or depends on none, Student's test over seeds and queries is computed, too
 Comparisons that are shown together are a family, and are corrected by Holm's procedure.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations

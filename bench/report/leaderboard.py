@@ -1,7 +1,5 @@
 """Leaderboards: frames made from finished cells alone. docs/leaderboards.md describes the columns of their files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path

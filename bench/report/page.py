@@ -5,8 +5,6 @@ of methods may contain anything. They reach the page as JSON in which nothing en
 only. As a second defence, the policy in the page's head lets no other script run.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

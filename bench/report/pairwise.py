@@ -3,8 +3,6 @@
 A and B are two methods of a results folder, two results folders, or two runs with judgments.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,8 +4,6 @@ They show what `bench.report.page` computed. The same data are the same bytes: a
 a date. Names are drawn as text, never as formulas.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

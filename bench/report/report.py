@@ -1,7 +1,5 @@
 """The files of a leaderboard and of a report."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tables of text, one per collection, pair and encoder: for the terminal, as Markdown and as LaTeX."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Runs and scores of other programs, imported as cells of a results folder; its leaderboards mark them as external."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ SIGIR 2022 (https://www.ir-metadata.org), with the six components of PRIMAD: pla
 method, actor, data. Facts that a manifest lacks, such as the name of the experimenter, are left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

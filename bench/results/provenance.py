@@ -1,7 +1,5 @@
 """The provenance of a result: machine, versions and command. It is recorded, but is no part of the identity."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess

@@ -1,7 +1,5 @@
 """Systems: the cells of a results folder, grouped over seeds, with their scores as arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean

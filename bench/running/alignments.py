@@ -1,7 +1,5 @@
 """The word alignment of methods before and after training, on generated languages with a known alignment."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 

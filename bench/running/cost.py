@@ -4,8 +4,6 @@ Energy is never estimated. The extra tirex-tracker reads the meters: RAPL for th
 for the GPU. They count everything that runs on the machine, but only its first socket and GPU.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time

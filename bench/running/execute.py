@@ -3,8 +3,6 @@
 The methods of plugins run in a process of their own.
 """
 
-from __future__ import annotations
-
 import operator
 from collections import deque
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The experiment of a comparison: the trainings and cells of a request, laid out without reading texts."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Computing a cell again from its manifest alone, training included, and comparing the two results."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

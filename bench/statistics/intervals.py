@@ -6,8 +6,6 @@ Student's. It is the wider of two: one over seeds and queries, by the variance o
 means. The former is too narrow where two or three seeds vary much more than queries do.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

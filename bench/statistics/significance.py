@@ -6,8 +6,6 @@ Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979; Sakai, Labo
 Retrieval, 2018 (effect size).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

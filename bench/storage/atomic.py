@@ -1,7 +1,5 @@
 """Files and folders that appear under their name only when they are complete."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import os

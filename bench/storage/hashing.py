@@ -1,7 +1,5 @@
 """Hashes of bytes, values and texts."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable

@@ -5,8 +5,6 @@ flipped bit, a truncation and two exchanged files all show. A *sealed folder* ha
 sha256 of every other file and of the manifest itself.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Ctrl-C: no library can swallow it, and a training obeys it after the step, a second one at once."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import threading

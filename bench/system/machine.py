@@ -1,7 +1,5 @@
 """Facts about this machine, stored so that planning imports no torch, and the setup of the libraries that compute."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import platform

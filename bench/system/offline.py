@@ -1,7 +1,5 @@
 """`--offline`: no socket is opened, neither by this program nor by a library that it uses."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os

@@ -5,8 +5,6 @@ merge and drop words, inflect, and map words many to many. Their bitext is noisy
 the test. All data are generated on demand and cached for the process.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from functools import lru_cache

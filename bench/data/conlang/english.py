@@ -1,7 +1,5 @@
 """English: sentences with their structure, and a speaker that states facts in them."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Sequence

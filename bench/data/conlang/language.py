@@ -1,7 +1,5 @@
 """Artificial languages: their definitions (`languages.toml`), lexicons, and translation with word alignment."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """The English lexicon of `lexicon.toml`: concepts and their names, by kind and topic domain."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """Random draws: independent seeded streams by name, and a draw that is fast enough for a corpus."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeVar
 from zlib import crc32

@@ -5,8 +5,6 @@ Each question mentions at least one such pair. So the facts and questions of one
 size of the splits.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache

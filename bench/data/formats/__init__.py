@@ -6,8 +6,6 @@ in the table. The module is imported when the parser is called. So cards are rea
 every format.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any

@@ -1,7 +1,5 @@
 """The layouts of BEIR and TREC: queries, a corpus and qrels in three files. The corpus stays on disk."""
 
-from __future__ import annotations
-
 import html
 import re
 from array import array

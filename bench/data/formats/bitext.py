@@ -1,7 +1,5 @@
 """Formats of aligned text: aligned lines, tab-separated pairs, translation memories (TMX) and Bible translations."""
 
-from __future__ import annotations
-
 import csv
 import zipfile
 import zlib

@@ -1,7 +1,5 @@
 """BUCC's tab-separated files: an id and a sentence per line, and the ids of the gold pairs of translations."""
 
-from __future__ import annotations
-
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import Qrels, make_test
 from bench.data.formats.reading import Source, add_new, rows

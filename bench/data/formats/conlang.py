@@ -1,7 +1,5 @@
 """The generated world and its artificial languages, from `bench.data.conlang`; it has no files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from bench.data import Pair, TestCollection, conlang

@@ -4,8 +4,6 @@ The library is imported by the functions that need it. Queries and qrels are rea
 store that ir_datasets builds on the disk.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice

@@ -3,8 +3,6 @@
 Roy et al., LAReQA: Language-agnostic answer retrieval from a multilingual pool, EMNLP 2020.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Qrels: files of judgments, judgments of equal queries, and the test collection of the judged queries."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 A malformed file raises `BenchError`, which names the file and the line.
 """
 
-from __future__ import annotations
-
 import json
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

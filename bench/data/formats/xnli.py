@@ -5,8 +5,6 @@ identified and numbered in English, because two premises may have equal translat
 this project.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 
