@@ -48,10 +48,7 @@ def argument(metavar: str, help: str | None = None, default: Any = ...) -> Any:
 
 
 def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
-    """Add an option or argument for each field of `model`, except for tables, which `--config` and `--set` are for.
-
-    Options that are not given do not appear in the namespace, so that the next source counts.
-    """
+    """Add an option or argument for each field of `model`; tables are given by `--config` and `--set`."""
     inherited_last = sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__)
     for name, field in inherited_last:
         kind: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(field), **_argparse_kind(field)}
@@ -77,11 +74,8 @@ def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
 
 
 def read_options(model: type[AnyOptions], options: argparse.Namespace) -> AnyOptions:
-    """Return the model with each value from the first source that has it. If it has `offline`, the network is forbidden
-    from here on, so that no command can forget to.
-
-    Raises `BenchError` for an unknown key, with a suggestion, and for a value that does not parse; the message names
-    the file or variable that the value is from.
+    """Return the model with each value from the first source that has it. With `offline`, the network is forbidden from
+    here on. Raises `BenchError`, which names the file or variable, for an unknown key or a malformed value.
     """
     given = vars(options)
     layers: list[tuple[str, Mapping[str, Any]]] = []

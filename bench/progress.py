@@ -29,14 +29,15 @@ class Display:
         """Return the display of one of several processes, whose bars would overwrite each other."""
         return Display(quiet=self.quiet, topic=topic)
 
-    def say(self, text: str) -> None:
-        """Print a line, unless the display is quiet."""
+    def say(self, *lines: str) -> None:
+        """Print lines, unless the display is quiet."""
         if not self.quiet:
-            self.warn(text)
+            self.warn(*lines)
 
-    def warn(self, text: str) -> None:
-        """Print a line, even if the display is quiet."""
-        print(f"{self.prefix}{text}", file=sys.stderr, flush=True)
+    def warn(self, *lines: str) -> None:
+        """Print lines, even if the display is quiet."""
+        for line in lines:
+            print(f"{self.prefix}{line}", file=sys.stderr, flush=True)
 
     @contextmanager
     def stage(self, label: str, total: float, unit: str) -> Iterator[Stage]:

@@ -130,10 +130,7 @@ def usable() -> tuple[dict[str, MethodEntry], list[str]]:
 
 
 def find_method(name: str) -> MethodEntry:
-    """Return the method of that name, or `path/to/file.py:ClassName`. Raises `BenchError`, with a suggestion.
-
-    The plugins are imported only if the name might be that of a variant of theirs.
-    """
+    """Return the method of a name, or of `path/to/file.py:ClassName`. Raises `BenchError`, with a suggestion."""
     if ".py:" in name:
         path, _, attribute = name.rpartition(":")
         if not Path(path).is_file():

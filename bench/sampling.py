@@ -31,10 +31,8 @@ def language_batches(
     rng: np.random.Generator,
     exponent: float = 1.0,
 ) -> Iterator[np.ndarray]:
-    """Yield endless batches as `length_buckets`, each of one language; row i is of `languages[i]`.
-
-    The language of a batch is drawn with a probability proportional to its number of rows to the power `exponent`
-    (Conneau & Lample 2019, section 3.1).
+    """Yield endless batches as `length_buckets`, each of one language; row i is of `languages[i]`. The language is
+    drawn in proportion to its number of rows to the power `exponent` (Conneau & Lample 2019, section 3.1).
     """
     rows_of: dict[Hashable, list[int]] = {}
     for row, language in enumerate(languages):
@@ -54,11 +52,8 @@ def language_batches(
 def length_buckets(
     lengths: Sequence[int] | np.ndarray, batch_size: int, rng: np.random.Generator, batches_per_bucket: int = 50
 ) -> Iterator[np.ndarray]:
-    """Yield endless batches of row indices, (batch_size,) int64, of similar length within a batch.
-
-    Each epoch is a new permutation. It is cut into buckets, which are sorted by length and split into batches; these
-    come in random order. The last, short batch of an epoch is dropped unless it is the only one.
-
+    """Yield endless batches of row indices, (batch_size,) int64, of similar length within a batch. Each epoch is a new
+    permutation, in buckets that are sorted by length; the last, short batch is dropped unless it is the only one.
     Raises `BenchError` when there is nothing to sample from.
     """
     sizes = np.asarray(lengths)

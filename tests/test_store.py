@@ -92,7 +92,7 @@ def test_added_measures_join_the_others(store: Store) -> None:
 def exchange(cell: Record, other: Record) -> str:
     for name in (MANIFEST, SCORES):
         (cell.folder / name).write_bytes((other.folder / name).read_bytes())
-    return f"{cell.folder} has the manifest of another result"
+    return f"{cell.folder / MANIFEST} is that of another result"
 
 
 def put_a_folder(cell: Record, other: Record) -> str:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from bench import registry
 from bench.authoring.fixture import Died, Fixture, write_test
-from bench.errors import BenchError, describe
+from bench.errors import FAILURES, BenchError, describe
 from bench.inspection.pages import meaning
 from bench.progress import Display
 from bench.recipe import Budget
@@ -37,10 +37,8 @@ class Finding(NamedTuple):
 
 
 def validate(text: str, options: Validation, display: Display) -> list[Finding]:
-    """Return the findings about a method or a combination, in the syntax of the command line.
-
-    The checks end after a training that fails or that is not deterministic. Raises `BenchError` for an unknown method
-    or setting.
+    """Return the findings about a method or a combination, up to a training that fails or is not deterministic. Raises
+    `BenchError` for an unknown method or setting.
     """
     findings: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="bench-validate-") as name, one_thread():
@@ -64,7 +62,7 @@ def _finding(check: Callable[[Fixture], str], subject: Fixture) -> Finding:
         return Finding(name, PASS, check(subject))
     except BenchError as fault:
         return Finding(name, FAIL, str(fault))
-    except Exception as error:
+    except FAILURES as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         return Finding(name, FAIL, f"{describe(error)} ({Path(last.filename).name}, line {last.lineno})")
 

@@ -54,8 +54,7 @@ def _leaderboard(options: Leaderboards) -> Leaderboard:
     from bench.report.leaderboard import leaderboard
 
     found = leaderboard(Store(options.results), options.baseline)
-    for note in found.notes:
-        Display().warn(note)
+    Display().warn(*found.notes)
     if not found.cells:
         raise BenchError(f"no cell of {options.results} can be shown; bench run computes what is missing")
     return found
@@ -115,8 +114,7 @@ def import_results(options: Import) -> int:
         print(f"{options.method} on {card.name} {cell.spec.pair}: {cell.folder}")
     found = leaderboard(store)
     write_leaderboard(found)
-    for note in found.notes:
-        print(note)
+    Display().warn(*found.notes)
     return 0
 
 

@@ -63,10 +63,8 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
             print(f"{len(experiment.cells)} retrievers, {cells} cells, {len(finished)} of them finished")
             return 0
         executor.store.open()
-        for note in notes:
-            display.warn(note)
-        for note in experiment.notes:
-            display.say(note)
+        display.warn(*notes)
+        display.say(*experiment.notes)
         outcome = executor.run(experiment)
     from bench.report.leaderboard import Leaderboard, leaderboard
     from bench.report.report import write_leaderboard
@@ -78,8 +76,7 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
         if {cell.folder for cell in everything.cells} != {cell.folder for cell in outcome.cells}:
             shown = Leaderboard(outcome.cells, executor.store, request.baseline)
         print_tables(shown, experiment.measures)
-        for note in everything.notes:
-            display.warn(note)
+        display.warn(*everything.notes)
         display.say(f"written: {', '.join(map(str, write_leaderboard(everything)))}")
     if outcome.computed == 0 and not outcome.failed:
         display.say(f"nothing to compute: all {outcome.reused} cells are finished already in {executor.store.root}")

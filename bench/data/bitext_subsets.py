@@ -50,10 +50,8 @@ class BitextSubset:
 def take_subset(
     data: TrainingData, subset: BitextSubset, generator: Callable[[str], np.random.Generator]
 ) -> TrainingData:
-    """Return the data with a bitext subset of each pair, the same rows for every method with the same generators.
-
-    `generator` returns the random generator of a purpose. The report gains `subset`: the number of rows `kept` of each
-    source, and the number of `misaligned` rows.
+    """Return the data with a bitext subset of each pair, the same rows for the same `generator`s by purpose. In the
+    report, `subset` has the rows `kept` of each source and the number of `misaligned` rows.
     """
     size, noise = subset.bitext_size, subset.bitext_noise
     if size is None and not noise:

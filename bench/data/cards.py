@@ -211,10 +211,7 @@ class Card(_Table):
 
 
 def load_cards(extra_folder: Path | None = None) -> dict[str, Card]:
-    """Return all cards by name: those of the project and those of a folder of the user's own.
-
-    Raises `BenchError`, in one line that names file and key, for a card that cannot be used.
-    """
+    """Return the cards of the project and of a user's own folder by name. Raises `BenchError` for an unusable card."""
     cards = {card.name: card for card in _read_cards(builtin_folder())}
     if extra_folder is not None:
         for card in _read_cards(extra_folder):

@@ -17,12 +17,9 @@ SIZES = "sizes.csv"
 
 @dataclass(frozen=True)
 class Counts:
-    """The size of a collection in one role for one pair or language, and the properties of its texts.
-
-    `queries` and `documents` are the two sides of bitext, or the queries and positives of relevance. A test's
-    `documents` include its distractors, and `relevant` is the mean number of relevant documents per query. Words (runs
-    between white space) and word pieces (of all-MiniLM-L6-v2) are means per text. The script is the most frequent one
-    among the letters, by Unicode's names. Properties of a side without texts, or of missing texts, are 0 or empty.
+    """The size of a collection in one role for one pair or language, and means per text: words (runs between white
+    space) and word pieces (of all-MiniLM-L6-v2). The two sides are `queries` and `documents`; `relevant` is the mean
+    number of relevant documents per query. The script is the most frequent one. Missing properties are 0 or empty.
     """
 
     collection: str

@@ -34,10 +34,8 @@ class DownloadError(MissingFile):
 
 
 def download(url: str, label: str, display: Display, *, attempts: int = ATTEMPTS) -> bytes:
-    """Return the content of a file. A body that breaks off is requested again from its beginning.
-
-    `display` shows the progress, and the reason of each failed attempt. Raises `DownloadError` if the server cannot be
-    reached, refuses, breaks off or sends more than `LARGEST` bytes.
+    """Return the content of a file. `display` shows the progress and each failed attempt. Raises `DownloadError` if the
+    server cannot be reached, refuses, breaks off or sends more than `LARGEST` bytes.
     """
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # the display reports failed attempts
     adapter = HTTPAdapter(max_retries=_retry(display, label, attempts))

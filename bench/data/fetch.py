@@ -22,11 +22,9 @@ def fetch(
 ) -> int:
     """Fetch and verify every file of the named collections that these pairs need; of all pairs if none is given.
 
-    A mix stands for its members. A test includes its distractors, which are counted under their own collections. Files
-    in the mirror or the cache are verified, and data of ir_datasets are read. Each failure is a line on stderr, and the
-    other files follow. A table on stdout has the counts of each collection.
-
-    Returns 1 if a file failed, else 0. Raises `BenchError` for an unknown name, or a pair that no collection has.
+    A mix stands for its members, and a test includes its distractors. Each failure is a line on stderr. A table on
+    stdout has the counts of each collection. Returns 1 if a file failed, else 0. Raises `BenchError` for an unknown
+    name, or a pair that no collection has.
     """
     collections = _collections(names, cards)
     _check_pairs(pairs, collections)

@@ -17,12 +17,9 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Resolver:
-    """Finds and downloads the files of collections, and verifies the sha256 that the card states.
-
-    `mirror` is a folder laid out `<owner>/<repo>/<path>`. `cache` has the commit as one more level
-    (`<owner>/<repo>/<commit>/<path>`), so that two versions of a card never share a file; None means
-    `default_cache()`. Files of a card's own folder need no sha256. With `offline`, no socket is opened. `display` shows
-    the licence of a collection before its first download, and the progress.
+    """Finds and downloads the files of collections, and verifies the sha256 that the card states. `mirror` is a folder
+    laid out `<owner>/<repo>/<path>`. In the `cache` (None is `default_cache()`) a level with the commit follows the
+    repository. With `offline`, no socket is opened. `display` shows licences and progress.
     """
 
     mirror: Path | None = None
@@ -45,10 +42,8 @@ class Resolver:
         return any(place.is_file() for place in self._places(card, relative))
 
     def path(self, card: Card, relative: str) -> Path:
-        """Return the local path of one of the card's files, after a download if necessary.
-
-        Raises `MissingFile` if it is not on this machine and cannot or may not be downloaded, `BenchError` if its
-        sha256 is not that of the card, and `OSError` if it cannot be written to the cache.
+        """Return the local path of a file, after a download if necessary. Raises `MissingFile` if it is not available,
+        `BenchError` if its sha256 is not that of the card, and `OSError` if the cache cannot be written.
         """
         places = self._places(card, relative)
         place = next((place for place in places if place.is_file()), places[-1])

@@ -13,11 +13,9 @@ PARTS = {"queries": ("topics*",), "documents": ("corpus*", "collection*"), "qrel
 
 
 def with_folders(cards: Mapping[str, Card], names: Sequence[str], pairs: Sequence[Pair]) -> dict[str, Card]:
-    """Return the cards, and a card for each name that is the path of a folder, by that name.
-
-    A name is a path if no card has it, and it has a slash in it or there is such a folder. The collection gets the
-    folder's name, preceded by those of its parents if another collection has that name. Raises `BenchError` if the
-    folder does not exist or has another layout, and unless exactly one pair is given.
+    """Return the cards, and one for each name without a card that is a path, by that name. The collection gets the
+    folder's name, preceded by those of parents if it is taken. Raises `BenchError` for a folder of another layout, and
+    unless exactly one pair is given.
     """
     result = dict(cards)
     for name in names:

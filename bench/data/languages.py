@@ -33,10 +33,8 @@ _PRIVATE_USE = re.compile(r"q[a-t][a-z]")
 
 
 def parse_language(text: str) -> str:
-    """Return the canonical ISO 639-3 code of a language for its 639-1, 639-2 or 639-3 code.
-
-    Private-use codes (`qaa` to `qtz`) are artificial languages and do not change. Raises `BenchError`, with a
-    suggestion, for a code of no language.
+    """Return the canonical ISO 639-3 code of a language for its 639-1, 639-2 or 639-3 code; private-use codes, `qaa` to
+    `qtz`, do not change. Raises `BenchError`, with a suggestion, for a code of no language.
     """
     code = text.strip().lower()
     if _PRIVATE_USE.fullmatch(code):
@@ -60,10 +58,7 @@ def parse_language(text: str) -> str:
 
 
 def parse_pair(text: str) -> Pair:
-    """Return the pair of a text such as `swh-eng` or `sw-en`: the language of the queries, then of the documents.
-
-    Raises `BenchError` for a malformed pair or an unknown language.
-    """
+    """Return the pair of a text such as `swh-eng` or `sw-en`. Raises `BenchError` for a malformed or unknown one."""
     languages = text.strip().split("-")
     if len(languages) != 2 or not all(languages):
         raise BenchError(

@@ -20,10 +20,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Leak:
-    """The text on one side of a training row that repeats a protected text of the test collection `test`.
-
-    `kind` is "exact" for texts that are equal after normalisation. `bench.data.duplicates` defines "near" and
-    "contained", and the `similarity`.
+    """The text on one side of a row that repeats a protected text of the collection `test`. The `kind` is exact for
+    equal texts after normalisation; `bench.data.duplicates` defines the others and the `similarity`.
     """
 
     row: int
@@ -55,10 +53,7 @@ def protected(test: TestCollection) -> dict[str, frozenset[str]]:
 
 
 def find_leaks(data: Rows, tests: Mapping[str, Collection[str]]) -> list[Leak]:
-    """Return every text of the data, on either side, that repeats a protected text, by row.
-
-    `tests` maps the name of each test collection to its protected texts.
-    """
+    """Return every text of the data that repeats a protected text, by row; `tests` has those of each collection."""
     from bench.data.duplicates import near_duplicates  # here, because cards are listed without numpy
 
     places: dict[str, list[tuple[int, int]]] = defaultdict(list)

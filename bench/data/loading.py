@@ -17,10 +17,8 @@ _Rows = TypeVar("_Rows", bound=Rows)
 
 
 def load_test(card: Card, pair: Pair, resolver: Resolver, cards: Mapping[str, Card] | None = None) -> TestCollection:
-    """Return the test collection of a pair, including the passages of the card's distractors.
-
-    The collection's own documents come first. A passage that repeats an earlier text is left out. `cards` has the
-    cards of the distractors, all cards by default. Raises `BenchError` as `load_judged`.
+    """Return the test collection of a pair, followed by the new passages of the card's distractors, whose cards are in
+    `cards` (all by default). Raises `BenchError` as `load_judged`.
     """
     test = load_judged(card, pair, resolver)
     distractors = card.entry("test", pair).distractors
@@ -39,10 +37,8 @@ def load_test(card: Card, pair: Pair, resolver: Resolver, cards: Mapping[str, Ca
 
 
 def load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
-    """Return the test collection of a pair without distractors, which is sufficient for the check of leakage.
-
-    Raises `BenchError` if the card has no test for the pair, a file is missing or malformed, or a query has no relevant
-    document; for a mining collection, if the tuning queries or the test queries have no gold pair.
+    """Return the test collection of a pair without distractors. Raises `BenchError` if the card has none, a file is
+    missing or malformed, a query has no relevant document, or a part of a mining collection no gold pair.
     """
     sys.audit(READS_TEST, f"{card.name} {pair}")
     test: TestCollection = read(card, "test", pair, resolver)
@@ -67,18 +63,12 @@ def load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
 
 
 def load_rows(card: Card, role: Literal["bitext", "relevance"], pair: Pair, resolver: Resolver) -> Any:
-    """Return the `Bitext` or the `Relevance` of a pair, without empty and duplicate rows.
-
-    Raises `BenchError` if the card has none for the pair, or a file is missing or malformed.
-    """
+    """Return the `Bitext` or `Relevance` of a pair, without empty and duplicate rows. Raises `BenchError` as `read`."""
     return drop_empty_and_duplicate(read(card, role, pair, resolver), set())
 
 
 def needed_files(card: Card, role: Role, key: Pair | str, cards: Mapping[str, Card]) -> list[tuple[Card, str]]:
-    """Return every file that loading this data reads, including a test's distractors, as (card, relative path).
-
-    The files of ir_datasets are not included.
-    """
+    """Return the card and path of every file that loading this data reads, except for those of ir_datasets."""
     entry = card.entry(role, key)
     paths = (path for paths in card.files(entry, key).values() for path in paths)
     files = [(card, path) for path in dict.fromkeys(paths)]
@@ -99,8 +89,7 @@ def available(card: Card, role: Role, key: Pair | str, resolver: Resolver, cards
 
 def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
     """Return the parsed data of a card's entry: a `TestCollection`, `Bitext`, `Relevance` or a tuple of distinct texts.
-
-    Raises `BenchError` as `load_rows`.
+    Raises `BenchError` if the card has none for the key, or a file is missing or malformed.
     """
     source = source_of(card, role, key, resolver)
     if card.source == IR_DATASETS:

@@ -11,11 +11,8 @@ from bench.data.normalise import normalise
 
 
 def parallel_groups(rows: Iterable[tuple[str, str]]) -> np.ndarray:
-    """Return the group of each row, (n_rows,) int64. Rows are in one group if a chain of equal texts connects them.
-
-    A row's two texts belong together: translations, or a query and its answer. Texts are normalised before they are
-    compared. Nearly equal texts are not connected: comparing all with all would take minutes, and many of them, such as
-    the numbers of two tribes in a census, differ in meaning.
+    """Return the group of each row, (n_rows,) int64. Rows are in one group if a chain of equal texts, after
+    normalisation, connects them. Nearly equal texts often differ in meaning, such as in a number.
     """
     numbers: dict[str, int] = {}
     fold = cache(normalise)  # collections repeat many texts

@@ -53,20 +53,14 @@ class _Lazy(ABC, Generic[_Data, _Summary]):
 
     @property
     def summary_if_known(self) -> _Summary | None:
-        """The summary, or None if the data must be loaded for it. It parses nothing and opens no socket.
-
-        Raises `BenchError` for names that are unknown.
-        """
+        """The summary; None if the data must be loaded for it. Raises `BenchError` for unknown names."""
         if self._summary is None:
             self._summary = self._recall(self.summary_kind, self._inputs())
         return self._summary
 
     @lru_cache(maxsize=3)  # noqa: B019 - two test collections and training data stay in memory
     def load(self) -> _Data:
-        """Return the data, from the cache if it has them. Raises `BenchError` as `load_test` or `training_data`.
-
-        If the cache has another summary, it is corrected.
-        """
+        """Return the data, from the cache if it has them. Raises `BenchError` as `load_test` or `training_data`."""
         inputs = self._inputs()
         data: Any = self._recall(self.data_kind, inputs) if self.data_kind else None
         if data is None:
@@ -152,10 +146,7 @@ class LazyTestCollection(_Lazy[TestCollection, TestSummary]):
 
 @dataclass(eq=False)
 class LazyTrainingData(_Lazy[TrainingData, TrainingSummary]):
-    """The training data of collections and pairs.
-
-    They depend on every test collection that is searched for leakage, and on which of those are missing.
-    """
+    """The training data of collections and pairs, without leakage of the test collections that are available."""
 
     names: tuple[str, ...]
     pairs: tuple[Pair, ...]
@@ -198,11 +189,7 @@ class LazyTrainingData(_Lazy[TrainingData, TrainingSummary]):
 
 
 def _entry(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> dict[str, Any]:
-    """Return all that reading a card's entry depends on. A file counts by the sha256 that its card states, or else by
-    its bytes; data of ir_datasets count by the dataset's id and the library's version.
-
-    Raises `MissingFile` if a file is not on this machine.
-    """
+    """Return all that reading a card's entry depends on, files by their sha256. Raises `MissingFile` without a file."""
     entry = card.entry(role, key)
     depends = {
         "name": card.name,

@@ -35,21 +35,14 @@ def training_data(
 ) -> TrainingData:
     """Return the rows of all named collections and mixes, without those that leak a test collection of the pairs.
 
-    One student is trained for the pairs, which share their document language. Each pair has bitext, and relevance
-    within and between its two languages, mostly within the document language.
+    The pairs share their document language, for one student is trained for them. Leakage is removed against every known
+    test collection of the pairs; one whose files are missing and cannot be downloaded is reported as not checked. With
+    `keep_leaks` leakage is only counted. The caps of a mix apply to the remaining rows.
 
-    Leakage is removed against every known test collection of the pairs, not only those of an evaluation. A test
-    collection whose files are missing and cannot be downloaded is reported as not checked; ir_datasets downloads
-    nothing for this check. With `keep_leaks` leakage is counted but not removed, to measure its effect.
-
-    The caps of a mix apply to the remaining rows. A collection that is also named without a cap is not capped.
-
-    In the report, `bitext` and `relevance` map each source to its numbers of rows: `read`, `dropped` (empty or
-    duplicate), `leaked` (removed as leakage), `capped` (only if there is a cap) and `kept`. The name of a source
-    includes the languages if they are not the usual ones. `leakage` maps each test collection to the leaking rows of
-    `bitext` and of `relevance`, as counts of `exact`, `near` and `contained` repetitions; a row counts as the first
-    kind that applies. `not_checked` maps each other test collection to the reason; `skipped` lists the data that the
-    collections lack for the pairs.
+    In the report, `bitext` and `relevance` map each source to its rows: `read`, `dropped` (empty or duplicate),
+    `leaked`, `capped` (if there is a cap) and `kept`. `leakage` maps each test collection to the leaking rows of
+    `bitext` and of `relevance`, as counts of `exact`, `near` and `contained` repetitions. `not_checked` maps each other
+    test collection to the reason. `skipped` lists the data that the collections lack for the pairs.
 
     Raises `BenchError` for an unknown name, and if no collection has data for one of the pairs.
     """
@@ -154,10 +147,8 @@ def judged_pairs(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
 def sources_of(
     names: Sequence[str], pairs: Sequence[Pair], cards: Mapping[str, Card]
 ) -> tuple[dict[Role, list[Origin]], list[str]]:
-    """Return the collections of the names by role, and a line for each that lacks one of the pairs.
-
-    Judgments outside the document language are optional, so that no line reports their absence. Raises `BenchError` as
-    `training_data`.
+    """Return the collections of the names by role, and a line for each that lacks one of the pairs; judgments outside
+    the document language are optional. Raises `BenchError` as `training_data`.
     """
     wanted: dict[Role, dict[Origin, None]] = {"bitext": {}, "relevance": {}}
     skipped = []
@@ -205,10 +196,7 @@ def tests_of(pairs: Sequence[Pair], cards: Mapping[str, Card]) -> dict[str, tupl
 
 
 def _gather(kind: type[_Rows], parts: Iterable[tuple[Origin, _Rows]]) -> tuple[_Rows, dict[Origin, dict[str, int]]]:
-    """Join the parts, and count the rows of each source that were read, and dropped as empty or duplicate.
-
-    A row is a duplicate if an earlier part in the same languages has it: collections share sources.
-    """
+    """Join the parts, and count the rows read and dropped: empty ones, and those that an earlier part has."""
     kept, counts = [], {}
     seen: dict[Pair, set[tuple[str, str]]] = {}
     for source, part in parts:

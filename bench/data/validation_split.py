@@ -18,11 +18,8 @@ SHARE, LARGEST = 0.1, 500
 
 
 def split_validation(data: TrainingData, rng: np.random.Generator) -> TrainingData:
-    """Return the data with a random sample of the judgments within the document language as `validation`.
-
-    All other rows that repeat a text of the sample, exactly or nearly, are removed (`bench.data.leakage`). The report
-    gains `held_out`: the number of rows of `validation`, and the number `removed` from each source. Raises
-    `BenchError` if there are fewer than two such judgments.
+    """Return the data with a random sample of the judgments within the document language as `validation`, and without
+    other rows that repeat a text of it; the report gains `held_out`. Raises `BenchError` for fewer than two.
     """
     language = data.document_language
     judged = [row for row, pair in enumerate(data.relevance.pairs) if pair == Pair(language, language)]

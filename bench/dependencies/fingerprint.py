@@ -73,11 +73,9 @@ def of_test(dataset: str, pair: object, digest: str) -> dict[str, str]:
 
 
 def code_modules(module: str) -> dict[str, str]:
-    """Return the hash of each source module and data file that the results of a module depend on, by its label.
-
-    `module` is an importable name or the path of a Python file. The label of that file is its name, the label of any
-    other module is its importable name, and a data file is labelled `package/file`. Comments, docstrings and code for
-    type checkers do not change a hash. The result is stored for the life of the process.
+    """Return the hash of each source module and data file that a module, or the Python file of a path, depends on.
+    Labels are importable names, `package/file` and the file's name. Comments, docstrings and code for type checkers do
+    not change a hash.
     """
     return _dependencies(module)[0]
 
@@ -162,10 +160,7 @@ def _data_files(folder: Path) -> Iterator[Path]:
 
 @cache
 def _parse(data: bytes, package: str) -> tuple[str, tuple[str, ...]]:
-    """Return the hash of a module's code, and the full names that it imports. The hash is empty if there is no code.
-
-    A file that does not parse counts by its bytes.
-    """
+    """Return the hash of a module's code, empty if there is none, and the full names that it imports."""
     try:
         tree = _WithEffect().visit(ast.parse(data))
     except (SyntaxError, ValueError):

@@ -15,10 +15,7 @@ Relatedness = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 
 
 def alignment_f1(english: Encoder, foreign: Encoder, rows: Sequence[Row]) -> float:
-    """Return the F1 of the links between words that are each other's nearest by cosine.
-
-    Each encoder reads whole sentences. A word's embedding is the mean of the embeddings of its word pieces.
-    """
+    """Return the F1 of the links between words that are each other's nearest by cosine, in whole sentences."""
     return mutual_f1(lambda one, other: word_embeddings(english, one) @ word_embeddings(foreign, other).T, rows)
 
 
@@ -28,10 +25,8 @@ def chance_f1(rows: Sequence[Row], rng: np.random.Generator) -> float:
 
 
 def mutual_f1(relatedness: Relatedness, rows: Sequence[Row]) -> float:
-    """Return the F1 of the links between words that are each other's most related, over all rows.
-
-    The first of equally related words counts. A word has at most one such link but may have several gold links, so 1 is
-    out of reach.
+    """Return the F1 of the links between words that are each other's most related, over all rows. A word has at most
+    one such link but may have several gold links, so 1 is out of reach.
     """
     predicted = correct = gold = 0
     for english_words, foreign_words, links in rows:

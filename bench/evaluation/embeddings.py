@@ -25,13 +25,10 @@ BLOCK = 16 * SHARD
 
 
 class Embeddings:
-    """Embeddings of queries or documents, block by block. Iterating encodes those that are not on disk yet.
-
-    They are stored in a folder below `parent`, named by all that can change them. A text that occurs twice in a block
-    is encoded once, so that its embeddings are exactly equal. The longest texts of a block come first, so that the
-    texts of a batch are of similar length. The batches do not depend on the files that exist, so resumed encoding ends
-    in the same bytes. Files are verified when they are read, and damaged ones are replaced. A file that cannot be
-    written is not stored.
+    """Embeddings of queries or documents, block by block. Iterating encodes those that are not on disk yet. They are
+    stored in a folder below `parent`, named by all that can change them. A text that occurs twice in a block is encoded
+    once. Longest texts come first, whatever files exist, so resumed encoding ends in the same bytes. Damaged files are
+    replaced; a file that cannot be written is not stored.
     """
 
     def __init__(
@@ -56,10 +53,7 @@ class Embeddings:
         """The number of vectors so far whose length is not 1."""
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield arrays of (up to BLOCK, dimension) float32, in the order of the texts.
-
-        Raises `BenchError` if the retriever returns another array.
-        """
+        """Yield arrays of (up to BLOCK, dimension) float32. Raises `BenchError` if the retriever returns another."""
         sweep(self.folder)
         paths = (self.folder / f"{number:05d}.npy" for number in itertools.count())
         for start in range(0, len(self.texts), BLOCK):

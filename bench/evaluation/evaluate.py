@@ -48,15 +48,11 @@ def evaluate(
     depth: int = RUN_DEPTH,
     on_texts: OnBatch = lambda count: None,
 ) -> Evaluation:
-    """Return the run of a retriever on a test collection, with `depth` documents per query; the mined pairs in bitext
-    mining.
+    """Return the run of a retriever, with `depth` documents per query, or the mined pairs in bitext mining.
 
-    Documents are read, encoded and searched block by block. Embeddings of documents by a frozen encoder are stored in
-    the folder `cache` for later cells, all others in `scratch`, from which the same cell continues after a crash.
-    Embeddings of tokens are not stored.
-
-    Raises `BenchError` if an embedding or a score is not a number, or if the output of the retriever does not fit the
-    collection (numbers of texts, dimensions, ids).
+    Documents are encoded and searched block by block. Embeddings of documents by a frozen encoder are stored in the
+    folder `cache` for later cells, others in `scratch`, from which the same cell continues after a crash. Raises
+    `BenchError` if an embedding or a score is not a number, or if the retriever's output does not fit the collection.
     """
     queries = test.oracle_queries if oracle else test.queries
     if queries is None:

@@ -33,11 +33,8 @@ def maxsim(
     on_texts: OnBatch,
     on_embeddings: Callable[[int], None] = lambda size: None,
 ) -> Iterator[Found]:
-    """Yield the `Found` documents with the largest scores of each block, which are float32.
-
-    `on_embeddings` is called with the bytes of each document's embeddings. Equal documents of a block have equal
-    scores. A document without tokens has the lowest possible score, -1 for each token of the query. Raises `BenchError`
-    if an embedding is not a number.
+    """Yield the `Found` documents with the largest scores of each block, which are float32. `on_embeddings` is called
+    with the bytes of each document's embeddings. Raises `BenchError` if an embedding is not a number.
     """
     vectors = dict(token_embeddings(retriever.query_encoder, list(dict.fromkeys(queries)), "query", on_texts))
     of_query = [vectors[query] for query in queries]
@@ -73,10 +70,7 @@ def _largest(scores: np.ndarray, start: int, depth: int) -> tuple[np.ndarray, np
 def token_embeddings(
     encoder: Encoder, texts: Sequence[str], side: Side, on_texts: OnBatch = lambda count: None
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield each text, longest first, with the L2-normalised embeddings of its tokens, (tokens, dimension) float32.
-
-    Special tokens, padding and the side's prompt are left out.
-    """
+    """Yield each text, longest first, with the L2-normalised embeddings of its own tokens, (tokens, dim) float32."""
     encoder.eval()
     ids = encoder.tokenize(texts, side)
     (prompt,) = encoder.tokenize([""], side)

@@ -54,10 +54,8 @@ def mine(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids) -> R
 
 
 def threshold(run: Run, test: TestCollection) -> float:
-    """Return the lowest margin of pairs that count as mined, which has the largest F1 on the tuning queries.
-
-    It lies halfway between the last accepted and the first rejected pair. The highest of several counts. 0 if no pair
-    was mined.
+    """Return the margin with the largest F1 on the tuning queries, halfway between the last accepted and the first
+    rejected pair. The highest of several counts. 0 if no pair was mined.
     """
     gold = sum(len(_relevant(test, query)) for query in test.tuning)
     pairs = [(margin, key in _relevant(test, query)) for query in test.tuning for key, margin in run.get(query, ())]

@@ -19,10 +19,8 @@ Found = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
 def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, depth: int) -> Run:
-    """Return the `depth` documents with the largest inner product for each query, by exhaustive search.
-
-    `query_vectors` (n_queries, dim) and the `blocks` of document vectors (any number, dim), which follow the order of
-    the ids, are float32 and L2-normalised. One block is in memory at a time. Equal scores are ordered by document id.
+    """Return the `depth` documents with the largest inner product for each query, by exhaustive search over
+    L2-normalised float32 (n_queries, dim) and blocks of (any number, dim). Equal scores are ordered by document id.
     Raises `BenchError` if an embedding is not a number or the two sides differ in dimension.
     """
     refuse_nonsense("query", query_vectors)

@@ -18,10 +18,7 @@ Run = Mapping[str, Sequence[tuple[str, float]]]
 
 
 def strictly_decreasing(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Sort by score, ties by document id, and lower each tied score to the next float32.
-
-    Measures treat tied scores inconsistently; afterwards there are none.
-    """
+    """Sort by score, ties by document id, and lower ties to the next float32: measures treat ties inconsistently."""
     ordered = sorted(ranking, key=lambda item: (-item[1], item[0]))
     values = np.array([score for _, score in ordered], dtype=np.float32)
     if not (values[1:] < values[:-1]).all():
@@ -47,10 +44,8 @@ def read_run(path: Path) -> Run:
 
 
 def read_trec_run(path: Path, depth: int) -> Run:
-    """Return the first `depth` documents per query of another program's run: TREC's six columns, perhaps gzipped.
-
-    Documents are ranked by their scores, not by the column of ranks. Raises `BenchError` for a malformed line, and for
-    a document that occurs twice.
+    """Return the first `depth` documents per query, by their scores, of a run in TREC's six columns, perhaps gzipped.
+    Raises `BenchError` for a malformed line, and for a document that occurs twice.
     """
     run: dict[str, list[tuple[str, float]]] = {}
     for query, rows in itertools.groupby(_rows(path), key=itemgetter(0)):

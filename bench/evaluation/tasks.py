@@ -58,12 +58,10 @@ def describe(run: Run, test: TestCollection) -> dict[str, Any]:
 
 
 def bias(run: Run, test: TestCollection, depth: int = measures.EVALUATION_DEPTH) -> Scores:
-    """Return the measures of language bias for every judged query. A document that is not among the first `depth` has
-    the rank `depth` + 1.
-
-    `RankDistance` is the difference between the ranks of the first and the last relevant document, after the rank
-    distance of Elmahdy et al. 2024 (arXiv 2408.10536): a reconstruction, because its exact definition was not
-    available. `MaxR` is the rank of the last one, Max@R of Hong et al. 2026 (arXiv 2604.05684).
+    """Return the measures of language bias for every judged query; a document beyond `depth` has the rank `depth` + 1.
+    `RankDistance` is the difference between the ranks of the first and the last relevant document, a reconstruction of
+    Elmahdy et al. 2024 (arXiv 2408.10536). `MaxR` is the rank of the last, Max@R of Hong et al. 2026 (arXiv
+    2604.05684).
     """
     distance, last = {}, {}
     for query, judged in test.qrels.items():
@@ -74,10 +72,7 @@ def bias(run: Run, test: TestCollection, depth: int = measures.EVALUATION_DEPTH)
 
 
 def language_shares(run: Run, test: TestCollection) -> dict[str, dict[str, float]]:
-    """Return each language's share of all documents (`documents`) and of the first ten of all queries (`top`).
-
-    Shares are rounded to 6 decimals.
-    """
+    """Return each language's share of all documents (`documents`) and of the first ten of all queries (`top`)."""
     language_of = dict(zip(test.document_ids, test.document_languages, strict=True))
     in_collection = Counter(test.document_languages)
     in_top = Counter(language_of[document] for ranking in run.values() for document, _ in ranking[:TOP])

@@ -142,10 +142,7 @@ def is_exact(name: str) -> bool:
 
 
 def tolerance(seeds: Sequence[float], checked: int, family: int) -> float:
-    """Return how far a mean over `checked` seeds may move, by the formula of `bench.gate`.
-
-    `seeds` are the values of the baseline and `family` is the number of values that are tested together.
-    """
+    """Return how far a mean over `checked` seeds may move if `family` values are tested together; see `bench.gate`."""
     quantile = float(student_t.ppf(1 - ALPHA / (2 * family), len(seeds) - 1))
     return quantile * stdev(seeds) * math.sqrt(2 / checked)
 
@@ -174,11 +171,7 @@ def compare(baseline: Baseline, found: Sequence[Found]) -> list[list[str]]:
 
 
 def _compare_queries(tested: Sequence[tuple[Value, np.ndarray]]) -> list[list[str]]:
-    """Return a row for each value that moved, from the differences of the queries' scores.
-
-    A mean over n queries moved if it differs by more than 1 / n, and if its p-value, two-sided and adjusted by Holm's
-    method for all means together, is below alpha.
-    """
+    """Return a row for each value that moved by more than 1 / n over n queries, significantly by Holm's correction."""
     rng, rows = np.random.default_rng(0), []
     p_values = [
         float(paired_randomisation(differences, rng, SAMPLES)[0]) if np.isfinite(differences).all() else 0.0

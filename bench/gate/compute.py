@@ -69,10 +69,7 @@ def working(computing: Computing, name: str) -> Iterator[Work]:
 
 
 def compute_seeds(suite: Suite, seeds: Sequence[int], work: Work, jobs: int | None) -> list[Found]:
-    """Return the results of each seed, in their order; `jobs` processes compute a seed each, with one thread.
-
-    Raises `BenchError` for unknown names and missing collections, and `CellFailed` if a cell fails.
-    """
+    """Return the results of each seed, in order. Raises `BenchError` for bad input, `CellFailed` if a cell fails."""
     return in_processes(partial(compute, suite, work), seeds, jobs)
 
 

@@ -55,9 +55,8 @@ def print_plan(title: str, query: Sequence[str], document: Sequence[str], mass: 
 def cell_plans(
     cell: Record, query: str, document: str, data: Callable[[], TrainingData]
 ) -> Iterator[tuple[str, list[str], list[str], np.ndarray]]:
-    """Yield the name, the words of query and document, and the plan of each method of a cell that aligns words.
-
-    `data` is called as in `word_plan`. Raises `BenchError` if the student, its teacher or the method is not available.
+    """Yield the name, the words of query and document, and the plan of each method of a cell that aligns words. Raises
+    `BenchError` if the student, its teacher or the method is not available.
     """
     classes = [] if cell.external else [(method, method_class(method)) for method in cell.spec.methods]
     aligning = [method for method, kind in classes if issubclass(kind, TrainedMethod) and kind.aligners]
@@ -89,10 +88,8 @@ def word_plan(
     document: Sequence[str],
     data: Callable[[], TrainingData],
 ) -> np.ndarray:
-    """Return the mass that the loss of `part` moves with a saved student: (document words, query words).
-
-    The training data are read, which takes long, only if the loss weighs words by the bitext. It does if two bitexts of
-    nothing but these words give different plans. Raises `BenchError` if the data are not available.
+    """Return the mass that the loss of `part` moves with a saved student: (document words, query words). `data` is
+    called, which takes long, only if two bitexts of nothing but these words give different plans.
     """
 
     def align(data: TrainingData) -> np.ndarray:

@@ -86,8 +86,7 @@ def choose(options: InspectQuery, display: Display) -> list[Record]:
     """
     query = options.query
     contents = Store(options.results).contents()
-    for note in contents.notes:
-        display.warn(note)
+    display.warn(*contents.notes)
     cells = [cell for cell in contents.cells if cell.run.is_file()]
     if not cells:
         raise BenchError(f"{options.results} holds no run; name a results folder with --results")

@@ -31,11 +31,10 @@ def compare(pairs: Sequence[tuple[System, System]], measure: str, samples: int =
     """Compare pairs of systems by a measure, as one family. Return a row with the columns `COMPARISON` for each pair
     that has common scores; the same pairs give the same numbers.
 
-    `difference` is the mean of `a` minus that of `b` on their common `queries`, with its `interval` from `low` to
-    `high`; `effect` is in standard deviations of the queries' differences. On `wins` of the queries `a` is better.
-    `p_seeds` is NaN if a system has only one of several possible seeds. `p_holm` corrects the larger p-value for the
-    size of the `family`. `sign` is 1 if `a` has the better mean, -1 if `b` has, 0 if both are equal; `significant` is
-    the sign of a significant difference, else 0.
+    `difference` is the mean of `a` minus that of `b` on their common `queries`; `effect` is in standard deviations of
+    the queries' differences. On `wins` of the queries `a` is better. `p_seeds` is NaN if a system has only one of
+    several possible seeds. `p_holm` corrects the larger p-value. `sign` is that of the better system's advantage, 1 for
+    `a`; `significant` is the sign of a significant difference, else 0.
     """
     shared = [(a, b, *found) for a, b in pairs if len((found := common_scores(a, b, measure))[0])]
     differences = [of_a.mean(axis=0) - of_b.mean(axis=0) for *_, of_a, of_b in shared]
@@ -86,11 +85,9 @@ def common_scores(a: System, b: System, measure: str) -> tuple[Sequence[str], np
 
 def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return a row with the columns `STANDING` for each system of a board that has the measure, best first, and the
-    comparisons of all pairs of them, with the better system as `a`.
-
-    `sd` is the standard deviation over seeds of the mean; NaN for one seed. `rank` is 1 + the number of systems that
-    are significantly better; all pairs are one family. `difference`, `p` and `significant` compare with the most
-    similar system that is called `baseline`, in the family of all systems against it. Imported means have a mean only.
+    comparisons of all pairs of them. `sd` is that over seeds. `rank` is 1 + the number of systems that are
+    significantly better. `difference`, `p` and `significant` compare with the most similar system called `baseline`, as
+    one family.
     """
     systems = best_first([system for system in systems if measure in system.measures], measure)
     scored = [system for system in systems if measure in system.scores]

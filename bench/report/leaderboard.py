@@ -38,11 +38,8 @@ GAPS = [*ACROSS, "measure", "pairs", "mean", "much", "little", "gap", "worst_pai
 
 
 class Leaderboard:
-    """The leaderboard of some cells. `notes` has a line for each reason why cells of the folder are left out.
-
-    `boards` are the systems by collection, pair and encoder, and `systems` are in their order. `measures` are in the
-    order of their first cell. `standings` and `comparisons` are the frames of `bench.report.comparison` for all boards
-    and measures; they refer to a system by its index.
+    """The leaderboard of some cells. `boards` are the systems by collection, pair and encoder, and `systems` are in
+    their order. `standings` and `comparisons` are frames of `bench.report.comparison`, with systems as indices.
     """
 
     def __init__(self, cells: Sequence[Record], store: Store, baseline: str = BASELINE, notes: Sequence[str] = ()):
@@ -171,10 +168,7 @@ def favoured(system: System) -> str:
 
 def gap_frame(systems: Sequence[System], bitext: Mapping[str, int]) -> pd.DataFrame:
     """Return a row per measure and system with several pairs of a collection: the mean over pairs, over the half with
-    the most bitext (`much`) and over the others (`little`), the gap between these, and the worst and best pair.
-
-    `bitext` has the number of sentence pairs of each language pair, 0 if it is missing. The middle one of an odd number
-    of pairs is in the lower half.
+    the most `bitext` rows (`much`), over the others (`little`), the gap, and the worst and best pair.
     """
     lines = [
         {**system.spec.columns, "measure": name, "score": system.mean(name)}

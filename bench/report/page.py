@@ -81,10 +81,7 @@ def _digest(text: str) -> str:
 
 
 def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: int = SCORES_LIMIT) -> dict[str, Any]:
-    """Return everything that the page shows of a leaderboard, as plain values; it depends on the results folder alone.
-
-    Systems and boards are referred to by their index. All measures are shown unless some are named.
-    """
+    """Return everything that the page shows, as plain values; systems and boards are referred to by their index."""
     shown = [measure for measure in measures or found.measures if measure in found.measures]
     standings = found.standings[found.standings["measure"].isin(shown)].round(DECIMALS)
     comparisons = _plain(found.comparisons.round(DECIMALS))

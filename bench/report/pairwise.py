@@ -53,8 +53,7 @@ def _of_run(path: Path, qrels: Path, names: Sequence[str]) -> System:
 def _current(results: Path) -> list[System]:
     """Return the systems of a folder's current state, and print the reasons why cells are left out."""
     contents = Store(results).contents()
-    for note in contents.notes:
-        Display().warn(note)
+    Display().warn(*contents.notes)
     return gather(contents.cells)
 
 

@@ -14,10 +14,7 @@ NO_PLOTS = "no plots: matplotlib is not installed; pip install -c constraints.tx
 
 
 def write_leaderboard(found: Leaderboard, folder: Path | None = None) -> list[Path]:
-    """Write the leaderboard's files to a folder, by default the results folder, and return their paths.
-
-    The same seed gives the same bytes of all files but `cost.csv`, since costs differ from run to run.
-    """
+    """Write a leaderboard's files, by default to the results folder, and return their paths."""
     frames = {
         "leaderboard.csv": long_frame(found.cells),
         "leaderboard-wide.csv": found.wide,

@@ -41,10 +41,8 @@ ESCAPES = str.maketrans(
 
 
 def tables(found: Leaderboard, measures: Sequence[str] = ()) -> dict[int, pd.DataFrame]:
-    """Return a table of texts for each board, best system first. The first measure has rank, interval and significance.
-
-    A table has the measures that any of its systems was scored by. Boards without any are left out. Raises `BenchError`
-    if that is all of them.
+    """Return a table of texts for each board that was scored by any of the measures, best system first. The first
+    measure has rank, interval and significance. Raises `BenchError` if there is no such board.
     """
     return {board: _table(found, board, by_measure) for board, by_measure in _scored(found, measures or found.measures)}
 

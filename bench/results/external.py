@@ -29,10 +29,7 @@ MTEB = {"ndcg_at": "nDCG@", "recall_at": "R@", "mrr_at": "RR@", "map_at": "AP@",
 def import_run(
     store: Store, path: Path, method: str, encoder: str, test: TestCollection, names: Sequence[str]
 ) -> Record:
-    """Score a TREC run by the judgments of a collection and store it as a cell.
-
-    Raises `BenchError` if the file is no run, or the run of another collection.
-    """
+    """Score a TREC run by a collection's judgments, and store it as a cell. Raises `BenchError` if it does not fit."""
     run = read_trec_run(path, measures.depth(names))
     where = f"is not in {test.name} {test.pair}"
     if unknown := sorted(run.keys() - set(test.query_ids)):
@@ -50,25 +47,21 @@ def import_run(
         "documents": len(test.documents),
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
     }
-    spec = _spec(method, encoder, test.name, test.pair)
-    return _add(store, path, spec, about, inputs=inputs, scores=scores, run=kept)
+    row = method, encoder, test.name, test.pair
+    return _add(store, path, row, about, inputs=inputs, scores=scores, run=kept)
 
 
 def import_mteb(
     store: Store, path: Path, method: str, encoder: str, dataset: str, pairs: Sequence[Pair]
 ) -> list[Record]:
-    """Store the means of MTEB's results of one task as cells, one per language pair; all pairs if `pairs` is empty.
-
-    Such cells have no score of a query, and so no interval and no significance. Raises `BenchError` if the file is not
-    MTEB's or has no score of these pairs.
+    """Store the means of MTEB's results of a task as cells, one per pair; all pairs if `pairs` is empty. Raises
+    `BenchError` if the file has no score of these pairs.
     """
     found = [(pair, reported) for pair, reported in mteb_scores(path) if not pairs or pair in pairs]
     if not found:
         wanted = " for " + ", ".join(map(str, pairs)) if pairs else ""
         raise BenchError(f"{path} has no score of a language pair{wanted}")
-    return [
-        _add(store, path, _spec(method, encoder, dataset, pair), {"reported": reported}) for pair, reported in found
-    ]
+    return [_add(store, path, (method, encoder, dataset, pair), {"reported": reported}) for pair, reported in found]
 
 
 def mteb_scores(path: Path) -> Iterator[tuple[Pair, dict[str, float]]]:
@@ -101,23 +94,20 @@ def _reported(row: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def _spec(method: str, encoder: str, dataset: str, pair: Pair) -> RunSpec:
-    """Return the spec of an imported cell."""
-    named = MethodSpec(name=method, supervision=(EXTERNAL,))
-    return RunSpec(methods=(named,), dataset=dataset, pair=pair, encoder=encoder, scoring="single-vector")
-
-
 def _add(
     store: Store,
     path: Path,
-    spec: RunSpec,
+    row: tuple[str, str, str, Pair],
     about: Mapping[str, Any],
     *,
     inputs: Mapping[str, str] | None = None,
     scores: Scores | None = None,
     run: Run | None = None,
 ) -> Record:
-    """Return the cell of a file. An older one of the same name stays until it is complete."""
+    """Return the cell of a file, for a row of method, encoder, collection and pair."""
+    method, encoder, dataset, pair = row
+    named = (MethodSpec(name=method, supervision=(EXTERNAL,)),)
+    spec = RunSpec(methods=named, dataset=dataset, pair=pair, encoder=encoder, scoring="single-vector")
     source, inputs = {"file": path.name, "sha256": sha256_of(path)}, inputs or {}
     label = re.sub(r"[^\w.=+-]", "-", f"{spec.label}.{EXTERNAL}")
     entry = store.cell(label, digest([spec.key, source, inputs, about]), inputs)
@@ -142,10 +132,7 @@ def _add(
 
 
 def only_encoder(store: Store, dataset: str) -> str:
-    """Return the encoder that all cells of a collection share, or an empty text if there are none.
-
-    Raises `BenchError` if they have several.
-    """
+    """Return the encoder of all cells of a collection, empty for none. Raises `BenchError` if they have several."""
     encoders = sorted({cell.spec.encoder for cell in store.finished()[0] if cell.spec.dataset == dataset})
     if len(encoders) > 1:
         raise BenchError(f"{store.root} has {dataset} by {', '.join(encoders)}; choose one with --encoder")

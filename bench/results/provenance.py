@@ -16,10 +16,7 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "faiss-cpu", "ir-meas
 
 
 def provenance() -> dict[str, Any]:
-    """Return versions, the commit of the package's checkout, the machine, the command and the time.
-
-    Facts that the system does not report are None.
-    """
+    """Return versions, commit, machine, command and time; None for facts that the system does not report."""
     import torch
 
     memory = None

@@ -134,20 +134,18 @@ class Entry:
 
     folder: Path
     fingerprint: str = ""
-    """The fingerprint that the manifest must have; empty if any will do."""
+    """The fingerprint that the manifest must have, or its first digits."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     """The digests of its own inputs by name, for the manifest."""
 
     def read(self, *, alone: bool = False) -> Record | None:
-        """Return the finished training or cell; None if there is none. Raises `Damaged`.
-
-        All files of a cell are verified; with `alone` they may be missing. Of a training only the manifest is verified,
-        because its weights are large.
+        """Return the finished training or cell; None if there is none. Raises `Damaged`. All files of a cell are
+        verified, with `alone` those that are there; of a training only the manifest, because its weights are large.
         """
         if not os.path.lexists(self.folder / MANIFEST):
             return None
         record = Record(self.folder, read_manifest(self.folder))
-        if self.fingerprint and record.fingerprint != self.fingerprint:
+        if not record.fingerprint.startswith(self.fingerprint):
             raise Damaged(f"{self.folder / MANIFEST} is that of another result")
         try:
             _ = "spec" in record.manifest and record.spec
@@ -253,9 +251,7 @@ class Store:
         cells, damaged = [], []
         for folder in sorted((self.root / CELLS).glob("[!.]*")):
             try:
-                if record := Entry(folder).read():
-                    if not folder.name.endswith(record.fingerprint[:DIGITS]):
-                        raise Damaged(f"{folder} has the manifest of another result")
+                if record := Entry(folder, folder.name[-DIGITS:]).read():
                     cells.append(record)
             except Damaged as error:
                 damaged.append(error)
@@ -313,11 +309,8 @@ def find_cell(text: str, results: Path) -> Record:
 
 
 def training_of(cell: Record) -> Record | None:
-    """Return the training that a cell evaluates, from the folder of trainings beside that of the cell; None if it is
-    missing or damaged.
-    """
-    if not cell.manifest.get("training"):
-        return None
+    """Return the training of a cell, from the folder beside that of the cells; None if it is missing or damaged."""
+    name = cell.manifest.get("training")
     with suppress(Damaged):
-        return Entry(cell.folder.parents[1] / TRAININGS / cell.manifest["training"]).read()
+        return Entry(cell.folder.parents[1] / TRAININGS / name).read() if name else None
     return None

@@ -53,10 +53,7 @@ class System:
 
 
 def gather(cells: Iterable[Record]) -> list[System]:
-    """Return the systems of these cells, in the order of their first cells.
-
-    Cells without any score are left out, and so are cells with other queries than the last one of their system.
-    """
+    """Return the systems of these cells that have scores. All cells of a system have the queries of its last one."""
     groups: dict[RunSpec, list[Record]] = {}
     for cell in cells:
         groups.setdefault(cell.spec.system, []).append(cell)

@@ -31,9 +31,8 @@ def aligners() -> tuple[str, ...]:
 
 
 def alignment_rows(experiment: Experiment, resources: Resources) -> Iterator[list[str]]:
-    """Iterate over a row of the table per training, as soon as it ends, and one for chance.
-
-    Raises `BenchError` for a method that aligns no words.
+    """Iterate over a row of the table per training, and one for chance. Raises `BenchError` if a method aligns no
+    words.
     """
     pairs: dict[Pair, Sequence[Row]] = {}
     for training in experiment.cells:

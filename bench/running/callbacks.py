@@ -27,11 +27,8 @@ class GivenUp(BaseException):
 
 @contextmanager
 def watchdog(timeout: float) -> Iterator[Callable[[], None]]:
-    """Raise `CellFailed` if the block does not call the function it is given for `timeout` seconds.
-
-    It interrupts Python code and system calls, but no library routine that never returns to Python. Outside the main
-    thread there is no limit. In a `Worker` each call is also a sign of life to the process that waits for it, which
-    kills what cannot be interrupted.
+    """Raise `CellFailed` if the block does not call the function it is given for `timeout` seconds. It interrupts
+    Python code and system calls, in the main thread only. In a `Worker` a call is also a sign of life to its caller.
     """
     if threading.current_thread() is not threading.main_thread():
         yield processes.alive
@@ -59,10 +56,8 @@ def watchdog(timeout: float) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def watched(task: Task, label: str, log: Path, timeout: float, display: Display, meter: Meter) -> Iterator[None]:
-    """Log, show, limit and meter the steps of a training within the block, as its `on_step` and `on_resume`.
-
-    Raises `CellFailed` in the training if no step comes for `timeout` seconds, and for a step beyond the budget. A
-    budget in seconds has leeway for work besides training: it may take twice as long and `timeout` more.
+    """Log, show, limit and meter the steps of a training within the block. Raises `CellFailed` in it for `timeout`
+    seconds without a step and for a step beyond the budget; one in seconds has leeway for other work.
     """
     budget, reached = task.budget, Spent()
     with (

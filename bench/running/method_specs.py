@@ -59,10 +59,7 @@ class ResolvedMethod:
 
 
 def expand(methods: Iterable[str], settings: Settings, call: Call = operator.call) -> tuple[tuple[str, ...], list[str]]:
-    """Return the named methods, with `all` replaced by the installed ones, and a line for each that is left out.
-
-    `all` leaves out broken plugins and methods that need a download. `call` loads the classes of plugins.
-    """
+    """Return the methods, `all` replaced by the installed ones that need no download, and a line for each other one."""
     methods = tuple(methods)
     if registry.ALL not in methods:
         return methods, []
@@ -88,10 +85,8 @@ def expand(methods: Iterable[str], settings: Settings, call: Call = operator.cal
 
 
 def resolve_method(text: str, settings: Settings, *, asked: bool = True, call: Call = operator.call) -> ResolvedMethod:
-    """Return the method, or the combination, that a text names, with the settings of methods by name.
-
-    `call` loads the class of a plugin. Raises `BenchError` for unknown settings, and for methods that cannot be
-    combined.
+    """Return the method, or the combination, that a text names, with the settings of methods by name. Raises
+    `BenchError` for unknown settings, and for methods that cannot be combined.
     """
     named = parse_methods(text)
     entries = [registry.find_method(each.name) for each in named]
@@ -133,10 +128,7 @@ def resolve_method(text: str, settings: Settings, *, asked: bool = True, call: C
 
 
 def resolve_methods(request: Request, call: Call = operator.call) -> list[ResolvedMethod]:
-    """Return the reference rows and the methods of a request, each once.
-
-    Raises `BenchError` if two methods share a name, and as `resolve_method`.
-    """
+    """Return the reference rows and the methods of a request. Raises `BenchError` if two methods share a name."""
     rows = [resolve_method(name, request.method, asked=False) for name in registry.references()]
     rows += [resolve_method(text, request.method, call=call) for text in request.methods]
     modules: dict[str, str] = {}
@@ -164,10 +156,7 @@ def _facts(entry: MethodEntry, settings: Settings, own: Mapping[str, Any], call:
 
 
 def ask(entry: MethodEntry, shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Import a method and return the facts for planning under given settings, as a JSON value.
-
-    Raises `BenchError` if the method cannot be imported or does not have such settings.
-    """
+    """Import a method and return the facts for planning, as JSON. Raises `BenchError` if its settings do not fit."""
     from bench.training.loop import TrainedMethod
 
     loaded, what = entry.load(), f"method '{entry.name}'"

@@ -55,10 +55,8 @@ def reproduce_cell(options: Reproduce) -> int:
 
 
 def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folder: Path, display: Display) -> Record:
-    """Train and evaluate once more in `folder`, which has no earlier results, and return the new cell.
-
-    Raises `BenchError` if the method, the encoder or the data are missing, or if the method lost a setting, and
-    `CellFailed` if the computation fails.
+    """Train and evaluate once more in an empty folder, and return the new cell. Raises `BenchError` if the method, a
+    setting, the encoder or the data are missing, and `CellFailed` if the computation fails.
     """
     spec, inputs = cell.spec, cell.inputs
     row = resolve_method(
@@ -84,9 +82,8 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
 
 
 def data_places(cell: Record, options: Mirror) -> tuple[dict[str, Card], Resolver]:
-    """Return the cards and the mirror of the call that made a cell; the options replace those in the manifest.
-
-    The cards include its folders in BEIR's or TREC's layout. Raises `BenchError` if one of them is missing.
+    """Return the cards and the mirror of the call that made a cell, where the options do not replace them. Raises
+    `BenchError` if one is missing.
     """
     known = cell.manifest.get("places", {})
     stored = {name: Path(known[name]) for name in ("cards", "mirror") if known.get(name)}

@@ -22,11 +22,9 @@ CHUNK = 2**22
 
 
 def paired_randomisation(differences: np.ndarray, rng: np.random.Generator, samples: int = SAMPLES) -> np.ndarray:
-    """Return two-sided p-values, (n_tests,), of the hypothesis that a query's two scores are exchangeable.
-
-    `differences` is (n_tests, n_queries) float64: per query, one system's score minus the other's. The statistic is
-    their mean; under the hypothesis both signs are equally likely. All tests share their random signs.
-    p = (hits + 1) / (samples + 1), or exactly hits / 2^n if n queries are few enough to be enumerated.
+    """Return two-sided p-values, (n_tests,), of the hypothesis that a query's two scores are exchangeable, from
+    differences (n_tests, n_queries) float64. The statistic is their mean. p = (hits + 1) / (samples + 1), or exactly
+    hits / 2^n if n queries are few enough to be enumerated.
     """
     differences = np.atleast_2d(np.asarray(differences, dtype=np.float64))
     p_values = np.ones(len(differences))
@@ -54,10 +52,8 @@ def _extreme(signs: np.ndarray, differences: np.ndarray) -> np.ndarray:
 
 
 def student_test(scores: np.ndarray, others: np.ndarray) -> float:
-    """Return the two-sided p-value of the hypothesis that two systems' means are equal over other seeds and queries.
-
-    It is the test of `bench.statistics.intervals.student_interval`. Scores are (n_seeds, n_queries); a system without
-    seeds has one row. At least one of the two has several.
+    """Return the two-sided p-value of equal means over other seeds and queries, from scores of (n_seeds, n_queries); at
+    least one of the two systems has several seeds.
     """
     return max(estimate.p for estimate in estimates(scores, others))
 

@@ -86,10 +86,7 @@ def remembered(path: Path, make: Callable[[], Any]) -> Any:
 
 
 def seal(folder: Path, content: Mapping[str, Any], *, leave_out: Collection[str] = ()) -> None:
-    """Write the manifest of a folder: `content`, the sha256 of every file, and the manifest's own.
-
-    Temporary files and those in `leave_out`, which names files and folders, are not listed.
-    """
+    """Write the manifest of a folder: `content`, and the sha256 of itself and of all files but those in `leave_out`."""
     paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     listed = [name for name in paths if name.parts[0] not in {MANIFEST, *leave_out} and not name.match(".*.tmp")]
     files = {name.as_posix(): sha256_of(paths[name]) for name in listed}
@@ -133,10 +130,8 @@ def read_whole(folder: Path) -> dict[str, Any]:
 def sealed_folder(
     folder: Path, make: Callable[[Path], Mapping[str, Any] | None], on_damage: Callable[[str], None]
 ) -> None:
-    """Make a sealed folder unless it is there and none of its files has changed.
-
-    `make` fills a temporary folder and returns further content of its manifest. Only one process at a time makes it; a
-    whole folder is read without a lock, so also on a read-only disk. `on_damage` is called with a line about damage.
+    """Make a sealed folder unless it is there and unchanged; one process at a time makes it. `make` fills a temporary
+    folder and returns further content of its manifest. `on_damage` is called with a line about damage.
     """
     with suppress(Damaged):
         read_whole(folder)

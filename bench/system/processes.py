@@ -54,12 +54,10 @@ def silence(timeout: float) -> CellFailed:
 
 
 class Worker:
-    """A process that calls functions, one after another, and that can die or hang without harm to this one.
-
-    It starts with the first call and is replaced after it died or was killed. It has this process's environment,
-    working directory, `sys.path`, `sys.argv` and output, but no standard input. It is killed with all processes of its
-    group when the block ends, and ends itself when this process dies. A script that uses it needs the usual
-    `if __name__ == "__main__"`.
+    """A process that calls functions, and that can die or hang without harm to this one. It is replaced after it died
+    or was killed. It has this process's environment, working directory, `sys.path`, `sys.argv` and output. It is killed
+    with its group when the block ends, and ends when this process dies. A script needs the usual `if __name__ ==
+    "__main__"`.
     """
 
     def __init__(self, timeout: float = math.inf) -> None:
@@ -74,13 +72,10 @@ class Worker:
         self._kill()
 
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function in the worker and return its value; all must be picklable, and importable there.
-
-        A `BenchError` of the function is raised here, with its traceback as a note. Raises `CellFailed` if the function
-        raised anything else, if the process ended, and if `alive` was not called for too long.
-
-        A Ctrl-C is passed on to the function, a second one kills the process. KeyboardInterrupt is raised here when the
-        function or the process has ended.
+        """Call a function in the worker and return its value; all must be picklable, and importable there. A
+        `BenchError` of it is raised here. Raises `CellFailed` for other errors, if the process ended, and if `alive`
+        was not called for too long. A Ctrl-C is passed on, a second one kills the process; KeyboardInterrupt is raised
+        here at its end.
         """
         process = self._started()
         with self._interrupts_passed_on(process):
@@ -146,11 +141,8 @@ class Worker:
 
 
 def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int | None) -> list[Result]:
-    """Return `work` of each item, in the order of the items. `jobs` processes, by default one per core, work on an item
-    each at a time; a single one is this process.
-
-    All of it must be picklable. The first error is raised here, and ends the other processes at once, as Ctrl-C does;
-    they get no signal that they could handle. Raises `CellFailed` if a process ends before its work.
+    """Return `work` of each item, in order. `jobs` processes, by default one per core, work on an item each; a single
+    one is this process. The first error ends the others. Raises `CellFailed` if a process ends.
     """
     jobs = min(jobs or cores(), len(items))
     if jobs <= 1:

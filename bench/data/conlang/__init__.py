@@ -32,10 +32,8 @@ BITEXT_INTRODUCTIONS = 0.2
 
 
 class ConlangOptions(BaseModel, frozen=True, extra="forbid"):
-    """Sizes and seed of the collection.
-
-    `scale` multiplies passages, training questions and bitext, but not the test and development queries. The seed
-    changes facts and texts, not the languages. The test collection is that of `split`.
+    """Sizes and seed of the collection. `scale` does not multiply test and development queries. The seed changes facts
+    and texts, not the languages. The test collection is that of `split`.
     """
 
     scale: float = Field(1.0, gt=0, allow_inf_nan=False)
@@ -109,10 +107,7 @@ def relevance(options: ConlangOptions = DEFAULT) -> Relevance:
 
 
 def test(code: str, options: ConlangOptions = DEFAULT, name: str = SOURCE) -> TestCollection:
-    """Return the test collection: queries in the language, English passages, one relevant to each query.
-
-    The development collection has the same form and other facts.
-    """
+    """Return the test of a split: queries in the language, English passages, and one relevant passage per query."""
     sys.audit(READS_TEST, f"{name} {code}-eng")
     language, facts = _language(code), structure(options.split, options)
     rng = stream(options.seed, options.split, "queries", code)

@@ -33,20 +33,15 @@ class Token(NamedTuple):
 
 
 class Phrase(NamedTuple):
-    """Tokens that move together, and their role in the clause.
-
-    The roles are question, auxiliary, subject, home, verb, object, predicate, partner, place, time.
-    """
+    """Tokens that move together, and their role in the clause, such as question, auxiliary, subject, verb or time."""
 
     role: str
     tokens: tuple[Token, ...]
 
 
 class Sentence(NamedTuple):
-    """One clause in English order with its final mark ("." or "?").
-
-    `asked` is the role of the answer of a question word. It is empty in statements and if the question word is a
-    determiner ("which baker ...").
+    """A clause in English order with its final mark. `asked` is the role of the answer of a question word; it is empty
+    in statements and for determiners ("which baker ...").
     """
 
     phrases: tuple[Phrase, ...]

@@ -39,23 +39,22 @@ class Translation(NamedTuple):
 
 @dataclass(frozen=True)
 class Language:
-    """An artificial language and the properties of its bitext.
-
-    Translations depend only on these fields and on the generator given to `translate`.
+    """An artificial language and the properties of its bitext. Translations depend on these fields and the generator
+    alone.
 
     - Syntax: `order` is the order of the roles in a clause. With `in_situ`, a question word has the position of its
-      answer. Without `copula`, the verb "be" has no translation. `particle` ends every question.
-    - Bitext: `sentences` rows about `domains`; `misaligned_share` of the rows have the translation of another row, and
-      `dropped_share` of the translated words are missing.
-    - Lexicon: of the content lemmas, `cognate_share` resemble English, `synonym_share` have two or three entries (each
-      occurrence takes one), and `merge_share` share the entries of another lemma, of the same meaning if possible. An
-      entry has two words with probability `multiword_share`.
-    - Sounds: a coined word has one of the numbers of `syllables`, each an onset, a vowel and a coda. A cognate is the
-      English lemma after the regular expressions of `sound_changes`, in order. In a suffix, "A" and "U" are a and u, or
-      e and ü after a stem whose last vowel is one of `front_vowels`.
-    - Affixes: an empty affix marks nothing. The definite article becomes the suffix `definite`, and the indefinite one
-      is dropped. A noun is stem + `plural` + `definite` + case. Its case is `object` or the suffix in `cases` that
-      replaces an adposition. With `classes`, every noun has one of these prefixes. Adjectives and numerals repeat it.
+    answer. Without `copula`, the verb "be" has no translation. `particle` ends every question.
+
+    - Bitext: `sentences` rows about `domains`; shares of the rows are misaligned, and of the words dropped.
+
+    - Lexicon: of the content lemmas, `cognate_share` resemble English, `synonym_share` have two or three entries,
+    `merge_share` share the entries of another lemma, and `multiword_share` have two words.
+
+    - Sounds: a coined word has one of the numbers of `syllables`. A cognate is the English lemma after the regular
+    expressions of `sound_changes`. In a suffix, "A" and "U" are a and u, or e and ü after one of `front_vowels`.
+
+    - Affixes: the article "the" becomes the suffix `definite`. A noun is stem + `plural` + `definite` + case, which is
+    `object` or the suffix in `cases` of an adposition. With `classes`, nouns and what agrees with them have a prefix.
     """
 
     name: str

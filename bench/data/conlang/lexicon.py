@@ -26,11 +26,8 @@ class Concept(NamedTuple):
 
 
 class Lexicon(NamedTuple):
-    """All words of the English side.
-
-    `concepts` maps the name of a concept to it. `names[kind, domain]` has the names of the concepts of a kind and
-    domain. `times` are whole phrases. `parts` has the part of speech of every lemma. `past` and `plural` have the
-    irregular forms.
+    """All words of the English side: concepts by name, the names of a kind and domain, phrases of time, the part of
+    speech of each lemma, and the irregular forms.
     """
 
     domains: tuple[str, ...]

@@ -133,10 +133,8 @@ def random_passages(seed: int, split: str, count: int, rng: np.random.Generator)
 
 
 def random_questions(passages: Sequence[Passage], count: int, rng: np.random.Generator) -> list[tuple[int, Question]]:
-    """Return `count` questions about different passages, each with the index of its passage.
-
-    A question mentions the roles of its kind and `EXTRAS` more, and further ones until exactly one event of all
-    passages fits. Raises `BenchError` if the passages allow fewer questions.
+    """Return `count` questions about different passages, each with the index of its passage. A question mentions so
+    many roles that one event of all passages fits. Raises `BenchError` if there are fewer questions.
     """
     facts = [passage.facts for passage in passages]
     events: defaultdict[Pairing, set[int]] = defaultdict(set)

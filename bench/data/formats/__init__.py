@@ -49,10 +49,7 @@ PARSERS: Mapping[str, Mapping[str, str]] = {
 
 
 def parser(format: str, role: str) -> tuple[str, str]:
-    """Return the module and the name of the parser of a format for a role.
-
-    Raises `BenchError` if the format is unknown or lacks the role.
-    """
+    """Return the module and the name of a format's parser for a role. Raises `BenchError` if there is none."""
     if format in PARSERS[role]:
         module, function = PARSERS[role][format].split(".")
         return f"{__name__}.{module}", function

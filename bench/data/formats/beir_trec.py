@@ -16,10 +16,8 @@ TEXTS = ("text", "contents")
 
 
 def beir(source: Source, pair: Pair) -> TestCollection:
-    """Parse `queries` and `documents` in JSON Lines (`_id`, `text`, optional `title`) and `qrels` with three columns:
-    query, document, grade, with or without BEIR's header line.
-
-    Raises `BenchError` for a malformed line, a repeated id, and a judgment of an unknown query or document.
+    """Parse `queries` and `documents` in JSON Lines (`_id`, `text`, optional `title`) and `qrels` of query, document,
+    grade. Raises `BenchError` for a malformed line, a repeated id, and a judgment of an unknown id.
     """
     return _test(source, pair, columns=3)
 

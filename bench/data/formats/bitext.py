@@ -30,21 +30,17 @@ def aligned_lines(source: Source, pair: Pair) -> Iterable[tuple[str, str]]:
 
 
 def aligned_lines_test(source: Source, pair: Pair) -> TestCollection:
-    """Return the test with all lines of `documents` as corpus, in which line i is relevant to query i.
-
-    Ids are line numbers. There are no oracle queries, because they would be the relevant documents. Raises `BenchError`
-    for an empty line, and if the files differ in length.
+    """Return the test in which line i of `documents` is relevant to query i; oracle queries would be the documents.
+    Raises `BenchError` for an empty line, and if the files differ in length.
     """
     queries, documents = map(numbered, _read_aligned(source, "queries", "documents", complete=True))
     return make_test(source, pair, queries, documents, {key: {key: 1} for key in queries})
 
 
 def documents_of_lines(source: Source, pair: Pair) -> TestCollection:
-    """Return the test in which the document that contains line i of `documents` is relevant to query i.
-
-    Line i of the file `document-ids` names the document of line i. A document is its lines in order, joined by spaces.
-    The lines are the oracle queries. Queries with equal texts, in either language, share their documents. Raises
-    `BenchError` for an empty line, and if the three files differ in length.
+    """Return the test in which the document with line i of `documents`, as line i of `document-ids` names it, is
+    relevant to query i. The lines are the oracle queries. Queries with equal texts, in either language, share their
+    documents. Raises `BenchError` for an empty line, and if the three files differ in length.
     """
     texts, sentences, names = _read_aligned(source, "queries", "documents", "document-ids", complete=True)
     documents: dict[str, list[str]] = {}
@@ -84,10 +80,7 @@ class Columns(BaseModel):
 
 
 def tab_separated(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
-    """Yield the cells of two columns of the file `rows`.
-
-    Raises `BenchError` for a line with more or fewer cells than the first.
-    """
+    """Yield two columns of the file `rows`. Raises `BenchError` if a line has more or fewer cells than the first."""
     columns = read_config(Columns, source.options, f"{source.name}: options")
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if columns.quoted else csv.QUOTE_NONE
     width, last = 0, max(columns.query, columns.document)
@@ -106,11 +99,9 @@ def tab_separated(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
 
 
 def tmx(source: Source, pair: Pair) -> list[tuple[str, str]]:
-    """Return the translation units that have both languages, from the files `memories`.
-
-    Each memory is TMX 1.4 and the only .tmx file of a zip archive. Units of several memories are joined on their
-    `tuid`, so two memories with a common third language also give a bitext. Of two texts in one language with the same
-    `tuid`, the first counts. Raises `BenchError` for an unreadable archive or XML, and if no unit has both languages.
+    """Return the translation units that have both languages, from zip archives with one TMX 1.4 file each, the files
+    `memories`. Units of several memories are joined on their `tuid`; of two texts in one language the first counts.
+    Raises `BenchError` for an unreadable archive or XML, and if no unit has both languages.
     """
     units: dict[str, dict[str, str]] = {}
     for path in source.many("memories"):
@@ -152,13 +143,10 @@ def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
 def verses(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
     """Yield the verses that both translations have, from the files `queries`, `documents` and `references`.
 
-    The references are lines such as `MAT 1:1`. A translation is a text file with a line per reference, where an empty
-    line is a missing verse and `<range>` marks a verse that is merged into the line above; or it is CES XML, in which
-    the verse is the segment `b.MAT.1.1`. If one side merges verses, those of the other side are joined. A group of
-    merged verses is left out if either side lacks part of it, and so is a verse without a reference. The card's option
-    `books` maps names of books in the XML to those of the references, where they differ.
-
-    Raises `BenchError` if the lengths of text files differ, and if no verse of an XML file has a reference.
+    A translation is a text file with a line per reference, such as `MAT 1:1`, in which an empty line is a missing verse
+    and `<range>` marks a verse that is merged into the line above; or CES XML with segments such as `b.MAT.1.1`, whose
+    names of books the option `books` translates. Verses that one side merges are joined on the other. Raises
+    `BenchError` if the lengths of text files differ, and if no verse of an XML file has a reference.
     """
     references = lines(source.one("references"))
     queries, documents = (_read_verses(source, part, references) for part in ("queries", "documents"))

@@ -7,20 +7,15 @@ from bench.errors import BenchError
 
 
 def mining(source: Source, pair: Pair) -> TestCollection:
-    """Return the task to mine the pairs of the file `gold` from all sentences of `queries` and `documents`.
-
-    Every second sentence of `queries`, from the first on, is for tuning the threshold; the others are the test. Raises
-    `BenchError` for a malformed line, a repeated id, and a gold pair of an unknown sentence.
+    """Return the task to mine the pairs of the file `gold` from all sentences. The threshold is tuned on every second
+    sentence of `queries`. Raises `BenchError` for a malformed line, a repeated id and an unknown sentence.
     """
     queries, documents, gold = _read(source)
     return make_test(source, pair, queries, documents, gold, tuning=tuple(queries)[::2])
 
 
 def retrieval(source: Source, pair: Pair) -> TestCollection:
-    """Return the test with the sentences of `queries` in a gold pair as queries, and all `documents`.
-
-    There are no oracle queries, because they would be the relevant documents. Errors are those of `mining`.
-    """
+    """Return the test with the sentences of `queries` in a gold pair as queries. Errors are those of `mining`."""
     queries, documents, gold = _read(source)
     return make_test(source, pair, {key: queries[key] for key in gold}, documents, gold)
 

@@ -19,13 +19,9 @@ OPTIONS = ("dataset", "queries", "documents", "qrels", "field", "oracles", "orac
 
 
 def test(source: Source, pair: Pair) -> TestCollection:
-    """Return the test of the datasets that the card's options `queries`, `documents` and `qrels` name.
-
-    The default of each is the option `dataset`. The text of a query is its `field`, by default the default text of
-    ir_datasets. `oracles` names the dataset of the oracle queries, which have the same ids; their text is
-    `oracle-field`.
-
-    Raises `MissingFile` if ir_datasets cannot read a part, also because the network is forbidden.
+    """Return the test of the datasets that the options `queries`, `documents` and `qrels` name, by default `dataset`.
+    The text of a query is its `field`, by default that of ir_datasets; `oracles` names the dataset of the oracle
+    queries of the same ids, with the text `oracle-field`. Raises `MissingFile` if ir_datasets cannot read a part.
     """
     with reading(source):
         # From small to large: a missing part is reported before the documents are read.

@@ -27,11 +27,9 @@ def squad_passages(source: Source, language: str) -> Iterator[str]:
 
 
 def squad(source: Source, pair: Pair) -> TestCollection:
-    """Return the questions of the files `queries` over the distinct contexts of the files `documents`.
-
-    The relevant document is the context of the question with the same id in `documents`, and the text of that question
-    is the oracle query, unless both are in one language. Questions with the same text, in either language, share their
-    contexts. Raises `BenchError` for malformed JSON, a repeated id, and a question whose id is not in `documents`.
+    """Return the questions of the files `queries` over the distinct contexts of the files `documents`. The question of
+    the same id in `documents` has the relevant context, and is the oracle query of a pair of two languages. Questions
+    with the same text, in either language, share their contexts. Raises `BenchError` for a malformed file.
     """
     contexts: dict[str, str] = {}
     translations: dict[str, str] = {}
@@ -57,12 +55,10 @@ def squad(source: Source, pair: Pair) -> TestCollection:
 def lareqa(source: Source, pair: Pair) -> TestCollection:
     """Return the questions of the file `queries` over all sentences of the files `documents`, one file per language.
 
-    A candidate is a sentence followed by its whole paragraph, so that an encoder that truncates long texts reads the
-    sentence. In every file, the sentences in which an answer to the question of the same id starts are relevant.
-    As in LAReQA, questions are matched by id and not by text. A question without an answer in any file is left out.
-    Oracle queries are the questions in the documents' language, if that is a single language other than the queries'.
-
-    Raises `BenchError` for malformed JSON, a repeated id, an answer outside all sentences, and if no question is left.
+    A candidate is a sentence followed by its paragraph. As in LAReQA, the sentences in which an answer to the question
+    of the same id starts are relevant, in every file. A question without an answer is left out. Oracle queries are the
+    questions in the documents' language, if that is a single other one. Raises `BenchError` for a malformed file, and
+    if no question is left.
     """
     documents: dict[str, str] = {}
     languages: list[str] = []
@@ -110,11 +106,8 @@ def qed_passages(source: Source, language: str) -> Iterator[str]:
 
 
 def afriqa(source: Source, pair: Pair) -> TestCollection:
-    """Return the questions of the file `queries` over the distinct contexts of the files `documents`.
-
-    The relevant document is the row's own context, and the oracle query is the human translation of the question. Rows
-    without a context are left out and counted. Raises `BenchError` for a malformed row, a repeated id,
-    and a context that is not in `documents`.
+    """Return the questions of the file `queries` over the distinct contexts of `documents`, with human translations as
+    oracles. Raises `BenchError` for a malformed row, a repeated id and an unknown context.
     """
     contexts = (
         text_of(row, "context", place)

@@ -15,10 +15,8 @@ Qrels = dict[str, dict[str, int]]
 
 
 def judge_alike(ids: Iterable[str], relevant: Sequence[str], *columns: Sequence[str]) -> Qrels:
-    """Return qrels in which each query has its own relevant document and those of all queries with an equal text.
-
-    `ids`, `relevant` and each column (such as queries and oracle queries) correspond row by row. Texts are compared
-    within a column.
+    """Return qrels in which each query has its own relevant document and those of all queries with an equal text in any
+    of the columns, which correspond to `ids` row by row.
     """
     qrels: Qrels = {key: {document: 1} for key, document in zip(ids, relevant, strict=True)}
     for column in columns:
@@ -36,11 +34,9 @@ def read_qrels(
     queries: Container[str] | None = None,
     documents: Container[str] | None = None,
 ) -> Qrels:
-    """Return the grades of all queries with a relevant document.
-
-    A file has TREC's four columns or BEIR's three; without `columns` the first line decides. Raises `BenchError` for a
-    malformed line, two grades of one document, an id that is not in `queries` or `documents`, and if there is no query
-    with a relevant document.
+    """Return the grades of all queries with a relevant document, from TREC's four columns or BEIR's three (by default
+    as in the first line). Raises `BenchError` for a malformed line, two grades of one document, an unknown id, and if
+    no query has a relevant document.
     """
     qrels: Qrels = {}
     for number, (place, _, line) in enumerate(placed_lines(path)):
@@ -87,10 +83,7 @@ def judged_test(
     qrels: Mapping[str, Mapping[str, int]],
     oracles: Mapping[str, str] | None = None,
 ) -> TestCollection:
-    """Return the test of all queries with a relevant document among these.
-
-    Raises `BenchError` if there is no such query, or if one has no oracle query.
-    """
+    """Return the test of the queries with a relevant document. Raises `BenchError` for no query or a missing oracle."""
     known = set(ids)
     kept = [
         key for key in queries if any(grade > 0 and document in known for document, grade in qrels.get(key, {}).items())

@@ -50,10 +50,7 @@ class Source:
 
 
 class LazyTexts(Sequence[str]):
-    """A sequence of texts that are read from disk on access; a slice is a list.
-
-    `read(start, stop)` returns the texts of consecutive rows.
-    """
+    """Texts that are read from disk on access, consecutive rows by `read(start, stop)`; a slice is a list."""
 
     def __init__(self, length: int, read: Callable[[int, int], Iterable[str]]) -> None:
         self._rows, self._read = range(length), read
@@ -100,10 +97,8 @@ def read(path: Path) -> str:
 
 
 def placed_lines(path: Path) -> Iterator[tuple[str, int, str]]:
-    """Yield the place (file and line number, for error messages), the offset in bytes and the text of each line.
-
-    The file is UTF-8. The text is without the line end (LF or CRLF) and the byte order mark. Only LF ends a line:
-    `str.splitlines` would also split at characters inside sentences, such as U+2028.
+    """Yield the place (file and line number, for error messages), the offset in bytes and the text of each line of a
+    UTF-8 file. Only LF and CRLF end a line: `str.splitlines` would also split at U+2028 inside sentences.
     """
     number, offset, empty = 0, 0, True
     with path.open("rb") as file:

@@ -31,11 +31,9 @@ class _Premises(NamedTuple):
 
 
 def premises(source: Source, pair: Pair) -> TestCollection:
-    """Return the test with the premises of the file `queries` as queries, and the English premises of `documents`.
-
-    There is one query per English premise, so all languages have the same queries. Queries with equal texts share their
-    relevant documents. There are no oracle queries, because they would be the relevant documents. Raises `BenchError`
-    for a malformed line, and if the two files do not correspond.
+    """Return the test with the premises of the file `queries`, one per English premise, as queries and the English
+    premises of `documents`. Queries with equal texts share their relevant documents. Raises `BenchError` for a
+    malformed line, and if the two files do not correspond.
     """
     (queries, documents), premises = _read(source, "queries", "documents", labelled=False)
     asked, corpus = (numbered(lines[start][0] for start in premises.starts) for lines in (queries, documents))
@@ -43,12 +41,9 @@ def premises(source: Source, pair: Pair) -> TestCollection:
 
 
 def entailment(source: Source, pair: Pair) -> TestCollection:
-    """Return the test with the entailed hypotheses of the labelled file `queries` as queries, and English premises.
-
-    The corpus is the premises of the file `documents` that the card's options choose. Document ids are numbers of
-    premises, query ids line numbers. The English hypotheses are the oracle queries. All premises labelled as entailing
-    a hypothesis, in either language, are relevant to it. Raises `BenchError` for a malformed line or option, and if the
-    two files do not correspond.
+    """Return the test with the entailed hypotheses of the labelled file `queries` as queries, and the English premises
+    of `documents` that the options choose. All premises labelled as entailing a hypothesis, in either language, are
+    relevant. Raises `BenchError` for a malformed line or option, and if the files do not correspond.
     """
     (queries, documents), premises = _read(source, "queries", "documents")
     hypotheses = list(numbered(hypothesis for _, hypothesis, _ in queries).items())
@@ -62,10 +57,8 @@ def entailment(source: Source, pair: Pair) -> TestCollection:
 
 
 def bitext(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
-    """Yield the premises that the card's options choose, each followed by its entailed hypotheses, in two languages.
-
-    They come from the labelled files `queries` and `documents`. The file `english` numbers the premises. Errors are
-    those of `entailment`.
+    """Yield each chosen premise, followed by its entailed hypotheses, from the labelled files `queries` and
+    `documents`. The file `english` numbers the premises. Errors are those of `entailment`.
     """
     (queries, documents, _), premises = _read(source, "queries", "documents", "english")
     cells = [(number, premises.starts[number], 0) for number in premises.chosen]
@@ -75,10 +68,8 @@ def bitext(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
 
 
 def relevance(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
-    """Yield the hypotheses entailed by the premises that the card's options choose, each with its premise.
-
-    Hypotheses come from the labelled file `queries`, premises from `documents`, in one language or in two. Errors are
-    those of `bitext`.
+    """Yield the hypotheses, from the labelled file `queries`, that the chosen premises entail, each with its premise
+    from `documents`, in one language or two. Errors are those of `bitext`.
     """
     (queries, documents, _), premises = _read(source, "queries", "documents", "english")
     return ((queries[line][1], documents[line][0]) for line in premises.entailed)
