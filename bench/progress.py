@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 PLAIN_INTERVAL = 60.0
 """Seconds between two lines about the same stage if there is no terminal."""
@@ -40,8 +36,10 @@ class Display:
             print(f"{self.prefix}{line}", file=sys.stderr, flush=True)
 
     @contextmanager
-    def stage(self, label: str, total: float, unit: str) -> Iterator[Stage]:
-        """Show progress of `total` units of work until the block ends."""
+    def stage(self, label: str, total: float, unit: str) -> Iterator[Callable[..., None]]:
+        """Show progress of `total` units of work until the block ends. The block calls the function that it is given
+        with the number of units that are done, and a note with figures such as the loss.
+        """
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -57,24 +55,16 @@ class Display:
             get_time=time.monotonic,
         )
         progress.add_task(label, total=total, unit=unit, note="")
+        task, printed = progress.tasks[0], time.monotonic()
+
+        def update(done: float, note: str = "") -> None:
+            nonlocal printed
+            progress.update(task.id, completed=done, note=note)
+            now = time.monotonic()
+            if not (self.interactive or now - printed < PLAIN_INTERVAL or task.finished):
+                left = f"about {task.time_remaining:.0f} s left" if task.time_remaining is not None else ""
+                self.say("  " + ", ".join(filter(None, (f"{label}: {done:,.0f}/{total:,.0f} {unit}", note, left))))
+                printed = now
+
         with progress if self.interactive else nullcontext():
-            yield Stage(self, progress)
-
-
-class Stage:
-    """Work that is under way."""
-
-    def __init__(self, display: Display, progress: Progress) -> None:
-        self._display, self._progress, self._task = display, progress, progress.tasks[0]
-        self._printed = time.monotonic()
-
-    def update(self, done: float, note: str = "") -> None:
-        """Report the part of the total that is done; `note` has figures such as the loss."""
-        task, now = self._task, time.monotonic()
-        self._progress.update(task.id, completed=done, note=note)
-        if self._display.interactive or now - self._printed < PLAIN_INTERVAL or task.finished:
-            return
-        left = f"about {task.time_remaining:.0f} s left" if task.time_remaining is not None else ""
-        amount = f"{task.description}: {done:,.0f}/{task.total:,.0f} {task.fields['unit']}"
-        self._display.say("  " + ", ".join(filter(None, (amount, note, left))))
-        self._printed = now
+            yield update

@@ -46,9 +46,7 @@ class MethodEntry:
     package: str = ""
     """The distribution that offers it; empty for a file."""
     reference: bool = False
-    """True for a reference row, which joins every comparison."""
     settings: tuple[tuple[str, Any], ...] = ()
-    """The settings of the variant."""
 
     @property
     def is_variant(self) -> bool:

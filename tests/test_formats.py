@@ -560,7 +560,6 @@ MALFORMED: Mapping[str, Sequence[tuple[Files, dict[str, Any], str]]] = {
     "conlang test": [
         ({}, {"scale": 0.0}, "mine: options: scale = 0.0: Input should be greater than 0"),
         ({}, {"scale": float("nan")}, "mine: options: scale = nan"),
-        ({}, {"test_queries": 3000}, "mine: options: test cannot have 3000 queries about 2000 passages"),
         ({}, {"split": "train"}, "mine: options: split = 'train': Input should be 'test' or 'dev'"),
         ({}, {"sed": 1}, "mine: options: unknown key 'sed'; did you mean seed"),
     ],

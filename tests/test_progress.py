@@ -28,7 +28,7 @@ def test_lines_of_a_stage_have_the_time_left(
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     with progress.Display().stage("encoding", 100, "texts") as stage:
         for now, done in reports:  # noqa: B007, the clock reads it
-            stage.update(done, "loss 1")
+            stage(done, "loss 1")
     assert capsys.readouterr().err.splitlines() == [f"  encoding: {line}" for line in lines]
 
 
@@ -39,7 +39,7 @@ def test_lines_of_a_process_begin_with_its_topic(
     display = progress.Display().about("seed 3")
     display.say("trained")
     with display.stage("encoding", 10, "texts") as stage:
-        stage.update(10)
+        stage(10)
     progress.Display(quiet=True).about("seed 4").say("trained")
     progress.Display(quiet=True).about("seed 4").warn("FAILED")
     assert capsys.readouterr().err == "seed 3: trained\nseed 4: FAILED\n"

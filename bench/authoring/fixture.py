@@ -63,12 +63,10 @@ class RecordedRun:
     mirror: Path
     """The folder of test collections, in which no file may be opened."""
     die_at: int | None
-    """The step after which `Died` is raised."""
     retriever: Retriever = field(init=False)
     files: dict[str, str] = field(default_factory=dict)
     """The sha256 of each file of the saved retriever."""
     spent: Spent | None = None
-    """The spent budget that the method reports."""
     records: list[dict[str, Any]] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
     """The norm of the student's gradient at each of its optimiser steps."""

@@ -50,7 +50,7 @@ def validate(text: str, options: Validation, display: Display) -> list[Finding]:
         with patch.dict(os.environ, variables), subject.worker, stage as progress:
             for check in CHECKS:
                 findings.append(_finding(check, subject))
-                progress.update(len(findings), check.__name__)
+                progress(len(findings), check.__name__)
                 if check in (trains, deterministic) and findings[-1].verdict == FAIL:
                     break
     return findings

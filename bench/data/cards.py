@@ -256,15 +256,12 @@ def _read_cards(folder: Traversable) -> Iterator[Card]:
 
 def _check_references(card: Card, cards: Mapping[str, Card]) -> None:
     """Raise `BenchError` unless every collection that the card names exists and offers the role."""
-    mix = card.mix
     references: list[tuple[str, Role, tuple[str, ...], tuple[Pair, ...]]] = [
-        *(
-            (f"data[{index}].distractors", "passages", entry.distractors, entry.pairs)
-            for index, entry in enumerate(card.data)
-        ),
-        ("mix.bitext", "bitext", mix.bitext if mix else (), ()),
-        ("mix.relevance", "relevance", mix.relevance if mix else (), ()),
+        (f"data[{index}].distractors", "passages", entry.distractors, entry.pairs)
+        for index, entry in enumerate(card.data)
     ]
+    if mix := card.mix:
+        references += [("mix.bitext", "bitext", mix.bitext, ()), ("mix.relevance", "relevance", mix.relevance, ())]
     for key, role, names, pairs in references:
         for name in names:
             place = f"{card.name}.toml: {key}"

@@ -60,7 +60,7 @@ def download(url: str, label: str, display: Display, *, attempts: int = ATTEMPTS
             ):
                 for chunk in response.iter_content(CHUNK):
                     content += chunk
-                    stage.update(len(content) / KIB)
+                    stage(len(content) / KIB)
                     if len(content) > LARGEST:
                         raise DownloadError(label, url, f"it has more than {LARGEST >> 20} MiB")
                 return bytes(content)

@@ -83,12 +83,9 @@ def _fetch(card: Card, items: Iterable[Item], resolver: Resolver, display: Displ
                 there = available(card, *item, resolver, {})
                 read(card, *item, resolver)
             counts["already there" if there else "fetched"] += 1
-        except BenchError as error:
+        except (BenchError, OSError) as error:  # of the disk: a smaller file may fit
             counts["failed"] += 1
-            display.warn(str(error))
-        except OSError as error:  # of the disk: a smaller file may fit
-            counts["failed"] += 1
-            display.warn(f"{card.name}: {item}: {describe(error)}")
+            display.warn(f"{'' if isinstance(error, BenchError) else f'{card.name}: {item}: '}{describe(error)}")
     return counts
 
 

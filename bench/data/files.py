@@ -29,7 +29,6 @@ class Resolver:
     derived: Path | None = None
     """The folder of data that are derived from the files; None means `cache`."""
     _announced: set[str] = field(default_factory=set, repr=False, compare=False)
-    """The names of the cards whose licence was shown."""
     _unreachable: set[str] = field(default_factory=set, repr=False, compare=False)
     """Hosts whose last download failed after all attempts. The next file gets one attempt."""
 

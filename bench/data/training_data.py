@@ -79,11 +79,9 @@ class Search:
     counts: Mapping[str, Mapping[Origin, Mapping[str, int]]]
     """For "bitext" and "relevance", the numbers of rows `read` and `dropped` of each source and pair."""
     leaks: Mapping[str, Sequence[leakage.Leak]]
-    """For "bitext" and "relevance"."""
     tests: Mapping[str, Mapping[str, frozenset[str]]]
     """The result of `leakage.protected` for each test collection."""
     not_checked: Mapping[str, str]
-    """The reason for each test collection that could not be read."""
     skipped: Sequence[str]
 
 

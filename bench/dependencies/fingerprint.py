@@ -22,7 +22,6 @@ from pathlib import Path
 from bench.storage.hashing import digest, digest_bytes
 
 OWN = frozenset({"bench", "methods"})
-"""The top-level packages of this project."""
 PUBLIC = frozenset({"bench.api", "bench.pretrained", "bench.search"})
 """Modules that only re-export names."""
 WITHOUT_EFFECT = frozenset(

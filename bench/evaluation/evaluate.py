@@ -32,7 +32,6 @@ class Evaluation:
     index_mib: float | None = None
     """Size of the documents' embeddings as float32; None for a `Ranker`."""
     rewritten: Sequence[str] = ()
-    """The texts that were encoded instead of the queries, if any."""
     unnormalised: int | None = None
     """The number of query and document vectors whose length is not 1; None if no vectors were searched."""
 

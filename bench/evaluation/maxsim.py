@@ -22,7 +22,6 @@ from bench.evaluation.retrieval import Found, refuse_nonsense
 from bench.evaluation.retriever import DualEncoder, OnBatch
 
 BATCH = 64
-"""Texts that are encoded together."""
 
 
 def maxsim(

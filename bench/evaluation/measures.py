@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from bench.evaluation.run import Run
 
 LIBRARIES = ("ir-measures", "pytrec-eval-terrier", "numpy")
-"""The distributions that compute measures."""
 RUN_DEPTH = 100
 """Documents per query in a stored run; deeper measures are computed before it is cut."""
 EVALUATION_DEPTH = 1000

@@ -27,7 +27,6 @@ LEAST_SEEDS = 5
 SAMPLES = 100_000
 """Random assignments of signs. The least p is about 1e-5, below alpha for a family of a thousand."""
 COLUMNS = ["cell", "value", "baseline", "now", "difference", "tolerance", ""]
-"""The columns of the table of changes."""
 RESOLUTION = 0.01
 """The least tolerance of a diagnostic, as a share of its value; that of a measure over n queries is 1 / n."""
 

@@ -22,7 +22,6 @@ COLUMNS = ["pair", "test", "queries", "met", "met exactly", "training", "rows", 
 rows of a training collection, and those that leak, by kind.
 """
 SHOWN = 200
-"""Characters of a text that are shown."""
 
 
 def leakage_pairs(train: Sequence[str], cards: Mapping[str, Card]) -> tuple[Pair, ...]:

@@ -16,7 +16,6 @@ from bench.spec import BOARD, COLUMNS, SYSTEM
 from bench.statistics.intervals import DECIMALS, query_bootstrap
 
 BASELINE = "zero-shot"
-"""The default baseline of significance tests."""
 APART = {column.name: column.apart for column in COLUMNS if column.apart}
 NUMBERS = {column.name for column in COLUMNS if column.number}
 LONG = [*SYSTEM, "seed", "measure", "value", "low", "high", "queries", "cell"]

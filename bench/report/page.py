@@ -39,14 +39,12 @@ COSTS = {
     **{"cpu": "cpu_seconds", "seconds": "seconds", "steps": "trained_steps", "tokens": "trained_tokens"},
     **{"memory": "peak_memory_mib", "parameters": "parameters"},
 }
-"""The costs of a training, and their names in its manifest."""
 STANDING = ["mean", "low", "high", "interval", "rank", "sd", "difference", "p"]
 PAIR = ["a", "b", "difference", "low", "high", "effect", "p_queries", "p_seeds", "p_holm", "family"]
 PAIR += ["wins", "ties", "losses"]
 SCORES_LIMIT = 20_000_000
 """The maximum number of bytes of per-query scores. Measures beyond it are listed in `left_out`."""
 POINTS = 200
-"""The maximum number of points of a learning curve."""
 
 
 def page(data: Mapping[str, Any]) -> str:

@@ -16,7 +16,6 @@ from bench.spec import RunSpec
 FILE = "ir_metadata.yml"
 SCHEMA = 0.1
 TOOLKITS = ("faiss-cpu", "ir-measures", "pytrec-eval-terrier")
-"""The libraries that search and evaluate."""
 BASELINES = ("zero-shot", "untrained", "oracle")
 """Tags of the reference rows, which join every comparison."""
 

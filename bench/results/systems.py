@@ -9,9 +9,6 @@ import numpy as np
 from bench.results.store import Record
 from bench.spec import RunSpec
 
-Boards = Mapping[tuple[str, ...], Sequence["System"]]
-"""The systems that may be compared, by collection, pair and encoder."""
-
 
 @dataclass(frozen=True, eq=False)
 class System:

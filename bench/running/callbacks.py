@@ -74,7 +74,7 @@ def watched(task: Task, label: str, log: Path, timeout: float, display: Display,
             reached = Spent(record["step"], record.get("tokens", 0), (meter.seconds - timeout) / 2)
             alive()
             file.write(json.dumps(record) + "\n")
-            stage.update(record["share"] * budget.amount, f"step {record['step']:,}, loss {record['loss']:.4f}")
+            stage(record["share"] * budget.amount, f"step {record['step']:,}, loss {record['loss']:.4f}")
             meter.tick()
 
         def on_resume(steps: int) -> None:

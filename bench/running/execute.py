@@ -41,7 +41,6 @@ class Outcome:
     reused: int = 0
     failed: int = 0
     bad_input: bool = False
-    """True if something failed because its input is missing or malformed."""
 
     @property
     def exit_code(self) -> int:

@@ -23,7 +23,6 @@ from bench.running.method_specs import Call, ResolvedMethod, resolve_methods, wi
 from bench.spec import Configured, RunSpec
 
 TABLE = ("training", "budget", "trains on", "collection", "queries", "documents", "state")
-"""The columns of `plan_table`."""
 
 
 @dataclass(frozen=True)

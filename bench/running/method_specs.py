@@ -45,7 +45,6 @@ class ResolvedMethod:
     scorings: tuple[str, ...] = field(compare=False)
     oracle: bool = field(compare=False)
     models: tuple[str, ...] = field(compare=False)
-    """Models besides the teacher."""
     own: bool = field(compare=False)
     """True if every method belongs to this project; false with a plugin."""
     settings: Settings = field(compare=False)

@@ -87,7 +87,7 @@ class Resources:
                 self.encoder,
                 torch.device(self.device_type),
                 offline=self.resolver.offline,
-                on_step=lambda record: stage.update(record["share"], f"loss {record['loss']:.3f}"),
+                on_step=lambda record: stage(record["share"], f"loss {record['loss']:.3f}"),
                 on_damage=self.display.warn,
             )
         encoder.token_cache = self.cache / TOKENS

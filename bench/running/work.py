@@ -224,7 +224,7 @@ def evaluate_cell(
             obey_interrupt()
             meter.tick()
             done += count
-            stage.update(done)
+            stage(done)
 
         evaluation = evaluate(
             student,

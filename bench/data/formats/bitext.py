@@ -74,7 +74,6 @@ class Columns(BaseModel):
     query: int = Field(1, gt=0)
     document: int = Field(2, gt=0)
     header: bool = False
-    """Skip the first line."""
     quoted: bool = False
     """Read cells as in CSV: within quotation marks, those inside doubled."""
 
