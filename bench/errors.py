@@ -15,8 +15,8 @@ FAILURES = (Exception, SystemExit)
 """The errors of a plugin's code that fail its work. Others, such as Ctrl-C, end the call."""
 
 
-class BenchError(Exception):
-    """Bad usage or bad input; its text is one line that names the cause and the cure."""
+class BenchError(ValueError):
+    """Bad usage or bad input; its text is one line that names cause and cure. Validators of pydantic raise it."""
 
     exit_code = 2
 

@@ -9,7 +9,7 @@ import argparse
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import UnionType
@@ -147,18 +147,6 @@ def spelled(value: Any) -> str:
     return str(value)
 
 
-def parser(parse: Callable[[Any], Any]) -> BeforeValidator:
-    """Return a pydantic validator made from a function that raises `BenchError`."""
-
-    def validate(value: Any) -> Any:
-        try:
-            return parse(value)
-        except BenchError as error:
-            raise ValueError(str(error)) from None
-
-    return BeforeValidator(validate)
-
-
 def items(value: Any) -> tuple[Any, ...]:
     """Split `a,b c`, or a list of such texts, into a, b, c, each once; other values are left as they are."""
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
@@ -173,9 +161,9 @@ def _seconds(value: Any) -> float:
     return float(match[1]) * {"s": 1, "": 1, "min": 60, "h": 3600}[match[2]]
 
 
-Names = Annotated[tuple[str, ...], parser(items)]
-Seeds = Annotated[tuple[NonNegativeInt, ...], parser(items), Field(min_length=1)]
-Seconds = Annotated[float, parser(_seconds)]
+Names = Annotated[tuple[str, ...], BeforeValidator(items)]
+Seeds = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(items), Field(min_length=1)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
 """`90s`, `30min` or `2h` in seconds; a bare number means seconds."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from bench import registry
 from bench.data import Pair
@@ -17,7 +17,7 @@ from bench.data.languages import Pairs
 from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
 from bench.evaluation import measures
-from bench.options import Names, Options, Seconds, Seeds, argument, items, option, parser
+from bench.options import Names, Options, Seconds, Seeds, argument, items, option
 from bench.recipe import Budget
 from bench.spec import BudgetText, parse_methods
 
@@ -25,8 +25,8 @@ Size = Annotated[str, StringConstraints(pattern=r"^(all|[1-9]\d*)$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Scoring = Literal["single-vector", "maxsim"]
 Students = Literal["bilingual", "multilingual"]
-ShownMeasures = Annotated[tuple[str, ...], parser(lambda value: tuple(map(measures.canonical, items(value))))]
-Measures = Annotated[tuple[str, ...], parser(lambda value: tuple(measures.parse_measures(items(value))))]
+ShownMeasures = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(map(measures.canonical, items(value))))]
+Measures = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(measures.parse_measures(items(value))))]
 
 
 class Mirror(Options):
@@ -140,16 +140,16 @@ class Request(Ranked, Places):
         ("conlang",), "test collections (see bench ls datasets), or folders in BEIR's or TREC's layout", min_length=1
     )
     pairs: Pairs = option((), "language pairs, query-document, as swh-eng (default: all of the datasets)")
-    students: Annotated[tuple[Students, ...], parser(items)] = option(
+    students: Annotated[tuple[Students, ...], BeforeValidator(items)] = option(
         ("bilingual",),
         "bilingual: one student for each language pair; multilingual: one for all of them together",
         min_length=1,
     )
     train: Names = option((), "collections to train on (default: the pair's standard mix)")
-    bitext_size: Annotated[tuple[Size, ...], parser(lambda value: tuple(map(str, items(value))))] = option(
+    bitext_size: Annotated[tuple[Size, ...], BeforeValidator(lambda value: tuple(map(str, items(value))))] = option(
         ("all",), "one training per number of pairs, each a random sample of the bitext", min_length=1
     )
-    bitext_noise: Annotated[tuple[Share, ...], parser(items)] = option(
+    bitext_noise: Annotated[tuple[Share, ...], BeforeValidator(items)] = option(
         (0.0,), "one training per share of pairs that are misaligned", min_length=1
     )
     leakage: Literal["remove", "keep"] = option(
@@ -158,7 +158,7 @@ class Request(Ranked, Places):
     encoder: str | None = option(
         None, "teacher and student (see bench ls encoders; default: tiny for conlang, else all-MiniLM-L6-v2)"
     )
-    scoring: Annotated[tuple[Scoring, ...], parser(items)] = option(
+    scoring: Annotated[tuple[Scoring, ...], BeforeValidator(items)] = option(
         ("single-vector",),
         "scoring of documents: single-vector, maxsim; a method without either has its own",
         min_length=1,

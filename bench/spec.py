@@ -19,11 +19,11 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 from bench.data.bitext_subsets import BitextSubset
 from bench.data.languages import Pairs, PairText
 from bench.errors import unknown
-from bench.options import parser, spelled, toml_value
+from bench.options import spelled, toml_value
 from bench.recipe import Budget
 from bench.storage.hashing import digest
 
-BudgetText = Annotated[Budget, parser(lambda value: Budget.parse(str(value))), PlainSerializer(str)]
+BudgetText = Annotated[Budget, BeforeValidator(lambda value: Budget.parse(str(value))), PlainSerializer(str)]
 
 
 def _sorted_settings(value: Any) -> tuple[tuple[str, Any], ...]:

@@ -13,12 +13,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from bench.data import Pair, formats
 from bench.data.languages import Language, PairText
 from bench.errors import BenchError, unknown
-from bench.options import parser, read_config, read_toml
+from bench.options import read_config, read_toml
 
 Role = Literal["bitext", "relevance", "test", "passages"]
 
@@ -44,7 +44,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 RelativePath = Annotated[str, AfterValidator(_relative)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-OneOrMore = Annotated[tuple[RelativePath, ...], parser(lambda value: (value,) if isinstance(value, str) else value)]
+OneOrMore = Annotated[tuple[RelativePath, ...], BeforeValidator(lambda path: [path] if isinstance(path, str) else path)]
 
 
 class _Table(BaseModel):
@@ -76,10 +76,7 @@ class Data(_Table):
         for name in (misplaced, *(["distractors"] if self.role != "test" else [])):
             if getattr(self, name):
                 raise ValueError(f"role '{self.role}' has no '{name}'")
-        try:
-            formats.parser(self.format, self.role)
-        except BenchError as error:
-            raise ValueError(str(error)) from None
+        formats.parser(self.format, self.role)
         return self
 
     @property

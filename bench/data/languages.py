@@ -8,11 +8,11 @@ import difflib
 import re
 from typing import Annotated, Any
 
-from pydantic import PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer
 
 from bench.data import Pair
 from bench.errors import BenchError
-from bench.options import items, parser
+from bench.options import items
 
 # A macrolanguage covers several languages; collections use its code for the dominant member.
 # `fil` is the standardised form of Tagalog, and collections use either code.
@@ -72,11 +72,11 @@ def _pair(value: Any) -> Pair:
     return value if isinstance(value, Pair) else parse_pair(str(value))
 
 
-Language = Annotated[str, parser(lambda value: parse_language(str(value)))]
-PairText = Annotated[Pair, parser(_pair), PlainSerializer(str)]
+Language = Annotated[str, BeforeValidator(lambda value: parse_language(str(value)))]
+PairText = Annotated[Pair, BeforeValidator(_pair), PlainSerializer(str)]
 Pairs = Annotated[
     tuple[Pair, ...],
-    parser(lambda value: tuple(dict.fromkeys(map(_pair, items(value))))),
+    BeforeValidator(lambda value: tuple(dict.fromkeys(map(_pair, items(value))))),
     PlainSerializer(lambda pairs: [str(pair) for pair in pairs]),
 ]
 

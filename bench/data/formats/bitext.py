@@ -135,6 +135,8 @@ def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
                         segment = variant.find("seg")
                         if language and segment is not None:
                             unit.setdefault(language.lower(), text_inside(path, segment))
+    except BenchError:
+        raise
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise BenchError(f"{path}: not a readable zip archive: {error}") from error
 
