@@ -86,7 +86,9 @@ def found(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
         command, input=json.dumps(calls), capture_output=True, text=True, check=False, cwd=folder, env=environment
     )
     assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    found: dict[str, Any] = json.loads(done.stdout)
+    found["methods"]["err"] += done.stderr  # of the process of the plugin
+    return found
 
 
 def test_whole_run_opens_no_socket(found: dict[str, Any]) -> None:
