@@ -11,6 +11,7 @@ OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator")
 """Parts of torch's error messages about the memory of a GPU or of the machine."""
 
 
+SMALLER_BATCH = "a training needs less with a smaller batch, such as --set recipe.batch_size=16"
 FAILURES = (Exception, SystemExit)
 """The errors of a plugin's code that fail its work. Others, such as Ctrl-C, end the call."""
 
@@ -55,7 +56,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, BenchError):
         return str(error)
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
-        return "out of memory; a training needs less with a smaller batch, such as --set recipe.batch_size=16"
+        return f"out of memory; {SMALLER_BATCH}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = str(error).strip().split("\n")[0]

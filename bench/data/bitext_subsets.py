@@ -23,11 +23,6 @@ class BitextSubset:
     bitext_noise: float = 0.0
     """The share of the rows that are misaligned."""
 
-    def within(self, available: int) -> BitextSubset:
-        """Return the subset for this number of available rows: a size that is not smaller becomes None."""
-        enough = self.bitext_size is not None and self.bitext_size >= available
-        return replace(self, bitext_size=None) if enough else self
-
     @property
     def texts(self) -> dict[str, str]:
         """The values by field, as texts; empty for the default."""

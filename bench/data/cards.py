@@ -175,10 +175,6 @@ class Card(_Table):
         """Return the pairs of the collection's data in a role; none for passages."""
         return tuple(key for key in self.keys(role) if isinstance(key, Pair))
 
-    def offers(self, role: Role, key: Pair | str) -> bool:
-        """Return True if the collection has data in this role for a pair, or a language for passages."""
-        return key in self.keys(role)
-
     def entry(self, role: Role, key: Pair | str) -> Data:
         """Return the entry with the data in this role for a pair or language. Raises `BenchError` if there is none."""
         for entry in self.data:
@@ -264,6 +260,6 @@ def _check_references(card: Card, cards: Mapping[str, Card]) -> None:
             place = f"{card.name}.toml: {key}"
             if name not in cards:
                 raise BenchError(f"{place}: {unknown('collection', name, cards)}")
-            lacking = [f" in {pair.document}" for pair in pairs if not cards[name].offers(role, pair.document)]
+            lacking = [f" in {pair.document}" for pair in pairs if pair.document not in cards[name].keys(role)]
             if lacking or role not in cards[name].roles:
                 raise BenchError(f"{place}: {name} offers no {role}{''.join(lacking[:1])}")

@@ -162,7 +162,7 @@ def sources_of(
             expected = keys[:1] if role == "relevance" else keys
             for part in parts:
                 for key in keys:
-                    if get_card(part, cards).offers(role, key):
+                    if key in get_card(part, cards).keys(role):
                         wanted[role][part, key] = None
                     elif key in expected:
                         skipped.append(f"{part} has no {role} for {key}")

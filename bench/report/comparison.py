@@ -18,7 +18,6 @@ from bench.spec import SYSTEM
 from bench.statistics.intervals import by_length, intervals, query_bootstrap, student_interval
 from bench.statistics.significance import ALPHA, SAMPLES, effect_size, holm, paired_randomisation, student_test
 
-NAN = float("nan")
 COMPARISON = [
     *("a", "b", "measure", "mean_a", "mean_b", "difference", "low", "high", "interval", "effect"),
     *("p_queries", "p_seeds", "p_holm", "family", "queries", "seeds_a", "seeds_b", "wins", "ties", "losses"),
@@ -55,7 +54,7 @@ def compare(pairs: Sequence[tuple[System, System]], measure: str, samples: int =
                 **{"a": a, "b": b, "measure": measure, "mean_a": of_a.mean(), "mean_b": of_b.mean()},
                 **dict(zip(("difference", "low", "high", "interval"), interval, strict=True)),
                 **{"effect": effect_size(difference), "p_queries": p_queries[i]},
-                "p_seeds": student_test(of_a, of_b) if over_seeds else NAN,
+                "p_seeds": student_test(of_a, of_b) if over_seeds else np.nan,
                 **{"queries": len(queries), "seeds_a": len(of_a), "seeds_b": len(of_b)},
                 **{"wins": wins, "ties": len(queries) - wins - losses, "losses": losses},
             }
@@ -89,7 +88,9 @@ def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[p
     significantly better. `difference`, `p` and `significant` compare with the most similar system called `baseline`, as
     one family.
     """
-    systems = best_first([system for system in systems if measure in system.measures], measure)
+    order = 1 if lower_is_better(measure) else -1
+    systems = [system for system in systems if measure in system.measures]
+    systems = sorted(systems, key=lambda system: (order * system.mean(measure), system.name))
     scored = [system for system in systems if measure in system.scores]
     compared = compare(list(combinations(scored, 2)), measure)
     bases = [system for system in scored if system.name == baseline]
@@ -108,12 +109,6 @@ def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[p
     columns = against.set_index("a")[["difference", "p_holm", "significant"]].rename(columns={"p_holm": "p"})
     frame = pd.DataFrame(rows, columns=STANDING[:-3]).astype({"rank": "Int64"}).join(columns, on="system")
     return frame, compared
-
-
-def best_first(systems: Sequence[System], measure: str) -> list[System]:
-    """Sort systems by the mean of a measure that all of them have."""
-    sign = 1 if lower_is_better(measure) else -1
-    return sorted(systems, key=lambda system: (sign * system.mean(measure), system.name))
 
 
 def most_like(system: System, others: Sequence[System]) -> System | None:

@@ -174,11 +174,11 @@ def _subsets(request: Request, data: LazyTrainingData, notes: list[str], *, read
     if summary is None:
         return subsets
     available = max(summary.bitext.values(), default=0)
-    for size in dict.fromkeys(subset.bitext_size for subset in subsets):
-        if size is not None and size >= available:
-            of = ", ".join(map(str, data.pairs))
-            notes.append(f"bitext size {size:,} on {of} is all: there are {available:,} pairs")
-    return list(dict.fromkeys(subset.within(available) for subset in subsets))
+    sizes = dict.fromkeys(subset.bitext_size for subset in subsets)
+    whole, of = [size for size in sizes if size is not None and size >= available], ", ".join(map(str, data.pairs))
+    notes += [f"bitext size {size:,} on {of} is all: there are {available:,} pairs" for size in whole]
+    subsets = [replace(subset, bitext_size=None) if subset.bitext_size in whole else subset for subset in subsets]
+    return list(dict.fromkeys(subsets))
 
 
 def _specs(

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
-from bench.errors import BenchError, CellFailed, describe
+from bench.errors import SMALLER_BATCH, BenchError, CellFailed, describe
 from bench.system.interrupt import handled_interrupts
 
 Item = TypeVar("Item")
@@ -30,7 +30,6 @@ POLL = 0.1
 """Seconds between two checks of a worker. Its end may not close its pipe, which its children may have inherited."""
 LAST = 5.0
 """Seconds that a worker that is ending or killed is waited for."""
-SMALLER_BATCH = "a training needs less memory with a smaller batch, such as --set recipe.batch_size=16"
 
 _last_sign: Any = None
 """In a worker: the time of its last sign of life, a double in memory shared with its caller."""
