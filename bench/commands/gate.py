@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from bench import registry
 from bench.errors import BenchError
-from bench.progress import Display
 from bench.request import BaselineFile, Check, Computing, Suite
 from bench.system.machine import prepare_libraries
 from bench.tables import print_table
@@ -23,7 +22,8 @@ def baseline(suite: Suite, computing: Computing, target: BaselineFile) -> int:
     from bench.running.method_specs import expand
 
     methods, notes = expand(suite.methods or (registry.ALL,), {})
-    Display(quiet=computing.quiet).warn(*notes)
+    for note in notes:
+        print(note)
     suite = fit_for_a_baseline(suite.model_copy(update={"methods": methods}))
     path, reason = target.file, target.reason.strip()
     history = Baseline.read(path).history if path.exists() else ()

@@ -72,10 +72,7 @@ def sample(bitext: Bitext, size: int, rng: np.random.Generator) -> Bitext:
 
 
 def misalign(bitext: Bitext, share: float, rng: np.random.Generator) -> Bitext:
-    """Exchange the document sides of a random `share` of the rows, so that none of these keeps its own.
-
-    The rows of a larger share include those of a smaller one. A single row does not change.
-    """
+    """Exchange the document sides of a random `share` of the rows. A larger share includes those of a smaller one."""
     chosen = _shuffled(len(bitext), rng)[: round(share * len(bitext))]
     documents = list(bitext.document_side)
     # One cycle through all chosen rows, in random order, moves each document.

@@ -40,10 +40,7 @@ OF_TASKS = {**MINING, **BIAS}
 
 
 def parse_measures(names: Sequence[str]) -> list[str]:
-    """Return the canonical names of measures. Raises `BenchError` for one that is unknown, unbounded or too deep.
-
-    Names of ir-measures may be written in any case; `accuracy` is `Success@1`.
-    """
+    """Return the canonical names of measures. Raises `BenchError` for one that is unknown, unbounded or too deep."""
     import ir_measures
 
     spellings = {known.upper(): known for known in ir_measures.measures.registry}

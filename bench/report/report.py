@@ -34,10 +34,7 @@ def write_leaderboard(found: Leaderboard, folder: Path | None = None) -> list[Pa
 
 
 def write_report(found: Leaderboard, measures: Sequence[str], folder: Path) -> tuple[list[Path], list[str]]:
-    """Write leaderboards, page and plots to a folder; return the files and the folder of plots, and notes for the user.
-
-    Raises `BenchError` for an unknown measure or baseline, and for a folder that cannot be written.
-    """
+    """Write leaderboards, page and plots; return their paths and notes. Raises `BenchError` for unknown names."""
     for measure in measures:
         if measure not in found.measures:
             raise unknown("measure", measure, found.measures)

@@ -65,10 +65,7 @@ def import_mteb(
 
 
 def mteb_scores(path: Path) -> Iterator[tuple[Pair, dict[str, float]]]:
-    """Iterate over the language pairs of a file of MTEB's results, each with the means that ir-measures has a name for.
-
-    Subsets are called `swh-eng` or `swh_Latn-eng_Latn`; other subsets are skipped.
-    """
+    """Iterate over the pairs of MTEB's results, each with its means by ir-measures' names. Others are skipped."""
     try:
         splits = json.loads(path.read_text(encoding="utf-8"))["scores"].values()
         subsets = [(str(row["hf_subset"]), dict(row)) for split in splits for row in split]

@@ -30,9 +30,8 @@ def _beside(path: Path) -> Path:
 
 @contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file that appears under its name only when the block ends without an error; make missing folders.
-
-    `mode` is "w" (UTF-8, "\\n" line ends on every platform) or "wb". An `OSError` of the disk names the file.
+    """Open a file that appears under its name only when the block ends without an error; make missing folders. The text
+    is UTF-8 with \\n. An `OSError` of the disk names the file.
     """
     temporary = _beside(path)
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")

@@ -78,10 +78,7 @@ def word(lemma: str, *, plural: bool = False, past: bool = False) -> Token:
 
 
 class Speaker:
-    """A speaker that states facts in English sentences, with random words, articles and positions.
-
-    `paraphrase` is the probability of a less common name for a concept with several names.
-    """
+    """A speaker of English sentences. `paraphrase` is the probability of a less common name of a concept."""
 
     def __init__(self, rng: np.random.Generator, paraphrase: float) -> None:
         self._rng = rng

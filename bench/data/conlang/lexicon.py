@@ -15,10 +15,7 @@ PART_OF_SPEECH = {
 
 
 class Concept(NamedTuple):
-    """A meaning: its lemmas (the first is the common one and identifies it) and its kind.
-
-    `preposition` belongs to places: `in` for a forest, `on` for a bridge.
-    """
+    """A meaning: its lemmas (the first identifies it), its kind, and of places the `preposition` (on a bridge)."""
 
     lemmas: tuple[str, ...]
     kind: str

@@ -100,10 +100,7 @@ class Passage(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question about one event: its kind (who, which, what, where or when) and the pairings that it mentions.
-
-    The kind "what" asks for the object, even if the English question word is "who".
-    """
+    """A question about one event: its kind (what, where ...; "what" asks for the object) and the pairings mentioned."""
 
     kind: str
     given: tuple[Pairing, ...]

@@ -52,10 +52,7 @@ def relevance(source: Source, pair: Pair) -> list[tuple[str, str]]:
 
 
 def is_local(source: Source) -> bool:
-    """Return True if the files of a test, or of relevance judgments, are on this machine; opens no socket.
-
-    It reads only the first row of each part, so a part in several files may be incomplete.
-    """
+    """Return True if the first row of each part can be read on this machine; opens no socket."""
     readers = {"qrels": "qrels_iter", "queries": "queries_iter", "documents": "docs_iter", "oracles": "queries_iter"}
     try:
         with reading(source), offline.local_only():
