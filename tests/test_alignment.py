@@ -38,16 +38,8 @@ def test_word_is_the_mean_of_its_pieces(encoder: Encoder) -> None:
 def test_f1_of_the_mutual_links_by_hand(encoder: Encoder) -> None:
     """Seven links are found, each word with itself; of three gold links two are among them: F1 = 2 * 2 / (7 + 3)."""
     assert alignment_f1(encoder, encoder, [(WORDS, WORDS, [(0, 0), (1, 1), (2, 3)])]) == pytest.approx(0.4)
-
-
-def test_nothing_right_is_zero(encoder: Encoder) -> None:
     assert alignment_f1(encoder, encoder, [(WORDS, WORDS, [(0, 1)])]) == 0
     assert alignment_f1(encoder, encoder, []) == 0
-
-
-def test_other_weights_align_worse(
-    encoder: Encoder,
-) -> None:
     links = [(i, i) for i in range(len(WORDS))]
     assert alignment_f1(encoder, make_encoder(seed=5), [(WORDS, WORDS, links)]) < 1
 
@@ -57,9 +49,7 @@ def test_mutual_links_by_hand() -> None:
     matrix = np.array([[0.1, 0.5, 0.2], [0.3, 0.4, 0.0], [0.6, 0.0, 0.6]])
     row = (["a", "b", "c"], ["x", "y", "z"], [(0, 1), (1, 0), (2, 2)])
     assert mutual_f1(lambda english, foreign: matrix, [row]) == pytest.approx(2 * 1 / (2 + 3))
-
-
-def test_nothing_is_linked_to_nothing() -> None:
+    # Nothing is linked to nothing.
     row = (["a", "b"], ["x", "y"], [(0, 0), (1, 1)])
     assert mutual_f1(lambda english, foreign: np.zeros((2, 2)), [row]) == 0
     assert mutual_f1(lambda english, foreign: np.diag([0.0, 1.0]), [row]) == pytest.approx(2 / 3)

@@ -161,7 +161,7 @@ def test_file_that_is_no_baseline_is_refused(tmp_path: Path, text: str) -> None:
         Baseline.read(tmp_path / "gone.json")
 
 
-def test_baseline_that_exists_is_replaced_with_a_reason_only(
+def test_baseline_needs_seeds_and_one_that_exists_is_replaced_with_a_reason_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "b.json"
@@ -171,6 +171,12 @@ def test_baseline_that_exists_is_replaced_with_a_reason_only(
         monkeypatch.setattr("bench.gate.compute.compute_seeds", lambda *_: found)
         return cli.main(["baseline", str(file), "--methods", "psq", "--seeds", "0,1,2,3,4", *arguments])
 
+    for seeds in ("0,1,2", "0,1"):
+        assert run("--seeds", seeds, computed=False) == 2
+        assert capsys.readouterr().err == (
+            "bench: a baseline needs at least 5 seeds, and as many as a check computes again; or one seed, to be "
+            "compared query by query\n"
+        )
     assert run() == 0
     kept = file.read_bytes()
     for reason in ([], ["--reason", " "]):
@@ -364,15 +370,6 @@ def test_neither_processes_nor_threads_change_anything(
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             monkeypatch.setenv(variable, "4")
     assert results[0] == results[1]
-
-
-@pytest.mark.parametrize("seeds", ["0,1,2", "0,1"])
-def test_too_few_seeds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], seeds: str) -> None:
-    assert cli.main(["baseline", str(tmp_path / "b.json"), "--seeds", seeds]) == 2
-    assert capsys.readouterr().err == (
-        "bench: a baseline needs at least 5 seeds, and as many as a check computes again; or one seed, to be compared "
-        "query by query\n"
-    )
 
 
 def test_committed_baseline_covers_every_method_of_the_project() -> None:

@@ -123,22 +123,18 @@ def test_student_that_encodes_documents_approaches_the_teacher_on_both_sides(mak
         ({"mass": 0.5}, "mass has no effect with the solver entropic; it belongs to partial"),
         ({"solver": "greedy", "tolerance": 1e-3}, "tolerance has no effect with the solver greedy"),
         ({"solver": "sinkhorn"}, "Input should be 'entropic'"),
+        ({"layer": 2}, "small has no layer 2; choose one from -2 to 1"),
     ],
 )
-def test_settings_without_a_meaning_are_refused(settings: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        OpticalConfig(**settings)
+def test_settings_without_a_meaning_are_refused(prepare: Prepare, settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises((ValueError, BenchError), match=complaint):
+        prepare(Optical, **settings)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_all_defaults_written_out_are_accepted(solver: Solver) -> None:
     config = OpticalConfig(solver=solver)
     assert OpticalConfig(**config.model_dump()) == config
-
-
-def test_layer_that_is_not_there_is_refused(prepare: Prepare) -> None:
-    with pytest.raises(BenchError, match="small has no layer 2; choose one from -2 to 1"):
-        prepare(Optical, layer=2)
 
 
 def test_aligned_mass_is_that_of_the_words_pieces(make_task: MakeTask) -> None:
@@ -158,9 +154,7 @@ def test_plans_that_did_not_converge_are_counted(prepare: Prepare) -> None:
     assert figures["plans_unconverged"] > 0
 
 
-def test_words_of_pieces(
-    encoder: Encoder,
-) -> None:
+def test_words_of_pieces(encoder: Encoder) -> None:
     texts = ["the teacherdog saw", "a catapult."]
     batch = encoder.collate(encoder.tokenize(texts, "query"))
     found = words(batch, word_starts(encoder))

@@ -52,7 +52,9 @@ def trained(task: Task, method: Shrink | None = None) -> Shrink:
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_budget_in_steps_is_exact(make_task: MakeTask, steps: int) -> None:
     task = make_task(steps)
-    assert trained(task).steps == steps == task.outcome["spent"].steps
+    method = trained(task)
+    assert method.steps == steps == task.outcome["spent"].steps
+    assert method.progress == [step / steps for step in range(steps)]  # the share spent before the step
 
 
 def test_budget_in_tokens_ends_with_the_first_step_that_reaches_it(make_task: MakeTask) -> None:
@@ -60,12 +62,7 @@ def test_budget_in_tokens_ends_with_the_first_step_that_reaches_it(make_task: Ma
     method = trained(task)
     totals = list(accumulate(method.read))
     assert task.outcome["spent"].tokens == totals[-1] >= 700 > totals[-2]
-
-
-def test_budget_in_tokens_that_is_met_exactly_ends_there(make_task: MakeTask) -> None:
-    read = trained(make_task(3)).read
-    task = make_task(budget=Budget(sum(read), "tokens"))
-    assert trained(task).steps == 3
+    assert trained(make_task(budget=Budget(totals[2], "tokens"))).steps == 3
 
 
 def test_budget_in_seconds_ends(make_task: MakeTask) -> None:
@@ -82,35 +79,25 @@ def test_what_the_teacher_reads_is_not_spent(make_task: MakeTask) -> None:
     assert task.outcome["spent"].tokens == sum(method.read)
 
 
-def test_progress_is_the_share_of_the_budget_spent_before_the_step(make_task: MakeTask) -> None:
-    assert trained(make_task(4)).progress == [0, 0.25, 0.5, 0.75]
-
-
 @pytest.mark.parametrize(
-    ("progress", "factor"),
-    [(0, 0.01), (0.0005, 0.01), (0.05, 0.5), (0.1, 1.0), (0.55, 0.5), (0.91, 0.1), (1.0, 0.0)],
+    ("warmup", "factors"),
+    [
+        (0.1, {0: 0.01, 0.0005: 0.01, 0.05: 0.5, 0.1: 1.0, 0.55: 0.5, 0.91: 0.1, 1.0: 0.0}),
+        (0.0, {0: 1, 0.5: 0.5, 1: 0}),
+        (1.0, {0: 0.01, 0.5: 0.5, 1: 0}),
+    ],
 )
-def test_learning_rate_rises_over_the_warm_up_and_falls_to_zero(progress: float, factor: float) -> None:
-    assert learning_rate_factor(progress, 0.1) == pytest.approx(factor)
-
-
-def test_schedule_without_warm_up_or_with_nothing_else() -> None:
-    assert [learning_rate_factor(p, 0.0) for p in (0, 0.5, 1)] == [1, 0.5, 0]
-    assert [learning_rate_factor(p, 1.0) for p in (0, 0.5, 1)] == [0.01, 0.5, 0]
-
-
-def test_log_has_the_scheduled_learning_rate(make_task: MakeTask) -> None:
-    records: list[dict] = []
-    trained(make_task(10, recipe={"learning_rate": 1e-3, "warmup": 0.2}, on_step=records.append))
-    expected = [1e-5, 5e-4, 1e-3, *(1e-3 * left / 8 for left in range(7, 0, -1))]
-    assert [record["learning_rate"] for record in records] == pytest.approx(expected)
+def test_learning_rate_rises_over_the_warm_up_and_falls_to_zero(warmup: float, factors: dict[float, float]) -> None:
+    assert {progress: learning_rate_factor(progress, warmup) for progress in factors} == pytest.approx(factors)
 
 
 def test_log_has_a_record_for_every_step(make_task: MakeTask) -> None:
     records: list[dict] = []
-    trained(make_task(3, on_step=records.append))
-    assert [record["step"] for record in records] == [1, 2, 3]
-    assert [record["share"] for record in records] == pytest.approx([1 / 3, 2 / 3, 1])
+    trained(make_task(10, recipe={"learning_rate": 1e-3, "warmup": 0.2}, on_step=records.append))
+    expected = [1e-5, 5e-4, 1e-3, *(1e-3 * left / 8 for left in range(7, 0, -1))]
+    assert [record["learning_rate"] for record in records] == pytest.approx(expected)
+    assert [record["step"] for record in records] == list(range(1, 11))
+    assert [record["share"] for record in records] == pytest.approx([step / 10 for step in range(1, 11)])
     assert all(record["figure"] == 7 and record["loss"] > 0 and record["gradient_norm"] > 0 for record in records)
     assert all(first["tokens"] < second["tokens"] for first, second in pairwise(records))
 
@@ -129,19 +116,6 @@ def test_gradient_that_is_no_number_fails_too(make_task: MakeTask) -> None:
 
     with pytest.raises(CellFailed, match=r"gradient's norm .* at step 1;"):
         trained(make_task(5), Broken())
-
-
-def test_student_is_in_training_mode_only_while_it_trains(make_task: MakeTask) -> None:
-    modes = []
-
-    class Watch(Shrink):
-        def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-            modes.append(self.student.training)
-            return super().loss(batch, progress)
-
-    method = trained(make_task(2), Watch())
-    assert modes == [True, True]
-    assert not method.student.training
 
 
 class WithModule(Shrink):
@@ -229,17 +203,17 @@ def test_dropout_is_drawn_from_the_seed(make_task: MakeTask) -> None:
 
 
 @pytest.mark.parametrize(("precision", "mixed"), [("float32", False), ("bfloat16", True)])
-def test_only_forward_passes_of_training_are_in_mixed_precision(
+def test_only_training_is_in_training_mode_and_in_mixed_precision(
     make_task: MakeTask, precision: str, mixed: bool
 ) -> None:
     seen = []
 
     class Watch(Shrink):
         def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-            seen.append(torch.is_autocast_enabled("cpu"))
+            seen.append((self.student.training, torch.is_autocast_enabled("cpu")))
             return super().loss(batch, progress)
 
     method = trained(make_task(2, precision=precision), Watch())
-    assert seen == [mixed, mixed]
-    assert not torch.is_autocast_enabled("cpu")
+    assert seen == [(True, mixed)] * 2
+    assert not method.student.training and not torch.is_autocast_enabled("cpu")
     assert {parameter.dtype for parameter in method.student.parameters()} == {torch.float32}
