@@ -80,17 +80,7 @@ def test_cells_that_differ_in_any_column_both_count(store: Store, changes: dict[
     assert len(store.contents().cells) == 2
 
 
-def test_cost_is_kept_apart_from_scores(store: Store) -> None:
-    entry = add(store, {"RR@10": {"q": 0.1}})
-    cost = cost_frame([entry]).iloc[0]
-    assert (cost["training_seconds"], cost["trained_steps"], cost["evaluation_search_seconds"]) == (12.5, 10, 0.5)
-    assert cost["diagnostics"] == "probe_accuracy=0.750"
-    files = {path.name: path.read_text() for path in write_leaderboard(leaderboard(store))}
-    assert "12.5" in files["cost.csv"]
-    assert "12.5" not in files["leaderboard.csv"] + files["leaderboard-wide.csv"]
-
-
-def test_files_are_the_frames_and_the_same_bytes_every_time(store: Store) -> None:
+def test_files_are_the_frames_the_same_bytes_every_time_and_costs_are_apart_from_scores(store: Store) -> None:
     entries = [
         add(store, {"RR@10": {f"q{i}": i / 7 for i in range(8)}}),
         add(store, {"RR@10": {f"q{i}": i / 8 for i in range(8)}}, method="a, b"),
@@ -104,6 +94,11 @@ def test_files_are_the_frames_and_the_same_bytes_every_time(store: Store) -> Non
     pd.testing.assert_frame_equal(found, long_frame(entries).reset_index(drop=True), check_dtype=False)
     before = {path: path.read_bytes() for path in paths.values()}
     assert {path: path.read_bytes() for path in write_leaderboard(leaderboard(store))} == before
+    cost = cost_frame(entries).iloc[0]
+    assert (cost["training_seconds"], cost["trained_steps"], cost["evaluation_search_seconds"]) == (12.5, 10, 0.5)
+    assert cost["diagnostics"] == "probe_accuracy=0.750"
+    assert b"12.5" in before[paths["cost.csv"]]
+    assert b"12.5" not in before[paths["leaderboard.csv"]] + before[paths["leaderboard-wide.csv"]]
 
 
 def test_diagnostics_are_below_their_table_and_averaged_over_seeds(
@@ -184,15 +179,12 @@ def test_favoured_languages_of_a_pool_are_below_its_table(store: Store) -> None:
     ]
 
 
-def test_texts_of_numbers() -> None:
+def test_texts_of_numbers_and_tables() -> None:
+    text = markdown_table(pd.DataFrame({"method": ["a|b", "c"], "value": ["1", "2"]}))
+    assert text.splitlines() == ["| method | value |", "| --- | --- |", "| a\\|b | 1 |", "| c | 2 |"]
     assert diagnostics_text({"a": 354277, "b": 0, "c": 1.0, "d": 0.25}) == "a=354277 b=0 c=1.000 d=0.250"
     assert [p_value(p) for p in (float("nan"), 0.0001, 0.001, 0.0626, 1.0)] == ["-", "<.001", ".001", ".063", "1.000"]
     assert [p_value(p, digits=4) for p in (1 / 10_001, 0.0002)] == ["<.0001", ".0002"]
-
-
-def test_markdown_is_a_table_whatever_the_cells_hold() -> None:
-    text = markdown_table(pd.DataFrame({"method": ["a|b", "c"], "value": ["1", "2"]}))
-    assert text.splitlines() == ["| method | value |", "| --- | --- |", "| a\\|b | 1 |", "| c | 2 |"]
 
 
 def test_measure_that_no_cell_was_scored_by_is_an_error(store: Store) -> None:
@@ -324,8 +316,9 @@ def environments(nodes: list[LatexNode], name: str) -> Iterator[LatexEnvironment
             yield from environments(node.nodelist, name)
 
 
-def test_a_parser_finds_the_rows(written: Path) -> None:
-    nodes, _, _ = LatexWalker(written.read_text(encoding="utf-8"), tolerant_parsing=False).get_latex_nodes()
+def test_a_parser_finds_the_rows_with_marks_at_the_best_and_what_differs(written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    nodes, _, _ = LatexWalker(text, tolerant_parsing=False).get_latex_nodes()
     tables = list(environments(nodes, "table"))
     assert len(tables) == 2
     for table in tables:
@@ -334,9 +327,7 @@ def test_a_parser_finds_the_rows(written: Path) -> None:
         parts = [node.latex_verbatim().strip() for node in tabular.nodelist]
         assert parts.count("&") == parts.count(r"\\") == 4  # a heading and three systems
 
-
-def test_latex_marks_the_best_and_what_differs_from_the_baseline(written: Path) -> None:
-    text, easy = written.read_text(encoding="utf-8"), np.random.default_rng(0).random(60)
+    easy = np.random.default_rng(0).random(60)
     assert rf"optical x=1\% & \textbf{{{easy.mean():.3f}}}$^{{\uparrow}}$ \\" in text
     assert rf"zero-shot & {easy.mean() / 2:.3f} \\" in text
     assert rf"{escaped(HOSTILE)} & {easy.mean() / 4:.3f}$^{{\downarrow}}$ \\" in text

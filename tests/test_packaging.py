@@ -61,3 +61,21 @@ def test_every_package_of_the_checkout_is_in_the_wheel() -> None:
         for folder in (ROOT / top).rglob("__init__.py")
     }
     assert listed == present | {"bench.carddata"}
+
+
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        ("import bench.data.loading as l; l.load_cards()", "torch numpy pandas requests"),
+        (
+            "from bench.system.machine import machine, precision; from bench.training import teachers;"
+            "precision('auto', 'cpu', 384, machine()); teachers.identity_if_known('tiny', offline=True)",
+            "torch transformers",
+        ),
+    ],
+    ids=["reading cards", "planning"],
+)
+def test_nothing_heavy_is_imported(code: str, heavy: str) -> None:
+    script = f"import sys; {code}; print([name for name in {heavy.split()} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"

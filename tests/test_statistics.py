@@ -77,6 +77,8 @@ def test_interval_is_over_queries_for_one_seed_and_over_both_for_several() -> No
     assert several.low < several.mean < several.high
     assert several.mean == pytest.approx(SCORES.mean(), abs=1e-6)
     assert intervals([SCORES]) == [several]
+    for found in intervals([np.ones((1, 5)), np.ones((4, 5)), np.ones((1, 1))]):
+        assert (found.mean, found.low, found.high) == (1.0, 1.0, 1.0)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
@@ -99,11 +101,6 @@ def test_seeds_that_agree_leave_the_spread_of_queries() -> None:
     found = student_interval(scores)
     error = scores[0].std(ddof=1) / np.sqrt(200)
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.01)
-
-
-def test_constant_scores_have_no_width() -> None:
-    for found in intervals([np.ones((1, 5)), np.ones((4, 5)), np.ones((1, 1))]):
-        assert (found.mean, found.low, found.high) == (1.0, 1.0, 1.0)
 
 
 def test_pigeonhole_bootstrap_draws_seeds_and_queries() -> None:
@@ -215,9 +212,6 @@ def test_a_test_over_queries_alone_mistakes_seeds_for_methods() -> None:
     found = errors(Experiment(seeds=3, seed_spread=0.4, queries=150), 100, np.random.default_rng(5))
     assert found.queries.interval[0] > 0.3
     assert found.both.interval[0] <= 0.05
-
-
-def test_better_system_is_detected() -> None:
-    found = errors(Experiment(merit=0.8), 40, np.random.default_rng(6))
+    found = errors(Experiment(merit=0.8), 40, np.random.default_rng(6))  # a better system is detected
     assert found.power.interval[0] > 0.5
     assert found.queries.interval[0] <= 0.05
