@@ -16,9 +16,10 @@ import pytest
 import torch
 from hypothesis import settings
 from plugins import MISBEHAVING
-from small_bench import CARD, SIZES, Bench, Command
+from small_bench import CARD, SIZES, Bench, Command, Said
 from transformers import BertConfig, BertModel
 
+from bench.cli import main
 from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData
 from bench.data.cards import Card
 from bench.data.files import Resolver
@@ -44,6 +45,7 @@ def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 MakeTask = Callable[..., Task]
 Prepare = Callable[..., Any]
+Cli = Callable[..., Said]
 PAIR = Pair("qaa", "eng")
 ACTORS = ["cat", "dog", "baker", "teacher", "farmer", "child"]
 ACTIONS = ["saw", "found", "sold", "lost", "drew"]
@@ -156,6 +158,19 @@ def make_task(teacher: Encoder, data: TrainingData) -> Callable[..., Task]:
         return Task(given, teacher, student.copy, budget or Budget(steps, "steps"), recipe, seed, **fields)
 
     return make
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Call the command in this process, check its exit code, and return its output."""
+
+    def call(*arguments: object, code: int = 0) -> Said:
+        capsys.readouterr()
+        assert main([*map(str, arguments)]) == code
+        out, err = capsys.readouterr()
+        return Said(code, out, err.splitlines())
+
+    return call
 
 
 class Died(Exception):

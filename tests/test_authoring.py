@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_encoder
+from conftest import Cli, make_encoder
 
 from bench import registry
 from bench.authoring import validation
@@ -195,15 +195,14 @@ def test_sound_method_passes_every_check(text: str, validate: Validate) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["optcal"], "bench: unknown method 'optcal'; did you mean optical or oracle?\n"),
+        (["optcal"], "bench: unknown method 'optcal'; did you mean optical or oracle?"),
         (["optical", "--set", "method.optcal.epsilon=1"], "optcal"),
         (["optical", "--set", "method.optical.epsiln=1"], "unknown key 'epsiln'; did you mean epsilon"),
     ],
 )
-def test_mistake_is_answered_in_one_line(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["validate", *arguments]) == 2
-    errors = capsys.readouterr().err
-    assert line in errors and errors.count("\n") == 1
+def test_mistake_is_answered_in_one_line(arguments: list[str], line: str, cli: Cli) -> None:
+    (said,) = cli("validate", *arguments, code=2).lines
+    assert line in said
 
 
 @pytest.mark.slow
@@ -214,18 +213,15 @@ def test_own_methods_are_valid(name: str, encoder_folder: Path, capsys: pytest.C
 
 
 @pytest.mark.slow
-def test_order_of_a_set_shows_in_another_process(faults: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["validate", f"{faults}:Sets", "--steps", "6"]) == 1
-    (failed,) = [line for line in capsys.readouterr().out.splitlines() if FAIL in line]
+def test_order_of_a_set_shows_in_another_process(faults: Path, cli: Cli) -> None:
+    said = cli("validate", f"{faults}:Sets", "--steps", "6", code=1)
+    (failed,) = [line for line in said.out.splitlines() if FAIL in line]
     assert FAULTS["Sets"][1] in failed
 
 
-def test_package_is_written_under_its_own_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_package_is_written_under_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["new-method", "my-own-2"]) == 0
-    assert "bench validate my-own-2/my_own_2.py:MyOwn2" in capsys.readouterr().out
+    assert "bench validate my-own-2/my_own_2.py:MyOwn2" in cli("new-method", "my-own-2").out
     texts = {path.name: path.read_text() for path in (tmp_path / "my-own-2").iterdir()}
     assert sorted(texts) == ["my_own_2.py", "pyproject.toml", "test_my_own_2.py"]
     assert not any("ew-method" in text or "ew_method" in text or "NewMethod" in text for text in texts.values())

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Cli
 from small_bench import rows
 
-from bench.cli import main
 from bench.data import Pair, TestCollection
 from bench.data.cards import load_cards
 from bench.data.fetch import fetch
@@ -121,14 +121,11 @@ BAD: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("complaint", BAD)
-def test_what_is_wrong_is_one_line_with_file_and_number(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], complaint: str
-) -> None:
+def test_what_is_wrong_is_one_line_with_file_and_number(tmp_path: Path, cli: Cli, complaint: str) -> None:
     folder = write(tmp_path / "mine", BAD[complaint])
-    assert main(["run", "--methods", "zero-shot", "--datasets", str(folder), "--pairs", "swh-eng", "--quiet"]) == 2
-    captured = capsys.readouterr()
-    assert (captured.out, captured.err.count("\n")) == ("", 1)
-    assert captured.err.startswith("bench: ") and complaint in captured.err
+    said = cli("run", "--methods", "zero-shot", "--datasets", folder, "--pairs", "swh-eng", "--quiet", code=2)
+    (line,) = said.lines
+    assert line.startswith("bench: ") and complaint in line and said.out == ""
 
 
 @pytest.mark.parametrize(
@@ -139,13 +136,10 @@ def test_what_is_wrong_is_one_line_with_file_and_number(
         (["--datasets", "no/where", "--pairs", "swh-eng"], "the folder no/where does not exist"),
     ],
 )
-def test_a_path_needs_a_folder_and_one_pair(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
-) -> None:
+def test_a_path_needs_a_folder_and_one_pair(tmp_path: Path, cli: Cli, arguments: list[str], complaint: str) -> None:
     folder = write(tmp_path / "mine", TREC)
-    assert main(["run", "--methods", "zero-shot", *(text.format(folder) for text in arguments)]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1 and complaint in captured.err
+    (line,) = cli("run", "--methods", "zero-shot", *(text.format(folder) for text in arguments), code=2).lines
+    assert complaint in line
 
 
 def test_a_card_goes_before_a_folder_of_its_name_and_no_two_share_one(
@@ -233,15 +227,12 @@ def test_a_folder_of_a_builtin_card_is_in_the_mirror_or_the_cache(tmp_path: Path
     assert (test.queries, list(test.documents), test.qrels) == (("Who came?",), ["T Watu."], {"1": {"d#1": 1}})
 
 
-def test_a_folder_by_path_runs_end_to_end(
-    tmp_path: Path, encoder_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_by_path_runs_end_to_end(tmp_path: Path, encoder_folder: Path, cli: Cli) -> None:
     folders, results = [write(tmp_path / "beir", BEIR), write(tmp_path / "trec", TREC)], tmp_path / "results"
     run = ["run", "--methods", "zero-shot", "--datasets", ",".join(map(str, folders)), "--pairs", "wol-eng"]
-    assert main([*run, "--encoder", str(encoder_folder), "--device", "cpu", "--results", str(results)]) == 0
-    captured = capsys.readouterr()
-    assert "beir wol-eng, 2 queries" in captured.out
-    assert "beir wol-eng: left out 1 of 3 queries: no document is judged relevant to them" in captured.err
+    said = cli(*run, "--encoder", encoder_folder, "--device", "cpu", "--results", results)
+    assert "beir wol-eng, 2 queries" in said.out
+    assert said.line("beir wol-eng: left out 1 of 3 queries: no document is judged relevant to them")
     for path in results.glob("cells/*"):
         manifest = read_manifest(path)
         assert (manifest["queries"], manifest["queries_left_out"], manifest["documents"]) == (2, 1, 3)

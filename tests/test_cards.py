@@ -9,10 +9,10 @@ from pathlib import Path
 
 import count_collections
 import pytest
+from conftest import Cli
 from tokenizers import Tokenizer, models, pre_tokenizers
 from world import World
 
-from bench.cli import main
 from bench.data import Pair, counts
 from bench.data.cards import Card, builtin_folder, get_card, load_cards
 from bench.data.files import Resolver
@@ -256,17 +256,17 @@ def test_every_role_that_the_cards_offer_has_its_row() -> None:
     assert {(row.collection, row.role, row.key) for row in rows if row.collection in names} == offered
 
 
-def test_listing_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["ls", "datasets"]) == 0
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["afriqa"])
+def test_listing_shows_them(cli: Cli) -> None:
+    line = next(line for line in cli("ls", "datasets").out.splitlines() if line.split()[:1] == ["afriqa"])
     assert {"253", "325", "15,232"} < set(line.split())
-    assert main(["ls", "datasets", "tatoeba"]) == 0
-    line = next(line for line in capsys.readouterr().out.splitlines() if "swh-eng" in line and "390" in line)
-    assert "latin / latin" in line
+    lines = cli("ls", "datasets", "tatoeba").out.splitlines()
+    assert "latin / latin" in next(line for line in lines if "swh-eng" in line and "390" in line)
+    for arguments in (["ls", "datasets"], ["ls", "datasets", "lafand-mt"]):
+        assert "NON-COMMERCIAL" in cli(*arguments).out
 
 
 def test_one_collection_says_what_is_at_hand_and_what_would_be_downloaded(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("BENCH_MIRROR", raising=False)
@@ -275,16 +275,9 @@ def test_one_collection_says_what_is_at_hand_and_what_would_be_downloaded(
     place = tmp_path / "mirror" / load_cards()["tatoeba"].origin(there)[0] / there
     place.parent.mkdir(parents=True)
     place.touch()
-    assert main(["ls", "datasets", "tatoeba", "--mirror", str(tmp_path / "mirror")]) == 0
-    out = capsys.readouterr().out
+    out = cli("ls", "datasets", "tatoeba", "--mirror", tmp_path / "mirror").out
     assert f"available: 1 files, {sizes[there] / 2**20:.1f} MiB" in out
     assert f"to download: {len(sizes) - 1} files, {sum(sizes.values()) / 2**20 - sizes[there] / 2**20:.1f} MiB" in out
-
-
-def test_a_non_commercial_licence_is_shouted(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["ls", "datasets"], ["ls", "datasets", "lafand-mt"]):
-        assert main(arguments) == 0
-        assert "NON-COMMERCIAL" in capsys.readouterr().out
 
 
 @pytest.mark.real

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Cli
 from small_bench import Bench, rows
 
-from bench.cli import main
 from bench.running import cost
 from bench.running.cost import PARTS, Meter
 
@@ -84,10 +84,9 @@ def test_energy_of_a_resumed_training_is_unknown(
     assert (found["energy_wh"], found["energy_by"]) == (None, "not measured: the training was resumed")
 
 
-def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     monkeypatch.setitem(sys.modules, "tirex_tracker", None)
-    assert main(["run", "--methods", "zero-shot", "--energy"]) == 2
-    assert "pip install -c constraints.txt '.[energy]'" in capsys.readouterr().err
+    assert cli("run", "--methods", "zero-shot", "--energy", code=2).line("pip install -c constraints.txt '.[energy]'")
 
 
 def test_real_tracker_measures_or_reports_that_it_cannot() -> None:

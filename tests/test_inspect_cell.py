@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import Cli
 from small_bench import Bench
 
-from bench.cli import main
 from bench.errors import BenchError
 from bench.evaluation.run import read_run
 from bench.inspection.cell import describe_cell
@@ -70,11 +70,8 @@ def test_several_fingerprints_that_begin_alike_are_told_apart(tmp_path: Path) ->
     assert find_cell("0123b", tmp_path).folder.name == "x.y-0123b0000000"
 
 
-def test_sections_have_the_contents_of_the_manifest(
-    results: Path, cell: Record, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["inspect", "cell", cell.fingerprint[:12], "--results", str(results)]) == 0
-    shown = yaml.safe_load(capsys.readouterr().out)
+def test_sections_have_the_contents_of_the_manifest(results: Path, cell: Record, cli: Cli) -> None:
+    shown = yaml.safe_load(cli("inspect", "cell", cell.fingerprint[:12], "--results", results).out)
     assert list(shown) == ["spec", "scores", "data", "cost", "diagnostics", "provenance", "files"]
     assert (shown["spec"]["config"], shown["spec"]["bitext_noise"]) == ("epsilon=0.5 leakage=keep", "0.5")
     assert shown["spec"]["settings of optical"]["epsilon"] == 0.5
@@ -83,17 +80,13 @@ def test_sections_have_the_contents_of_the_manifest(
     assert shown["data"]["leakage rows"] == "KEPT: they were trained on"
     assert shown["provenance"]["evaluation"]["command"] == cell.manifest["provenance"]["command"]
     assert shown["files"]["fingerprint"] == cell.fingerprint
+    assert cli("inspect", "cell", cell.folder, "--json").out == (cell.folder / "manifest.json").read_text()
 
 
-def test_raw_manifest_is_printed_as_it_is(results: Path, cell: Record, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["inspect", "cell", str(cell.folder), "--json"]) == 0
-    assert capsys.readouterr().out == (cell.folder / "manifest.json").read_text()
-
-
-def test_copied_manifest_says_all(cell: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copied_manifest_has_all(cell: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     shutil.copy(cell.folder / "manifest.json", tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert main(["inspect", "cell", "manifest.json"]) == 0
+    cli("inspect", "cell", "manifest.json")
     here, there = (describe_cell(each) for each in (cell, find_cell(str(tmp_path), tmp_path)))
     assert here == there | {"files": here["files"]}
 
@@ -127,9 +120,7 @@ def read(folder: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((folder / FILE).read_text(encoding="utf-8")))
 
 
-def test_every_run_has_the_fields_that_the_schema_demands(
-    cells: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_run_has_the_fields_that_the_schema_demands(cells: dict[str, Path], cli: Cli) -> None:
     """The general information and the six components are between the first and the last line, in the schema's order."""
     for method, folder in cells.items():
         text = (folder / FILE).read_text(encoding="utf-8")
@@ -143,8 +134,7 @@ def test_every_run_has_the_fields_that_the_schema_demands(
             for key in path.split("/"):
                 value = value[key]
             assert value not in (None, "", [], {}), path
-        assert main(["inspect", "cell", str(folder / MANIFEST), "--ir-metadata"]) == 0
-        assert capsys.readouterr().out == text
+        assert cli("inspect", "cell", folder / MANIFEST, "--ir-metadata").out == text
 
 
 def test_method_training_and_data_are_those_of_the_run(cells: dict[str, Path]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cells import reseal
+from conftest import Cli
 from small_bench import Bench
 
-from bench.cli import main
 from bench.data import Pair, TestCollection, TrainingData
 from bench.data.files import Resolver
 from bench.data.loading import load_test
@@ -39,17 +39,18 @@ def test(bench: Bench) -> TestCollection:
 
 
 @pytest.fixture
-def inspect(bench: Bench, results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def inspect(bench: Bench, results: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Cli:
     """The command with the small collection's card."""
     monkeypatch.setattr("bench.running.reproduction.load_cards", lambda folder: bench.cards)
-    return lambda *arguments, folder=results: main(["inspect", "query", *arguments, "--results", str(folder)])
+    return lambda *arguments, folder=results, code=0: cli(
+        "inspect", "query", *arguments, "--results", folder, code=code
+    )
 
 
 def test_ranks_scores_and_texts_are_those_of_run_and_collection(
-    inspect: Callable[..., int], results: Path, test: TestCollection, capsys: pytest.CaptureFixture[str]
+    inspect: Cli, results: Path, test: TestCollection
 ) -> None:
-    assert inspect(QUERY, "--limit", "2", "--measure", "RR@10") == 0
-    out = capsys.readouterr().out
+    out = inspect(QUERY, "--limit", "2", "--measure", "RR@10").out
     row = test.query_ids.index(QUERY)
     assert f"query        {test.queries[row]}\n" in out
     assert f"translation  {test.oracle_queries[row]}\n" in out
@@ -71,56 +72,45 @@ def test_ranks_scores_and_texts_are_those_of_run_and_collection(
             assert any(line.split()[: len(expected)] == expected for line in part.splitlines())
 
 
-def test_a_document_is_chosen_to_be_aligned(
-    inspect: Callable[..., int], test: TestCollection, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_document_is_chosen_to_be_aligned(inspect: Cli, test: TestCollection) -> None:
     (relevant,) = test.qrels[QUERY]
-    assert inspect(QUERY, "--methods", "optical", "--document", relevant) == 0
-    out = capsys.readouterr().out
+    out = inspect(QUERY, "--methods", "optical", "--document", relevant).out
     plan = out[out.index(f"mass moved between words: optical, {relevant}") :].splitlines()
     assert plan[2].split() == test.queries[test.query_ids.index(QUERY)].split()
     document = test.documents[list(test.document_ids).index(relevant)].split()
     assert [line.split()[0] for line in plan[4 : 4 + len(document)]] == document
     assert any("█" in line for line in plan)
-    assert inspect(QUERY, "--document", "d9999999") == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["q3"], "'q3'; did you mean q"),
+        ([QUERY, "--document", "d9999999"], "d9999999"),
         ([QUERY, "--methods", "optcal"], "unknown method in"),
         ([QUERY, "--dataset", "tatoeba"], "unknown dataset in"),
         ([QUERY, "--pair", "swh-eng"], "unknown pair in"),
         ([QUERY, "--measure", "nDCG@11"], "unknown measure 'nDCG@11'; did you mean nDCG@10?"),
     ],
 )
-def test_mistake_is_answered_in_one_line(
-    inspect: Callable[..., int], arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert inspect(*arguments) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+def test_mistake_is_answered_in_one_line(inspect: Cli, arguments: list[str], complaint: str) -> None:
+    (line,) = inspect(*arguments, code=2).lines
     assert complaint in line
 
 
-def test_query_of_several_collections_must_be_told_apart(
-    bench: Bench, results: Path, inspect: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_query_of_several_collections_must_be_told_apart(results: Path, inspect: Cli, tmp_path: Path) -> None:
     shutil.copytree(results, tmp_path / "both")
     folder = next((tmp_path / "both" / "cells").glob("oracle.*"))
     reseal(folder, spec={**read_manifest(folder)["spec"], "pair": "qab-eng"})
-    assert inspect(QUERY, folder=tmp_path / "both") == 2
-    assert f"query '{QUERY}' is in conlang qaa-eng, conlang qab-eng; choose one" in capsys.readouterr().err
-    assert inspect(QUERY, "--pair", "qaa-eng", "--methods", "zero-shot", folder=tmp_path / "both") == 0
+    said = inspect(QUERY, folder=tmp_path / "both", code=2)
+    assert said.line(f"query '{QUERY}' is in conlang qaa-eng, conlang qab-eng; choose one")
+    inspect(QUERY, "--pair", "qaa-eng", "--methods", "zero-shot", folder=tmp_path / "both")
 
 
-def test_without_the_collection_ids_are_shown(
-    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_collection_ids_are_shown(results: Path, inspect: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.running.reproduction.load_cards", lambda folder: {})
-    assert main(["inspect", "query", QUERY, "--results", str(results), "--methods", "optical"]) == 0
-    said = capsys.readouterr()
-    (line,) = said.err.splitlines()
+    said = inspect(QUERY, "--methods", "optical")
+    (line,) = said.lines
     assert "its texts cannot be shown: unknown collection 'conlang'" in line
     (path,) = results.glob("cells/optical.*/run.trec.gz")
     assert all(document in said.out for document, _ in read_run(path)[QUERY][:5])
@@ -168,31 +158,21 @@ def test_shades_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
     assert "70 words of the document have less" in lines[-3]
 
 
-def test_plan_needs_the_student(
-    inspect: Callable[..., int], results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_plan_needs_the_student(inspect: Cli, results: Path, tmp_path: Path) -> None:
     shutil.copytree(results / "cells", tmp_path / "cells")
-    assert inspect(QUERY, "--methods", "optical", folder=tmp_path) == 0
-    assert "is missing or damaged" in capsys.readouterr().err
+    assert inspect(QUERY, "--methods", "optical", folder=tmp_path).line("is missing or damaged")
 
 
 def test_an_imported_run_is_one_among_others_and_cannot_be_made_again(
-    bench: Bench,
-    inspect: Callable[..., int],
-    results: Path,
-    test: TestCollection,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    bench: Bench, inspect: Cli, results: Path, test: TestCollection, tmp_path: Path, cli: Cli
 ) -> None:
     shutil.copytree(results, tmp_path / "results")
     (oracle,) = results.glob("cells/oracle.*/run.trec.gz")
     cell = import_run(Store(tmp_path / "results"), oracle, "elsewhere", str(bench.encoder), test, ["RR@10"])
-    assert inspect(QUERY, "--measure", "RR@10", folder=tmp_path / "results") == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    said = inspect(QUERY, "--measure", "RR@10", folder=tmp_path / "results")
+    rows = [line.split() for line in said.out.splitlines()]
     (here,), (there,) = ([row[1:] for row in rows if row[:1] == [name] and row[1:]] for name in ("oracle", "elsewhere"))
     assert here == there
-    assert main(["inspect", "cell", str(cell.folder)]) == 0
-    assert f"file: {oracle.name}" in capsys.readouterr().out
-    assert main(["inspect", "cell", str(cell.folder), "--ir-metadata"]) == 2
-    assert main(["reproduce", str(cell.folder)]) == 2
-    assert capsys.readouterr().err.count("was imported, so its manifest does not say how it was made") == 2
+    assert f"file: {oracle.name}" in cli("inspect", "cell", cell.folder).out
+    for arguments in (("inspect", "cell", cell.folder, "--ir-metadata"), ("reproduce", cell.folder)):
+        assert cli(*arguments, code=2).line("was imported, so its manifest does not say how it was made")

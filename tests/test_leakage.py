@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 from world import World
 
-from bench.cli import main
 from bench.data import Bitext, Pair, Relevance, TestCollection, duplicates
 from bench.data.duplicates import near_duplicates
 from bench.data.leakage import Leak, count_rows, find_leaks, protected, remove
@@ -297,11 +297,8 @@ def options(tmp_path: Path) -> list[str]:
     return [*world.options, "--train", "b"]
 
 
-def test_counts_rows_and_queries_and_shows_the_doubtful_first(
-    options: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["inspect", "leakage", *options, "--limit", "2"]) == 0
-    out = capsys.readouterr().out
+def test_counts_rows_and_queries_and_shows_the_doubtful_first(options: list[str], cli: Cli) -> None:
+    out = cli("inspect", "leakage", *options, "--limit", "2").out
     # Of three queries two are met, both exactly; of five rows two leak exactly, though one of them on both sides.
     assert ["fon-eng", "t", "3", "2", "2", "b", "bitext", "5", "2", "1", "1"] in [
         line.split() for line in out.splitlines()
@@ -312,9 +309,8 @@ def test_counts_rows_and_queries_and_shows_the_doubtful_first(
     assert "  and 3 more\n" in out
 
 
-def test_writes_everything_as_csv(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["inspect", "leakage", *options, "--limit", "0", "--output", str(tmp_path / "all.csv")]) == 0
-    assert FERRY not in capsys.readouterr().out
+def test_writes_everything_as_csv(options: list[str], tmp_path: Path, cli: Cli) -> None:
+    assert FERRY not in cli("inspect", "leakage", *options, "--limit", "0", "--output", tmp_path / "all.csv").out
     with (tmp_path / "all.csv").open(encoding="utf-8") as file:
         found = list(csv.DictReader(file))
     assert {(row["pair"], row["test"], row["training"], row["role"]) for row in found} == {
@@ -330,11 +326,8 @@ def test_writes_everything_as_csv(options: list[str], tmp_path: Path, capsys: py
     assert (found[0]["training_text"], found[0]["test_text"]) == ("Une.", "une")
 
 
-def test_what_is_clean_or_could_not_be_checked_is_said(
-    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_could_not_be_checked_is_reported(options: list[str], tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "mirror/owner/t/q").unlink()
-    assert main(["inspect", "leakage", *options, "--offline"]) == 0
-    said = capsys.readouterr()
+    said = cli("inspect", "leakage", *options, "--offline")
     assert said.out == ""
-    assert "fon-eng: NOT CHECKED: t: " in said.err
+    assert said.line("fon-eng: NOT CHECKED: t: ")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import pytrec_eval
 from cells import add
+from conftest import Cli
 
-from bench.cli import main
 from bench.errors import BenchError
 from bench.evaluation.run import read_trec_run, write_run
 from bench.results.store import Store
@@ -83,13 +83,12 @@ def runs(folder: Path, queries: int = 80) -> tuple[Path, Path, Path, dict[str, d
 
 
 @pytest.fixture
-def compare(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def compare(cli: Cli) -> Callable[..., str]:
     """Call `bench compare`; return the text on stdout, or on stderr if it fails."""
 
     def call(*arguments: object, code: int = 0) -> str:
-        assert main(["compare", *map(str, arguments)]) == code
-        captured = capsys.readouterr()
-        return captured.err if code else captured.out
+        said = cli("compare", *arguments, code=code)
+        return "\n".join(said.lines) if code else said.out
 
     return call
 

@@ -9,12 +9,12 @@ from typing import Literal
 
 import plugins
 import pytest
+from conftest import Cli
 from plugins import BROKEN, SOUND, with_attribute
 from pydantic import Field
 
 from bench import registry
 from bench.api import TrainedConfig
-from bench.cli import main
 from bench.errors import BenchError
 from bench.inspection.pages import meaning, method_page
 from bench.registry import find_method
@@ -100,7 +100,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
             del sys.modules[name]
 
 
-def test_broken_plugins_are_left_out_with_their_reasons(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_plugins_are_left_out_with_their_reasons(install: Install, cli: Cli) -> None:
     before, (own, usual) = registry.usable()[0], expand(["all"], {})
     for name, (target, source, _) in BROKEN.items():
         install(name, target, source)
@@ -108,10 +108,9 @@ def test_broken_plugins_are_left_out_with_their_reasons(install: Install, capsys
     usable, lines = registry.usable()
     assert set(usable) == {*before, "sound"}
     assert all(usable[known] == entry for known, entry in before.items())
-    assert main(["ls", "methods"]) == 0
-    out, err = capsys.readouterr()
-    assert "Keeps the encoder as it is." in out
-    assert err == "".join(f"skipped: {line}\n" for line in lines)
+    said = cli("ls", "methods")
+    assert "Keeps the encoder as it is." in said.out
+    assert said.lines == [f"skipped: {line}" for line in lines]
     methods, notes = expand(["all", "optical"], {})
     assert set(methods) == {*own, "sound", "no-table"}  # the variants of the last are not needed
     skipped = [note for note in notes if note not in usual]
@@ -126,8 +125,7 @@ def test_broken_plugins_are_left_out_with_their_reasons(install: Install, capsys
             with pytest.raises(BenchError) as caught:
                 find_method(name).load()
             assert "\n" not in str(caught.value)
-    assert main(["run", "--methods", "sound,raises"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert len(cli("run", "--methods", "sound,raises", code=2).lines) == 1
 
 
 def test_name_of_two_plugins_is_that_of_neither(install: Install) -> None:
@@ -263,9 +261,8 @@ def test_field_without_a_docstring_means_what_it_meant_before() -> None:
     assert meaning(Config, "silent") == ""
 
 
-def test_page_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["ls", "methods", "optical"]) == 0
-    out = capsys.readouterr().out
+def test_page_is_shown(cli: Cli) -> None:
+    out = cli("ls", "methods", "optical").out
     assert "Huang, Yu & Allan 2023" in out
     assert "special_tokens" in out
     assert max(map(len, out.splitlines())) <= 120

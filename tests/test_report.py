@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cells import BREAKOUT, EVIL, MEASURES, add, add_external, fill_report, random_scores
+from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cli import main
 from bench.report import report as reporting
 from bench.report.leaderboard import PER_MEASURE, Leaderboard, cost_frame, leaderboard
 from bench.report.page import FILES, PAIR, SCRIPTS, block, page, read_losses, report_data, thinned
@@ -263,14 +263,13 @@ def test_costs_are_written_at_the_axis_whatever_their_range(factor: float) -> No
 
 
 def test_without_matplotlib_the_page_is_written_with_a_note(
-    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: Store, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr(reporting.importlib.util, "find_spec", lambda name: None)
-    assert main(["report", "--results", str(store.root)]) == 0
+    assert NO_PLOTS in cli("report", "--results", store.root).out.splitlines()
     assert (store.root / "report.html").is_file()
     assert not (store.root / "plots").exists()
-    assert NO_PLOTS in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -283,14 +282,11 @@ def test_without_matplotlib_the_page_is_written_with_a_note(
         (["--results", "{empty}"], "{empty} holds no finished cell; fill it with bench run --results {empty}"),
     ],
 )
-def test_bad_input_is_one_line(
-    arguments: list[str], line: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_is_one_line(arguments: list[str], line: str, store: Store, tmp_path: Path, cli: Cli) -> None:
     places = {"file": str(tmp_path / "file"), "empty": str(tmp_path / "empty")}
     (tmp_path / "file").touch()
     given = [argument.format(**places) for argument in arguments]
     results = [] if "--results" in arguments else ["--results", str(store.root)]
-    assert main(["report", *results, *given]) == 2
-    captured = capsys.readouterr()
-    assert line.format(**places) in captured.err
-    assert captured.err.count("\n") == 1 and not captured.out
+    said = cli("report", *results, *given, code=2)
+    assert line.format(**places) in said.lines[0]
+    assert len(said.lines) == 1 and not said.out
