@@ -1,16 +1,25 @@
-"""Comparisons of two systems made by hand."""
+"""Comparisons of systems made by hand; `bench compare` of runs, of results folders and of methods."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import gzip
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from cells import spec
+import pytrec_eval
+from cells import add, spec
+from conftest import Cli
 from scipy.stats import ttest_rel
 
+from bench.errors import BenchError
+from bench.evaluation.run import read_trec_run, write_run
 from bench.report.comparison import common_scores, compare, most_like, standings
+from bench.results.store import Store
 from bench.results.systems import System
 from bench.statistics.significance import holm, student_test
 
@@ -103,3 +112,174 @@ def test_baseline_is_the_most_similar_system() -> None:
     assert most_like(other, bases) is bases[1]
     assert most_like(bases[0], bases) is None
     assert most_like(other, []) is None
+
+
+def write(path: Path, lines: str) -> Path:
+    path.write_text(lines)
+    return path
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_run_is_read_by_its_scores(tmp_path: Path, packed: bool) -> None:
+    text = "q1 Q0 low 1 0.5 t\nq1\tQ0\thigh\t2\t1e1\tt\nq2 Q0 x 1 -3 t\nq1 Q0 b 7 2 t\nq1 Q0 a 8 2 t\n"
+    path = tmp_path / "run"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    found = read_trec_run(path, 3)
+    assert [document for document, _ in found["q1"]] == ["high", "a", "b"]  # a tie goes by id
+    assert found["q1"][1][1] > found["q1"][2][1]
+    assert found["q2"] == [("x", -3.0)]
+
+
+def test_own_runs_are_read_as_they_were_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    run = {f"q{i}": [(f"d{j}", float(np.float32(100 - j + rng.random() / 2))) for j in range(50)] for i in range(5)}
+    write_run(tmp_path / "run.gz", run, "tag")
+    assert read_trec_run(tmp_path / "run.gz", 100) == run
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is empty"),
+        ("q1 Q0 a 1 0.5\n", "line 1: expected six columns"),
+        ("q1 Q0 a 1 0.5 t\nq1 Q0 b 2 high t\n", "line 2: expected six columns with a numeric score in column 5"),
+        ("q1 Q0 a 1 nan t\n", "line 1: expected six columns with a numeric score"),
+        ("q1 Q0 a 1 3 t\nq1 Q0 a 2 2 t\n", "a document occurs twice for the query 'q1'"),
+        ("q1 Q0 a 1 3 t\nq2 Q0 a 1 2 t\nq1 Q0 a 2 2 t\n", "a document occurs twice for the query 'q1'"),
+    ],
+)
+def test_what_is_no_run_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(BenchError, match=complaint):
+        read_trec_run(write(tmp_path / "run", text), 10)
+
+
+def test_damaged_and_missing_runs_are_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b"q1 Q0 a 1 3 t\n" * 1000)
+    (tmp_path / "half.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BenchError, match=r"half\.gz is damaged"):
+        read_trec_run(tmp_path / "half.gz", 10)
+    with pytest.raises(BenchError, match=r"gone cannot be read: No such file"):
+        read_trec_run(tmp_path / "gone", 10)
+
+
+def runs(folder: Path, queries: int = 80) -> tuple[Path, Path, Path, dict[str, dict[str, int]]]:
+    """Write two runs with the relevant document of each query at a random rank; return paths and judgments."""
+    rng = np.random.default_rng(0)
+    qrels = {f"q{i}": {f"r{i}": 1} for i in range(queries)}
+    write(folder / "qrels", "".join(f"{query} 0 {next(iter(judged))} 1\n" for query, judged in qrels.items()))
+    for name, worst in (("one", 5), ("other", 20)):
+        lines = []
+        for i in range(queries):
+            documents = [f"d{j}" for j in range(25)]
+            documents[rng.integers(0, worst)] = f"r{i}"
+            lines += [f"q{i} Q0 {document} 0 {25 - rank} t\n" for rank, document in enumerate(documents)]
+        write(folder / name, "".join(lines))
+    return folder / "one", folder / "other", folder / "qrels", qrels
+
+
+Compare = Callable[..., str]
+
+
+@pytest.fixture
+def bench_compare(cli: Cli) -> Compare:
+    """Call `bench compare`; return the text on stdout, or on stderr if it fails."""
+
+    def call(*arguments: object, code: int = 0) -> str:
+        said = cli("compare", *arguments, code=code)
+        return "\n".join(said.lines) if code else said.out
+
+    return call
+
+
+def test_runs_are_compared_by_judgments(tmp_path: Path, bench_compare: Compare) -> None:
+    one, other, qrels, judged = runs(tmp_path)
+    output = tmp_path / "differences.csv"
+    printed = bench_compare(one, other, "--qrels", qrels, "--measures", "RR@10", "--output", output)
+    with output.open(newline="") as file:
+        found = {row["query"]: (float(row["a"]), float(row["b"])) for row in csv.DictReader(file)}
+    for column, path in enumerate((one, other)):
+        run = {query: dict(ranking[:10]) for query, ranking in read_trec_run(path, 100).items()}
+        expected = pytrec_eval.RelevanceEvaluator(judged, {"recip_rank"}).evaluate(run)
+        assert {query: scores[column] for query, scores in found.items()} == {
+            query: pytest.approx(values["recip_rank"]) for query, values in expected.items()
+        }
+    differences = np.array([a - b for a, b in found.values()])
+    assert f"{differences.mean():+.4f} [" in printed
+    assert re.search(r" <\.0001 +- +<\.0001", printed)  # the smallest p of 10,000 samples
+    assert printed.splitlines()[-2].endswith(f"is better in 1 of 1 (1 significantly) than {other}")
+    largest = re.findall(r"^ qrels +(q\d+) ", printed.split("differ most")[1], re.MULTILINE)
+    assert len(largest) == 10
+    assert abs(np.subtract(*found[largest[0]])) == abs(differences).max()
+
+
+def test_queries_without_a_relevant_document_do_not_count(tmp_path: Path, bench_compare: Compare) -> None:
+    qrels = write(tmp_path / "qrels", "q1 0 a 1\nq1 0 b 0\nq2 0 c 2\nq3 0 d 1\nq4 0 a 0\n")
+    one = write(tmp_path / "one", "q1 Q0 a 1 1 t\nq4 Q0 a 1 1 t\n")
+    other = write(tmp_path / "other", "q1 Q0 b 1 1 t\n")
+    assert "0.3333" in bench_compare(one, other, "--qrels", qrels)  # one of q1, q2, q3
+
+
+def test_runs_need_judgments_of_their_queries(tmp_path: Path, bench_compare: Compare) -> None:
+    one, other, qrels, _ = runs(tmp_path)
+    assert "name their file with --qrels" in bench_compare(one, other, code=2)
+    assert "other is not a file" in bench_compare(one, "other", "--qrels", qrels, code=2)
+    for text, complaint in (
+        ("x 0 d 1\n", "has none of the queries"),
+        ("x d\n", "2 columns instead of 3 or 4"),
+        ("q1 0 d 0\n", "has no relevant document"),
+    ):
+        assert complaint in bench_compare(one, other, "--qrels", write(tmp_path / "strange", text), code=2)
+
+
+def fill(store: Store, shift: float, **changes: str) -> None:
+    for pair in ("qaa-eng", "qab-eng"):
+        add(store, {"nDCG@10": {f"q{i}": i / 40 + shift for i in range(20)}}, pair=pair, **changes)
+
+
+def test_methods_are_compared_on_each_collection_as_one_family(tmp_path: Path, bench_compare: Compare) -> None:
+    store, results = Store(tmp_path).open(), ("--results", tmp_path)
+    fill(store, 0.25, config="epsilon=0.5")
+    fill(store, 0.0, method="distillation")
+    printed = bench_compare("optical:epsilon=0.5", "distillation", *results)
+    assert len(re.findall(r"conlang qa[ab]-eng tiny 10steps +nDCG@10 .* <\.0001 +- +\.0002", printed)) == 2
+    assert "better in 2 of 2 (2 significantly) than distillation" in printed
+    assert "did you mean optical epsilon=0.5" in bench_compare("optical", "distillation", *results, code=2)
+    assert "have no collection in common" in bench_compare("distillation", "distillation", *results, code=2)
+    printed = bench_compare("optical:epsilon=0.5", "distillation", *results, "--measures", "P@5", code=2)
+    assert "not both of them have scores by P@5" in printed
+
+
+def test_several_seeds_have_a_p_value_over_seeds(tmp_path: Path, bench_compare: Compare) -> None:
+    store = Store(tmp_path).open()
+    for seed in range(3):
+        fill(store, 0.25 + seed / 1000, seed=str(seed))
+        fill(store, seed / 1000, seed=str(seed), method="distillation")
+    printed = bench_compare("optical", "distillation", "--results", tmp_path)
+    assert len(re.findall(r" <\.0001 +<\.0001 +\.0002", printed)) == 2
+
+
+def test_folders_are_compared_cell_by_cell(tmp_path: Path, bench_compare: Compare) -> None:
+    before, after = Store(tmp_path / "before").open(), Store(tmp_path / "after").open()
+    fill(before, 0.0)
+    fill(after, 0.0, code="new")
+    fill(after, 0.25, method="another")
+    assert "are equal in all 2" in bench_compare(after.root, before.root)
+    other = Store(tmp_path / "other").open()
+    fill(other, 0.25, method="another")
+    assert "have no cell with the same specification" in bench_compare(before.root, other.root, code=2)
+
+
+def test_collection_column_has_all_common_settings(tmp_path: Path, bench_compare: Compare) -> None:
+    stores = [Store(tmp_path / name).open() for name in ("before", "after")]
+    for shift, store in enumerate(stores):
+        fill(store, shift / 4, students="multilingual", bitext_size="1000", bitext_noise="0.5")
+        fill(store, shift / 4, method="distillation", scoring="maxsim")
+    path = tmp_path / "differences.csv"
+    bench_compare(*(store.root for store in stores), "--output", path)
+    with path.open() as file:
+        assert {row["collection"] for row in csv.DictReader(file)} == {
+            "distillation conlang qaa-eng tiny 10steps maxsim",
+            "distillation conlang qab-eng tiny 10steps maxsim",
+            "optical conlang qaa-eng tiny 10steps multilingual bitext 1,000, 50 % misaligned",
+            "optical conlang qab-eng tiny 10steps multilingual bitext 1,000, 50 % misaligned",
+        }

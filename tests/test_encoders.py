@@ -294,7 +294,7 @@ def test_kept_token_ids_are_told_apart_by_all_that_changes_them(tmp_path: Path) 
 def test_identity_is_that_of_the_loaded_encoder_in_every_state_of_its_files(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = []
+    found, files = [], []
     states: list[tuple[Path, dict[str, Any]]] = [
         (folder / "config.json", {}),
         (folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}),
@@ -305,25 +305,20 @@ def test_identity_is_that_of_the_loaded_encoder_in_every_state_of_its_files(
     for path, changes in states:
         change_json(path, **changes)
         found.append(identity_if_known(str(folder), offline=True))
+        files.append(fingerprint_of(str(folder), offline=True))
         encoder = load_teacher(str(folder), torch.device("cpu"), offline=True)
         assert found[-1] == Identity(encoder.fingerprint(), encoder.dimension)
         with monkeypatch.context() as patch:
             patch.setattr("bench.training.teachers.load_teacher", None)  # it is stored
             assert found[-1] == identity_if_known(str(folder), offline=True)
-    assert len(set(found)) == 5
+    assert len(set(found)) == len(set(files)) == 5
+    assert files[-1] == files_fingerprint(folder)
 
 
 def test_encoder_that_is_not_there_has_no_identity_yet() -> None:
     assert identity_if_known("nobody/nothing-of-that-name", offline=True) is None
     with pytest.raises(BenchError, match="unknown encoder"):
         identity_if_known("nothing", offline=True)
-
-
-def test_fingerprint_of_files_looks_into_the_folders_of_modules(folder: Path) -> None:
-    before = files_fingerprint(folder)
-    assert fingerprint_of(str(folder), offline=True) == before
-    change_json(folder / "1_Pooling" / "config.json", pooling_mode_mean_tokens=False)
-    assert files_fingerprint(folder) != before
 
 
 SENTENCES = [
