@@ -103,7 +103,8 @@ def perform(job: Job, missing: Sequence[Cell]) -> bool:
         @cache
         def loaded() -> Retriever:
             folder = job.entry.folder / RETRIEVER
-            return retriever or load_retriever(job.training.spec.methods, folder, job.resources.teacher)
+            saved = job.training.spec.methods, folder, job.resources.teacher
+            return load_retriever(*saved) if retriever is None else retriever
 
         for cell in missing:
             obey_interrupt()
@@ -195,11 +196,9 @@ def checked_diagnostics(diagnostics: Any) -> dict[str, float]:
         raise CellFailed(f"its diagnostics must be numbers by name, not {diagnostics!r:.80}") from error
 
 
-def evaluate_cell(
-    job: Job, cell: Cell, test: TestCollection, retriever: Callable[[], Retriever], training: Record
-) -> None:
-    """Compute and score the run of a cell. A finished cell, which lacks only measures, keeps its run, and is not
-    computed again for measures that need no more documents than the run has.
+def evaluate_cell(job: Job, cell: Cell, test: TestCollection, load: Callable[[], Retriever], training: Record) -> None:
+    """Compute and score the run of a cell. A finished cell, which lacks only measures, keeps its run. The retriever is
+    loaded only if the run has too few documents for them.
     """
     from bench.evaluation.evaluate import evaluate
     from bench.evaluation.run import read_run, write_run
@@ -209,7 +208,7 @@ def evaluate_cell(
     if finished and not any(map(measures.is_deep, lacking)):
         entry.add_scores(finished, tasks.score(read_run(finished.run), test, lacking))
         return
-    student = retriever()
+    retriever = load()
     folder = entry.folder if finished else entry.begin()
     total, done = len(test.queries) + len(test.documents), 0
     with (
@@ -227,7 +226,7 @@ def evaluate_cell(
             stage(done)
 
         evaluation = evaluate(
-            student,
+            retriever,
             test,
             scoring=cell.spec.scoring,
             oracle=job.training.method.oracle,
