@@ -23,6 +23,7 @@ from bench.cli import main
 from bench.data import Bitext, Pair, Relevance, TestCollection, TrainingData
 from bench.data.cards import Card
 from bench.data.files import Resolver
+from bench.data.loading import load_test
 from bench.encoders.encoder import Encoder
 from bench.encoders.vocabulary import make_student
 from bench.recipe import Budget, Recipe
@@ -230,6 +231,12 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(small_conlang: dict[str, Card], encoder_folder: Path) -> Bench:
     """`bench run` with the small encoder and collection."""
     return Bench(small_conlang, encoder_folder)
+
+
+@pytest.fixture(scope="session")
+def small_test(bench: Bench) -> TestCollection:
+    """The test of the small collection."""
+    return load_test(bench.cards["conlang"], PAIR, Resolver(offline=True))
 
 
 @pytest.fixture(scope="module")

@@ -81,11 +81,6 @@ def finished(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return folder, bench.execute(folder)
 
 
-@pytest.fixture(scope="module")
-def test(bench: Bench) -> TestCollection:
-    return load_test(bench.cards["conlang"], Pair("qaa", "eng"), Resolver(offline=True))
-
-
 def counts(outcome: Outcome) -> tuple[int, int, int]:
     return outcome.computed, outcome.reused, outcome.failed
 
@@ -320,12 +315,12 @@ def test_one_student_is_scored_both_ways(bench: Bench, tmp_path: Path) -> None:
     assert contents(tmp_path, RUN) == runs
 
 
-def test_translated_queries_are_kept_with_the_run(bench: Bench, tmp_path: Path, test: TestCollection) -> None:
+def test_translated_queries_are_kept_with_the_run(bench: Bench, tmp_path: Path, small_test: TestCollection) -> None:
     outcome = bench.execute(tmp_path, ["methods/translate_test.py:TranslateTest"])
     cell = next(cell for cell in outcome.cells if cell.spec.method == "TranslateTest")
     with (cell.folder / REWRITTEN).open(encoding="utf-8") as file:
         lines = list(csv.reader(file, delimiter="\t"))
-    assert [tuple(line[:2]) for line in lines] == list(zip(test.query_ids, test.queries, strict=True))
+    assert [tuple(line[:2]) for line in lines] == list(zip(small_test.query_ids, small_test.queries, strict=True))
     assert all(len(line) == 3 for line in lines)
     assert all(cell.manifest["cost"][name] > 0 for name in ("rewrite_queries_seconds", "cpu_seconds", "index_mib"))
 

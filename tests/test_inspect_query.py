@@ -12,9 +12,7 @@ from cells import reseal
 from conftest import Cli
 from small_bench import Bench
 
-from bench.data import Pair, TestCollection, TrainingData
-from bench.data.files import Resolver
-from bench.data.loading import load_test
+from bench.data import TestCollection, TrainingData
 from bench.evaluation.run import read_run
 from bench.inspection.plans import print_plan, split_words, word_plan
 from bench.results.external import import_run
@@ -33,11 +31,6 @@ def results(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def test(bench: Bench) -> TestCollection:
-    return load_test(bench.cards["conlang"], Pair("qaa", "eng"), Resolver(offline=True))
-
-
 @pytest.fixture
 def inspect(bench: Bench, results: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Cli:
     """The command with the small collection's card."""
@@ -48,14 +41,14 @@ def inspect(bench: Bench, results: Path, monkeypatch: pytest.MonkeyPatch, cli: C
 
 
 def test_ranks_scores_and_texts_are_those_of_run_and_collection(
-    inspect: Cli, results: Path, test: TestCollection
+    inspect: Cli, results: Path, small_test: TestCollection
 ) -> None:
     out = inspect(QUERY, "--limit", "2", "--measure", "RR@10").out
-    row = test.query_ids.index(QUERY)
-    assert f"query        {test.queries[row]}\n" in out
-    assert f"translation  {test.oracle_queries[row]}\n" in out
-    (relevant,) = test.qrels[QUERY]
-    texts = dict(zip(test.document_ids, test.documents, strict=True))
+    row = small_test.query_ids.index(QUERY)
+    assert f"query        {small_test.queries[row]}\n" in out
+    assert f"translation  {small_test.oracle_queries[row]}\n" in out
+    (relevant,) = small_test.qrels[QUERY]
+    texts = dict(zip(small_test.document_ids, small_test.documents, strict=True))
     lines = [line.split() for line in out.splitlines()]
     for method in ("optical", "distillation", "zero-shot", "untrained", "oracle"):
         (path,) = results.glob(f"cells/{method}.*/run.trec.gz")
@@ -72,12 +65,12 @@ def test_ranks_scores_and_texts_are_those_of_run_and_collection(
             assert any(line.split()[: len(expected)] == expected for line in part.splitlines())
 
 
-def test_a_document_is_chosen_to_be_aligned(inspect: Cli, test: TestCollection) -> None:
-    (relevant,) = test.qrels[QUERY]
+def test_a_document_is_chosen_to_be_aligned(inspect: Cli, small_test: TestCollection) -> None:
+    (relevant,) = small_test.qrels[QUERY]
     out = inspect(QUERY, "--methods", "optical", "--document", relevant).out
     plan = out[out.index(f"mass moved between words: optical, {relevant}") :].splitlines()
-    assert plan[2].split() == test.queries[test.query_ids.index(QUERY)].split()
-    document = test.documents[list(test.document_ids).index(relevant)].split()
+    assert plan[2].split() == small_test.queries[small_test.query_ids.index(QUERY)].split()
+    document = small_test.documents[list(small_test.document_ids).index(relevant)].split()
     assert [line.split()[0] for line in plan[4 : 4 + len(document)]] == document
     assert any("█" in line for line in plan)
 
@@ -164,11 +157,11 @@ def test_plan_needs_the_student(inspect: Cli, results: Path, tmp_path: Path) -> 
 
 
 def test_an_imported_run_is_one_among_others_and_cannot_be_made_again(
-    bench: Bench, inspect: Cli, results: Path, test: TestCollection, tmp_path: Path, cli: Cli
+    bench: Bench, inspect: Cli, results: Path, small_test: TestCollection, tmp_path: Path, cli: Cli
 ) -> None:
     shutil.copytree(results, tmp_path / "results")
     (oracle,) = results.glob("cells/oracle.*/run.trec.gz")
-    cell = import_run(Store(tmp_path / "results"), oracle, "elsewhere", str(bench.encoder), test, ["RR@10"])
+    cell = import_run(Store(tmp_path / "results"), oracle, "elsewhere", str(bench.encoder), small_test, ["RR@10"])
     said = inspect(QUERY, "--measure", "RR@10", folder=tmp_path / "results")
     rows = [line.split() for line in said.out.splitlines()]
     (here,), (there,) = ([row[1:] for row in rows if row[:1] == [name] and row[1:]] for name in ("oracle", "elsewhere"))

@@ -128,11 +128,8 @@ def test_only_the_other_queries_are_scored_and_only_pairs_above_the_threshold_co
     assert all(list(values) == ["q0", "q1", "q2", "q3", "q4"] for values in found.values())
     means = {name: np.mean(list(values.values())) for name, values in found.items()}
     assert means == pytest.approx({"precision": 2 / 3, "recall": 2 / 4, "F1": 2 * 2 / (3 + 4)})
-
-
-def test_of_nothing_mined_every_measure_is_zero() -> None:
-    found = score({}, collection(1, 2, t0="d0", q0="d1"))
-    assert found == {name: {"q0": 0.0, "q1": 0.0} for name in MINING}
+    nothing = score({}, collection(1, 2, t0="d0", q0="d1"))
+    assert nothing == {name: {"q0": 0.0, "q1": 0.0} for name in MINING}
 
 
 def test_linearised_ratio_has_the_mean_and_the_spread_of_f1_itself() -> None:

@@ -204,24 +204,19 @@ def seen(page: Path) -> dict[str, Any]:
     return look(page, "--window-size=1280,900")
 
 
-def test_a_click_on_a_header_sorts_and_another_reverses(seen: dict[str, Any]) -> None:
+def test_a_click_on_any_header_sorts_and_another_reverses(seen: dict[str, Any]) -> None:
     up, direction, down, sorted_columns = seen["sorting by clicks"]
     assert up == down[::-1] == sorted(up)
     assert (direction, sorted_columns) == ("ascending", 1)
-
-
-def test_every_column_is_sorted_by_a_button_and_missing_values_come_last(seen: dict[str, Any]) -> None:
+    # Every column is sorted by a button, and missing values come last.
     assert len(seen["sorting every column"]) >= 10
     assert all(each == ["BUTTON", True, True] for each in seen["sorting every column"])
 
 
-def test_another_measure_has_other_figures_and_is_kept_in_the_address(seen: dict[str, Any]) -> None:
+def test_a_measure_and_a_board_have_figures_of_their_own_and_are_kept_in_the_address(seen: dict[str, Any]) -> None:
     before, after, common, restored, caption = seen["measure"]
     assert (before, after, common, restored) == (4, 5, [], 5)  # of one system only this measure is known
     assert "RR@10" in caption
-
-
-def test_a_board_has_intervals_ranks_and_p_values(seen: dict[str, Any]) -> None:
     title, heads = seen["board"]
     assert title == "conlang qab-eng, 40 queries, encoder tiny"
     assert {"rank", "p", "to zero-shot", "sd", "seeds", "train s", "steps", "params", "diagnostics"} <= set(heads)
@@ -240,14 +235,13 @@ def test_two_systems_are_compared_query_by_query(seen: dict[str, Any]) -> None:
     assert best == first.split(":")[0] and first != second
 
 
-def test_a_measure_that_is_better_when_lower_is_sorted_so(seen: dict[str, Any]) -> None:
+def test_lower_values_of_some_measures_are_first_and_an_imported_mean_has_no_interval(
+    seen: dict[str, Any],
+) -> None:
     shown, note, counts, other = seen["lower is better"]
     assert (shown, counts) == (["adversarial", "zero-shot"], ["1", "1", "0"])
     assert "Less of MaxR@1000 is better" in note
     assert "was not scored by MaxR@1000" in other
-
-
-def test_an_imported_mean_has_no_interval(seen: dict[str, Any]) -> None:
     assert seen["imported mean"] == ["conlang qaa-eng, 40 queries, encoder tiny", "0.500"]
 
 
@@ -257,13 +251,10 @@ def test_a_manifest_unfolds_and_a_point_shows_its_tip(seen: dict[str, Any]) -> N
     assert not hidden and "nDCG@10" in tip and hidden_again
 
 
-def test_a_hostile_name_is_text_and_the_policy_lets_no_injected_script_run(seen: dict[str, Any]) -> None:
+def test_a_hostile_name_is_text_and_nothing_injected_runs_or_makes_requests(seen: dict[str, Any]) -> None:
     images, text = seen["hostile names"]
     assert images == 0 and EVIL in text
     assert seen["injected"] == [None, 2]
-
-
-def test_there_are_no_errors_and_no_requests(seen: dict[str, Any]) -> None:
     assert (seen["errors"], seen["requests"]) == ([], [])
 
 

@@ -70,16 +70,13 @@ def test_epoch_of_whole_batches_is_a_new_permutation_that_the_generator_determin
     assert len({*map(tuple, epochs)}) == 4
 
 
-def test_sentences_of_a_batch_are_of_similar_length() -> None:
+def test_sentences_of_a_batch_are_of_similar_length_and_batches_in_random_order() -> None:
     lengths = np.random.default_rng(0).integers(3, 100, size=2_000)
     batches = list(islice(length_buckets(lengths.tolist(), 20, np.random.default_rng(1)), 100))
     spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
     shuffled = np.random.default_rng(2).permutation(lengths).reshape(100, 20)
     assert spread < np.ptp(shuffled, axis=1).mean() / 10
-
-
-def test_batches_do_not_come_in_the_order_of_their_length() -> None:
-    lengths = list(range(500))
+    lengths = list(range(500))  # and the batches do not come in the order of their length
     means = [np.mean(batch) for batch in islice(length_buckets(lengths, 10, np.random.default_rng(0)), 50)]
     assert abs(np.corrcoef(means, range(50))[0, 1]) < 0.5
 
