@@ -19,9 +19,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_beir_trec import BEIR, write
-from test_irds import Library
-from test_irds import card as irds_card
+from test_own_collections import BEIR, Library, write
+from test_own_collections import card as irds_card
 from world import World, training_world
 
 import bench
