@@ -58,11 +58,6 @@ def test_another_seed_gives_other_data_in_the_same_language() -> None:
     assert all(mine[name] != theirs[name] for name in mine)
 
 
-def test_unknown_language_suggests_a_near_one() -> None:
-    with pytest.raises(BenchError, match="did you mean qac"):
-        conlang.bitext("qax", SMALL)
-
-
 @pytest.mark.parametrize("options", [SMALL, ConlangOptions()], ids=["small", "default"])
 def test_no_test_or_development_data_in_training(options: ConlangOptions) -> None:
     training = conlang.relevance(options)
@@ -122,7 +117,9 @@ def test_queries_are_translations_and_each_has_one_relevant_document(code: str, 
     assert len(set(made.documents)) == len(made.documents)
 
 
-def test_more_passages_or_questions_than_the_world_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_language_and_more_texts_than_the_world_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BenchError, match="did you mean qac"):
+        conlang.bitext("qax", SMALL)
     passages = random_passages(0, "dev", 5, stream(0, "passages"))
     with pytest.raises(BenchError, match="5 passages"):
         random_questions(passages, 6, stream(0, "questions"))

@@ -279,9 +279,7 @@ TEXTS = ["the cat saw a red house", "the dog", "some bread"]
 
 
 @pytest.fixture
-def encoders(
-    teacher: Encoder,
-) -> dict[str, Encoder]:
+def encoders(teacher: Encoder) -> dict[str, Encoder]:
     return {"teacher": teacher, "student": make_encoder(seed=1), "other": make_encoder(seed=2, pooling="cls")}
 
 

@@ -124,8 +124,12 @@ def test_every_method_and_reference_has_rows_and_stored_files(finished: tuple[Pa
         assert (training / RETRIEVER / "retriever.json").is_file()
 
 
-def test_second_identical_call_computes_nothing(
-    finished: tuple[Path, Outcome], bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_second_identical_call_and_a_dry_run_compute_nothing(
+    finished: tuple[Path, Outcome],
+    bench: Bench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = contents(finished[0])
     never(monkeypatch, "bench.training.loop.train", "bench.encoders.encoder.Encoder.encode")
@@ -133,10 +137,7 @@ def test_second_identical_call_computes_nothing(
     assert run(bench.request(finished[0], [*METHODS, "psq"], dry_run=True), bench.cards) == 0
     assert "7 retrievers, 7 cells, 6 of them finished" in capsys.readouterr().out
     assert contents(finished[0]) == before
-
-
-def test_dry_run_writes_nothing(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(bench.request(tmp_path / "results", dry_run=True), bench.cards) == 0
+    assert run(bench.request(tmp_path / "results", dry_run=True), bench.cards) == 0  # which writes nothing
     assert not (tmp_path / "results").exists()
     out = capsys.readouterr().out
     assert all(method in out for method in (*METHODS, *REFERENCES))
