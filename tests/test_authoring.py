@@ -264,7 +264,7 @@ def test_installed_method_of_somebody_else_is_listed_validated_and_compared(tmp_
 
     assert "their-own" in bench("ls", "methods")
     assert "a template: write authors" in bench("ls", "methods", "their-own").replace("\n", " ")
-    bench("run_python", "--methods", "distillation,their-own", "--pairs", "qaa-eng", "--budget", "5steps", "--quiet")
+    bench("run", "--methods", "distillation,their-own", "--pairs", "qaa-eng", "--budget", "5steps", "--quiet")
     with (tmp_path / "results" / "runs" / "leaderboard.csv").open() as file:
         assert {"their-own", "distillation", "zero-shot"} <= {row["method"] for row in csv.DictReader(file)}
     assert "1 passed" in run_python("-m", "pytest", "-p", "no:cacheprovider", str(package), cwd=package, **environment)
@@ -272,6 +272,6 @@ def test_installed_method_of_somebody_else_is_listed_validated_and_compared(tmp_
 
 def run_python(*arguments: str, cwd: Path | None = None, **environment: str) -> str:
     command = [sys.executable, *arguments]
-    done = subprocess.run_python(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment})
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
