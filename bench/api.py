@@ -1,6 +1,7 @@
 """The contract of methods and the blocks that they share: `from bench.api import TrainedMethod, MethodConfig, ...`."""
 
 from bench.data import Bitext, Ids, Pair, Relevance, TrainingData
+from bench.data.ibm_model_1 import ibm_model_1
 from bench.data.normalise import normalise
 from bench.data.parallel import parallel_groups
 from bench.encoders.encoder import Encoder, Side, TokenBatch, read_encoder, read_json, write_json
@@ -9,9 +10,9 @@ from bench.evaluation.alignment import word_pieces
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
 from bench.recipe import Spent
 from bench.sampling import language_batches, length_buckets
-from bench.training.loop import Batch, TrainedConfig, TrainedMethod, autocast
+from bench.training.loop import Batch, TrainedConfig, TrainedMethod
 from bench.training.losses import info_nce
-from bench.training.method import Method, MethodConfig, Task
+from bench.training.method import Method, MethodConfig, Task, autocast
 
 __all__ = [
     "Batch",
@@ -36,6 +37,7 @@ __all__ = [
     "TrainingData",
     "autocast",
     "describe",
+    "ibm_model_1",
     "info_nce",
     "language_batches",
     "length_buckets",

@@ -16,6 +16,17 @@ FAILURES = (Exception, SystemExit)
 """The errors of a plugin's code that fail its work. Others, such as Ctrl-C, end the call."""
 
 
+RENAMED = {
+    "mean": "single-vector",
+    "pair": "bilingual",
+    "joint": "multilingual",
+    "documents": "document_encoder",
+    "patience": "timeout",
+    "pool": "candidates",
+}
+"""The new names of options, values and settings, by their old names."""
+
+
 class BenchError(ValueError):
     """Bad usage or bad input; its text is one line that names cause and cure. Validators of pydantic raise it."""
 
@@ -46,6 +57,8 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> list[str
 def unknown(kind: str, name: str, known: Iterable[str]) -> BenchError:
     """Return the error for an unknown name, with the nearest known names as a suggestion."""
     known = sorted(known)
+    if (new := RENAMED.get(name)) in known:
+        return BenchError(f"{kind} '{name}' is now called '{new}'")
     if near := nearest(name, known):
         return BenchError(f"unknown {kind} '{name}'; did you mean {' or '.join(near)}?")
     return BenchError(f"unknown {kind} '{name}'; known: {', '.join(known) or 'none'}")

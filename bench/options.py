@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeI
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from bench.errors import BenchError, nearest, unknown
+from bench.errors import RENAMED, BenchError, nearest, unknown
 from bench.system.offline import forbid_network
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -103,11 +103,13 @@ def read_options(model: type[AnyOptions], options: argparse.Namespace) -> AnyOpt
 
 
 def check_environment(model: type[Options]) -> None:
-    """Raise `BenchError` for an environment variable with nearly the name of one of the model's."""
+    """Raise `BenchError` for an environment variable with the old name, or nearly the name, of one of the model's."""
     known = _variables(model)
     for variable in sorted(os.environ.keys() - known.keys()):
-        if variable.startswith(PREFIX) and nearest(variable, known, cutoff=0.85):
-            raise unknown("environment variable", variable, known)
+        name = variable.removeprefix(PREFIX).lower()
+        near = RENAMED.get(name) in known.values() or nearest(variable, known, cutoff=0.85)
+        if variable.startswith(PREFIX) and near:
+            raise BenchError(f"{variable}: {unknown('option', name, known.values())}")
 
 
 def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
@@ -178,6 +180,8 @@ def _complaint(error: ValidationError, model: type[BaseModel]) -> str:
     *parents, key = [part for part in first["loc"] if part != "[key]"] or [""]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*parents, key)).lstrip(".")
     match first["type"]:
+        case "literal_error" if first["input"] in RENAMED:
+            return f"{place} = {first['input']!r} is now called '{RENAMED[first['input']]}'"
         case "extra_forbidden":
             kind = f"key of {place.removesuffix(f'.{key}')}" if parents else "key"
             return str(unknown(kind, str(key), _nested(model, parents).model_fields))

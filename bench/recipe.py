@@ -66,7 +66,7 @@ class Recipe(BaseModel):
     """Training examples (sentence pairs, or their equivalent number of texts) per step."""
     learning_rate: float = Field(1e-4, gt=0)
     embedding_learning_rate: float = Field(1e-3, gt=0)
-    """Learning rate of the word-embedding matrix, the only part of a student that starts from noise."""
+    """Learning rate of the word-embedding matrix, the only part of a student that is not the teacher's."""
     weight_decay: float = Field(0.01, ge=0)
     """AdamW's decoupled decay; not applied to biases, normalisation weights and word embeddings."""
     warmup: float = Field(0.1, ge=0, le=1)
@@ -87,4 +87,7 @@ class Recipe(BaseModel):
     max_length: int = Field(128, gt=2)
     """Longest training text, in word pieces. Evaluation uses the encoder's own limit."""
     vocabulary_size: int = Field(24_000, gt=0)
-    """Word pieces of a student whose vocabulary is replaced."""
+    """Word pieces that are learned for the query languages; a multilingual teacher's vocabulary stays."""
+    initialisation: Literal["translations", "shared", "noise"] = "translations"
+    """The first embeddings of learned pieces: the mean of the teacher's embeddings of their translations, by a table
+    learned from the bitext; those of equal pieces of the teacher, and noise otherwise; or noise."""

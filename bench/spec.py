@@ -219,7 +219,10 @@ def _config(spec: RunSpec) -> str:
 
 
 def _supervision(spec: RunSpec) -> str:
-    return " + ".join(dict.fromkeys(use for method in spec.methods for use in method.supervision))
+    uses = dict.fromkeys(use for method in spec.methods for use in method.supervision)
+    if "bitext" not in uses and dict(spec.recipe.settings).get("initialisation") == "translations":
+        uses["bitext (start)"] = None
+    return " + ".join(uses)
 
 
 def _students(spec: RunSpec) -> str:

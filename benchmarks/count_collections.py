@@ -41,8 +41,7 @@ def main(folder: Path) -> None:
     """Count all collections and write both files."""
     mirror = os.environ.get("BENCH_MIRROR")
     cards, resolver = load_cards(), Resolver(Path(mirror) if mirror else None, offline=True)
-    folder = model_folder("all-MiniLM-L6-v2", offline=True)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(model_folder("all-MiniLM-L6-v2", offline=True) / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     rows = [row for card in cards.values() for row in count(card, resolver, cards, tokenizer)]

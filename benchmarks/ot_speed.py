@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -22,7 +23,7 @@ import torch
 from bench.api import Task, autocast
 from bench.data import Pair, TrainingData, conlang
 from bench.encoders.models import default_recipe
-from bench.encoders.vocabulary import make_student
+from bench.encoders.student import make_student
 from bench.recipe import Budget
 from bench.system.machine import machine, precision
 from bench.tables import print_table
@@ -124,9 +125,10 @@ def main(*encoders: str) -> None:
     data, device = TrainingData((PAIR,), conlang.bitext(PAIR.query), conlang.relevance()), machine().device
     for name in encoders or ("tiny", "all-MiniLM-L6-v2"):
         teacher, recipe = load_teacher(name, torch.device(device), offline=False), default_recipe(name)
-        student = make_student(teacher, data.texts, recipe, 0)
         how = precision("auto", device, teacher.dimension, machine())
-        shares(Task(data, teacher, student.copy, Budget(STEPS, "steps"), recipe, 0, how))
+        shares(
+            Task(data, teacher, partial(make_student, teacher, data, recipe, 0), Budget(STEPS, "steps"), recipe, 0, how)
+        )
     sweep()
 
 

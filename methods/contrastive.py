@@ -1,31 +1,49 @@
-"""Contrastive bitext: a sentence finds its translation among those of the batch."""
+"""Contrastive bitext: a sentence finds its translation among those of the whole bitext or of the batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod
+from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod, info_nce
 from methods.examples import Examples, translated
 
 
 class ContrastiveConfig(TrainedConfig):
+    negatives: Literal["bitext", "batch"] = "bitext"
+    """The negatives of a sentence: the document side of the whole bitext, whose embeddings by the frozen teacher are
+    computed once, or the other translations of the batch. The first needs `document_encoder=teacher`."""
     temperature: float = Field(0.05, gt=0)
     """Divisor of the cosines before the softmax."""
     symmetric: bool = True
-    """Average with the reverse direction: the translation finds the sentence (bidirectional translation ranking)."""
+    """Average with the reverse direction within the batch: the translation finds the sentence (bidirectional
+    translation ranking)."""
+    margin: float = Field(0.0, ge=0)
+    """Subtracted from the cosine of a sentence and its translation (additive margin softmax; LaBSE has 0.3)."""
+    distance_weight: float = Field(1.0, ge=0)
+    """Weight of the squared distance between a sentence and its translation (this project's own)."""
+
+    @model_validator(mode="after")
+    def _bank_of_a_frozen_encoder(self) -> Self:
+        if self.negatives == "bitext" and self.document_encoder == "student":
+            raise ValueError("negatives=bitext needs document_encoder=teacher; set negatives=batch")
+        return self
 
 
 class Contrastive(TrainedMethod):
-    """Contrastive bitext: InfoNCE of a sentence and its translation, the rest of the batch as negatives.
+    """Contrastive bitext: InfoNCE of a sentence and its translation, with the whole bitext as negatives.
 
-    For a sentence f with translation e minimises -log of the softmax over the batch of cos(S(f), D(e)) / temperature,
-    averaged with the same for e among all f. D encodes documents and is the frozen teacher by default. The trained
-    encoder and the data are then those of `distillation`, and only the loss differs. Other members of a pair's
-    parallel group (the same sentence again, or another translation of it) are no negatives.
+    For a sentence f with translation e minimises -log of the softmax over documents of cos(S(f), D(e)) / temperature,
+    averaged with the same for e among all f of the batch, plus a weight times |S(f) - D(e)|^2 over L2-normalised
+    embeddings. D encodes documents and is the frozen teacher by default. Its embeddings of all distinct sentences of
+    the document side are then computed once, and all of them are contrasted. Other members of a pair's parallel group
+    (the same sentence again, or another translation of it) are no negatives.
     """
 
     name = "contrastive"
@@ -36,9 +54,33 @@ class Contrastive(TrainedMethod):
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
         self.examples = Examples(task, student, self.document_encoder, translated(task.data.bitext))
+        if self.config.negatives == "bitext":
+            texts = self.examples.rows.positives
+            place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+            self.place = np.array([place[text] for text in texts])
+            """The row of each sentence's translation in the bank."""
+            _, first = np.unique(self.place, return_index=True)
+            self.bank_groups = self.examples.groups[first]
+            self.bank = torch.from_numpy(task.teacher_embeddings(list(place))).to(student.device)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         return ({"examples": rows} for rows in self.examples.batches(rng))
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-        return self.examples.loss(batch["examples"], self.config.temperature, symmetric=self.config.symmetric), {}
+        config, rows, examples = self.config, batch["examples"], self.examples
+        queries, related = examples.queries.embed(rows), examples.related(rows, rows)
+        if config.negatives == "bitext":
+            place = torch.from_numpy(self.place[rows]).to(queries.device)
+            translations = self.bank[place]
+            same = torch.from_numpy(examples.groups[rows][:, None] == self.bank_groups[None, :]).to(queries.device)
+            loss = info_nce(queries, self.bank, config.temperature, same, place, config.margin)
+        else:
+            translations = examples.positives.embed(rows)
+            loss = info_nce(queries, translations, config.temperature, related, margin=config.margin)
+        if config.symmetric:
+            loss = (loss + info_nce(translations, queries, config.temperature, related, margin=config.margin)) / 2
+        distance = (
+            (normalize(queries.float(), dim=1) - normalize(translations.float(), dim=1)).square().sum(dim=1).mean()
+        )
+        figures = {"contrastive_loss": float(loss.detach()), "distance": float(distance.detach())}
+        return loss + config.distance_weight * distance, figures

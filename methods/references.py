@@ -28,7 +28,7 @@ class Untrained(Method):
     """The student every method starts from, before its first step; documents by the teacher."""
 
     name = "untrained"
-    source = "a reference row: what vocabulary replacement alone leaves of the encoder"
+    source = "a reference row: the effect of the new vocabulary and of its first embeddings alone"
     depends_on = ("data", "seed")
 
     def fit(self, task: Task) -> DualEncoder:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,18 @@ from bench.api import (
     write_json,
 )
 from bench.pretrained import files_fingerprint, model_folder
-from methods.seq2seq import BATCH, Learned, LearningToTranslate
+from methods.translation_table import TableConfig, words
+
+BATCH = 32
+"""Texts that are translated together."""
 
 
-class TranslateTestConfig(MethodConfig):
-    translator: str = "trained"
-    """`trained`: by the harness, on the task's bitext and within its budget. Otherwise a pretrained sequence model: a
-    folder or an id of the Hugging Face hub, with safetensors weights."""
+class TranslateTestConfig(TableConfig):
+    translator: str = "gloss"
+    """`gloss`: word by word, by a table learned from the task's bitext. Otherwise a pretrained sequence model: a folder
+    or an id of the Hugging Face hub, with safetensors weights."""
+    alternatives: int = Field(1, gt=0)
+    """The number of translations that a gloss has of each word, the most probable first."""
     prefix: str = ""
     """A pretrained translator's instruction before each text: `>>eng<< ` or `translate Swahili to English: `."""
     source_code: str = ""
@@ -40,14 +45,28 @@ class TranslateTestConfig(MethodConfig):
     target_code: str = ""
     """A pretrained translator's token of the documents' language, with which it begins, as `eng_Latn`."""
     beams: int = Field(1, gt=0)
-    """Beams of a pretrained translator's search; 1 is greedy. The trained one is always greedy."""
+    """Beams of a pretrained translator's search; 1 is greedy."""
     max_length: int = Field(128, gt=0)
-    """Longest translation, in word pieces."""
-    learning_rate: float = Field(5e-3, gt=0)
-    """Learning rate of the trained translator's decoder, most of which starts from noise. Its encoder is a student like
-    all others."""
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    """Smoothing of the trained translator's targets (Vaswani et al. 2017, section 5.4)."""
+    """Longest translation of a pretrained translator, in word pieces."""
+
+
+@dataclass(frozen=True)
+class Gloss:
+    """A word-by-word translator: each word becomes its most probable translations, and stays itself without any."""
+
+    table: Mapping[str, Sequence[str]]
+
+    def translate(self, texts: Sequence[str]) -> list[str]:
+        """Return the translations of a batch of texts: casefolded words, separated by spaces."""
+        return [" ".join(other for word in words(text) for other in self.table.get(word, [word])) for text in texts]
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "gloss.json", dict(self.table))
+
+    @classmethod
+    def load(cls, folder: Path, teacher: Encoder) -> Gloss:
+        return cls(read_json(folder / "gloss.json"))
 
 
 class Pretrained:
@@ -120,7 +139,7 @@ def read_model(folder: Path, name: str) -> tuple[Any, Any]:
 class Translating(DualEncoder):
     """A retriever that translates queries. Both sides are then the teacher's."""
 
-    translator: Pretrained | Learned
+    translator: Gloss | Pretrained
 
     def rewrite(self, queries: Sequence[str], on_batch: OnBatch | None = None) -> list[str]:
         """Return the translations in the order of the queries. Equal queries have equal ones."""
@@ -141,49 +160,42 @@ class Translating(DualEncoder):
 class TranslateTest(Method):
     """Queries are translated into the documents' language, and the unmodified teacher does the rest.
 
-    The trained translator is the student of every other method with a small recurrent decoder (`methods.seq2seq`). It
-    writes those of the teacher's word pieces that the bitext has, and minimises the cross-entropy of the document side
-    given the query side. On held-out sentences, `held_out_loss` is that loss, per word piece and without smoothing, and
-    `held_out_f1` the mean F1 of its translations' word pieces and the reference's, as multisets. The translated test
-    queries are stored with each run (`rewritten.tsv`).
+    By default the translation is a gloss: each word is replaced by its most probable translation e, by p(e|f) of IBM
+    Model 1 on the bitext. Words without a translation stay as they are, and the order of words does not change. The
+    table costs seconds, and no step of training. The translated test queries are stored with each run
+    (`rewritten.tsv`).
 
-    Known limits: the trained translator is small and greedy, and starts from an encoder of one language. Within a few
-    hundred steps it learns the small vocabulary of a generated language, and of a real one little more than which words
-    are frequent. A budget in tokens counts what the student reads, not what the decoder writes. `recipe.selection`
-    chooses no checkpoint of it.
+    Known limits: a gloss has no grammar, and its words are not chosen by their context. Languages that are trained
+    together share one table.
     """
 
     name = "translate-test"
-    source = "machine translation of queries, any model; the trained one after Luong et al. 2015 (arXiv 1508.04025)"
+    source = "machine translation of queries, any model; the gloss by Brown et al. 1993, IBM Model 1"
     supervision: tuple[str, ...] = ("bitext",)
+    depends_on: tuple[str, ...] = ("data",)
     Config = TranslateTestConfig
 
     def __init__(self, config: MethodConfig | None = None) -> None:
         super().__init__(config)
-        if self.config.translator != "trained":
+        if self.config.translator != "gloss":
             self.supervision = self.depends_on = ()
 
     @property
     def models(self) -> tuple[str, ...]:
-        return () if self.config.translator == "trained" else (self.config.translator,)
+        return () if self.config.translator == "gloss" else (self.config.translator,)
 
     def fit(self, task: Task) -> Translating:
-        return Translating(task.teacher, task.teacher, self.translator(task))
-
-    def translator(self, task: Task) -> Pretrained | Learned:
-        config = self.config
-        if config.translator != "trained":
-            code = config.source_code.replace("{language}", task.data.pairs[0].query)
-            return Pretrained(config.model_copy(update={"source_code": code}), task.teacher.device)
-        training = LearningToTranslate(config.max_length, config.learning_rate, config.label_smoothing)
-        # No checkpoint is chosen by judgments, because a translator embeds no document.
-        data = replace(task.data, validation=task.data.validation.take([]))
-        training.fit(replace(task, data=data))
-        return training.translator
+        config, bitext = self.config, task.data.bitext
+        if config.translator == "gloss":
+            table, _ = config.table(bitext.query_side, bitext.document_side)
+            return Translating(task.teacher, task.teacher, Gloss({word: list(best) for word, best in table.items()}))
+        code = config.source_code.replace("{language}", task.data.pairs[0].query)
+        translator = Pretrained(config.model_copy(update={"source_code": code}), task.teacher.device)
+        return Translating(task.teacher, task.teacher, translator)
 
     @classmethod
     def load(cls, folder: Path, teacher: Encoder) -> Translating:
         """Read the retriever. Raises `BenchError` if a pretrained translator cannot be loaded or has changed."""
         dual, place = DualEncoder.load(folder, teacher), folder / "translator"
-        kind = Pretrained if (place / "model.json").exists() else Learned
+        kind = Pretrained if (place / "model.json").exists() else Gloss
         return Translating(dual.query_encoder, dual.document_encoder, kind.load(place, teacher))

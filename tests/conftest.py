@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.loading import load_test
 from bench.encoders.encoder import Encoder
-from bench.encoders.vocabulary import make_student
+from bench.encoders.student import make_student
 from bench.recipe import Budget, Recipe
 from bench.system import offline
 from bench.training.checkpoint import Checkpoint
@@ -154,9 +155,8 @@ def make_task(teacher: Encoder, data: TrainingData) -> Callable[..., Task]:
     def make(steps: int = 5, seed: int = 0, budget: Budget | None = None, **fields: Any) -> Task:
         recipe = Recipe(**{"batch_size": 16, "vocabulary_size": 200, "learning_rate": 3e-3, **fields.pop("recipe", {})})
         given = fields.pop("data", data)
-        texts = [*given.bitext.query_side, *given.bitext.document_side]
-        student = make_student(teacher, texts, recipe, seed)
-        return Task(given, teacher, student.copy, budget or Budget(steps, "steps"), recipe, seed, **fields)
+        student = partial(make_student, teacher, given, recipe, seed)
+        return Task(given, teacher, student, budget or Budget(steps, "steps"), recipe, seed, **fields)
 
     return make
 

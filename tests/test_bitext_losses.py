@@ -14,7 +14,7 @@ from bench.data import Bitext, Relevance, TrainingData
 from bench.training.loop import TrainedMethod
 from bench.training.losses import info_nce
 from bench.training.method import Task
-from methods.contrastive import Contrastive
+from methods.contrastive import Contrastive, ContrastiveConfig
 from methods.distillation import Distillation
 
 
@@ -43,13 +43,39 @@ def cross_entropy(scores: np.ndarray, allowed: np.ndarray | float = 1.0) -> floa
 
 @pytest.mark.parametrize("documents", ["teacher", "student"])
 @pytest.mark.parametrize("symmetric", [True, False])
-def test_contrastive_loss_by_hand(prepare: Prepare, documents: str, symmetric: bool) -> None:
-    method = prepare(Contrastive, document_encoder=documents, symmetric=symmetric, temperature=0.2)
+def test_contrastive_loss_of_a_batch_by_hand(prepare: Prepare, documents: str, symmetric: bool) -> None:
+    settings = {"negatives": "batch", "temperature": 0.2, "margin": 0.1, "distance_weight": 0.5}
+    method = prepare(Contrastive, document_encoder=documents, symmetric=symmetric, **settings)
     assert (method.document_encoder is method.task.teacher) == (documents == "teacher")
     rows = np.array([3, 50, 7, 120])
-    scores = cosines(method, rows) / 0.2
+    cosine = cosines(method, rows)
+    scores = (cosine - 0.1 * np.eye(4)) / 0.2
     expected = np.mean([cross_entropy(each) for each in ([scores, scores.T] if symmetric else [scores])])
+    expected += 0.5 * np.mean(2 - 2 * np.diag(cosine))
     assert float(method.loss({"examples": rows}, 0.0)[0].detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_whole_bitext_is_contrasted_but_for_the_members_of_a_group(
+    prepare: Prepare, make_task: Callable[..., Task], data: TrainingData
+) -> None:
+    """Row 150 repeats the English sentence of row 0; row 151 translates the foreign sentence of row 1 anew."""
+    english, foreign = data.bitext.document_side, data.bitext.query_side
+    more = Bitext.of(data.pairs[0], ("another wording", foreign[1]), (english[0], "a new translation"), "hand")
+    bitext = Bitext.join([data.bitext, more])
+    task = make_task(data=replace(data, bitext=bitext, relevance=Relevance.join([])))
+    method, rows = prepare(Contrastive, task, symmetric=False, distance_weight=0), np.array([0, 1, 2])
+    queries = method.student.encode([foreign[row] for row in rows], "query").astype(float)
+    bank = list(dict.fromkeys([*english, "a new translation"]))
+    weights = np.exp(queries @ method.task.teacher.encode(bank, "document").T.astype(float) / 0.05)
+    own = [bank.index(english[row]) for row in rows]
+    weights[1, bank.index("a new translation")] = 0
+    expected = -np.log(weights[[0, 1, 2], own] / weights.sum(axis=1)).mean()
+    assert float(method.loss({"examples": rows}, 0.0)[0].detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_student_that_encodes_documents_has_no_bank() -> None:
+    with pytest.raises(ValueError, match="set negatives=batch"):
+        ContrastiveConfig(document_encoder="student")
 
 
 def test_what_says_the_same_is_no_negative(
@@ -60,7 +86,8 @@ def test_what_says_the_same_is_no_negative(
     more = Bitext.of(pair, ("another wording", "yet another"), (english[0].upper(), "an answer to it"), "hand")
     judged = Relevance.of(pair, (english[1],), ("an answer to it",), "hand")
     task = make_task(data=replace(data, bitext=Bitext.join([data.bitext, more]), relevance=judged))
-    method, rows = prepare(Contrastive, task, symmetric=False), np.array([0, 1, 2, 150, 151])
+    settings = {"negatives": "batch", "symmetric": False, "distance_weight": 0}
+    method, rows = prepare(Contrastive, task, **settings), np.array([0, 1, 2, 150, 151])
     allowed = np.ones((5, 5))
     for first, second in ((0, 3), (1, 4)):
         allowed[first, second] = allowed[second, first] = 0

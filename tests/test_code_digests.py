@@ -35,7 +35,7 @@ TINY = """
 """
 METHODS = {
     "adversarial": f"{LOOP} methods.discriminator methods.examples",
-    "code_switch": f"{LOOP} methods.translation_table",
+    "code_switch": f"{LOOP} bench.data.ibm_model_1 methods.translation_table",
     "contrastive": f"{LOOP} methods.examples",
     "distillation": f"{LOOP} methods.examples",
     "hard_negatives": f"""
@@ -45,9 +45,11 @@ METHODS = {
     "off_the_shelf": f"{METHOD} bench.encoders.models bench.training.teachers",
     "optical": f"{LOOP} methods.examples methods.solvers bench.evaluation.alignment",
     "posterior_alignment": f"{LOOP} methods.examples",
-    "psq": f"{METHOD} bench.data.normalise methods.translation_table",
+    "psq": f"{METHOD} bench.data.normalise bench.data.ibm_model_1 methods.translation_table",
     "references": METHOD,
-    "translate_test": f"{LOOP} methods.examples methods.seq2seq bench.encoders.models",
+    "translate_test": f"""
+        {METHOD} bench.data.normalise bench.data.ibm_model_1 methods.translation_table bench.encoders.models
+    """,
 }
 """The modules that each method depends on besides itself."""
 OTHERS = {
@@ -62,9 +64,9 @@ OTHERS = {
     """,
     "bench.evaluation.measures": "bench.evaluation.measures",
     "bench.training.tiny": f"{LOOP} {TINY}",
-    "bench.encoders.vocabulary": """
-        bench.encoders.encoder bench.encoders.vocabulary bench.recipe
-        bench.sampling
+    "bench.encoders.student": """
+        bench.data bench.data.ibm_model_1 bench.encoders.encoder bench.encoders.student bench.encoders.vocabulary
+        bench.recipe bench.sampling
     """,
     "bench.training.combination": f"{LOOP} bench.training.combination",
 }

@@ -103,7 +103,7 @@ def test_every_method_and_reference_has_rows_and_stored_files(finished: tuple[Pa
     told = {row["method"]: tuple(row[name] for name in ("budget", "seed", "train", "supervision")) for row in found}
     assert told["optical"] == ("2steps", "0", "conlang", "bitext")
     assert told["zero-shot"] == ("", "", "", "")
-    assert told["untrained"] == ("", "0", "conlang", "")
+    assert told["untrained"] == ("", "0", "conlang", "bitext (start)")
     costs = {row["method"]: row for row in rows(folder, "cost.csv")}
     assert {float(costs[method]["trained_steps"]) for method in METHODS} == {2}
     assert costs["zero-shot"]["trained_steps"] == ""
@@ -317,26 +317,27 @@ def test_one_student_is_scored_both_ways(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_translated_queries_are_kept_with_the_run(bench: Bench, tmp_path: Path, small_test: TestCollection) -> None:
-    outcome = bench.execute(tmp_path, ["methods/translate_test.py:TranslateTest"])
-    cell = next(cell for cell in outcome.cells if cell.spec.method == "TranslateTest")
+    outcome = bench.execute(tmp_path, ["translate-test"])
+    cell = next(cell for cell in outcome.cells if cell.spec.method == "translate-test")
     with (cell.folder / REWRITTEN).open(encoding="utf-8") as file:
         lines = list(csv.reader(file, delimiter="\t"))
     assert [tuple(line[:2]) for line in lines] == list(zip(small_test.query_ids, small_test.queries, strict=True))
     assert all(len(line) == 3 for line in lines)
-    assert all(cell.manifest["cost"][name] > 0 for name in ("rewrite_queries_seconds", "cpu_seconds", "index_mib"))
+    assert "rewrite_queries_seconds" in cell.manifest["cost"]
+    assert all(cell.manifest["cost"][name] > 0 for name in ("cpu_seconds", "index_mib"))
 
 
 def test_off_the_shelf_is_zero_shot_of_its_encoder(bench: Bench, tmp_path: Path) -> None:
     folder = tmp_path / "other"
     make_encoder(seed=5).save(folder)
-    method = f"methods/off_the_shelf.py:OffTheShelf:encoder={folder}"
+    method = f"off-the-shelf:encoder={folder}"
 
     def scores(outcome: Outcome, name: str) -> Any:
         return next(cell.scores for cell in outcome.cells if cell.spec.method == name)
 
     first = bench.execute(tmp_path / "one", [method])
     other = replace(bench, encoder=folder).execute(tmp_path / "two", ["zero-shot"])
-    assert scores(first, "OffTheShelf") == scores(other, "zero-shot") != scores(first, "zero-shot")
+    assert scores(first, "off-the-shelf") == scores(other, "zero-shot") != scores(first, "zero-shot")
     assert {cell.spec.columns["config"] for cell in first.cells} == {"", f"encoder={folder}"}
 
     assert bench.execute(tmp_path / "one", [method]).computed == 0

@@ -160,7 +160,9 @@ def test_mistake_in_the_file_names_the_file(read: Read, text: str, message: str)
     ("variable", "value", "message"),
     [
         ("BENCH_BUDGET", "lots", "BENCH_BUDGET: budget 'lots' does not parse"),
-        ("BENCH_BUGDET", "5steps", "unknown environment variable 'BENCH_BUGDET'; did you mean BENCH_BUDGET"),
+        ("BENCH_BUGDET", "5steps", "BENCH_BUGDET: unknown option 'bugdet'; did you mean budget"),
+        ("BENCH_PATIENCE", "5min", "BENCH_PATIENCE: option 'patience' is now called 'timeout'"),
+        ("BENCH_SCORING", "mean", "BENCH_SCORING: scoring[0] = 'mean' is now called 'single-vector'"),
     ],
 )
 def test_mistake_in_the_environment_names_the_variable(read: Read, variable: str, value: str, message: str) -> None:

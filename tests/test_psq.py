@@ -16,7 +16,6 @@ from bench.api import Ids
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.run import strictly_decreasing
-from methods import translation_table
 from methods.psq import PSQ, PSQConfig, StructuredQueries
 from methods.translation_table import Table, learn_table, prune, words
 
@@ -170,7 +169,7 @@ def bitext() -> tuple[list[str], list[str]]:
 def test_same_as_brute_force(
     bitext: tuple[list[str], list[str]], iterations: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translation_table, "BLOCK", 100)  # so that there are several
+    monkeypatch.setattr("bench.data.ibm_model_1.BLOCK", 100)  # so that there are several
     table, log_likelihood = learn_table(*bitext, iterations)
     expected, expected_likelihood = brute_force(*bitext, iterations)
     assert table == {word: pytest.approx(row, abs=1e-12) for word, row in expected.items()}

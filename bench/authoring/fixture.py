@@ -202,7 +202,7 @@ class Fixture:
         task = self.resources.task(spec)
         trial = RecordedRun(task.teacher, self.mirror, die_at)
         make_student = task.make_student
-        task.make_student = lambda: trial.watched(make_student())
+        task.make_student = lambda **how: trial.watched(make_student(**how))
         task.on_step, task.checkpoint = trial.on_step, checkpoint
         with trial.watching():
             trial.retriever = make_method(self.method.methods).fit(task)

@@ -230,10 +230,15 @@ class TrainingData:
     def document_language(self) -> str:
         return self.pairs[0].document
 
-    @property
-    def texts(self) -> list[str]:
-        """Every text, on both sides of bitext and relevance."""
-        return [text for rows in (self.bitext, self.relevance) for column in rows.columns[:2] for text in column]
+    def texts(self, *, query_languages: bool) -> list[str]:
+        """Return every text of bitext and relevance that is in a query language, or in the document language."""
+        return [
+            text
+            for rows in (self.bitext, self.relevance)
+            for first, second, pair in zip(*rows.columns[:2], rows.pairs, strict=True)
+            for text, language in ((first, pair.query), (second, pair.document))
+            if (language != self.document_language) == query_languages
+        ]
 
     @classmethod
     def none(cls, pairs: tuple[Pair, ...]) -> TrainingData:

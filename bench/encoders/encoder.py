@@ -112,7 +112,7 @@ class Encoder(nn.Module):
 
         if self.token_cache is None or not cached or len(texts) < MANY:
             return token_ids() if prompted else []
-        state = [self._tokenizer_state(), self.tokenizer.truncation_side]
+        state = [self.tokenizer_state(), self.tokenizer.truncation_side]
         key = digest([digest_texts(prompted), limit, state, library_versions("tokenizers", "transformers")])
         ids: list[list[int]] = remembered(self.token_cache / f"{key}.json", token_ids)
         return ids
@@ -191,9 +191,9 @@ class Encoder(nn.Module):
         config = self.transformer.config.to_diff_dict()
         for incidental in ("_name_or_path", "transformers_version", "dtype"):
             config.pop(incidental, None)
-        return digest([weights, config, self._tokenizer_state(), self.pooling, self.max_length, self.prompts])
+        return digest([weights, config, self.tokenizer_state(), self.pooling, self.max_length, self.prompts])
 
-    def _tokenizer_state(self) -> Any:
+    def tokenizer_state(self) -> Any:
         state = json.loads(self.tokenizer.backend_tokenizer.to_str())
         # Calls to the tokenizer leave their truncation and padding behind in it.
         state.pop("truncation"), state.pop("padding")

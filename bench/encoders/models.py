@@ -38,7 +38,7 @@ class KnownEncoder:
 KNOWN = {
     "tiny": KnownEncoder(
         "two layers of 128, trained on the generated English world; no download; tiny-1 ... from other seeds",
-        recipe=Recipe(learning_rate=2e-3, embedding_learning_rate=2e-2, vocabulary_size=3_000),
+        recipe=Recipe(embedding_learning_rate=3e-4, vocabulary_size=3_000),
     ),
     "all-MiniLM-L6-v2": KnownEncoder(
         "six layers of 384, English; from the hub, or offline from the extra `.[offline]`",

@@ -1,4 +1,4 @@
-"""Vocabulary replacement, which turns an English-only encoder into a student for another language."""
+"""WordPiece vocabularies for the students of an English encoder."""
 
 from __future__ import annotations
 
@@ -9,77 +9,42 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer, models, trainers
-from torch import nn
 
+from bench.data import TrainingData
 from bench.dependencies.fingerprint import code_digest, library_versions
-from bench.encoders.encoder import Encoder, Side
+from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
-from bench.recipe import Recipe
-from bench.sampling import torch_generator
 from bench.storage.hashing import digest, digest_texts
 from bench.storage.sealed import remembered
 
 ALPHABET = 2000
 """The number of characters in a new vocabulary, the most frequent ones; rarer ones become [UNK]."""
 
-MULTILINGUAL_VOCABULARY = 60_000
-"""Encoders with at least this many word pieces (mBERT 119k, XLM-R 250k, LaBSE 501k) keep their vocabulary."""
+ENGLISH_SHARE = 4
+"""Every fourth text in the document language is read for a vocabulary of the query languages: most are English, and
+would otherwise take most of the pieces."""
 
 
-def is_multilingual(encoder: Encoder) -> bool:
-    """Return whether an encoder's vocabulary is as large as a multilingual one."""
-    return len(encoder.tokenizer) >= MULTILINGUAL_VOCABULARY
+def new_tokenizer(
+    teacher: Encoder, data: TrainingData, size: int, reads_documents: bool, cache: Path | None = None
+) -> Any:
+    """Return a WordPiece tokenizer for the languages of the data.
 
-
-def make_student(
-    teacher: Encoder, texts: Sequence[str], recipe: Recipe, seed: int, cache: Path | None = None
-) -> Encoder:
-    """Return the student that every method starts from.
-
-    It is a copy of the teacher with a vocabulary learned on `texts`, or with its own if that is multilingual, and with
-    the recipe's dropout and prompts. `cache` is the folder of learned vocabularies.
-    """
-    if is_multilingual(teacher):
-        student = teacher.copy()
-    else:
-        student = replace_vocabulary(teacher, texts, recipe.vocabulary_size, torch_generator(seed, "vocabulary"), cache)
-    prompts: dict[Side, str | None] = {"query": recipe.query_prompt, "document": recipe.document_prompt}
-    student.prompts |= {side: prompt for side, prompt in prompts.items() if prompt is not None}
-    for parameter in student.parameters():
-        parameter.requires_grad_(True)
-    for module in student.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = recipe.dropout
-    return student.train()
-
-
-def replace_vocabulary(
-    encoder: Encoder, texts: Sequence[str], size: int, generator: torch.Generator, cache: Path | None = None
-) -> Encoder:
-    """Return a copy of `encoder` with a WordPiece vocabulary of at most `size` pieces learned on `texts`.
+    A student that reads queries only has at most `size` pieces, learned on all texts in the query languages and on
+    every `ENGLISH_SHARE`th text in the document language. A student that reads documents, too, keeps all pieces of its
+    teacher; at most `size` pieces learned on the query languages are appended.
 
     The tokenizer keeps its special tokens and its word splitting, but no longer strips accents: they carry meaning in
-    many languages. Embeddings of pieces that the old vocabulary shares are copied exactly; a new piece is drawn from a
-    normal distribution with the old matrix's mean and standard deviation per dimension. All layers stay the same.
-
-    Raises `BenchError` if the encoder's tokenizer is not a WordPiece one.
+    many languages. Raises `BenchError` if the encoder's tokenizer is not a WordPiece one.
     """
-    student = encoder.copy()
-    student.tokenizer = relearn_tokenizer(student.tokenizer, texts, size, encoder.name, cache)
-    old = encoder.word_embeddings.weight.detach()
-    noise = torch.randn(len(student.tokenizer), old.shape[1], generator=generator)
-    weights = old.mean(dim=0) + noise.to(old.device) * old.std(dim=0)
-    old_vocabulary = encoder.tokenizer.get_vocab()
-    for piece, row in student.tokenizer.get_vocab().items():
-        if piece in old_vocabulary:
-            weights[row] = old[old_vocabulary[piece]]
-    student.transformer.resize_token_embeddings(len(weights), mean_resizing=False)
-    with torch.no_grad():
-        student.word_embeddings.weight.copy_(weights)
-    student.word_embeddings.padding_idx = student.tokenizer.pad_token_id
-    return student
+    foreign, english = data.texts(query_languages=True), data.texts(query_languages=False)
+    texts = foreign if foreign and reads_documents else [*foreign, *english[:: ENGLISH_SHARE if foreign else 1]]
+    tokenizer = relearn_tokenizer(teacher.copy().tokenizer, texts, size, teacher.name, cache)
+    if reads_documents:
+        own = pieces_of(teacher.tokenizer)
+        tokenizer = with_pieces(teacher.copy().tokenizer, list(dict.fromkeys([*own, *pieces_of(tokenizer)])))
+    return tokenizer
 
 
 def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str, cache: Path | None = None) -> Any:
@@ -94,7 +59,7 @@ def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str
     tokenizer.backend_tokenizer.no_padding()
     # Training on nothing leaves the special tokens, renumbered from 0 wherever the tokenizer refers to them.
     fresh = tokenizer.train_new_from_iterator([], vocab_size=size, show_progress=False)
-    special = [piece for piece, _ in sorted(fresh.get_vocab().items(), key=lambda item: item[1])]
+    special = pieces_of(fresh)
     learn = partial(learn_wordpieces, texts, size, special, fresh.backend_tokenizer)
     if cache is None:
         pieces = learn()
@@ -104,14 +69,27 @@ def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str
         code = [code_digest("bench.encoders.vocabulary"), library_versions("tokenizers")]
         key = digest([digest_texts(texts), size, special, splitting, code])
         pieces = remembered(cache / "vocabularies" / f"{key}.json", learn)
-    fresh.backend_tokenizer.model = models.WordPiece(
+    return with_pieces(fresh, pieces)
+
+
+def with_pieces(tokenizer: Any, pieces: Sequence[str]) -> Any:
+    """Return the tokenizer with a WordPiece vocabulary of these pieces in this order; it keeps accents."""
+    backend, model = tokenizer.backend_tokenizer, tokenizer.backend_tokenizer.model
+    if hasattr(backend.normalizer, "strip_accents"):
+        backend.normalizer.strip_accents = False
+    backend.model = models.WordPiece(
         {piece: i for i, piece in enumerate(pieces)},
         unk_token=model.unk_token,
         continuing_subword_prefix=model.continuing_subword_prefix,
         max_input_chars_per_word=model.max_input_chars_per_word,
     )
-    fresh.strip_accents = False  # saved with it, and set over the normalizer when it is loaded again
-    return fresh
+    tokenizer.strip_accents = False  # saved with it, and set over the normalizer when it is loaded again
+    return tokenizer
+
+
+def pieces_of(tokenizer: Any) -> list[str]:
+    """Return the vocabulary of a tokenizer in the order of its ids."""
+    return [piece for piece, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
 
 
 def learn_wordpieces(texts: Sequence[str], size: int, special: Sequence[str], like: Tokenizer) -> list[str]:

@@ -42,6 +42,7 @@ class Embeddings:
             "block": BLOCK,
             "libraries": library_versions("torch", "transformers", "tokenizers", "numpy"),
             "device": encoder.device.type,
+            "autocast": torch.is_autocast_enabled(encoder.device.type),
             "threads": torch.get_num_threads(),
         }
         self.encode = retriever.encode_queries if side == "query" else retriever.encode_documents

@@ -95,7 +95,7 @@ def word_plan(
     def align(data: TrainingData) -> np.ndarray:
         method: Any = make_method([part])
         student = retriever.query_encoder
-        method.prepare(Task(data, teacher, lambda: student, Budget(1, "steps"), recipe, seed=0), student)
+        method.prepare(Task(data, teacher, lambda **_: student, Budget(1, "steps"), recipe, seed=0), student)
         return np.asarray(method.align(document, query))
 
     pair = Pair("mul", "eng")  # any languages

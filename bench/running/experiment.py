@@ -13,7 +13,7 @@ from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.sources import LazyTestCollection, LazyTrainingData
 from bench.data.training_data import default_mix
-from bench.encoders.models import default_recipe
+from bench.encoders.models import KNOWN, TINY, default_recipe
 from bench.errors import BenchError
 from bench.evaluation import tasks
 from bench.options import read_config
@@ -83,7 +83,8 @@ def make_experiment(
     # The tiny encoder was trained on the language of generated collections.
     generated = all(cards[name].generated for name in request.datasets)
     encoder = request.encoder or ("tiny" if generated else "all-MiniLM-L6-v2")
-    encoder = str(Path(encoder).expanduser().absolute()) if Path(encoder).expanduser().is_dir() else encoder
+    if encoder not in KNOWN and not TINY.fullmatch(encoder) and Path(encoder).expanduser().is_dir():
+        encoder = str(Path(encoder).expanduser().absolute())
     usual = default_recipe(encoder)
     recipe = read_config(Recipe, {**usual.model_dump(), **request.recipe}, "recipe")
     experiment = Experiment(encoder, recipe, resolve_methods(request, call))

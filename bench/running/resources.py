@@ -22,6 +22,7 @@ from bench.errors import BenchError
 from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
 from bench.progress import Display
 from bench.recipe import Budget, Recipe
+from bench.results.store import EMBEDDINGS
 from bench.running.experiment import Cell, Training
 from bench.spec import RunSpec
 from bench.storage.sealed import default_cache
@@ -30,10 +31,22 @@ from bench.system.offline import forbid_network
 from bench.training.teachers import Identity, fingerprint_of, identity_if_known, load_teacher
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bench.encoders.encoder import Encoder
     from bench.training.method import Task
 
-TRAINING_LIBRARIES = ("torch", "transformers", "tokenizers", "POT", "faiss-cpu", "numpy", "scipy", "scikit-learn")
+TRAINING_LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "POT",
+    "faiss-cpu",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+)
 CELL_LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu", *LIBRARIES)
 CELL_CODE = ("bench.evaluation.evaluate", "bench.evaluation.tasks")
 TOKENS = "tokens"
@@ -119,17 +132,24 @@ class Resources:
             data = split_validation(data, generator("validation"))
         return take_subset(data, spec.subset, generator)
 
-    def student(self, spec: RunSpec, data: TrainingData) -> Encoder:
-        """Return the untrained student that all methods of this data, recipe and seed copy."""
-        from bench.encoders.vocabulary import make_student
+    def student(self, spec: RunSpec, data: TrainingData, *, reads_documents: bool = False) -> Encoder:
+        """Return a copy of the untrained student that all methods of this data, recipe and seed start from."""
+        from bench.encoders.student import make_student
 
         if not spec.train:
-            return self.teacher
-        key = (spec.train, spec.pairs, spec.leakage, spec.subset, spec.recipe, spec.seed)
+            return self.teacher.copy()
+        key = (spec.train, spec.pairs, spec.leakage, spec.subset, spec.recipe, spec.seed, reads_documents)
         if key not in self._students:
-            made = make_student(self.teacher, data.texts, recipe_of(spec), spec.seed or 0, cache=self.cache)
-            self._students = {key: made}
-        return self._students[key]
+            self._students = {other: made for other, made in self._students.items() if other[:-1] == key[:-1]}
+            self._students[key] = make_student(
+                self.teacher,
+                data,
+                recipe_of(spec),
+                spec.seed or 0,
+                reads_documents=reads_documents,
+                cache=self.cache,
+            )
+        return self._students[key].copy()
 
     def task(self, spec: RunSpec) -> Task:
         """Return the task of a training. It has a copy of the teacher, which a method may train without harm."""
@@ -139,12 +159,39 @@ class Resources:
         return Task(
             data=data,
             teacher=self.teacher.copy(),
-            make_student=self.student(spec, data).copy,
+            make_student=partial(self.student, spec, data),
             budget=spec.budget or Budget(1, "steps"),  # a method without a budget needs none
             recipe=recipe_of(spec),
             seed=spec.seed or 0,
             precision=self.precision,
+            stored_embeddings=self.teacher_embeddings,
         )
+
+    def teacher_embeddings(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the teacher's embeddings of documents in the precision of trainings, (n, dimension) float32.
+
+        They are stored in the cache.
+        """
+        import numpy as np
+
+        from bench.evaluation.embeddings import Embeddings
+        from bench.evaluation.retriever import DualEncoder
+        from bench.training.method import autocast
+
+        done = 0
+
+        def on_texts(count: int) -> None:
+            nonlocal done
+            done += count
+            stage(done)
+
+        with (
+            self.display.stage("encoding training documents", len(texts), "texts") as stage,
+            autocast(self.teacher.device, self.precision),
+        ):
+            retriever = DualEncoder(self.teacher, self.teacher)
+            blocks = Embeddings(retriever, "document", texts, self.cache / EMBEDDINGS, on_texts)
+            return np.concatenate(list(blocks))
 
     def are_known(self, training: Training, cells: Sequence[Cell]) -> bool:
         """Return whether all inputs of these are known without reading a text or making a teacher."""
@@ -160,7 +207,7 @@ class Resources:
         spec, row = training.spec, training.method
         inputs = {f"encoder {spec.encoder}": self.identity.fingerprint}
         code = {
-            "bench.encoders.vocabulary": bool(spec.train),
+            "bench.encoders.student": bool(spec.train),
             "bench.data.bitext_subsets": bool(spec.train) and spec.subset != BitextSubset(),
             "bench.data.validation_split": bool(spec.train) and recipe_of(spec).selection != "last",
             "bench.training.combination": len(row.methods) > 1,

@@ -19,11 +19,15 @@ from bench.errors import CellFailed
 from bench.evaluation.retriever import DualEncoder
 from bench.recipe import Recipe, Spent
 from bench.system.interrupt import deferred_interrupt
-from bench.training.method import Method, MethodConfig, Task
+from bench.training.method import Method, MethodConfig, Task, autocast
 from bench.training.selection import Selection, validation_loss
 
 Batch = Mapping[str, np.ndarray]
 """Row indices into the method's data, by the name of the data."""
+
+
+DIAGNOSED = 500
+"""Texts that the figures about a trained student are computed on."""
 
 
 class TrainedConfig(MethodConfig):
@@ -46,10 +50,27 @@ class TrainedMethod(Method):
     student: Encoder
 
     def fit(self, task: Task) -> DualEncoder:
-        self.prepare(task, task.make_student())
+        self.prepare(task, task.make_student(reads_documents=self.config.document_encoder == "student"))
         task.outcome["spent"] = train(self, task)
-        task.outcome["diagnostics"] = self.diagnose()
+        task.outcome["diagnostics"] = {**self._collapse(), **self.diagnose()}
         return DualEncoder(self.student, self.document_encoder)
+
+    def _collapse(self) -> dict[str, float]:
+        """Return figures about the queries of the training, of a sample of `DIAGNOSED` texts of the query languages.
+
+        `mean_cosine` of different texts is 1 for a collapsed student; `unknown_pieces` is the share of [UNK].
+        """
+        texts = list(dict.fromkeys(self.task.data.texts(query_languages=True)))
+        chosen = self.task.numpy_generator("diagnostics").permutation(len(texts))[:DIAGNOSED]
+        if len(chosen) < 2:
+            return {}
+        sample = [texts[i] for i in chosen]
+        total = self.student.encode(sample, "query").sum(axis=0)
+        pieces = [piece for ids in self.student.tokenize(sample, "query") for piece in ids]
+        return {
+            "mean_cosine": float((total @ total - len(sample)) / (len(sample) * (len(sample) - 1))),
+            "unknown_pieces": pieces.count(self.student.tokenizer.unk_token_id) / len(pieces),
+        }
 
     @property
     def document_encoder(self) -> Encoder:
@@ -210,11 +231,6 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
         # With a budget in tokens or seconds the first steps' share is not known in advance.
         return max(progress / warmup, 0.01)
     return max((1 - progress) / max(1 - warmup, 1e-9), 0.0)
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context of forward passes: bfloat16 if `precision` is that, else float32 throughout."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _state(method: TrainedMethod, optimiser: torch.optim.Optimizer, selection: Selection) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ A method that trains a student by gradient steps extends `bench.training.loop.Tr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,8 +38,9 @@ class Task:
 
     data: TrainingData
     teacher: Encoder
-    make_student: Callable[[], Encoder]
-    """Returns a fresh student, the same bytes for every method of a comparison."""
+    make_student: Callable[..., Encoder]
+    """Returns a fresh student, the same bytes for every method. With `reads_documents=True` it keeps the vocabulary of
+    its teacher besides its own."""
     budget: Budget
     recipe: Recipe
     seed: int
@@ -50,14 +51,27 @@ class Task:
     on_resume: Callable[[int], None] = lambda steps: None
     """Called before the first step with the number of steps in the checkpoint, 0 without one."""
     checkpoint: Checkpoint | None = None
+    stored_embeddings: Callable[[Sequence[str]], np.ndarray] | None = None
+    """Returns what `teacher_embeddings` returns, computed once for all trainings; None to compute it."""
     outcome: dict[str, Any] = field(default_factory=dict)
     """The results of a training besides its retriever, for its manifest: `spent`, `diagnostics` and others."""
+
+    def teacher_embeddings(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the frozen teacher's L2-normalised embeddings of documents, (n, dimension) float32."""
+        return (
+            self.teacher.encode(texts, "document") if self.stored_embeddings is None else self.stored_embeddings(texts)
+        )
 
     def numpy_generator(self, purpose: str) -> np.random.Generator:
         return numpy_generator(self.seed, purpose)
 
     def torch_generator(self, purpose: str) -> torch.Generator:
         return torch_generator(self.seed, purpose)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context of forward passes: bfloat16 if `precision` is that, else float32 throughout."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 class Method(ABC):

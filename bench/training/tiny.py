@@ -99,7 +99,7 @@ def _train(seed: int, on_step: Callable[[dict[str, Any]], None]) -> Encoder:
     relevance = conlang.relevance(conlang.ConlangOptions())
     untrained = _untrained([*relevance.queries, *relevance.positives], seed)
     data = TrainingData((Pair("eng", "eng"),), Bitext.join([]), relevance)
-    task = Task(data, untrained, lambda: untrained, BUDGET, RECIPE, seed=seed, on_step=on_step)
+    task = Task(data, untrained, lambda **_: untrained, BUDGET, RECIPE, seed=seed, on_step=on_step)
     return EnglishRetrieval(TrainedConfig(document_encoder="student")).fit(task).query_encoder
 
 

@@ -1,0 +1,236 @@
+"""Students: their vocabulary, their first embeddings, and that both are the same every time."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_encoder
+from tokenizers import Tokenizer, models
+from transformers import BertTokenizer
+
+from bench.data import Bitext, Relevance, TrainingData
+from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.student import is_multilingual, make_student
+from bench.encoders.vocabulary import pieces_of
+from bench.errors import BenchError
+from bench.recipe import Recipe
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+RECIPE = Recipe(vocabulary_size=250, initialisation="shared")
+
+
+@pytest.fixture
+def student(encoder: Encoder, data: TrainingData) -> Encoder:
+    return make_student(encoder, data, RECIPE, 0)
+
+
+def first_rows(data: TrainingData) -> TrainingData:
+    return replace(data, bitext=data.bitext.take(range(25)))
+
+
+def test_shared_pieces_keep_their_embeddings_exactly(encoder: Encoder, student: Encoder) -> None:
+    old, new = encoder.tokenizer.get_vocab(), student.tokenizer.get_vocab()
+    before, after = encoder.word_embeddings.weight, student.word_embeddings.weight
+    shared = set(old) & set(new)
+    assert len(SPECIAL) < len(shared) < len(new)
+    assert any(old[piece] != new[piece] for piece in shared)  # they move, so that copying whole blocks would fail
+    for piece in shared:
+        assert torch.equal(after[new[piece]], before[old[piece]]), piece
+
+
+def test_new_pieces_have_embeddings_of_their_own(encoder: Encoder, student: Encoder) -> None:
+    old, new = encoder.tokenizer.get_vocab(), student.tokenizer.get_vocab()
+    rows = student.word_embeddings.weight[[row for piece, row in new.items() if piece not in old]]
+    assert len(rows) > 20
+    assert not (rows[:, None] == encoder.word_embeddings.weight[None]).all(dim=2).any()
+    assert len(torch.unique(rows, dim=0)) == len(rows)
+
+
+def test_new_pieces_are_distributed_like_the_old_ones(encoder: Encoder, data: TrainingData) -> None:
+    weight = encoder.word_embeddings.weight
+    with torch.no_grad():
+        weight[:, 0] += 5
+        weight[:, 1] *= 10
+    student = make_student(encoder, data, RECIPE, 0)
+    old = encoder.tokenizer.get_vocab()
+    rows = student.word_embeddings.weight[[row for p, row in student.tokenizer.get_vocab().items() if p not in old]]
+    error = weight.std(dim=0) / len(rows) ** 0.5
+    assert ((rows.mean(dim=0) - weight.mean(dim=0)).abs() < 5 * error).all()
+    assert ((rows.std(dim=0) / weight.std(dim=0)).log().abs() < 0.5).all()
+
+
+def test_special_tokens_keep_their_embeddings_and_their_roles(encoder: Encoder, student: Encoder) -> None:
+    for piece in SPECIAL:
+        before = encoder.word_embeddings.weight[encoder.tokenizer.convert_tokens_to_ids(piece)]
+        assert torch.equal(student.word_embeddings.weight[student.tokenizer.convert_tokens_to_ids(piece)], before)
+    assert student.tokenizer.all_special_tokens == encoder.tokenizer.all_special_tokens
+    ids = student.tokenize(["the cat"], "query")[0]
+    assert student.tokenizer.convert_ids_to_tokens([ids[0], ids[-1]]) == ["[CLS]", "[SEP]"]
+
+
+def test_all_layers_are_kept(encoder: Encoder, student: Encoder) -> None:
+    before = dict(encoder.named_parameters())
+    after = dict(student.named_parameters())
+    assert after.keys() == before.keys()
+    for name, parameter in after.items():
+        if not name.endswith("word_embeddings.weight"):
+            assert torch.equal(parameter, before[name]), name
+
+
+def test_original_encoder_is_left_alone(encoder: Encoder, data: TrainingData) -> None:
+    before = encoder.fingerprint()
+    with torch.no_grad():
+        student = make_student(encoder, data, RECIPE, 0)
+        for parameter in student.parameters():
+            parameter.zero_()
+    assert encoder.fingerprint() == before
+
+
+def test_same_texts_and_seed_give_the_same_student(encoder: Encoder, data: TrainingData) -> None:
+    one, same, other_seed = (make_student(encoder, data, RECIPE, seed).fingerprint() for seed in (0, 0, 1))
+    assert one == same != other_seed
+    assert make_student(encoder, first_rows(data), RECIPE, 0).fingerprint() != one
+
+
+def test_vocabulary_is_no_larger_than_asked_for_and_fits_the_matrix(encoder: Encoder, data: TrainingData) -> None:
+    for size in (60, 250, 100_000):
+        student = make_student(encoder, data, RECIPE.model_copy(update={"vocabulary_size": size}), 0)
+        assert len(student.tokenizer) <= size
+        assert len(student.word_embeddings.weight) == len(student.tokenizer) == student.transformer.config.vocab_size
+
+
+def test_accents_are_kept(encoder: Encoder, student: Encoder) -> None:
+    word = student.tokenizer.tokenize("taC\u00e9")
+    assert "".join(piece.removeprefix("##") for piece in word) == "tac\u00e9"
+    assert "\u00e9" not in "".join(encoder.tokenizer.tokenize("tac\u00e9"))
+
+
+@pytest.mark.parametrize("kind", ["generic", "BertTokenizer"])
+def test_accents_are_still_kept_after_saving(encoder: Encoder, data: TrainingData, tmp_path: Path, kind: str) -> None:
+    """A tokenizer of BERT's own class sets its normaliser anew when it is loaded."""
+    if kind == "BertTokenizer":
+        encoder.tokenizer = BertTokenizer(vocab=encoder.tokenizer.get_vocab(), do_lower_case=True)
+    student = make_student(encoder, data, RECIPE, 0)
+    student.save(tmp_path)
+    found = read_encoder(tmp_path, "small")
+    assert found.fingerprint() == student.fingerprint()
+    assert found.tokenize(["taC\u00e9"], "query") == student.tokenize(["taC\u00e9"], "query")
+
+
+def test_student_reads_what_the_encoder_cannot(encoder: Encoder, student: Encoder, data: TrainingData) -> None:
+    foreign = data.bitext.query_side[0]
+    assert len(student.tokenize([foreign], "query")[0]) < len(encoder.tokenize([foreign], "query")[0])
+
+
+def test_multilingual_encoder_keeps_its_vocabulary(
+    encoder: Encoder, data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_multilingual(encoder)
+    assert make_student(encoder, data, RECIPE, 0).fingerprint() != encoder.fingerprint()
+    monkeypatch.setattr("bench.encoders.student.MULTILINGUAL_VOCABULARY", len(encoder.tokenizer))
+    assert is_multilingual(encoder)
+    student = make_student(encoder, data, RECIPE, 0)
+    assert student.fingerprint() == encoder.fingerprint()
+    assert student is not encoder
+
+
+def test_student_of_a_frozen_teacher_trains_with_the_recipes_dropout(teacher: Encoder, data: TrainingData) -> None:
+    student = make_student(teacher, data, Recipe(vocabulary_size=250, dropout=0.25), 0)
+    assert student.training
+    assert all(parameter.requires_grad for parameter in student.parameters())
+    dropouts = [module.p for module in student.modules() if isinstance(module, torch.nn.Dropout)]
+    assert set(dropouts) == {0.25}
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_tokenizer_that_is_no_wordpiece_is_refused(data: TrainingData) -> None:
+    encoder = make_encoder(name="other")
+    encoder.tokenizer = copy.deepcopy(encoder.tokenizer)
+    encoder.tokenizer._tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+    with pytest.raises(BenchError, match="vocabulary of 'other' cannot be replaced"):
+        make_student(encoder, data, RECIPE, 0)
+
+
+def test_student_reads_the_recipes_prompts_and_keeps_the_encoders_where_there_are_none(data: TrainingData) -> None:
+    encoder = make_encoder(prompts={"query": "q: ", "document": "d: "})
+    asked = make_student(encoder, data, RECIPE.model_copy(update={"query_prompt": "Query: "}), seed=0)
+    assert asked.prompts == {"query": "Query: ", "document": "d: "}
+    assert encoder.prompts == {"query": "q: ", "document": "d: "}
+
+
+def test_student_is_the_same_with_a_cache_which_spares_the_learning(
+    encoder: Encoder, data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = make_student(encoder, data, RECIPE, 0).fingerprint()
+    assert make_student(encoder, data, RECIPE, 0, cache=tmp_path).fingerprint() == expected
+    fewer = make_student(encoder, first_rows(data), RECIPE, 0).fingerprint()
+    assert make_student(encoder, first_rows(data), RECIPE, 0, cache=tmp_path).fingerprint() == fewer
+    smaller = RECIPE.model_copy(update={"vocabulary_size": 100})
+    assert len(make_student(encoder, data, smaller, 0, cache=tmp_path).tokenizer) == 100
+    (tmp_path / "file").write_text("in the way")
+    assert make_student(encoder, data, RECIPE, 0, cache=tmp_path / "file").fingerprint() == expected
+    monkeypatch.setattr("bench.encoders.vocabulary.learn_wordpieces", lambda *_: pytest.fail("learned again"))
+    assert make_student(encoder, data, RECIPE, 0, cache=tmp_path).fingerprint() == expected
+
+
+def test_damaged_vocabulary_is_learned_again(encoder: Encoder, data: TrainingData, tmp_path: Path) -> None:
+    expected = make_student(encoder, data, RECIPE, 0, cache=tmp_path).fingerprint()
+    (path,) = (tmp_path / "vocabularies").iterdir()
+    path.write_bytes(path.read_bytes().replace(b"cat", b"dog", 1))
+    assert make_student(encoder, data, RECIPE, 0, cache=tmp_path).fingerprint() == expected
+
+
+def test_pieces_start_as_the_mean_of_their_translations(encoder: Encoder, data: TrainingData) -> None:
+    """Every foreign word has one translation here, and `a` is a word of both languages."""
+    words = {"ixo": "the", "uxo": "cat", "exo": "dog", "a": "saw"}
+    foreign = [*words, "ixo uxo", "uxo a", "exo a", "ixo exo"] * 9
+    english = [" ".join(words[word] for word in text.split()) for text in foreign] + ["a"] * 11
+    bitext = Bitext.of(data.pairs[0], [*foreign, *["zz"] * 11], english, "hand")
+    recipe = Recipe(vocabulary_size=250)
+    student = make_student(encoder, replace(data, bitext=bitext, relevance=Relevance.join([])), recipe, 0)
+
+    def first(word: str, which: Encoder) -> torch.Tensor:
+        (piece,) = which.tokenizer(word, add_special_tokens=False)["input_ids"]
+        return which.word_embeddings.weight[piece]
+
+    for word in ("ixo", "uxo", "exo"):
+        assert torch.allclose(first(word, student), first(words[word], encoder), atol=0.15), word
+    share = 27 / (27 + 11)  # `a` occurs 27 times on the foreign side, and 11 times on the English side
+    expected = share * first("saw", encoder) + (1 - share) * first("a", encoder)
+    assert torch.allclose(first("a", student), expected, atol=0.15)
+    for piece in SPECIAL:
+        old, new = (which.tokenizer.convert_tokens_to_ids(piece) for which in (encoder, student))
+        assert torch.equal(student.word_embeddings.weight[new], encoder.word_embeddings.weight[old])
+
+
+def test_only_special_tokens_are_kept_when_all_others_start_from_noise(encoder: Encoder, data: TrainingData) -> None:
+    student = make_student(encoder, data, RECIPE.model_copy(update={"initialisation": "noise"}), 0)
+    old, new = encoder.tokenizer.get_vocab(), student.tokenizer.get_vocab()
+    before, after = encoder.word_embeddings.weight, student.word_embeddings.weight
+    kept = {piece for piece in set(old) & set(new) if torch.equal(after[new[piece]], before[old[piece]])}
+    assert kept == set(SPECIAL)
+
+
+def test_student_that_reads_documents_keeps_all_pieces_of_its_teacher(encoder: Encoder, data: TrainingData) -> None:
+    student = make_student(encoder, data, RECIPE, 0, reads_documents=True)
+    size = len(encoder.tokenizer)
+    assert pieces_of(student.tokenizer)[:size] == pieces_of(encoder.tokenizer)
+    assert torch.equal(student.word_embeddings.weight[:size], encoder.word_embeddings.weight)
+    english, foreign = list(data.bitext.document_side), list(data.bitext.query_side)
+    assert (student.encode(english, "document") == encoder.encode(english, "document")).all()
+    assert sum(map(len, student.tokenize(foreign, "query"))) < sum(map(len, encoder.tokenize(foreign, "query")))
+
+
+def test_table_of_translations_is_learned_once(
+    encoder: Encoder, data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(vocabulary_size=250)
+    expected = make_student(encoder, data, recipe, 0, cache=tmp_path).fingerprint()
+    monkeypatch.setattr("bench.encoders.student.ibm_model_1", lambda *_: pytest.fail("learned again"))
+    assert make_student(encoder, data, recipe, 0, cache=tmp_path).fingerprint() == expected
+    with pytest.raises(pytest.fail.Exception, match="learned again"):
+        make_student(encoder, first_rows(data), recipe, 0, cache=tmp_path)
