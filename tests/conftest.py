@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -34,6 +35,8 @@ from bench.training.loop import TrainedMethod
 from bench.training.method import Task
 from bench.training.tiny import wordpiece_tokenizer
 
+# A process in the background ignores Ctrl-C, and so would the tests of it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("bench", deadline=None)
 settings.load_profile("bench")
 
