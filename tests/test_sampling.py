@@ -38,8 +38,8 @@ def test_draws_depend_on_seed_and_purpose_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before[0])  # the global generators are left alone
     assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
     # Unlike `hash`, which is seeded anew in each process.
-    code = "from test_sampling import draws; print(draws(0, 'batches'))"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=FOLDER)
+    code = f"import sys; sys.path.append({str(FOLDER)!r}); from test_sampling import draws; print(draws(0, 'batches'))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == str(draws(0, "batches"))
 
 
