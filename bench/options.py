@@ -180,8 +180,8 @@ def _complaint(error: ValidationError, model: type[BaseModel]) -> str:
     *parents, key = [part for part in first["loc"] if part != "[key]"] or [""]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*parents, key)).lstrip(".")
     match first["type"]:
-        case "literal_error" if first["input"] in RENAMED:
-            return f"{place} = {first['input']!r} is now called '{RENAMED[first['input']]}'"
+        case "literal_error" if (new := RENAMED.get(str(first["input"]))) and f"'{new}'" in first["msg"]:
+            return f"{place} = {first['input']!r} is now called '{new}'"
         case "extra_forbidden":
             kind = f"key of {place.removesuffix(f'.{key}')}" if parents else "key"
             return str(unknown(kind, str(key), _nested(model, parents).model_fields))

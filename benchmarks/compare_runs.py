@@ -1,4 +1,4 @@
-"""How long `bench compare` takes for two TREC runs of 10,000 queries and 1,000 documents each, with 10,000 samples.
+"""Measure the time of `bench compare` for two TREC runs of 10,000 queries with 1,000 documents, and 10,000 samples.
 
 python benchmarks/compare_runs.py [QUERIES [DOCUMENTS]]
 """

@@ -25,6 +25,8 @@ MISTAKES = {
     f"{RUN} --encoder tinny": "unknown encoder 'tinny'; did you mean tiny",
     f"{RUN} --scoring median": "scoring[0] = 'median': Input should be 'single-vector' or 'maxsim'",
     f"{RUN} --students joint": "students[0] = 'joint' is now called 'multilingual'",
+    f"{RUN} --set recipe.selection=[1]": "selection = [1]: Input should be 'last' or 'english'",
+    f"{RUN} --set recipe.selection=mean": "selection = 'mean': Input should be 'last' or 'english'",
     f"{RUN} --measures nDGC@10": "unknown measure 'nDGC@10'; did you mean nDCG@10",
     f"{RUN} --measures R@1001": "a whole number from 1 to 1000",
     f"{RUN} --budget 5apples": "budget '5apples' does not parse",

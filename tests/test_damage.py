@@ -232,7 +232,7 @@ VOLATILE = {MANIFEST, LOG, "state.json", "cost.csv", "leaderboard.md", "said.txt
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run works: its results, its cache, and what it said."""
+    """The folder of a run, with its results, its cache and its output."""
 
     root: Path
 
@@ -315,7 +315,7 @@ def whole_run(bench: Bench, place: Place, *methods: str, **changes: Any) -> tupl
 
 
 def check_nothing_is_half(place: Place, whole: dict[str, bytes]) -> None:
-    """Whatever a killed run left under its final name is complete."""
+    """Check that each file of a killed run is complete if it has its final name."""
     unfinished = place.unfinished()
     for name, data in place.files().items():
         path = place.root / name

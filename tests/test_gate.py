@@ -403,7 +403,7 @@ FAULTS: dict[str, tuple[Plant, str, str]] = {
     "judgments of the document before": (shift_documents, "psq", "psq conlang qaa-eng"),
     "document vectors not normalised": (leave_lengths, "distillation", "distillation conlang qaa-eng"),
 }
-"""What is planted, the method that is checked, and a cell that must be named."""
+"""The planted fault, the method that is checked, and a cell that must be named."""
 
 
 @pytest.mark.slow

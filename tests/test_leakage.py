@@ -172,7 +172,7 @@ def test_queries_oracles_and_relevant_documents_are_protected_and_no_others() ->
 
 
 def test_of_a_mining_collection_only_the_gold_pairs_are_protected() -> None:
-    """Of both parts: those to tune on and those to test."""
+    """Both parts count: the pairs to tune on and the pairs to test."""
     mining = replace(
         collection(),
         query_ids=("q1", "q2", "q3"),

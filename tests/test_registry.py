@@ -180,10 +180,10 @@ from bench.api import TrainedConfig, TrainedMethod
 class MineConfig(TrainedConfig):
     document_encoder: Literal["teacher", "student"] = "student"
     width: int = Field(3, gt=0, le=9)
-    """How wide, in `units`
+    """Width in `units`
     of a_b."""
     sharp: bool = True
-    """Whether."""
+    """A switch."""
 
 
 class Mine(TrainedMethod):
@@ -219,8 +219,8 @@ Minimises \|a\|\*b\* \< c.
 | setting | type | default | meaning |
 |---|---|---|---|
 | `document_encoder` | `teacher` or `student` | `student` | Encoder of documents: the frozen teacher, so that the student reads queries only, or the student itself. |
-| `width` | int > 0 and ≤ 9 | `3` | How wide, in `units` of a\_b. |
-| `sharp` | bool | `true` | Whether. |
+| `width` | int > 0 and ≤ 9 | `3` | Width in `units` of a\_b. |
+| `sharp` | bool | `true` | A switch. |
 | `weight` | float > 0 | `1.0` | Weight of this method's loss in a combination of methods. |
 
 ## Variants

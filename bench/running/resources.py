@@ -168,15 +168,11 @@ class Resources:
         )
 
     def teacher_embeddings(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the teacher's embeddings of documents in the precision of trainings, (n, dimension) float32.
-
-        They are stored in the cache.
-        """
+        """Return the teacher's L2-normalised embeddings of documents, (n, dimension) float32, stored in the cache."""
         import numpy as np
 
         from bench.evaluation.embeddings import Embeddings
         from bench.evaluation.retriever import DualEncoder
-        from bench.training.method import autocast
 
         done = 0
 
@@ -185,10 +181,7 @@ class Resources:
             done += count
             stage(done)
 
-        with (
-            self.display.stage("encoding training documents", len(texts), "texts") as stage,
-            autocast(self.teacher.device, self.precision),
-        ):
+        with self.display.stage("encoding training documents", len(texts), "texts") as stage:
             retriever = DualEncoder(self.teacher, self.teacher)
             blocks = Embeddings(retriever, "document", texts, self.cache / EMBEDDINGS, on_texts)
             return np.concatenate(list(blocks))

@@ -1,1 +1,1 @@
-"""Files and folders that appear whole, notice damage, and have a place."""
+"""Atomic writes, stored files with checksums, and hashes."""

@@ -1,4 +1,4 @@
-"""Stored files that notice damage: each has a sha256, which is verified when the file is read.
+"""Stored files with checksums: the sha256 of each is verified when the file is read.
 
 A *sealed file* ends in the sha256 of its content and of its place (the names of its folder and of itself), so that a
 flipped bit, a truncation and two exchanged files all show. A *sealed folder* has a manifest, written last, with the

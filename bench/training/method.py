@@ -52,15 +52,19 @@ class Task:
     """Called before the first step with the number of steps in the checkpoint, 0 without one."""
     checkpoint: Checkpoint | None = None
     stored_embeddings: Callable[[Sequence[str]], np.ndarray] | None = None
-    """Returns what `teacher_embeddings` returns, computed once for all trainings; None to compute it."""
+    """Returns the teacher's embeddings of documents from a store that trainings share; None to compute them."""
     outcome: dict[str, Any] = field(default_factory=dict)
     """The results of a training besides its retriever, for its manifest: `spent`, `diagnostics` and others."""
 
     def teacher_embeddings(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the frozen teacher's L2-normalised embeddings of documents, (n, dimension) float32."""
-        return (
-            self.teacher.encode(texts, "document") if self.stored_embeddings is None else self.stored_embeddings(texts)
-        )
+        """Return the frozen teacher's embeddings of documents in the training's precision.
+
+        Shape (n, dimension), float32, L2-normalised.
+        """
+        with autocast(self.teacher.device, self.precision):
+            if self.stored_embeddings is not None:
+                return self.stored_embeddings(texts)
+            return self.teacher.encode(texts, "document")
 
     def numpy_generator(self, purpose: str) -> np.random.Generator:
         return numpy_generator(self.seed, purpose)

@@ -1,4 +1,4 @@
-"""What only an installed wheel can show; run outside the checkout by `tox -e wheel` and its variants.
+"""Test the installed wheel outside the checkout; run by `tox -e wheel` and its variants.
 
 The variables EXPECT_DATASETS and EXPECT_OFFLINE say what is installed next to the wheel. Nothing is skipped: each test
 expects one thing where the variable is set and the opposite where it is not.
