@@ -77,6 +77,9 @@ class Recipe(BaseModel):
     language_sampling: float = Field(1.0, ge=0, le=1)
     """The sampling exponent for students of several languages. Each batch is of one language, drawn with a probability
     proportional to its number of rows to this power: 1 is proportional, 0 uniform, 1/T temperature sampling."""
+    combined_batches: Literal["same", "split"] = "same"
+    """The examples of combined methods: each part reads a batch, the same one where parts sample the same data, or the
+    parts split the batch."""
     selection: Literal["last", "english"] = "last"
     """The weights that a training ends with: the last, or those of ten checkpoints with the lowest loss on judgments
     within the document language (usually English), a tenth of which is held out for it (Elmahdy et al. 2024)."""

@@ -40,7 +40,8 @@ class Distillation(TrainedMethod):
             self.sides.append(TokenizedTexts(student, bitext.document_side, "query", limit))
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        rows = pair_batches(self.task, self.sides[0].lengths, self.task.data.bitext.pairs, rng)
+        lengths = self.sides[0].lengths + self.target.lengths
+        rows = pair_batches(self.task, lengths, self.task.data.bitext.pairs, rng)
         return ({"bitext": batch} for batch in rows)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:

@@ -35,44 +35,38 @@ class HardNegativesConfig(TrainedConfig):
     """The training examples: sentences with their translations, judged queries with their positives, or both."""
     temperature: float = Field(0.05, gt=0)
     """Divisor of the cosines before the softmax."""
-    mining: Literal["static", "dynamic"] = "dynamic"
-    """`dynamic`: the student mines again and again while it learns. `static`: a frozen miner mines once per query."""
-    miner: Literal["teacher", "student"] = "teacher"
-    """The static miner: the teacher, on a sentence's translation, or the student before its first step, which cannot
-    read a new language yet."""
+    mining: Literal["random", "static", "dynamic"] = "dynamic"
+    """`dynamic`: the student mines again and again while it learns. `static`: the teacher mines once for each query.
+    `random`: no search, for comparison."""
     refresh: int = Field(50, gt=0)
     """Steps between two minings. Each covers the queries that are trained on until the next."""
     number: int = Field(4, gt=0)
-    """Mined negatives per query."""
+    """Negatives per query, besides those of the batch."""
     depth: int = Field(200, gt=0)
     """Number of nearest documents that negatives are drawn from, as in ANCE."""
     candidates: int = Field(8192, gt=1)
     """Number of documents that are searched: a sample of the examples' positives, drawn once to limit the cost."""
     margin: float = Field(0.95, gt=0)
-    """A document is a negative only if the miner scores it below this share of the positive (NV-Retriever's filter)."""
-    denoise: float | None = Field(None, gt=0)
-    """The same filter by the teacher's scores, on a sentence's translation, whoever mines."""
-
-
-Miner = tuple[Encoder, Encoder, Sequence[str]]
-"""The encoders of queries and of documents that search for negatives, and the queries as they are read."""
+    """A document is a negative only if the teacher scores it below this share of the positive (NV-Retriever's filter).
+    """
 
 
 class HardNegatives(TrainedMethod):
     """Hard negatives: InfoNCE with the batch's documents and others that a search took for the right ones.
 
     Minimises -log of the softmax of cos(S(q), D(d)) / temperature over the batch's positives and all mined negatives
-    of its queries. The pipeline's own search ranks the documents. Of the nearest, those are admitted that score less
-    than `margin` times the positive and are of another parallel group than the query and all its positives: the
-    positive's translations and copies are the classic false negative of cross-lingual mining. Negatives are drawn from
-    these at random. Documents of other groups fill up missing places, whose share is `negatives_filled`.
+    of its queries. The pipeline's own search ranks the documents. Negatives are drawn at random from the nearest ones
+    that pass two filters. They are of another parallel group than the query and all its positives: the positive's
+    translations and copies are the classic false negative of cross-lingual mining. And the frozen teacher, which reads
+    a sentence's translation in the query's place, scores them below `margin` times the positive. The student's own
+    score is no filter: it would remove the documents that the student wrongly prefers. Documents of other groups fill
+    up missing places, whose share is `negatives_filled`.
 
-    Static: mined once for each query, by a frozen encoder. Dynamic: mined again and again by the student. Documents are
-    encoded by the frozen teacher, so their index is made once (ADORE). With `document_encoder=student` it is made at
-    every mining (ANCE). The cost of mining is part of the training's cost.
+    Static: the teacher mines once for each query. Dynamic: the student mines again and again, after a first mining by
+    the teacher. Documents are encoded by the frozen teacher, so their index is made once (ADORE). With
+    `document_encoder=student` it is made at every mining (ANCE). The cost of mining is part of the training's cost.
 
-    Known limits: a student that is new to a language scores the positive no higher than other documents, so its first
-    negatives are mostly random ones. Nearly equal texts are not of one parallel group.
+    Known limits: nearly equal texts are not of one parallel group.
     """
 
     name = "hard-negatives"
@@ -82,6 +76,7 @@ class HardNegatives(TrainedMethod):
     )
     supervision: tuple[str, ...] = ("bitext",)
     variants: ClassVar[dict[str, dict[str, Any]]] = {
+        "random-negatives": {"mining": "random"},
         "static-negatives": {"mining": "static"},
         "dynamic-negatives": {"mining": "dynamic"},
     }
@@ -103,14 +98,6 @@ class HardNegatives(TrainedMethod):
             raise BenchError("hard-negatives needs documents of which some say different things; give it more data")
         self.candidate_texts = [rows.positives[row] for row in self.candidates]
         self.frozen: dict[int, np.ndarray] = {}
-        readable = [p if source == "bitext" else q for q, p, source in zip(*rows.columns[:3], strict=True)]
-        self.judge: Miner = (task.teacher, task.teacher, readable)
-        self.miner: Miner = self.judge
-        if config.mining == "dynamic":
-            self.miner = (student, self.document_encoder, rows.queries)
-        elif config.miner == "student":
-            start = task.make_student().freeze()
-            self.miner = (start, task.teacher if config.document_encoder == "teacher" else start, rows.queries)
         self.negatives = np.full((len(rows), config.number), -1)
         self.filled = np.zeros(len(rows), dtype=np.int64)
 
@@ -123,7 +110,7 @@ class HardNegatives(TrainedMethod):
         started = time.perf_counter()
         if spent.steps % self.config.refresh == 0:
             rows = self.coming(spent.steps)
-            if self.config.mining == "static":
+            if self.config.mining != "dynamic":
                 rows = rows[self.negatives[rows, 0] < 0]
             if len(rows):
                 self.mine(rows, spent)
@@ -143,28 +130,35 @@ class HardNegatives(TrainedMethod):
     def mine(self, rows: np.ndarray, spent: Spent) -> None:
         """Find negatives for these examples."""
         config, groups = self.config, self.examples.groups
-        view = self.view(self.miner, rows, spent)
-        nearest = view.nearest(config.depth)
         apart = groups[self.candidates] != groups[rows][:, None]
-        admitted = np.take_along_axis(apart, nearest, axis=1) & view.below(config.margin, nearest)
-        if config.denoise is not None:
-            admitted &= self.view(self.judge, rows, spent).below(config.denoise, nearest)
+        found = [np.flatnonzero(mask) for mask in apart]
+        if config.mining != "random":
+            judge, positives = self.judge(rows, spent)
+            miner = self.student_view(rows, spent) if config.mining == "dynamic" and spent.steps else judge
+            nearest = miner.nearest(config.depth)
+            admitted = np.take_along_axis(apart, nearest, axis=1)
+            admitted &= judge.scores(nearest) < config.margin * positives[:, None]
+            found = [near[mask] for near, mask in zip(nearest, admitted, strict=True)]
         rng = self.task.numpy_generator(f"negatives {spent.steps}")
-        for i, row in enumerate(rows):
-            others = np.flatnonzero(apart[i])
-            self.negatives[row], self.filled[row] = pick(nearest[i][admitted[i]], others, config.number, rng)
+        for row, own, mask in zip(rows, found, apart, strict=True):
+            self.negatives[row], self.filled[row] = pick(own, np.flatnonzero(mask), config.number, rng)
 
-    def view(self, miner: Miner, rows: np.ndarray, spent: Spent) -> View:
-        """Return the miner's embeddings of the queries of these rows and of the candidates."""
-        query_encoder, document_encoder, texts = miner
-        queries = self.encode(query_encoder, [texts[row] for row in rows], "query", spent)
-        documents = self.documents(document_encoder, spent)
-        positives = [self.examples.rows.positives[row] for row in rows]
-        place = {text: i for i, text in enumerate(self.candidate_texts)}
-        outside = [text for text in dict.fromkeys(positives) if text not in place]
-        place |= {text: len(documents) + i for i, text in enumerate(outside)}
-        known = np.concatenate([documents, self.encode(document_encoder, outside, "document", spent)])
-        return View(queries, documents, (queries * known[[place[text] for text in positives]]).sum(axis=1))
+    def judge(self, rows: np.ndarray, spent: Spent) -> tuple[View, np.ndarray]:
+        """Return the teacher's view, and its score of each row's positive, (rows,) float32.
+
+        The teacher reads a judged query, or the translation of a sentence.
+        """
+        examples = self.examples.rows
+        positives = self.encode(self.task.teacher, [examples.positives[row] for row in rows], "document", spent)
+        queries, asked = positives.copy(), np.array([examples.sources[row] != "bitext" for row in rows])
+        if asked.any():
+            questions = [examples.queries[row] for row in rows[asked]]
+            queries[asked] = self.encode(self.task.teacher, questions, "query", spent)
+        return View(queries, self.documents(self.task.teacher, spent)), (queries * positives).sum(axis=1)
+
+    def student_view(self, rows: np.ndarray, spent: Spent) -> View:
+        queries = self.encode(self.student, [self.examples.rows.queries[row] for row in rows], "query", spent)
+        return View(queries, self.documents(self.document_encoder, spent))
 
     def documents(self, encoder: Encoder, spent: Spent) -> np.ndarray:
         """Return the (candidates, dimension) embeddings; those of a frozen encoder are computed once."""
@@ -210,14 +204,10 @@ class HardNegatives(TrainedMethod):
 
 
 class View(NamedTuple):
-    """A miner's L2-normalised embeddings, float32: `queries` (n, dimension), `documents` (m, dimension).
-
-    `positives` (n,) has the score of each query's own positive, which need not be among the documents.
-    """
+    """A miner's L2-normalised embeddings, float32: `queries` (n, dimension), `documents` (m, dimension)."""
 
     queries: np.ndarray
     documents: np.ndarray
-    positives: np.ndarray
 
     def nearest(self, depth: int) -> np.ndarray:
         """Return the `depth` highest-scoring documents of each query, best first, (n, at most depth) int64."""
@@ -225,10 +215,9 @@ class View(NamedTuple):
         run = search(self.queries, [self.documents], names, depth)
         return np.array([[int(document) for document, _ in run[query]] for query in names.queries])
 
-    def below(self, share: float, candidates: np.ndarray) -> np.ndarray:
-        """Return which candidates (n, k) score less than `share` times the query's positive, (n, k) bool."""
-        scores = [self.documents[rows] @ query for rows, query in zip(candidates, self.queries, strict=True)]
-        return np.array(scores) < share * self.positives[:, None]
+    def scores(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the scores of chosen documents (n, k) of each query, (n, k) float32."""
+        return np.array([self.documents[rows] @ query for rows, query in zip(chosen, self.queries, strict=True)])
 
 
 def pick(admitted: np.ndarray, others: np.ndarray, number: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:

@@ -143,8 +143,8 @@ class Optical(TrainedMethod):
         return Side(texts, weights.to(encoder.device), word_starts(encoder).to(encoder.device))
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        lengths, pairs = self.student_sides[0].texts.lengths, self.task.data.bitext.pairs
-        return ({"bitext": rows} for rows in pair_batches(self.task, lengths, pairs, rng))
+        lengths = self.student_sides[0].texts.lengths + self.english.texts.lengths
+        return ({"bitext": rows} for rows in pair_batches(self.task, lengths, self.task.data.bitext.pairs, rng))
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         rows, losses, plans = batch["bitext"], [], []

@@ -1,4 +1,4 @@
-"""Combined methods: one student, the weighted sum of the losses, each part with its share of the batch."""
+"""Combined methods: one student, the weighted sum of the losses, the same examples for each part."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from bench.spec import RunSpec
 from bench.training.combination import Combination
 from bench.training.loop import Batch, TrainedConfig, TrainedMethod
 from bench.training.method import Task
+from methods.contrastive import Contrastive
 from methods.distillation import Distillation
+from methods.hard_negatives import HardNegatives
 from methods.optical import Optical
 
 
@@ -65,12 +67,13 @@ def combined(weight: float = 2.0) -> Combination:
     return Combination([Distillation(), Counts(TrainedConfig(weight=weight))], ["distillation", "counts"])
 
 
-def test_loss_is_the_weighted_sum_and_every_part_has_its_share_of_the_batch(make_task: MakeTask) -> None:
-    task = make_task(recipe={"batch_size": 12})
+@pytest.mark.parametrize(("batches", "size"), [("same", 12), ("split", 6)])
+def test_loss_is_the_weighted_sum_over_a_batch_of_each_part(make_task: MakeTask, batches: str, size: int) -> None:
+    task = make_task(recipe={"batch_size": 12, "combined_batches": batches})
     method = combined()
     method.prepare(task, task.make_student())
     batch = next(method.batches(np.random.default_rng(0)))
-    assert {name: len(rows) for name, rows in batch.items()} == {"distillation.bitext": 6, "counts.rows": 6}
+    assert {name: len(rows) for name, rows in batch.items()} == {"distillation.bitext": size, "counts.rows": size}
     method.on_step_start(Spent())
     loss, figures = method.loss(batch, 0.0)
     assert float(loss.detach()) == pytest.approx(figures["distillation.loss"] + 2 * figures["counts.loss"])
@@ -84,13 +87,15 @@ def _parts(method: Combination) -> list[tuple[str, str, TrainedMethod]]:
     return [("distillation", "bitext", method.parts["distillation"]), ("counts", "rows", method.parts["counts"])]
 
 
-def test_parts_do_not_share_their_random_numbers(make_task: MakeTask) -> None:
-    """Else two parts that sample alike would always see the same rows."""
-    task = make_task()
-    method = Combination([Counts(), Counts()], ["one", "other"])
+@pytest.mark.parametrize("batches", ["same", "split"])
+def test_parts_read_the_same_examples_unless_they_split_them(make_task: MakeTask, batches: str) -> None:
+    task = make_task(recipe={"batch_size": 12, "combined_batches": batches})
+    parts = [Optical(), Distillation(), Contrastive(), HardNegatives()]
+    method = Combination(parts, [part.name for part in parts])
     method.prepare(task, task.make_student())
     for batch in islice(method.batches(np.random.default_rng(0)), 5):
-        assert not np.array_equal(batch["one.rows"], batch["other.rows"])
+        first, *others = batch.values()
+        assert all(np.array_equal(rows, first) for rows in others) == (batches == "same")
 
 
 def test_training_reports_parts_by_name_and_what_mining_cost(make_task: MakeTask) -> None:

@@ -64,7 +64,9 @@ def linked(data: TrainingData) -> dict[str, set[str]]:
     return texts
 
 
-@pytest.mark.parametrize("config", [{}, {"mining": "static"}, {"data": "both", "margin": 100.0, "number": 30}])
+@pytest.mark.parametrize(
+    "config", [{}, {"mining": "static"}, {"mining": "random"}, {"data": "both", "margin": 100.0, "number": 30}]
+)
 def test_no_negative_says_the_same_as_its_query(make_task: MakeTask, tangled: TrainingData, config: dict) -> None:
     method, _ = prepared(make_task(100, data=tangled), **config)
     groups = linked(tangled)
@@ -79,9 +81,9 @@ def test_no_negative_says_the_same_as_its_query(make_task: MakeTask, tangled: Tr
         assert not {normalise(method.candidate_texts[i]) for i in method.negatives[row]} & forbidden
 
 
-def test_dynamic_negatives_change_with_the_student_and_static_ones_do_not(make_task: MakeTask) -> None:
+def test_only_dynamic_negatives_change_and_the_teacher_mines_first(make_task: MakeTask) -> None:
     found = {}
-    for mining in ("dynamic", "static"):
+    for mining in ("dynamic", "static", "random"):
         task = make_task(100, recipe={"batch_size": 75})  # two batches, and thus a refresh, are an epoch
         method, _ = prepared(task, mining=mining, refresh=2, margin=100.0, depth=3)
         spent = Spent()
@@ -90,15 +92,19 @@ def test_dynamic_negatives_change_with_the_student_and_static_ones_do_not(make_t
             method.on_step_start(spent)
             snapshots.append(np.sort(method.negatives, axis=1))
             scrambled(method)
-        found[mining] = snapshots, spent
-    (first, second, third), spent = found["dynamic"]
+        found[mining] = snapshots, spent.extra_texts
+    (first, second, third), texts = found["dynamic"]
     rows = len(first)
     assert all(np.mean(one != other) > 0.5 for one, other in ((first, second), (second, third)))
-    # 100 documents once, and at every refresh all queries and the positives that are not among those documents.
-    assert spent.extra_texts == 100 + 3 * (rows + rows - 100)
-    (first, second, third), spent = found["static"]
-    assert np.array_equal(first, second) and np.array_equal(second, third)
-    assert spent.extra_texts == 100 + rows + rows - 100
+    # 100 documents once, the translations at every mining, and the student's queries from the second on.
+    assert texts == 100 + 3 * rows + 2 * rows
+    static, texts = found["static"]
+    assert all(np.array_equal(each, first) for each in static)
+    assert texts == 100 + rows
+    random, texts = found["random"]
+    assert all(np.array_equal(each, random[0]) for each in random)
+    assert np.mean(random[0] != first) > 0.5
+    assert texts == 100  # the loss reads the embeddings of the candidates
 
 
 def test_nothing_is_mined_between_refreshes_nor_for_steps_beyond_the_budget(make_task: MakeTask) -> None:
@@ -126,25 +132,26 @@ def test_documents_of_a_frozen_teacher_are_encoded_once(make_task: MakeTask, doc
         method.on_step_start(spent)
         counts.append(spent.extra_texts - before)
     again = 0 if documents == "teacher" else 150
-    assert counts == [32 + 150, 32 + again, 32 + again]
+    # The teacher judges by the translations of 32 sentences, the student mines with the sentences from the second on.
+    assert counts == [32 + 150, 64 + again, 64 + again]
 
 
-def test_filter_by_hand() -> None:
-    """Scores of the candidates 0.9, 0.6, 0.1; positives of 0.95 and 0.6; a share of 0.95."""
-    documents = np.array([[0.9, 0], [0.6, 0], [0.1, 0]], dtype=np.float32)
-    view = View(np.array([[1, 0], [1, 0]], dtype=np.float32), documents, np.array([0.95, 0.6], dtype=np.float32))
-    found = view.nearest(2)
-    assert found.tolist() == [[0, 1], [0, 1]]
-    assert view.below(0.95, found).tolist() == [[True, True], [False, False]]  # 0.9 < 0.9025; 0.6 > 0.57
+def test_scores_by_hand() -> None:
+    view = View(np.eye(2, dtype=np.float32), np.array([[0.9, 0.1], [0.6, 0.8], [0.1, 0.9]], dtype=np.float32))
+    nearest = view.nearest(2)
+    assert nearest.tolist() == [[0, 1], [2, 1]]
+    assert view.scores(nearest) == pytest.approx(np.array([[0.9, 0.6], [0.9, 0.8]]))
 
 
-def test_teacher_removes_what_it_takes_for_an_answer(make_task: MakeTask) -> None:
-    """The teacher reads the translation in the query's place, whose cosine with itself is 1."""
+@pytest.mark.parametrize("mining", ["static", "dynamic"])
+def test_the_teacher_removes_documents_that_it_scores_like_the_positive(make_task: MakeTask, mining: str) -> None:
+    """It reads the translation in the query's place, whose cosine with itself is 1, whoever mines."""
     task = make_task()
-    english = task.teacher.encode(task.data.bitext.document_side, "query")
+    english = task.teacher.encode(task.data.bitext.document_side, "document")
     share = float(np.quantile(english @ english.T, 0.3))
-    method, _ = prepared(task, margin=100.0, denoise=share, depth=150, candidates=1000)
-    method.on_step_start(Spent())
+    method, _ = prepared(task, mining=mining, margin=share, depth=150, candidates=1000)
+    for steps in (0, 4):
+        method.on_step_start(Spent(steps=steps))
     rows = np.flatnonzero((method.negatives[:, 0] >= 0) & (method.filled == 0))
     assert len(rows) > 20
     negatives = english[method.candidates[method.negatives[rows]]]

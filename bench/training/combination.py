@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,9 +20,9 @@ from bench.training.method import Task
 class Combination(TrainedMethod):
     """Several trained methods as one.
 
-    Every step has a batch of each part. The parts share the batch size equally, so that a combination reads about as
-    much in a step as each of its parts would alone. All parts have the same encoder of documents. Figures and
-    diagnostics are prefixed with the part's name.
+    Every step has a batch of each part, of the recipe's size. With `recipe.combined_batches=same` parts that sample the
+    same data read the same examples. With `split` they read others, and share the batch size equally. All parts have
+    the same encoder of documents. Figures and diagnostics are prefixed with the part's name.
     """
 
     def __init__(self, parts: Sequence[TrainedMethod], names: Sequence[str]) -> None:
@@ -32,10 +33,11 @@ class Combination(TrainedMethod):
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
-        share = max(task.recipe.batch_size // len(self.parts), 1)
-        smaller = replace(task, recipe=task.recipe.model_copy(update={"batch_size": share}))
+        if task.recipe.combined_batches == "split":
+            share = max(task.recipe.batch_size // len(self.parts), 1)
+            task = replace(task, recipe=task.recipe.model_copy(update={"batch_size": share}))
         for part in self.parts.values():
-            part.prepare(smaller, student)
+            part.prepare(task, student)
 
     def modules(self) -> list[tuple[nn.Module, float]]:
         return [module for part in self.parts.values() for module in part.modules()]
@@ -52,8 +54,11 @@ class Combination(TrainedMethod):
             part.load_state(without_prefix(name, state))
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        generators = dict(zip(self.parts, rng.spawn(len(self.parts)), strict=True))
-        streams = {name: part.batches(generators[name]) for name, part in self.parts.items()}
+        split = self.task.recipe.combined_batches == "split"
+        generators = rng.spawn(len(self.parts)) if split else [copy.deepcopy(rng) for _ in self.parts]
+        streams = {
+            name: part.batches(generator) for (name, part), generator in zip(self.parts.items(), generators, strict=True)
+        }
         # The streams begin here and not at the first batch, because a part may look ahead in its stream before that.
         return (prefixed({name: next(stream) for name, stream in streams.items()}) for _ in itertools.count())
 
