@@ -56,9 +56,8 @@ class Combination(TrainedMethod):
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         split = self.task.recipe.combined_batches == "split"
         generators = rng.spawn(len(self.parts)) if split else [copy.deepcopy(rng) for _ in self.parts]
-        streams = {
-            name: part.batches(generator) for (name, part), generator in zip(self.parts.items(), generators, strict=True)
-        }
+        parts = zip(self.parts.items(), generators, strict=True)
+        streams = {name: part.batches(generator) for (name, part), generator in parts}
         # The streams begin here and not at the first batch, because a part may look ahead in its stream before that.
         return (prefixed({name: next(stream) for name, stream in streams.items()}) for _ in itertools.count())
 
