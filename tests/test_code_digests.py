@@ -35,6 +35,7 @@ TINY = """
 """
 METHODS = {
     "adversarial": f"{LOOP} methods.discriminator methods.examples",
+    "bm25": f"{METHOD} bench.data.normalise bench.data.ibm_model_1 methods.psq methods.translation_table",
     "code_switch": f"{LOOP} bench.data.ibm_model_1 methods.translation_table",
     "contrastive": f"{LOOP} methods.examples",
     "distillation": f"{LOOP} methods.examples",
