@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 METHODS = "bench.methods"
 REFERENCES = "bench.references"
 """Only this project's own: a plugin cannot add rows to every comparison."""
+FUSIONS = "bench.fusions"
+"""Methods that fuse the rankings of those that follow them, as in `fusion+psq+contrastive`; only this project's own."""
 OWN = "clir-bench"
 """This project's distribution, whose names no plugin can take."""
 ALL = "all"
@@ -46,6 +48,7 @@ class MethodEntry:
     package: str = ""
     """The distribution that offers it; empty for a file."""
     reference: bool = False
+    fusion: bool = False
     settings: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -102,6 +105,12 @@ def known() -> dict[str, MethodEntry]:
     return _known()[0]
 
 
+def rows_of(text: str) -> set[str]:
+    """Return the names of the rows that a text adds to a comparison: its own, and those of the parts of a fusion."""
+    first, *parts = [find_method(spec.name) for spec in parse_methods(text)]
+    return {row_name(text), *(part.name for part in parts if first.fusion)}
+
+
 def references() -> dict[str, MethodEntry]:
     """Return the reference rows, which join every comparison."""
     return {name: entry for name, entry in known().items() if entry.reference}
@@ -147,12 +156,13 @@ def find_method(name: str) -> MethodEntry:
 def _known() -> tuple[dict[str, MethodEntry], list[str]]:
     own: dict[str, MethodEntry] = {}
     plugins = []
-    for group in (METHODS, REFERENCES):
+    for group in (METHODS, REFERENCES, FUSIONS):
         for point in entry_points(group=group):
             package = point.dist.name if point.dist else ""
             module, _, attribute = point.value.partition("[")[0].partition(":")
             place = module.strip(), attribute.strip()
-            entry = MethodEntry(point.name, point.name, *place, package, reference=group == REFERENCES)
+            kinds = group == REFERENCES, group == FUSIONS
+            entry = MethodEntry(point.name, point.name, *place, package, *kinds)
             if package == OWN:
                 own |= {each.name: each for each in (entry, *entry.variants())}
             elif group == METHODS:

@@ -8,22 +8,26 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_array
 
-from bench.api import BenchError, Encoder, Ids, Method, OnBatch, Ranker, Task
+from bench.api import BenchError, Encoder, Ids, Method, MethodConfig, OnBatch, Ranker, Task
 from methods.translation_table import Table, TableConfig, words
 
 
-class PSQConfig(TableConfig):
-    keep_unknown: bool = True
-    """A word without a translation stands for itself: it may be a number, or a name in the same script."""
+class BM25Config(MethodConfig):
     k1: float = Field(1.2, gt=0)
     """BM25's k1: the frequency at which a word of an average document has half of its largest weight."""
     b: float = Field(0.75, ge=0, le=1)
     """BM25's b: the strength of length normalisation."""
+
+
+class PSQConfig(TableConfig, BM25Config):
+    keep_unknown: bool = True
+    """A word without a translation stands for itself: it may be a number, or a name in the same script."""
 
 
 class PSQ(Method):
@@ -38,7 +42,8 @@ class PSQ(Method):
     A reconstruction: the papers' full texts could not be read. Expected frequencies are as commonly stated, the
     criteria of pruning are those of Yang et al., with the values in the documentation of their fast_psq (which
     translates documents when it indexes, and has a hidden Markov model for BM25), and k1 and b are usual values. The
-    library bm25s counts whole words only, so BM25 is written out; without translations its scores are those of bm25s.
+    library bm25s counts whole words only, so BM25 is written out; without translations its scores are those of bm25s,
+    and the method is `bm25`.
 
     Nothing is stemmed, no stop word is removed, and names are not transliterated. All documents are read in the
     bitext's document language. Languages that are trained together share one table: a query's language is not given.
@@ -46,10 +51,10 @@ class PSQ(Method):
 
     name = "psq"
     source = "Darwish & Oard 2003 (SIGIR); Yang et al. 2024 (arXiv 2404.18797); a reconstruction"
-    supervision = ("bitext",)
-    depends_on = ("data",)
+    supervision: tuple[str, ...] = ("bitext",)
+    depends_on: tuple[str, ...] = ("data",)
     scorings = ("bm25",)
-    Config = PSQConfig
+    Config: ClassVar[type[MethodConfig]] = PSQConfig
 
     def fit(self, task: Task) -> StructuredQueries:
         bitext = task.data.bitext

@@ -35,9 +35,11 @@ TINY = """
 """
 METHODS = {
     "adversarial": f"{LOOP} methods.discriminator methods.examples",
+    "bm25": f"{METHOD} bench.data.normalise bench.data.ibm_model_1 methods.psq methods.translation_table",
     "code_switch": f"{LOOP} bench.data.ibm_model_1 methods.translation_table",
     "contrastive": f"{LOOP} methods.examples",
     "distillation": f"{LOOP} methods.examples",
+    "fusion": METHOD,
     "hard_negatives": f"""
         {LOOP} methods.examples bench.evaluation.retrieval bench.evaluation.run
     """,
@@ -83,7 +85,7 @@ def test_modules_of_other_parts(module: str) -> None:
 
 
 def test_every_built_in_method_is_in_the_table() -> None:
-    points = [*entry_points(group="bench.methods"), *entry_points(group="bench.references")]
+    points = [point for kind in ("methods", "references", "fusions") for point in entry_points(group=f"bench.{kind}")]
     own = {point.module for point in points if point.dist and point.dist.name == "clir-bench"}
     assert own == {f"methods.{name}" for name in METHODS}
 

@@ -136,7 +136,11 @@ def test_settings_of_a_combination_belong_to_its_parts() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("optical+zero-shot", "'zero-shot' trains no student, so it cannot be combined"),
+        ("optical+zero-shot", "'zero-shot' trains no student; write fusion.optical.zero-shot to fuse"),
+        ("fusion+optical", "two or more methods follow it, as in fusion.psq.contrastive"),
+        ("optical+fusion+psq", "fusion comes first"),
+        ("fusion+psq+psq:k1=2", "'psq' is combined with itself"),
+        ("fusion:k=-1+psq+optical", "k"),
         ("optical+optical:epsilon=0.1", "'optical' is combined with itself"),
         ("optical:weight=2", "'optical': the setting weight is for methods that are combined"),
         ("optical+distilation", "unknown method 'distilation'; did you mean distillation"),

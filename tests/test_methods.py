@@ -26,7 +26,7 @@ from methods.optical import SOLVERS, Optical, OpticalConfig
 from methods.posterior_alignment import PosteriorAlignment, PosteriorAlignmentConfig
 
 Make = Callable[[], TrainedMethod]
-UNTRAINED = {"off-the-shelf", "psq", "translate-test"}
+UNTRAINED = {"bm25", "fusion", "off-the-shelf", "psq", "translate-test"}
 
 
 def negatives(**config: Any) -> HardNegatives:

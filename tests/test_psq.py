@@ -16,6 +16,7 @@ from bench.api import Ids
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.run import strictly_decreasing
+from methods.bm25 import BM25
 from methods.psq import PSQ, PSQConfig, StructuredQueries
 from methods.translation_table import Table, learn_table, prune, words
 
@@ -60,6 +61,18 @@ def test_without_translations_it_is_the_bm25_of_bm25s(k1: float, b: float) -> No
     for query, found in zip(queries, rank(retriever({}, k1=k1, b=b), queries, documents), strict=True):
         scores = index.get_scores([word for word in words(query) if word != "unheard"])
         assert found == pytest.approx({f"d{i}": score for i, score in enumerate(scores) if score}, rel=1e-5)
+
+
+def test_method_bm25_ranks_the_untranslated_query(make_task: MakeTask, teacher: Encoder, tmp_path: Path) -> None:
+    """`london` and `2012` are in one document of three, which has 4 of 7 words."""
+    documents = ["london 2012 is london", "the dog", "home"]
+    made = BM25(BM25.Config(k1=2.0, b=0.5)).fit(make_task())
+    (found,) = rank(made, ["mji wa London 2012"], documents)
+    idf = math.log(1 + (3 - 1 + 0.5) / (1 + 0.5))
+    saturation = 2.0 * (0.5 + 0.5 * 4 / (7 / 3))
+    assert found == pytest.approx({"d0": idf * (2 / (2 + saturation) + 1 / (1 + saturation))}, rel=1e-6)
+    made.save(tmp_path / "retriever", teacher)
+    assert rank(BM25.load(tmp_path / "retriever", teacher), ["mji wa London 2012"], documents) == [found]
 
 
 def test_unknown_words_stand_for_themselves_unless_told_otherwise() -> None:

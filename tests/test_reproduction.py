@@ -71,8 +71,9 @@ def alone(results: Path, method: str) -> Path:
         ("optical+dynamic-negatives", {"method": {"optical": {"solver": "exact", "weight": 0.5}}}),
         ("static-negatives", {"method": {"hard-negatives": {"document_encoder": "student"}}}),
         ("psq", {"measures": ("R@200", "nDCG@10")}),
+        ("fusion+psq+distillation", {"method": {"fusion": {"k": 0}}, "measures": ("R@200", "nDCG@10")}),
     ],
-    ids=["settings", "recipe and seed", "less and worse data", "scoring", "combined", "variant", "ranker"],
+    ids=["settings", "recipe and seed", "less and worse data", "scoring", "combined", "variant", "ranker", "fusion"],
 )
 def test_manifest_alone_gives_the_same_numbers(
     bench: Bench, tmp_path: Path, reproduce: Reproduce, method: str, changes: dict[str, Any]

@@ -85,7 +85,7 @@ class Baseline:
         for name in methods:
             if name not in names:
                 raise unknown("method in the baseline:", name, names)
-        kept = {*methods, *registry.references()}
+        kept = {*registry.references(), *(row for name in methods for row in registry.rows_of(name))}
         return replace(
             self,
             suite=self.suite.model_copy(update={"methods": tuple(names[name] for name in methods)}),

@@ -30,7 +30,11 @@ def describe_cell(cell: Record) -> dict[str, dict[str, Any]]:
             "training": training.get("provenance"),
             "evaluation": manifest["provenance"],
         },
-        "files": {"fingerprint": cell.fingerprint, "training": manifest.get("training"), "folder": str(cell.folder)},
+        "files": {
+            "fingerprint": cell.fingerprint,
+            **{name: manifest.get(name) for name in ("training", "parts")},
+            "folder": str(cell.folder),
+        },
     }
     filled = {title: _filled(section) for title, section in sections.items()}
     return {title: section for title, section in filled.items() if section}

@@ -45,7 +45,7 @@ def method_page(entry: MethodEntry) -> str:
         parts += ["## Variants", "\n".join(f"- `{name}`: {text}" for name, text in values.items())]
     if limits := limits.strip():
         parts += ["## Known limits", _escaped(limits[0].upper() + limits[1:])]
-    if not entry.reference:
+    if not (entry.reference or entry.fusion):
         name = entry.base if entry.package else f"path/to/file.py:{entry.attribute}"
         parts += ["## Example", f"    bench run --methods {name} --pairs qaa-eng"]
     return "\n\n".join(filter(None, parts)) + "\n"

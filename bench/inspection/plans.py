@@ -58,7 +58,8 @@ def cell_plans(
     """Yield the name, the words of query and document, and the plan of each method of a cell that aligns words. Raises
     `BenchError` if the student, its teacher or the method is not available.
     """
-    classes = [] if cell.external else [(method, method_class(method)) for method in cell.spec.methods]
+    trained = cell.manifest.get("training")
+    classes = [] if not trained else [(method, method_class(method)) for method in cell.spec.methods]
     aligning = [method for method, kind in classes if issubclass(kind, TrainedMethod) and kind.aligners]
     words = split_words(query), split_words(document)
     if not (aligning and all(words)):

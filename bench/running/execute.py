@@ -18,6 +18,7 @@ from bench.evaluation import measures
 from bench.request import Request
 from bench.results.store import Record, Store
 from bench.running.experiment import Cell, Experiment, Training
+from bench.running.fusion import is_current, perform_fusion
 from bench.running.resources import Resources
 from bench.running.work import Job, perform
 from bench.storage.atomic import atomic_write
@@ -69,6 +70,9 @@ class Executor:
         while left:
             obey_interrupt()
             number, wait, training, cells = left.popleft()
+            if training.method.parts and not all(other.method.parts for _, _, other, _ in left):
+                left.append((number, wait, training, cells))  # the runs that it fuses are computed first
+                continue
             counter = f"[{number}/{len(experiment.cells)}]"
             try:
                 job = self._job(training, cells, configuration, counter)
@@ -115,6 +119,9 @@ class Executor:
         missing = []
         for cell, entry in job.cells.items():
             record = job.find(cell, report=True)
+            if record and not is_current(record, outcome.cells):
+                remove(entry.folder)
+                record = None
             if not _is_complete(record, cell):
                 missing.append(cell)
             else:
@@ -128,8 +135,11 @@ class Executor:
                 missing.remove(cell)
         if missing:
             try:
-                call = operator.call if job.training.method.own or self.worker is None else self.worker.run
-                outcome.bad_input |= call(perform, job, missing)
+                if job.training.method.parts:
+                    outcome.bad_input |= perform_fusion(job, missing, outcome.cells)
+                else:
+                    call = operator.call if job.training.method.own or self.worker is None else self.worker.run
+                    outcome.bad_input |= call(perform, job, missing)
             except Exception as error:
                 job.fail(error)
         for cell in missing:

@@ -15,7 +15,7 @@ from bench.data.sources import LazyTestCollection, LazyTrainingData
 from bench.data.training_data import default_mix
 from bench.encoders.models import KNOWN, TINY, default_recipe
 from bench.errors import BenchError
-from bench.evaluation import tasks
+from bench.evaluation import measures, tasks
 from bench.options import read_config
 from bench.recipe import Recipe
 from bench.request import Request, Scoring, measures_of, offered_pairs
@@ -40,6 +40,8 @@ class Cell:
     spec: RunSpec
     test: LazyTestCollection = field(compare=False)
     measures: tuple[str, ...] = field(compare=False)
+    parts: tuple[RunSpec, ...] = field(default=(), compare=False)
+    """The cells whose runs a fusion fuses."""
 
 
 @dataclass
@@ -68,10 +70,26 @@ class Experiment:
         if not scorings:
             self.notes.append(f"{skipped}: {tasks.RESTRICTION}")
             return
-        measures = tasks.measures_of(task, measures_of(request, test.card))
+        names = tasks.measures_of(task, measures_of(request, test.card))
+        if training.method.parts and all(map(measures.is_deep, names)):
+            self.notes.append(f"{skipped}: the stored runs that it fuses are too short for {', '.join(names)}")
+            return
         for scoring in scorings:
-            spec = replace(training.spec, dataset=test.name, pair=test.pair, scoring=scoring)
-            self.cells.setdefault(training, []).append(Cell(spec, test, measures))
+            self.add_cell(training, test, scoring, names)
+
+    def add_cell(self, training: Training, test: LazyTestCollection, scoring: str, names: tuple[str, ...]) -> RunSpec:
+        """Add a cell with these measures unless it is there, those that it fuses first; return its spec."""
+        spec = replace(training.spec, dataset=test.name, pair=test.pair, scoring=scoring)
+        parts = []
+        for method in training.method.parts:
+            part = Training(_of_method(training.spec, method, test.pair.training), method)
+            parts.append(self.add_cell(part, test, method.scorings[0], names))
+        if parts:
+            names = tuple(name for name in names if not measures.is_deep(name))
+        cell, cells = Cell(spec, test, names, tuple(parts)), self.cells.setdefault(training, [])
+        if cell not in cells:
+            cells.append(cell)
+        return spec
 
 
 def make_experiment(
@@ -191,16 +209,27 @@ def _specs(
     encoder: str,
     recipe: Configured,
 ) -> list[RunSpec]:
-    """Return the spec of each subset and seed. Fields on which the method does not depend have their defaults."""
-    budget = request.budget if "budget" in method.depends_on else None
-    spec = RunSpec(methods=method.methods, pairs=pairs, encoder=encoder, budget=budget)
-    if "data" in method.depends_on:
-        spec = replace(spec, train=train, leakage=request.leakage, recipe=recipe)
-    else:
-        subsets = [BitextSubset()]
+    """Return the spec of each subset and seed."""
+    spec = RunSpec(
+        methods=method.methods,
+        pairs=pairs,
+        train=train,
+        encoder=encoder,
+        recipe=recipe,
+        leakage=request.leakage,
+        budget=request.budget,
+    )
+    each = (replace(spec, subset=subset, seed=seed) for subset in subsets for seed in request.seeds)
+    return list(dict.fromkeys(_of_method(spec, method, pairs[0]) for spec in each))
+
+
+def _of_method(spec: RunSpec, method: ResolvedMethod, pair: Pair) -> RunSpec:
+    """Return the spec with another method; fields on which that does not depend have their defaults. `pair` is the pair
+    of a method without data.
+    """
+    spec = replace(spec, methods=method.methods, budget=spec.budget if "budget" in method.depends_on else None)
+    if "data" not in method.depends_on:
+        untrained = RunSpec(methods=method.methods, pairs=(pair,), encoder=spec.encoder)
+        spec = replace(untrained, budget=spec.budget, seed=spec.seed)
     # The seed decides which rows of the data are sampled.
-    return [
-        replace(spec, subset=subset, seed=seed)
-        for subset in subsets
-        for seed in (request.seeds if "seed" in method.depends_on or subset != BitextSubset() else (None,))
-    ]
+    return spec if "seed" in method.depends_on or spec.subset != BitextSubset() else replace(spec, seed=None)

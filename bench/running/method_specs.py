@@ -7,7 +7,7 @@ no method twice, and a call with nothing to do imports no torch.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from bench.errors import FAILURES, BenchError, CellFailed, describe
 from bench.options import read_config, spelled
 from bench.registry import MethodEntry
 from bench.request import Request
-from bench.spec import Configured, MethodSpec, parse_methods
+from bench.spec import Configured, MethodSpec, NamedMethod, parse_methods
 from bench.storage.hashing import digest
 from bench.storage.sealed import default_cache, remembered
 
@@ -37,7 +37,7 @@ DOCUMENT_ENCODER = "document_encoder"
 
 @dataclass(frozen=True)
 class ResolvedMethod:
-    """A method, or several that train one student together, with the facts that an experiment needs."""
+    """A method, several that train one student together, or a fusion, with the facts that an experiment needs."""
 
     methods: tuple[MethodSpec, ...]
     modules: tuple[str, ...] = field(compare=False)
@@ -50,7 +50,9 @@ class ResolvedMethod:
     settings: Settings = field(compare=False)
     """The settings of each method, without those that are given with its name."""
     asked: bool = field(default=True, compare=False)
-    """True for methods of the request; false for reference rows, which join every comparison."""
+    """True for methods of the request; false for reference rows, which join every comparison, and parts of fusions."""
+    parts: tuple[ResolvedMethod, ...] = field(default=(), compare=False)
+    """The methods whose rankings a fusion fuses."""
 
     @property
     def name(self) -> str:
@@ -65,7 +67,9 @@ def expand(methods: Iterable[str], settings: Settings, call: Call = operator.cal
     from bench.encoders.models import at_hand
 
     found, notes = [], [f"skipped: {line}" for line in registry.conflicts()]
-    for entry in (entry for entry in registry.known().values() if not (entry.is_variant or entry.reference)):
+    for entry in registry.known().values():
+        if entry.is_variant or entry.reference or entry.fusion:
+            continue
         try:
             row = resolve_method(entry.name, settings, call=call)
         except BenchError as error:
@@ -87,19 +91,26 @@ def resolve_method(text: str, settings: Settings, *, asked: bool = True, call: C
     """Return the method, or the combination, that a text names, with the settings of methods by name. Raises
     `BenchError` for unknown settings, and for methods that cannot be combined.
     """
-    named = parse_methods(text)
+    return _resolve(parse_methods(text), settings, asked=asked, call=call)
+
+
+def _resolve(named: Sequence[NamedMethod], settings: Settings, *, asked: bool, call: Call) -> ResolvedMethod:
     entries = [registry.find_method(each.name) for each in named]
     facts = [_facts(entry, settings, each.settings, call) for entry, each in zip(entries, named, strict=True)]
     names = [entry.name for entry in entries]
     first, *others = facts
+    fusion = any(entry.fusion for entry in entries)
+    if fusion and [entry.fusion for entry in entries] != [True] + [False] * max(len(others), 2):
+        raise BenchError("fusion comes first, and two or more methods follow it, as in fusion+psq+contrastive")
     if not others and first["trained"] and first["settings"]["weight"] != 1:
         raise BenchError(f"method '{names[0]}': the setting weight is for methods that are combined with +")
     for name, fact in zip(names, facts, strict=True):
-        if others and not fact["trained"]:
-            raise BenchError(f"method '{name}' trains no student, so it cannot be combined with other methods")
+        if others and not fusion and not fact["trained"]:
+            cure = f"write fusion+{'+'.join(names)} to fuse the rankings"
+            raise BenchError(f"method '{name}' trains no student; {cure}")
         if names.count(name) > 1:
             raise BenchError(f"method '{name}' is combined with itself")
-    for fact in others:  # all parts train one student, and documents have one encoder
+    for fact in others if not fusion else ():  # all parts train one student, and documents have one encoder
         fact["settings"][DOCUMENT_ENCODER] = first["settings"][DOCUMENT_ENCODER]
         for part in ("changed", "shown"):
             fact[part] = [key for key in fact[part] if key != DOCUMENT_ENCODER]
@@ -123,6 +134,7 @@ def resolve_method(text: str, settings: Settings, *, asked: bool = True, call: C
         own=all(entry.package == registry.OWN for entry in entries),
         settings={name: fact["shared"] for name, fact in zip(names, facts, strict=True)},
         asked=asked,
+        parts=tuple(_resolve([each], settings, asked=False, call=call) for each in named[1:]) if fusion else (),
     )
 
 
@@ -190,6 +202,8 @@ def make_method(methods: Iterable[MethodSpec]) -> Method:
     if len(made) == 1:
         return made[0]
     trained = [method for method in made if isinstance(method, TrainedMethod)]
+    if len(trained) < len(made):
+        return made[0]  # a fusion
     return Combination(trained, [spec.name for spec in specs])
 
 

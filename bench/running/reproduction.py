@@ -17,7 +17,7 @@ from bench.recipe import Recipe
 from bench.request import Mirror, Reproduce, Request
 from bench.results.store import Record, Store, find_cell
 from bench.running.execute import Executor
-from bench.running.experiment import Cell, Experiment, Training
+from bench.running.experiment import Experiment, Training
 from bench.running.method_specs import resolve_method
 from bench.running.resources import Resources
 from bench.tables import print_table
@@ -65,8 +65,8 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
     )
     spec = replace(spec, methods=row.methods)  # with the present places of their files
     recipe = read_config(Recipe, dict(spec.recipe.settings), "recipe")
-    cells = [Cell(spec, test_of(cell, cards, resolver), tuple(cell.means))]
-    experiment = Experiment(spec.encoder, recipe, [row], {Training(spec.training, row): cells})
+    experiment = Experiment(spec.encoder, recipe, [row])
+    experiment.add_cell(Training(spec.training, row), test_of(cell, cards, resolver), spec.scoring, tuple(cell.means))
     how = inputs["device"], inputs.get("precision", "float32")
     resources = Resources(spec.encoder, *how, cards, resolver, display, int(inputs["threads"]))
     places = {"results": folder, "mirror": resolver.mirror}
@@ -76,9 +76,9 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
         raise BenchError(
             "its training data or test collection cannot be read; name their place with --mirror or --cards"
         )
-    if not outcome.cells:
+    if outcome.failed:
         raise CellFailed("it failed this time; run it with --keep FOLDER to keep the traceback")
-    return outcome.cells[0]
+    return outcome.cells[-1]  # after its parts, if it is a fusion
 
 
 def data_places(cell: Record, options: Mirror) -> tuple[dict[str, Card], Resolver]:
@@ -105,7 +105,7 @@ def differences(then: Record, now: Record) -> Iterator[str]:
     """Iterate over a line for each input and each fact of the provenance that is not the same for two cells."""
     for what, one, other in (
         ("", then.inputs, now.inputs),
-        ("trained on ", then.trained["provenance"], now.trained["provenance"]),
+        ("trained on ", then.trained.get("provenance", {}), now.trained.get("provenance", {})),
         ("evaluated on ", then.manifest["provenance"], now.manifest["provenance"]),
     ):
         before, after = (dict(_flat(table)) for table in (one, other))

@@ -203,7 +203,7 @@ class Resources:
             "bench.encoders.student": bool(spec.train),
             "bench.data.bitext_subsets": bool(spec.train) and spec.subset != BitextSubset(),
             "bench.data.validation_split": bool(spec.train) and recipe_of(spec).selection != "last",
-            "bench.training.combination": len(row.methods) > 1,
+            "bench.training.combination": len(row.methods) > 1 and not row.parts,
         }
         inputs |= of_code(module for module, used in code.items() if used)
         if spec.train:

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ from bench.system.machine import prepare_libraries
 
 if TYPE_CHECKING:
     from bench.encoders.encoder import Encoder
+    from bench.evaluation.evaluate import Evaluation
     from bench.evaluation.retriever import Retriever
     from bench.training.method import Task
 
@@ -84,7 +85,6 @@ def perform(job: Job, missing: Sequence[Cell]) -> bool:
     data or of a method is recorded as a failure and not raised.
     """
     prepare_libraries(offline=job.resources.resolver.offline, threads=job.resources.threads)
-    bad_input = False
     retriever: Retriever | None = None
     with remembered_interrupt():
         training = _finished_training(job)
@@ -106,18 +106,24 @@ def perform(job: Job, missing: Sequence[Cell]) -> bool:
             saved = job.training.spec.methods, folder, job.resources.teacher
             return load_retriever(*saved) if retriever is None else retriever
 
-        for cell in missing:
-            obey_interrupt()
-            try:
-                test = _load_test(job, cell)
-            except BenchError as error:
-                job.fail(error, cell)
-                bad_input = True
-                continue
-            try:
-                evaluate_cell(job, cell, test, loaded, training)
-            except FAILURES as error:
-                job.fail(error, cell)
+        return perform_cells(job, missing, partial(evaluate_cell, load=loaded, training=training))
+
+
+def perform_cells(job: Job, missing: Sequence[Cell], evaluate: Callable[[Job, Cell, TestCollection], None]) -> bool:
+    """Evaluate each cell; return True and record failures as `perform`."""
+    bad_input = False
+    for cell in missing:
+        obey_interrupt()
+        try:
+            test = _load_test(job, cell)
+        except BenchError as error:
+            job.fail(error, cell)
+            bad_input = True
+            continue
+        try:
+            evaluate(job, cell, test)
+        except FAILURES as error:
+            job.fail(error, cell)
     return bad_input
 
 
@@ -201,12 +207,10 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, load: Callable[[],
     loaded only if the run has too few documents for them.
     """
     from bench.evaluation.evaluate import evaluate
-    from bench.evaluation.run import read_run, write_run
 
     entry, resources, finished = job.cells[cell], job.resources, job.find(cell)
-    lacking = [name for name in cell.measures if not finished or name not in finished.means]
-    if finished and not any(map(measures.is_deep, lacking)):
-        entry.add_scores(finished, tasks.score(read_run(finished.run), test, lacking))
+    if finished and not any(map(measures.is_deep, _lacking(cell, finished))):
+        add_measures(job, cell, test, finished)
         return
     retriever = load()
     folder = entry.folder if finished else entry.begin()
@@ -235,10 +239,43 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, load: Callable[[],
             depth=measures.depth(cell.measures),
             on_texts=on_texts,
         )
-    scores = tasks.score(evaluation.run, test, lacking)
+    cost = {
+        **{f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
+        **meter.cost,
+        "index_mib": evaluation.index_mib,
+    }
     if finished:
-        entry.add_scores(finished, scores)
+        entry.add_scores(finished, tasks.score(evaluation.run, test, _lacking(cell, finished)))
         return
+    trained = {key: value for key, value in training.manifest.items() if key not in ("kind", "spec", FILES)}
+    finish_cell(job, cell, test, evaluation, cost, {"training": training.folder.name, "trained": trained})
+
+
+def _lacking(cell: Cell, finished: Record) -> list[str]:
+    return [name for name in cell.measures if name not in finished.means]
+
+
+def add_measures(job: Job, cell: Cell, test: TestCollection, finished: Record) -> None:
+    """Score the run of a finished cell by the measures that it lacks."""
+    from bench.evaluation.run import read_run
+
+    scores = tasks.score(read_run(finished.run), test, _lacking(cell, finished))
+    job.cells[cell].add_scores(finished, scores)
+
+
+def finish_cell(
+    job: Job,
+    cell: Cell,
+    test: TestCollection,
+    evaluation: Evaluation,
+    cost: Mapping[str, Any],
+    origin: Mapping[str, Any],
+) -> None:
+    """Score and store an evaluation; `origin` is the part of the manifest about the training, in `trained`."""
+    from bench.evaluation.run import write_run
+
+    entry, folder = job.cells[cell], job.cells[cell].folder
+    scores = tasks.score(evaluation.run, test, cell.measures)
     entry.write_scores(scores)
     if evaluation.rewritten:
         with atomic_write(folder / REWRITTEN) as file:
@@ -254,22 +291,17 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, load: Callable[[],
         "fingerprint": entry.fingerprint,
         "inputs": entry.inputs,
         "places": _places(job, cell),
-        "training": training.folder.name,
-        "trained": {key: value for key, value in training.manifest.items() if key not in ("kind", "spec", FILES)},
+        **origin,
         "queries": len(test.queries),
         "queries_left_out": test.left_out,
         "documents": len(test.documents),
-        "cost": {
-            **{f"{stage}_seconds": round(seconds, 3) for stage, seconds in evaluation.seconds.items()},
-            **meter.cost,
-            "index_mib": evaluation.index_mib,
-        },
+        "cost": dict(cost),
         "documents_cached": evaluation.documents_cached,
         "unnormalised": evaluation.unnormalised,
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
         "run": run_digest,
         **tasks.describe(run, test),
-        "sources": _sources(job, cell, training.manifest["data_report"]),
+        "sources": _sources(job, cell, origin["trained"]["data_report"]),
         "configuration": job.configuration,
         "provenance": provenance(),
     }
