@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from bench.api import (
     Bitext,
@@ -71,6 +72,11 @@ def judged(data: TrainingData) -> Relevance:
 def translated(bitext: Bitext) -> Relevance:
     """Return bitext as retrieval, of the source "bitext": a sentence is a query, and its translation the positive."""
     return Relevance(bitext.query_side, bitext.document_side, ("bitext",) * len(bitext), bitext.pairs)
+
+
+def squared_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Return the squared distance of the L2-normalised rows of two (n, dimension) tensors, mean over rows."""
+    return (normalize(first.float(), dim=1) - normalize(second.float(), dim=1)).square().sum(dim=1).mean()
 
 
 class Examples:
