@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -10,19 +9,17 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from bench.api import Batch, BenchError, Encoder, Pair, Task, TrainedConfig, TrainedMethod, info_nce, length_buckets
-from methods.translation_table import Table, TableConfig, words
+from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod, info_nce
+from methods.examples import Examples
+from methods.glossing import GlossConfig, english_judgments
+from methods.translation_table import words
 
-WORD = re.compile(r"\w+")
-"""A word of an English text. English has no combining marks, which are no word characters to Python."""
 
-
-class CodeSwitchConfig(TrainedConfig, TableConfig):
+class CodeSwitchConfig(TrainedConfig, GlossConfig):
     document_encoder: Literal["teacher", "student"] = "student"
-    minimum_probability: float = Field(0.05, ge=0, le=1)
-    """Less probable translations are left out: most of them are words from the context."""
     probability: float = Field(0.5, ge=0, le=1)
-    """Probability that a word with a translation is replaced (the paper's default, from memory)."""
+    """Probability that a word with a translation is replaced (the paper's default, from memory). With 1 a query is a
+    gloss: only words without a translation stay."""
     side: Literal["query", "both"] = "query"
     """Code-switch only queries, or passages, too, although test documents are all English."""
     temperature: float = Field(0.05, gt=0)
@@ -32,10 +29,11 @@ class CodeSwitchConfig(TrainedConfig, TableConfig):
 class CodeSwitch(TrainedMethod):
     """Code-switching: learn English relevance from queries in which random words are replaced by translations.
 
-    Minimises InfoNCE between queries and their passages, with the other passages of the batch as negatives. Every time
-    a query is read, each of its words is replaced with a certain probability by a translation drawn from p(f|e), the
-    table that IBM Model 1 learns from the bitext. Of several languages that are trained together, each has a table of
-    its own and all of the judgments. The language that a query is mixed with is drawn uniformly.
+    Minimises InfoNCE between queries and their passages, with the other passages of the batch as negatives. Passages
+    of a query's parallel group (the same passage again, or another that answers the same query) are no negatives. Every
+    time a query is read, each of its words is replaced with a certain probability by a translation drawn from p(f|e),
+    the table that IBM Model 1 learns from the bitext. Of several languages that are trained together, each has a table
+    of its own and all of the judgments. The language that a query is mixed with is drawn uniformly.
 
     A reconstruction: the paper's abstract could be read. It trains rerankers, with lexicons from word embeddings and
     from Wikipedia's titles; here it is a dual encoder, and the lexicon comes from the bitext that other methods have.
@@ -49,51 +47,32 @@ class CodeSwitch(TrainedMethod):
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
-        data = task.data
-        self.relevance = data.relevance.between(Pair(data.document_language, data.document_language))
-        if not len(self.relevance):
-            raise BenchError(
-                f"code-switch needs judgments within {data.document_language}, and there are none; "
-                "name a collection that has them with --train"
-            )
-        bitexts = [data.bitext.between(pair) for pair in data.pairs]
-        self.tables = [self.config.table(bitext.document_side, bitext.query_side)[0] for bitext in bitexts]
+        self.examples = Examples(task, student, self.document_encoder, english_judgments(task.data))
+        self.glossaries = [self.config.glossary(task.data, pair.query) for pair in task.data.pairs]
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        lengths = [len(positive) for positive in self.relevance.positives]
-        for rows in length_buckets(lengths, self.task.recipe.batch_size, rng):
-            yield {"relevance": rows, "seed": rng.integers(2**63, size=1)}
+        for rows in self.examples.batches(rng):
+            yield {"examples": rows, "seed": rng.integers(2**63, size=1)}
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-        rng = np.random.default_rng(batch["seed"])
-        queries, positives = ([texts[i] for i in batch["relevance"]] for texts in self.relevance.columns[:2])
-        tables = [self.tables[i] for i in rng.integers(len(self.tables), size=len(queries))]
-        share = self.config.probability
-        queries = [code_switch(text, table, share, rng) for text, table in zip(queries, tables, strict=True)]
-        if self.config.side == "both":
-            positives = [code_switch(text, table, share, rng) for text, table in zip(positives, tables, strict=True)]
+        rows, rng = batch["examples"], np.random.default_rng(batch["seed"])
         student, documents, limit = self.student, self.document_encoder, self.task.recipe.max_length
-        loss = info_nce(
-            student(student.collate(student.tokenize(queries, "query", limit))),
-            documents(documents.collate(documents.tokenize(positives, "document", limit))),
-            self.config.temperature,
-        )
-        return loss, {}
+        glossaries = [self.glossaries[i] for i in rng.integers(len(self.glossaries), size=len(rows))]
+
+        def switched(texts: tuple[str, ...]) -> list[str]:
+            chosen = zip(glossaries, rows, strict=True)
+            return [glossary.gloss(texts[row], self.config.probability, rng) for glossary, row in chosen]
+
+        queries = student(student.collate(student.tokenize(switched(self.examples.rows.queries), "query", limit)))
+        if self.config.side == "both":
+            texts = switched(self.examples.rows.positives)
+            positives = documents(documents.collate(documents.tokenize(texts, "document", limit)))
+        else:
+            positives = self.examples.positives.embed(rows)
+        return info_nce(queries, positives, self.config.temperature, self.examples.related(rows, rows)), {}
 
     def diagnose(self) -> dict[str, Any]:
         """Return `translated_words`: the share of query words with a translation, averaged over the languages."""
-        running = [word for query in self.relevance.queries for word in words(query)]
-        return {"translated_words": float(np.mean([[word in table for word in running] for table in self.tables]))}
-
-
-def code_switch(text: str, table: Table, probability: float, rng: np.random.Generator) -> str:
-    """Replace each word that has a translation with this probability; the text between words stays."""
-
-    def replace(match: re.Match[str]) -> str:
-        translations = table.get(match[0].casefold())
-        if not translations or rng.random() >= probability:
-            return match[0]
-        weights = np.array([*translations.values()])
-        return str(rng.choice([*translations], p=weights / weights.sum()))
-
-    return WORD.sub(replace, text)
+        running = [word for query in self.examples.rows.queries for word in words(query)]
+        known = [[word in glossary.translations for word in running] for glossary in self.glossaries]
+        return {"translated_words": float(np.mean(known))}

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod, info_nce
-from methods.examples import Examples, translated
+from methods.examples import Examples, squared_distance, translated
 
 
 class ContrastiveConfig(TrainedConfig):
-    negatives: Literal["bitext", "batch"] = "bitext"
+    negatives: Literal["bitext", "batch"] | None = None
     """The negatives of a sentence: the document side of the whole bitext, whose embeddings by the frozen teacher are
-    computed once, or the other translations of the batch. The first needs `document_encoder=teacher`."""
+    computed once, or the other translations of the batch. By default the first with `document_encoder=teacher`, and the
+    second otherwise."""
     temperature: float = Field(0.05, gt=0)
     """Divisor of the cosines before the softmax."""
     symmetric: bool = True
@@ -34,6 +34,10 @@ class ContrastiveConfig(TrainedConfig):
         if self.negatives == "bitext" and self.document_encoder == "student":
             raise ValueError("negatives=bitext needs document_encoder=teacher; set negatives=batch")
         return self
+
+    @property
+    def has_bank(self) -> bool:
+        return self.document_encoder == "teacher" and self.negatives != "batch"
 
 
 class Contrastive(TrainedMethod):
@@ -54,7 +58,7 @@ class Contrastive(TrainedMethod):
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
         self.examples = Examples(task, student, self.document_encoder, translated(task.data.bitext))
-        if self.config.negatives == "bitext":
+        if self.config.has_bank:
             texts = self.examples.rows.positives
             place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
             self.place = np.array([place[text] for text in texts])
@@ -69,7 +73,7 @@ class Contrastive(TrainedMethod):
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         config, rows, examples = self.config, batch["examples"], self.examples
         queries, related = examples.queries.embed(rows), examples.related(rows, rows)
-        if config.negatives == "bitext":
+        if config.has_bank:
             place = torch.from_numpy(self.place[rows]).to(queries.device)
             translations = self.bank[place]
             same = torch.from_numpy(examples.groups[rows][:, None] == self.bank_groups[None, :]).to(queries.device)
@@ -79,8 +83,6 @@ class Contrastive(TrainedMethod):
             loss = info_nce(queries, translations, config.temperature, related, margin=config.margin)
         if config.symmetric:
             loss = (loss + info_nce(translations, queries, config.temperature, related, margin=config.margin)) / 2
-        distance = (
-            (normalize(queries.float(), dim=1) - normalize(translations.float(), dim=1)).square().sum(dim=1).mean()
-        )
+        distance = squared_distance(queries, translations)
         figures = {"contrastive_loss": float(loss.detach()), "distance": float(distance.detach())}
         return loss + config.distance_weight * distance, figures

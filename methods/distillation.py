@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod
-from methods.examples import TokenizedTexts, pair_batches
+from methods.examples import TokenizedTexts, pair_batches, squared_distance
 
 
 class DistillationConfig(TrainedConfig):
@@ -47,7 +46,7 @@ class Distillation(TrainedMethod):
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         rows, loss = batch["bitext"], torch.zeros((), device=self.student.device)
         with torch.no_grad():
-            target = normalize(self.target.embed(rows), dim=-1)
+            target = self.target.embed(rows)
         for side in self.sides:
-            loss = loss + (normalize(side.embed(rows), dim=-1) - target).square().sum(dim=-1).mean()
+            loss = loss + squared_distance(side.embed(rows), target)
         return loss, {}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from bench.api import (
     Bitext,
@@ -48,18 +49,16 @@ def pair_batches(
     rng: np.random.Generator,
     *,
     rows: np.ndarray | None = None,
-    exponent: float | None = None,
     batch_size: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield rows of one language pair and of similar length, of these `rows` if given.
 
-    A pair is drawn with a probability proportional to its number of rows to the power `exponent`. Exponent and batch
-    size are the recipe's by default.
+    A pair is drawn with a probability proportional to its number of rows to the power `recipe.language_sampling`. The
+    batch size is the recipe's by default.
     """
     recipe, rows = task.recipe, np.arange(len(lengths)) if rows is None else rows
-    exponent = recipe.language_sampling if exponent is None else exponent
     own = [pairs[row] for row in rows.tolist()]
-    for chosen in language_batches(lengths[rows], own, batch_size or recipe.batch_size, rng, exponent):
+    for chosen in language_batches(lengths[rows], own, batch_size or recipe.batch_size, rng, recipe.language_sampling):
         yield rows[chosen]
 
 
@@ -73,18 +72,32 @@ def translated(bitext: Bitext) -> Relevance:
     return Relevance(bitext.query_side, bitext.document_side, ("bitext",) * len(bitext), bitext.pairs)
 
 
+def squared_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Return the squared distance of the L2-normalised rows of two (n, dimension) tensors, mean over rows."""
+    return (normalize(first.float(), dim=1) - normalize(second.float(), dim=1)).square().sum(dim=1).mean()
+
+
 class Examples:
     """Tokenised queries and positives.
 
     `groups` (n,) int64 numbers the parallel groups, which all of the task's data connect. Members of one group are
-    never contrasted.
+    never contrasted. Texts that were translated for the training have the group of their `originals`, row by row.
     """
 
-    def __init__(self, task: Task, student: Encoder, document_encoder: Encoder, rows: Relevance) -> None:
+    def __init__(
+        self,
+        task: Task,
+        student: Encoder,
+        document_encoder: Encoder,
+        rows: Relevance,
+        originals: Relevance | None = None,
+    ) -> None:
         self.task, self.rows = task, rows
         self.queries = TokenizedTexts(student, rows.queries, "query", task.recipe.max_length)
         self.positives = TokenizedTexts(document_encoder, rows.positives, "document", task.recipe.max_length)
-        texts = (zip(*part.columns[:2], strict=True) for part in (rows, task.data.bitext, task.data.relevance))
+        texts = (
+            zip(*part.columns[:2], strict=True) for part in (originals or rows, task.data.bitext, task.data.relevance)
+        )
         self.groups = parallel_groups(chain.from_iterable(texts))[: len(rows)]
 
     def batches(self, rng: np.random.Generator, **settings: Any) -> Iterator[np.ndarray]:

@@ -12,27 +12,34 @@ from torch import Tensor
 
 from bench.api import Batch, BenchError, Encoder, Pair, Relevance, Task, TrainedConfig, TrainedMethod, TrainingData
 from methods.examples import Examples, judged, translated
+from methods.glossing import GlossConfig, glossed
 
 
-class HybridBatchConfig(TrainedConfig):
+class HybridBatchConfig(TrainedConfig, GlossConfig):
     document_encoder: Literal["teacher", "student"] = "student"
     alpha: float = Field(0.5, ge=0, le=1)
     """The probability that a batch is monolingual. The paper reports 0.4 to 0.6 as best."""
     temperature: float = Field(0.05, gt=0)
     """Divisor of the cosines before the softmax (not from the paper)."""
+    gloss: bool = True
+    """Monolingual batches in a query language without judgments are English judgments translated word by word. False:
+    all monolingual batches are judgments, as in the paper."""
 
 
 class HybridBatch(TrainedMethod):
     """Hybrid batches: InfoNCE on batches within one language and on batches between two, mixed at random.
 
-    A batch is monolingual with probability alpha (queries and passages in one language X, drawn uniformly from those
-    that have such examples), else cross-lingual (queries in X, passages in Y, the pair drawn uniformly from the pairs
-    with X != Y, in both directions). Minimises -log of the softmax over the batch's passages of cos(S(q), S(p)) /
-    temperature. One student encodes queries and passages.
+    A batch is monolingual with probability alpha (queries and passages in one language X), else cross-lingual (queries
+    in X, passages in Y, X != Y, in both directions). Minimises -log of the softmax over the batch's passages of
+    cos(S(q), S(p)) / temperature. One student encodes queries and passages.
 
-    Examples are judgments in the languages of each, and translations in both directions for pairs of languages
-    without judgments. The training's manifest counts them. With judgments in English only, all monolingual batches are
-    English.
+    Examples are judgments, as in the paper, where there are any. For two languages without, they are translations in
+    both directions. For a query language X without, they are English judgments whose queries and passages are glossed:
+    each word is replaced by a translation drawn from p(f|e), the table that IBM Model 1 learns from the bitext. A gloss
+    is drawn once, before the first step. The training's manifest counts the examples of each origin.
+
+    The languages of a batch are drawn in proportion to the number of their examples, so that a language with few
+    judgments has few steps. The paper draws them uniformly (`recipe.language_sampling=0`).
 
     The paper's optimisation consists of settings of the harness: learning rate 3e-5, batches of 100, the prefixes
     "Query: " and "Passage: " (`recipe.query_prompt`, `recipe.document_prompt`), and the checkpoint with the lowest
@@ -50,13 +57,20 @@ class HybridBatch(TrainedMethod):
 
     def __init__(self, config: HybridBatchConfig | None = None) -> None:
         super().__init__(config)
-        if self.config.alpha == 1:
+        if self.config.alpha == 1 and not self.config.gloss:
             self.supervision = ("relevance",)
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
-        rows, alpha = examples(task.data), self.config.alpha
-        self.examples = Examples(task, student, self.document_encoder, rows)
+        config, data, alpha, rng = self.config, task.data, self.config.alpha, task.numpy_generator("glosses")
+        rows = originals = examples(data)
+        if config.gloss and alpha > 0:
+            english = data.relevance.between(Pair(data.document_language, data.document_language))
+            own = dict.fromkeys(Pair(pair.query, pair.query) for pair in data.pairs)
+            lacking = [pair for pair in own if pair not in set(rows.pairs)]
+            glosses = (glossed(english, pair, config.glossary(data, pair.query), 1.0, rng) for pair in lacking)
+            rows, originals = Relevance.join([rows, *glosses]), Relevance.join([rows, *[english] * len(lacking)])
+        self.examples = Examples(task, student, self.document_encoder, rows, originals)
         monolingual = np.array([pair.query == pair.document for pair in rows.pairs], dtype=bool)
         self.kinds = np.flatnonzero(monolingual), np.flatnonzero(~monolingual)
         if alpha > 0 and not len(self.kinds[0]):
@@ -67,8 +81,7 @@ class HybridBatch(TrainedMethod):
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         monolingual, cross_lingual = (
-            self.examples.batches(child, rows=rows, exponent=0)  # languages are drawn uniformly
-            for rows, child in zip(self.kinds, rng.spawn(2), strict=True)
+            self.examples.batches(child, rows=rows) for rows, child in zip(self.kinds, rng.spawn(2), strict=True)
         )
         while True:
             yield {"examples": next(monolingual if rng.random() < self.config.alpha else cross_lingual)}

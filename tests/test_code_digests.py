@@ -36,19 +36,26 @@ TINY = """
 METHODS = {
     "adversarial": f"{LOOP} methods.discriminator methods.examples",
     "bm25": f"{METHOD} bench.data.normalise bench.data.ibm_model_1 methods.psq methods.translation_table",
-    "code_switch": f"{LOOP} bench.data.ibm_model_1 methods.translation_table",
+    "code_switch": f"""
+        {LOOP} bench.data.ibm_model_1 methods.examples methods.glossing methods.translation_table
+    """,
     "contrastive": f"{LOOP} methods.examples",
     "distillation": f"{LOOP} methods.examples",
     "fusion": METHOD,
     "hard_negatives": f"""
         {LOOP} methods.examples bench.evaluation.retrieval bench.evaluation.run
     """,
-    "hybrid_batch": f"{LOOP} methods.examples",
+    "hybrid_batch": f"""
+        {LOOP} bench.data.ibm_model_1 methods.examples methods.glossing methods.translation_table
+    """,
     "off_the_shelf": f"{METHOD} bench.encoders.models bench.training.teachers",
     "optical": f"{LOOP} methods.examples methods.solvers bench.evaluation.alignment",
     "posterior_alignment": f"{LOOP} methods.examples",
     "psq": f"{METHOD} bench.data.normalise bench.data.ibm_model_1 methods.translation_table",
     "references": METHOD,
+    "translate_distill": f"""
+        {LOOP} bench.data.ibm_model_1 methods.examples methods.glossing methods.translation_table
+    """,
     "translate_test": f"""
         {METHOD} bench.data.normalise bench.data.ibm_model_1 methods.translation_table bench.encoders.models
     """,

@@ -1,80 +1,70 @@
-"""Code-switching: what is replaced by what, how often, and that a training is a function of its seed."""
+"""Code-switching: the loss by hand, which passages are no negatives, and a glossary for each language."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from conftest import MakeTask
-from torch.nn import functional
+from conftest import MakeTask, Prepare
 
-from bench.data import Bitext, Pair, Relevance
-from bench.errors import BenchError
-from methods.code_switch import CodeSwitch, code_switch
+from bench.data import Bitext, Pair, Relevance, TrainingData
+from bench.training.loop import Batch
+from methods.code_switch import CodeSwitch
 
-TABLE = {"cat": {"paka": 0.9}, "house": {"chumba": 0.1, "nyumba": 0.3}}
+ENG = Pair("eng", "eng")
 
 
-def test_only_words_with_a_translation_are_replaced_and_the_rest_stays() -> None:
-    text = "The Cat's  house, (a cat-house)?"
-    rng = np.random.default_rng(0)
-    assert code_switch(text, TABLE, 0.0, rng) == text
-    forms = {code_switch(text, TABLE, 1.0, rng) for _ in range(200)}
-    assert forms == {f"The paka's  {one}, (a paka-{two})?" for one in TABLE["house"] for two in TABLE["house"]}
-
-
-def test_frequencies_are_those_of_the_configuration_and_of_the_table() -> None:
-    """A word goes in 0.3 of the cases: `house` has `chumba` with 0.1, `nyumba` with 0.3, so `chumba` in a quarter."""
-    drawn = Counter(code_switch("house " * 20_000, TABLE, 0.3, np.random.default_rng(0)).split())
-    shares = {word: count / 20_000 for word, count in drawn.items()}
-    assert shares == {
-        "house": pytest.approx(0.7, abs=0.01),
-        "nyumba": pytest.approx(0.225, abs=0.01),
-        "chumba": pytest.approx(0.075, abs=0.01),
-    }
-
-
-@pytest.mark.parametrize("documents", ["student", "teacher"])
-def test_loss_is_info_nce_over_the_switched_queries(prepare: Callable[..., Any], documents: str) -> None:
-    method = prepare(CodeSwitch, document_encoder=documents, temperature=0.1)
-    task = method.task
+@pytest.mark.parametrize("settings", [{}, {"document_encoder": "teacher"}, {"side": "both", "probability": 1.0}])
+def test_loss_is_info_nce_over_the_switched_queries(prepare: Prepare, settings: dict[str, Any]) -> None:
+    method = prepare(CodeSwitch, temperature=0.1, **settings)
     batch = next(method.batches(np.random.default_rng(3)))
-    rng = np.random.default_rng(batch["seed"])
-    rng.integers(1, size=len(batch["relevance"]))  # the languages
-    queries = [code_switch(task.data.relevance.queries[i], method.tables[0], 0.5, rng) for i in batch["relevance"]]
-    assert queries != [task.data.relevance.queries[i] for i in batch["relevance"]]
-    positives = [task.data.relevance.positives[i] for i in batch["relevance"]]
-    asked = torch.from_numpy(method.student.encode(queries, "query"))
-    found = torch.from_numpy(method.document_encoder.encode(positives, "document"))
-    expected = functional.cross_entropy(asked @ found.T / 0.1, torch.arange(len(asked)))
+    expected = by_hand(method, batch)
     for _ in range(2):  # the draws are the batch's, not those of a generator that goes on
-        assert float(method.loss(batch, 0.0)[0].detach()) == pytest.approx(float(expected), abs=1e-4)
+        assert float(method.loss(batch, 0.0)[0].detach()) == pytest.approx(expected, abs=1e-4)
 
 
-def test_each_language_of_a_multilingual_student_has_its_table(
-    make_task: MakeTask, prepare: Callable[..., Any]
+def by_hand(method: CodeSwitch, batch: Batch) -> float:
+    """Return the loss of a batch of one language: rows that share a text are no negatives."""
+    judgments = method.task.data.relevance.take(batch["examples"])
+    rng = np.random.default_rng(batch["seed"])
+    rng.integers(1, size=len(judgments))  # the languages
+    (glossary,), config = method.glossaries, method.config
+    queries = [glossary.gloss(text, config.probability, rng) for text in judgments.queries]
+    positives: Sequence[str] = judgments.positives
+    if config.side == "both":
+        positives = [glossary.gloss(text, config.probability, rng) for text in positives]
+    assert queries != [*judgments.queries]
+    asked, found = method.student.encode(queries, "query"), method.document_encoder.encode(positives, "document")
+    weights = np.exp(asked.astype(float) @ found.T / config.temperature)
+    chosen = list(zip(judgments.queries, judgments.positives, strict=True))
+    total = [
+        sum(w for j, w in enumerate(row) if i == j or not {*chosen[i]} & {*chosen[j]}) for i, row in enumerate(weights)
+    ]
+    return float(-np.log(np.diag(weights) / total).mean())
+
+
+def test_passages_that_answer_the_same_query_are_no_negatives(
+    make_task: MakeTask, prepare: Prepare, data: TrainingData
 ) -> None:
+    """Rows 0 and 150 share the query, rows 1 and 151 the passage."""
+    judgments = data.relevance
+    more = Relevance.of(ENG, (judgments.queries[0], "and who else"), ("another answer", judgments.positives[1]), "hand")
+    task = make_task(data=replace(data, relevance=Relevance.join([judgments, more])))
+    method = prepare(CodeSwitch, task, probability=1.0)
+    batch = {"examples": np.array([0, 150, 1, 151, 2]), "seed": np.array([7])}
+    assert float(method.loss(batch, 0.0)[0].detach()) == pytest.approx(by_hand(method, batch), abs=1e-4)
+
+
+def test_each_language_of_a_multilingual_student_has_its_glossary(make_task: MakeTask, prepare: Prepare) -> None:
     task = make_task()
     data, other = task.data, Pair("qab", "eng")
     longer = [text.replace(" ", "x ") for text in data.bitext.query_side]
     both = Bitext.join([data.bitext, Bitext.of(other, longer, data.bitext.document_side, "hand")])
     task = replace(task, data=replace(data, pairs=(*data.pairs, other), bitext=both))
     method = prepare(CodeSwitch, task, probability=1.0)
-    assert len(method.tables) == 2
-    one, two = method.tables
+    one, two = (glossary.translations for glossary in method.glossaries)
     assert one != two and one.keys() & two.keys()
     assert 0 < method.diagnose()["translated_words"] <= 1
-
-
-@pytest.mark.parametrize(("missing", "what"), [("relevance", "judgments within eng"), ("bitext", "no bitext")])
-def test_missing_data_is_an_error_of_one_line(make_task: MakeTask, missing: str, what: str) -> None:
-    task = make_task()
-    nothing = {"relevance": Relevance, "bitext": Bitext}[missing].join([])
-    task = replace(task, data=replace(task.data, **{missing: nothing}))
-    with pytest.raises(BenchError, match=what):
-        CodeSwitch().fit(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from methods.hybrid_batch import HybridBatch, HybridBatchConfig
 DRAWS = 600
 BATCH = 4
 ENG, QAA, QAB = "eng", "qaa", "qab"
-MONOLINGUAL = {Pair(ENG, ENG), Pair(QAA, QAA)}
-CROSS_LINGUAL = {Pair(*languages) for languages in ((QAA, ENG), (ENG, QAA), (QAB, ENG), (ENG, QAB))}
+MONOLINGUAL = {Pair(ENG, ENG): 100, Pair(QAA, QAA): 12, Pair(QAB, QAB): 100}
+CROSS_LINGUAL = {Pair(QAA, ENG): 150, Pair(ENG, QAA): 150, Pair(QAB, ENG): 20, Pair(ENG, QAB): 150}
+"""The number of examples of each pair of languages."""
 
 
 @pytest.fixture
@@ -46,17 +48,21 @@ def drawn(method: HybridBatch) -> list[Pair]:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
-def test_kinds_come_as_alpha_says_and_languages_uniformly(
-    make_task: MakeTask, prepare: Prepare, many: TrainingData, alpha: float
+@pytest.mark.parametrize("exponent", [0.0, 1.0])
+def test_kinds_come_as_alpha_says_and_languages_by_their_examples(
+    make_task: MakeTask, prepare: Prepare, many: TrainingData, alpha: float, exponent: float
 ) -> None:
-    method = prepare(HybridBatch, make_task(data=many, recipe={"batch_size": BATCH}), alpha=alpha)
+    recipe = {"batch_size": BATCH, "language_sampling": exponent}
+    method = prepare(HybridBatch, make_task(data=many, recipe=recipe), alpha=alpha)
     counts = Counter(drawn(method))
-    for expected, share in ((MONOLINGUAL, alpha), (CROSS_LINGUAL, 1 - alpha)):
-        found = {pair: count for pair, count in counts.items() if pair in expected}
+    for sizes, share in ((MONOLINGUAL, alpha), (CROSS_LINGUAL, 1 - alpha)):
+        found = {pair: count for pair, count in counts.items() if pair in sizes}
         total = sum(found.values())
         assert binomtest(total, DRAWS, share).pvalue > 1e-3 if 0 < share < 1 else total == DRAWS * share
-        assert set(found) == (expected if share else set())
-        assert all(binomtest(count, total, 1 / len(expected)).pvalue > 1e-3 for count in found.values())
+        assert set(found) == (set(sizes) if share else set())
+        whole = sum(size**exponent for size in sizes.values())
+        for pair, count in found.items():
+            assert binomtest(count, total, sizes[pair] ** exponent / whole).pvalue > 1e-3
 
 
 def test_translations_stand_in_only_where_there_are_no_judgments(
@@ -67,6 +73,7 @@ def test_translations_stand_in_only_where_there_are_no_judgments(
     assert task.outcome["examples"] == {
         "eng-eng relevance": 100,
         "qaa-qaa relevance": 12,
+        "qab-qab glossed": 100,
         "qab-eng relevance": 20,
         "qaa-eng bitext": 150,
         "eng-qaa bitext": 150,
@@ -78,8 +85,35 @@ def test_translations_stand_in_only_where_there_are_no_judgments(
             assert ((query, positive) if pair.document == ENG else (positive, query)) in translations
 
 
+@pytest.mark.parametrize("settings", [{"gloss": False}, {"alpha": 0.0}])
+def test_glosses_are_left_out_if_they_are_switched_off_or_not_used(
+    make_task: MakeTask, prepare: Prepare, many: TrainingData, settings: dict[str, Any]
+) -> None:
+    task = make_task(data=many)
+    prepare(HybridBatch, task, **settings)
+    assert not [origin for origin in task.outcome["examples"] if "glossed" in origin]
+
+
+def test_both_sides_of_a_judgment_are_glossed(make_task: MakeTask, prepare: Prepare, many: TrainingData) -> None:
+    rows = prepare(HybridBatch, make_task(data=many)).examples.rows.between(Pair(QAB, QAB))
+    vocabulary = {word for text in many.bitext.between(Pair(QAB, ENG)).query_side for word in text.split()}
+    for text in (*rows.queries, *rows.positives):
+        assert set(text.split()) <= vocabulary
+
+
+def test_glosses_of_related_judgments_are_no_negatives(make_task: MakeTask, prepare: Prepare) -> None:
+    """Judgments of one English question or passage are related, although their glosses are drawn apart."""
+    task = make_task()
+    examples = prepare(HybridBatch, task).examples
+    rows = np.flatnonzero([source == "glossed" for source in examples.rows.sources])
+    chosen = list(zip(*task.data.relevance.columns[:2], strict=True))
+    expected = [[bool({*one} & {*other}) for other in chosen] for one in chosen]
+    assert examples.related(rows, rows).tolist() == expected
+
+
 def test_arms_name_what_they_use() -> None:
-    assert HybridBatch(HybridBatchConfig(alpha=1)).supervision == ("relevance",)
+    assert HybridBatch(HybridBatchConfig(alpha=1, gloss=False)).supervision == ("relevance",)
+    assert HybridBatch(HybridBatchConfig(alpha=1)).supervision == ("relevance", "bitext")
     assert HybridBatch().supervision == ("relevance", "bitext")
     assert {name: HybridBatchConfig(**settings).alpha for name, settings in HybridBatch.variants.items()} == {
         "monolingual-batches": 1,
@@ -87,9 +121,17 @@ def test_arms_name_what_they_use() -> None:
     }
 
 
-@pytest.mark.parametrize(("lacks", "cure"), [("relevance", "alpha=0"), ("bitext", "alpha=1")])
-def test_what_it_lacks_is_said(make_task: MakeTask, data: TrainingData, lacks: str, cure: str) -> None:
+@pytest.mark.parametrize(
+    ("lacks", "gloss", "cure"),
+    [
+        ("relevance", True, "alpha=0"),
+        ("relevance", False, "alpha=0"),
+        ("bitext", True, "name a collection that has some with --train"),
+        ("bitext", False, "alpha=1"),
+    ],
+)
+def test_what_it_lacks_is_said(make_task: MakeTask, data: TrainingData, lacks: str, gloss: bool, cure: str) -> None:
     kinds = {"bitext": Bitext, "relevance": Relevance}
     task = make_task(data=replace(data, **{lacks: kinds[lacks].join([])}))
     with pytest.raises(BenchError, match=cure):
-        HybridBatch(HybridBatchConfig(alpha=0.5)).fit(task)
+        HybridBatch(HybridBatchConfig(gloss=gloss)).fit(task)

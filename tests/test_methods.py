@@ -18,12 +18,13 @@ from bench.training.combination import Combination
 from bench.training.loop import TrainedMethod
 from methods.adversarial import Adversarial, AdversarialConfig
 from methods.code_switch import CodeSwitch
-from methods.contrastive import Contrastive
+from methods.contrastive import Contrastive, ContrastiveConfig
 from methods.distillation import Distillation
 from methods.hard_negatives import HardNegatives, HardNegativesConfig
 from methods.hybrid_batch import HybridBatch
 from methods.optical import SOLVERS, Optical, OpticalConfig
 from methods.posterior_alignment import PosteriorAlignment, PosteriorAlignmentConfig
+from methods.translate_distill import TranslateDistill
 
 Make = Callable[[], TrainedMethod]
 UNTRAINED = {"bm25", "fusion", "off-the-shelf", "psq", "translate-test"}
@@ -38,6 +39,7 @@ METHODS: dict[str, Make] = {
     "adversarial wasserstein": lambda: Adversarial(AdversarialConfig(loss="wasserstein", momentum=0.5, pair_weight=1)),
     "code-switch": CodeSwitch,
     "contrastive": Contrastive,
+    "contrastive student": lambda: Contrastive(ContrastiveConfig(document_encoder="student")),
     "distillation": Distillation,
     "hard-negatives": negatives,
     "hard-negatives student": lambda: negatives(document_encoder="student"),
@@ -46,6 +48,7 @@ METHODS: dict[str, Make] = {
     "posterior-alignment teacher": lambda: PosteriorAlignment(PosteriorAlignmentConfig(document_encoder="teacher")),
     "optical": Optical,
     "optical student": lambda: Optical(OpticalConfig(document_encoder="student")),
+    "translate-distill": TranslateDistill,
 }
 COMBINED: dict[str, Make] = {
     "optical+negatives": lambda: Combination([Optical(), negatives()], ["optical", "negatives"]),
