@@ -163,7 +163,9 @@ class Request(Ranked, Places):
         "scoring of documents: single-vector, maxsim; a method without either has its own",
         min_length=1,
     )
-    budget: BudgetText = option(Budget(200, "steps"), "per training, as 600steps, 2Mtokens or 90seconds")
+    budget: BudgetText = option(
+        Budget(200, "steps"), "per training, as 600steps, 64kexamples, 2Mtokens, 90seconds or 90cpu-s"
+    )
     seeds: Seeds = option((0,), "one training per seed")
     measures: Measures = option(
         (), f"measures (default: {' '.join(measures.DEFAULT)}, and those of a collection's field)"

@@ -102,6 +102,9 @@ class Adversarial(TrainedMethod):
         while True:
             yield {name: next(stream) for name, stream in streams.items()}
 
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        return batch.get("pairs", np.empty(0, dtype=np.int64))
+
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         config = self.config
         task_loss = self.relevance.loss(batch["relevance"], config.temperature)

@@ -62,10 +62,10 @@ class CodeSwitch(TrainedMethod):
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         lengths = [len(positive) for positive in self.relevance.positives]
         for rows in length_buckets(lengths, self.task.recipe.batch_size, rng):
-            yield {"relevance": rows, "seed": rng.integers(2**63, size=1)}
+            yield {"relevance": rows, "seed": np.array(rng.integers(2**63))}
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-        rng = np.random.default_rng(batch["seed"])
+        rng = np.random.default_rng(int(batch["seed"]))
         queries, positives = ([texts[i] for i in batch["relevance"]] for texts in self.relevance.columns[:2])
         tables = [self.tables[i] for i in rng.integers(len(self.tables), size=len(queries))]
         share = self.config.probability

@@ -66,6 +66,9 @@ class Contrastive(TrainedMethod):
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         return ({"examples": rows} for rows in self.examples.batches(rng))
 
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        return batch["examples"]
+
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         config, rows, examples = self.config, batch["examples"], self.examples
         queries, related = examples.queries.embed(rows), examples.related(rows, rows)

@@ -185,6 +185,11 @@ class HardNegatives(TrainedMethod):
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         self.negatives, self.filled = state["negatives"].numpy(), state["filled"].numpy()
 
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        """Return the rows of examples that are translations: they come before the judgments."""
+        translations = len(self.task.data.bitext) if "bitext" in self.supervision else 0
+        return batch["examples"][batch["examples"] < translations]
+
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         rows, examples = batch["examples"], self.examples
         mined = np.unique(self.negatives[rows])

@@ -75,6 +75,9 @@ class PosteriorAlignment(TrainedMethod):
         while True:
             yield {name: next(stream) for name, stream in streams.items()}
 
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        return batch["pairs"]
+
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         config, scale = self.config, self.student.dimension**0.5
         task_loss = self.relevance.loss(batch["relevance"], config.temperature)

@@ -44,7 +44,7 @@ def test_loss_is_info_nce_over_the_switched_queries(prepare: Callable[..., Any],
     method = prepare(CodeSwitch, document_encoder=documents, temperature=0.1)
     task = method.task
     batch = next(method.batches(np.random.default_rng(3)))
-    rng = np.random.default_rng(batch["seed"])
+    rng = np.random.default_rng(int(batch["seed"]))
     rng.integers(1, size=len(batch["relevance"]))  # the languages
     queries = [code_switch(task.data.relevance.queries[i], method.tables[0], 0.5, rng) for i in batch["relevance"]]
     assert queries != [task.data.relevance.queries[i] for i in batch["relevance"]]

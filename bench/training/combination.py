@@ -66,5 +66,8 @@ class Combination(TrainedMethod):
             figures[name] = {"loss": float(loss.detach()), **own}
         return total, prefixed(figures)
 
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        return np.concatenate([part.bitext_rows(without_prefix(name, batch)) for name, part in self.parts.items()])
+
     def diagnose(self) -> dict[str, Any]:
         return prefixed({name: part.diagnose() for name, part in self.parts.items()})

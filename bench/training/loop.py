@@ -23,7 +23,8 @@ from bench.training.method import Method, MethodConfig, Task, autocast
 from bench.training.selection import Selection, validation_loss
 
 Batch = Mapping[str, np.ndarray]
-"""Row indices into the method's data, by the name of the data."""
+"""Row indices into the method's data, (rows,) int64, by the name of the data. An array without dimensions, such as a
+seed, has no rows."""
 
 
 DIAGNOSED = 500
@@ -110,6 +111,13 @@ class TrainedMethod(Method):
         `progress` is the spent share of the budget, 0 to 1.
         """
 
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        """Return the rows of the task's bitext whose translation pairs a batch has; by default those named `bitext`.
+
+        They are counted to report the epochs.
+        """
+        return batch.get("bitext", np.empty(0, dtype=np.int64))
+
     def align(self, english: Sequence[str], foreign: Sequence[str]) -> np.ndarray:
         """Return the relatedness of each word of an English sentence to each of its translation, (words, words) float.
 
@@ -152,8 +160,10 @@ def train(method: TrainedMethod, task: Task) -> Spent:
             method.on_step_start(spent)
             for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
                 group["lr"] = rate * learning_rate_factor(spent.share(budget), task.recipe.warmup)
-            figures = optimise(method, optimiser, next(batches), spent, task)
+            batch = next(batches)
+            figures = optimise(method, optimiser, batch, spent, task)
             spent.steps += 1
+            count_rows(method, batch, spent)
             count()
             if len(validation) and selection.due(spent.share(budget)):
                 before = time.perf_counter()
@@ -167,6 +177,7 @@ def train(method: TrainedMethod, task: Task) -> Spent:
                     "share": spent.share(budget),
                     "learning_rate": optimiser.param_groups[0]["lr"],
                     "tokens": spent.tokens,
+                    "examples": spent.examples,
                     "seconds": round(spent.seconds, 3),
                     "cpu_seconds": round(spent.cpu_seconds, 3),
                     **figures,
@@ -203,6 +214,14 @@ def optimise(
         )
     optimiser.step()
     return {"loss": value, "gradient_norm": norms[0], **figures}
+
+
+def count_rows(method: TrainedMethod, batch: Batch, spent: Spent) -> None:
+    """Add the rows of a batch to the expenses, and those of the bitext by language pair."""
+    spent.examples += sum(len(rows) for rows in batch.values() if rows.ndim)
+    for row in method.bitext_rows(batch).tolist():
+        pair = str(method.task.data.bitext.pairs[row])
+        spent.bitext_rows[pair] = spent.bitext_rows.get(pair, 0) + 1
 
 
 def make_optimiser(method: TrainedMethod, recipe: Recipe) -> torch.optim.AdamW:
