@@ -66,6 +66,10 @@ class Spent:
         return min(1.0, getattr(self, budget.unit) / budget.amount)
 
 
+SHARED = ("document_encoder", "learning_rate_factor")
+"""The settings that the methods of a combination have in common, because they train one student."""
+
+
 class Recipe(BaseModel):
     """The optimisation of a student; part of every training's fingerprint."""
 

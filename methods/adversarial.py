@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -58,6 +58,10 @@ class Adversarial(TrainedMethod):
     )
     supervision: tuple[str, ...] = ("relevance", "unpaired text")
     Config = AdversarialConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "temperature": (0.02, 0.05, 0.1),
+        "strength": (0.001, 0.01, 0.1, 1.0),
+    }
 
     def __init__(self, config: AdversarialConfig | None = None) -> None:
         super().__init__(config)

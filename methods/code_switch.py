@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -46,6 +46,10 @@ class CodeSwitch(TrainedMethod):
     source = "Litschko et al. 2023 (ACL Findings; arXiv 2305.05295), a reconstruction"
     supervision = ("relevance", "bitext")
     Config = CodeSwitchConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "temperature": (0.02, 0.05, 0.1),
+        "probability": (0.25, 0.5, 0.75),
+    }
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -50,6 +50,10 @@ class Contrastive(TrainedMethod):
     source = "van den Oord et al. 2018 (arXiv 1807.03748); on bitext as in LaBSE, Feng et al. 2022 (arXiv 2007.01852)"
     supervision = ("bitext",)
     Config = ContrastiveConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "temperature": (0.02, 0.05, 0.1, 0.2),
+        "distance_weight": (0.0, 0.3, 1.0, 3.0),
+    }
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)

@@ -86,6 +86,11 @@ class HardNegatives(TrainedMethod):
         "dynamic-negatives": {"mining": "dynamic"},
     }
     Config = HardNegativesConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "temperature": (0.02, 0.05, 0.1),
+        "number": (2, 4, 8),
+        "margin": (0.9, 0.95, 1.0),
+    }
 
     def __init__(self, config: HardNegativesConfig | None = None) -> None:
         super().__init__(config)

@@ -117,6 +117,16 @@ def test_the_first_part_decides_who_encodes_documents() -> None:
         assert found.name == text
 
 
+def test_the_first_part_decides_the_factor_on_learning_rates() -> None:
+    found = row("optical:learning_rate_factor=2+distillation:learning_rate_factor=0.5")
+    assert [dict(method.settings)["learning_rate_factor"] for method in found.methods] == [2, 2]
+    made = make_method(found.methods)
+    assert made.config.learning_rate_factor == 2
+    parts = [Distillation(), Counts(TrainedConfig(learning_rate_factor=3))]
+    with pytest.raises(ValueError, match="differ in learning_rate_factor"):
+        Combination(parts, ["distillation", "counts"])
+
+
 def test_settings_of_a_combination_belong_to_its_parts() -> None:
     found = row("optical:epsilon=0.5+distillation:weight=3", method={"optical": {"tolerance": 0.01}})
     spec = RunSpec(methods=found.methods, encoder="tiny", pairs=(Pair("qaa", "eng"),))

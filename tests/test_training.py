@@ -16,7 +16,7 @@ from bench.encoders.encoder import Encoder
 from bench.errors import CellFailed
 from bench.recipe import Budget, Recipe, Spent
 from bench.training.checkpoint import Checkpoint
-from bench.training.loop import Batch, TrainedMethod, count_rows, learning_rate_factor, make_optimiser, train
+from bench.training.loop import Batch, TrainedConfig, TrainedMethod, count_rows, make_optimiser, schedule, train
 from bench.training.method import Task
 from methods.adversarial import Adversarial
 from methods.contrastive import Contrastive
@@ -169,7 +169,7 @@ def test_what_the_teacher_reads_is_not_spent(make_task: MakeTask) -> None:
     ],
 )
 def test_learning_rate_rises_over_the_warm_up_and_falls_to_zero(warmup: float, factors: dict[float, float]) -> None:
-    assert {progress: learning_rate_factor(progress, warmup) for progress in factors} == pytest.approx(factors)
+    assert {progress: schedule(progress, warmup) for progress in factors} == pytest.approx(factors)
 
 
 def test_log_has_a_record_for_every_step(make_task: MakeTask) -> None:
@@ -225,6 +225,15 @@ def test_parameters_are_grouped_by_learning_rate_and_decay(make_task: MakeTask) 
             assert (group["lr"], group["weight_decay"]) == (1e-4, 0.05), name
     assert len(group_of) == len(list(method.module.parameters()))
     assert all(group["lr"] == 0.5 for group in group_of.values())
+
+
+def test_factor_multiplies_the_recipes_learning_rates_and_no_others(make_task: MakeTask) -> None:
+    recipe = Recipe(learning_rate=1e-4, embedding_learning_rate=2e-3)
+    task, method = make_task(), WithModule()
+    method.prepare(task, task.make_student())
+    method.config = TrainedConfig(learning_rate_factor=4.0)
+    groups = make_optimiser(method, recipe).param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([4e-4, 4e-4, 8e-3, 0.5])
 
 
 def test_frozen_parameters_are_not_trained(make_task: MakeTask) -> None:

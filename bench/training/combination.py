@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
-from bench.recipe import Spent
+from bench.recipe import SHARED, Spent
 from bench.training.loop import Batch, TrainedMethod, prefixed, without_prefix
 from bench.training.method import Task
 
@@ -20,13 +20,14 @@ class Combination(TrainedMethod):
     """Several trained methods as one.
 
     Every step has a batch of each part. The parts share the batch size equally, so that a combination reads about as
-    much in a step as each of its parts would alone. All parts have the same encoder of documents. Figures and
-    diagnostics are prefixed with the part's name.
+    much in a step as each of its parts would alone. All parts have the same encoder of documents and factor on
+    learning rates. Figures and diagnostics are prefixed with the part's name.
     """
 
     def __init__(self, parts: Sequence[TrainedMethod], names: Sequence[str]) -> None:
-        if len({part.config.document_encoder for part in parts}) > 1:
-            raise ValueError("combined methods differ in who encodes documents")
+        for name in SHARED:
+            if len({getattr(part.config, name) for part in parts}) > 1:
+                raise ValueError(f"combined methods differ in {name}")
         super().__init__(parts[0].config)
         self.parts = dict(zip(names, parts, strict=True))
 

@@ -38,12 +38,16 @@ class TrainedConfig(MethodConfig):
     """Encoder of documents: the frozen teacher, so that the student reads queries only, or the student itself."""
     weight: float = Field(1.0, gt=0)
     """Weight of this method's loss in a combination of methods."""
+    learning_rate_factor: float = Field(1.0, gt=0)
+    """Factor on the recipe's learning rates, also on that of word embeddings."""
 
 
 class TrainedMethod(Method):
     """A method that trains a student by gradient steps on `loss`. It defines its batches and its loss."""
 
     Config: ClassVar[type[MethodConfig]] = TrainedConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """The values that `bench tune` draws from, by setting, besides those of `learning_rate_factor`."""
     aligners: ClassVar[Sequence[Mapping[str, Any]]] = ()
     """Configurations whose word alignment `bench inspect alignment` compares."""
 
@@ -159,7 +163,7 @@ def train(method: TrainedMethod, task: Task) -> Spent:
         while spent.share(budget) < 1:
             method.on_step_start(spent)
             for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
-                group["lr"] = rate * learning_rate_factor(spent.share(budget), task.recipe.warmup)
+                group["lr"] = rate * schedule(spent.share(budget), task.recipe.warmup)
             batch = next(batches)
             figures = optimise(method, optimiser, batch, spent, task)
             spent.steps += 1
@@ -228,23 +232,22 @@ def make_optimiser(method: TrainedMethod, recipe: Recipe) -> torch.optim.AdamW:
     """Return AdamW with groups for matrices, for biases and normalisation weights (undecayed), for word embeddings
     (undecayed) and for each extra module.
     """
-    embeddings = method.student.word_embeddings.weight
+    embeddings, factor = method.student.word_embeddings.weight, method.config.learning_rate_factor
     rest = [p for p in method.student.parameters() if p.requires_grad and p is not embeddings]
     matrices, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
     groups = [
-        {"params": matrices, "lr": recipe.learning_rate, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "lr": recipe.learning_rate, "weight_decay": 0.0},
-        {"params": [embeddings], "lr": recipe.embedding_learning_rate, "weight_decay": 0.0},
+        {"params": matrices, "lr": factor * recipe.learning_rate, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "lr": factor * recipe.learning_rate, "weight_decay": 0.0},
+        {"params": [embeddings], "lr": factor * recipe.embedding_learning_rate, "weight_decay": 0.0},
     ]
     for module, rate in method.modules():
         groups.append({"params": list(module.parameters()), "lr": rate, "weight_decay": recipe.weight_decay})
     return torch.optim.AdamW(groups)
 
 
-def learning_rate_factor(progress: float, warmup: float) -> float:
-    """Return the factor of linear warm-up over the share `warmup` of the budget, then linear decay to zero.
-
-    It is never zero at the first step.
+def schedule(progress: float, warmup: float) -> float:
+    """Return the factor on learning rates: linear warm-up over the share `warmup` of the budget, then linear decay to
+    zero. It is never zero at the first step.
     """
     if progress < warmup:
         # With a budget in tokens or seconds the first steps' share is not known in advance.
