@@ -13,6 +13,7 @@ from bench.system.interrupt import remembered_interrupt
 
 COMMANDS = {
     "run": ("run:run_command", "train methods, evaluate them, print a leaderboard"),
+    "tune": ("tune:tune", "choose the settings of methods on development collections"),
     "fetch": ("collections:fetch", "download collections and verify them"),
     "baseline": ("gate:baseline", "compute a suite and store its values, for bench check"),
     "check": ("gate:check", "compute a baseline again and list the changed values"),

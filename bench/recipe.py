@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import BenchError
 
-UNITS = ("seconds", "steps", "tokens")
+UNITS = ("seconds", "steps", "tokens", "examples", "cpu_seconds")
+COUNTED = ("tokens", "examples")
+"""The units of large numbers, which are written with the prefixes of `FACTORS`."""
 FACTORS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """`amount` in `unit`: "steps" (optimiser steps), "tokens" (read by the student, padding excluded) or "seconds"."""
+    """`amount` in `unit`, the name of one of the expenses in `Spent`."""
 
     amount: int
     unit: str
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read `600steps`, `2Mtokens` or `90s`; a bare number means steps."""
-        match = re.fullmatch(r"0*([1-9]\d*)\s*([kM]?)\s*(|s|sec|seconds?|steps?|tokens?)", text.strip())
+        """Read `600steps`, `2Mtokens`, `64kexamples`, `90s` or `90cpu-s`; a bare number means steps."""
+        units = "s|sec|seconds?|steps?|tokens?|examples?|cpu-s|cpu-sec|cpu-seconds?"
+        match = re.fullmatch(rf"0*([1-9]\d*)\s*([kM]?)\s*(|{units})", text.strip())
         if match is None:
-            raise BenchError(f"budget '{text}' does not parse; write 600steps, 2Mtokens or 90seconds")
-        unit = next(unit for unit in UNITS if unit.startswith(match[3] or "steps"))
+            accepted = "600steps, 64kexamples, 2Mtokens, 90seconds or 90cpu-seconds"
+            raise BenchError(f"budget '{text}' does not parse; write {accepted}")
+        unit = next(unit for unit in UNITS if unit.startswith(match[3].replace("-", "_") or "steps"))
         return cls(int(match[1]) * FACTORS[match[2]], unit)
 
     def __str__(self) -> str:
-        prefixes = ("M", "k", "") if self.unit == "tokens" else ("",)
+        prefixes = ("M", "k", "") if self.unit in COUNTED else ("",)
         prefix = next(prefix for prefix in prefixes if self.amount % FACTORS[prefix] == 0)
-        return f"{self.amount // FACTORS[prefix]}{prefix}{self.unit}"
+        return f"{self.amount // FACTORS[prefix]}{prefix}{self.unit.replace('_', '-')}"
 
 
 @dataclass
@@ -43,6 +47,11 @@ class Spent:
     steps: int = 0
     tokens: int = 0
     """Tokens that the student has read, padding excluded; mining and validation included."""
+    examples: int = 0
+    """Rows of batches: a translation pair, a judged query with its passage or an unpaired sentence is one example. A
+    combination's batch has the rows of all its parts. Mined negatives are no examples."""
+    bitext_rows: dict[str, int] = field(default_factory=dict)
+    """The translation pairs among the examples, by language pair."""
     seconds: float = 0.0
     """Wall-clock time, mining and validation included."""
     cpu_seconds: float = 0.0
@@ -55,6 +64,10 @@ class Spent:
     def share(self, budget: Budget) -> float:
         """Return the spent share of `budget`, 0 to 1, which schedules follow."""
         return min(1.0, getattr(self, budget.unit) / budget.amount)
+
+
+SHARED = ("document_encoder", "learning_rate_factor")
+"""The settings that the methods of a combination have in common, because they train one student."""
 
 
 class Recipe(BaseModel):

@@ -127,47 +127,18 @@ class InspectQuery(Results, Mirror):
     limit: int = option(5, "documents that are shown per method", gt=0)
 
 
-class Request(Ranked, Places):
-    """A comparison."""
+class Trainings(Places):
+    """The options of trainings and their evaluation that `bench run` and `bench tune` share."""
 
-    methods: Names = option(
-        ...,
-        "training methods (see bench ls methods), all, or path/to/file.py:Class; with settings as in "
-        "optical:epsilon=0.1, combined as in optical+dynamic-negatives",
-        min_length=1,
-    )
-    datasets: Names = option(
-        ("conlang",), "test collections (see bench ls datasets), or folders in BEIR's or TREC's layout", min_length=1
-    )
     pairs: Pairs = option((), "language pairs, query-document, as swh-eng (default: all of the datasets)")
-    students: Annotated[tuple[Students, ...], BeforeValidator(items)] = option(
-        ("bilingual",),
-        "bilingual: one student for each language pair; multilingual: one for all of them together",
-        min_length=1,
-    )
     train: Names = option((), "collections to train on (default: the pair's standard mix)")
-    bitext_size: Annotated[tuple[Size, ...], BeforeValidator(lambda value: tuple(map(str, items(value))))] = option(
-        ("all",), "one training per number of pairs, each a random sample of the bitext", min_length=1
-    )
-    bitext_noise: Annotated[tuple[Share, ...], BeforeValidator(items)] = option(
-        (0.0,), "one training per share of pairs that are misaligned", min_length=1
-    )
-    leakage: Literal["remove", "keep"] = option(
-        "remove", "training rows that overlap with a test collection; keep is for measuring the effect of leakage"
-    )
     encoder: str | None = option(
         None, "teacher and student (see bench ls encoders; default: tiny for conlang, else all-MiniLM-L6-v2)"
     )
-    scoring: Annotated[tuple[Scoring, ...], BeforeValidator(items)] = option(
-        ("single-vector",),
-        "scoring of documents: single-vector, maxsim; a method without either has its own",
-        min_length=1,
+    budget: BudgetText = option(
+        Budget(200, "steps"), "per training, as 600steps, 64kexamples, 2Mtokens, 90seconds or 90cpu-s"
     )
-    budget: BudgetText = option(Budget(200, "steps"), "per training, as 600steps, 2Mtokens or 90seconds")
     seeds: Seeds = option((0,), "one training per seed")
-    measures: Measures = option(
-        (), f"measures (default: {' '.join(measures.DEFAULT)}, and those of a collection's field)"
-    )
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where to compute")
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "of training (evaluation is float32); auto: bfloat16 where it is faster"
@@ -179,10 +150,46 @@ class Request(Ranked, Places):
     timeout: Seconds = option(
         1800.0, "time limit without a finished step or batch, then the method fails (default: 30min)"
     )
-    energy: bool = option(False, "measure the energy that is used, if the machine has meters (extra energy)")
-    quiet: bool = option(False, "print the leaderboard and errors only")
+    quiet: bool = option(False, "print tables and errors only")
     dry_run: bool = option(False, "print the cells that would run, and which of them are finished", exclude=True)
     recipe: dict[str, Any] = option({}, "settings of the training loop, the same for all methods")
+
+
+class Request(Ranked, Trainings):
+    """A comparison."""
+
+    methods: Names = option(
+        ...,
+        "training methods (see bench ls methods), all, or path/to/file.py:Class; with settings as in "
+        "optical:epsilon=0.1, combined as in optical+dynamic-negatives",
+        min_length=1,
+    )
+    datasets: Names = option(
+        ("conlang",), "test collections (see bench ls datasets), or folders in BEIR's or TREC's layout", min_length=1
+    )
+    students: Annotated[tuple[Students, ...], BeforeValidator(items)] = option(
+        ("bilingual",),
+        "bilingual: one student for each language pair; multilingual: one for all of them together",
+        min_length=1,
+    )
+    bitext_size: Annotated[tuple[Size, ...], BeforeValidator(lambda value: tuple(map(str, items(value))))] = option(
+        ("all",), "one training per number of pairs, each a random sample of the bitext", min_length=1
+    )
+    bitext_noise: Annotated[tuple[Share, ...], BeforeValidator(items)] = option(
+        (0.0,), "one training per share of pairs that are misaligned", min_length=1
+    )
+    leakage: Literal["remove", "keep"] = option(
+        "remove", "training rows that overlap with a test collection; keep is for measuring the effect of leakage"
+    )
+    scoring: Annotated[tuple[Scoring, ...], BeforeValidator(items)] = option(
+        ("single-vector",),
+        "scoring of documents: single-vector, maxsim; a method without either has its own",
+        min_length=1,
+    )
+    measures: Measures = option(
+        (), f"measures (default: {' '.join(measures.DEFAULT)}, and those of a collection's field)"
+    )
+    energy: bool = option(False, "measure the energy that is used, if the machine has meters (extra energy)")
     method: dict[str, dict[str, Any]] = option({}, "settings of methods, by their names")
 
     @property
@@ -190,6 +197,15 @@ class Request(Ranked, Places):
         """The combinations of sizes and shares of noise of the bitext."""
         sizes = [None if size == "all" else int(size) for size in self.bitext_size]
         return list(dict.fromkeys(BitextSubset(size, noise) for size in sizes for noise in self.bitext_noise))
+
+
+class Tune(Trainings):
+    methods: Names = argument("METHOD", "trained methods, without settings (see bench ls methods)")
+    datasets: Names = option(("conlang-dev",), "development collections; others are refused", min_length=1)
+    draws: int = option(8, "configurations of each method; the first one is its defaults", gt=0)
+    seed: int = option(0, "the seed of the draws", ge=0)
+    results: Path = option(Path("results/tuning/runs"), "where trainings and cells are kept")
+    output: Path = option(Path("results/tuning"), "the folder for a table of each method")
 
 
 class Suite(Options):
@@ -260,6 +276,14 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
     if request.encoder is not None:
         check_encoder(request.encoder)
     offered_pairs(request, cards)
+
+
+def check_development(datasets: Iterable[str], cards: Mapping[str, Card]) -> None:
+    """Raise `BenchError` for the first collection that is not for development."""
+    known = ", ".join(name for name, card in cards.items() if card.development)
+    for name in datasets:
+        if not get_card(name, cards).development:
+            raise BenchError(f"'{name}': settings are never chosen on a test collection; choose from {known}")
 
 
 def check_methods(methods: Iterable[str], settings: Iterable[str]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -58,6 +58,10 @@ class Adversarial(TrainedMethod):
     )
     supervision: tuple[str, ...] = ("relevance", "unpaired text")
     Config = AdversarialConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "temperature": (0.02, 0.05, 0.1),
+        "strength": (0.001, 0.01, 0.1, 1.0),
+    }
 
     def __init__(self, config: AdversarialConfig | None = None) -> None:
         super().__init__(config)
@@ -101,6 +105,9 @@ class Adversarial(TrainedMethod):
             streams["pairs"] = self.pairs.batches(pairs, batch_size=share)
         while True:
             yield {name: next(stream) for name, stream in streams.items()}
+
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        return batch.get("pairs", np.empty(0, dtype=np.int64))
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         config = self.config

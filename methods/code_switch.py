@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -44,6 +44,10 @@ class CodeSwitch(TrainedMethod):
     source = "Litschko et al. 2023 (ACL Findings; arXiv 2305.05295), a reconstruction"
     supervision = ("relevance", "bitext")
     Config = CodeSwitchConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "temperature": (0.02, 0.05, 0.1),
+        "probability": (0.25, 0.5, 1.0),
+    }
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
@@ -52,10 +56,10 @@ class CodeSwitch(TrainedMethod):
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         for rows in self.examples.batches(rng):
-            yield {"examples": rows, "seed": rng.integers(2**63, size=1)}
+            yield {"examples": rows, "seed": np.array(rng.integers(2**63))}
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-        rows, rng = batch["examples"], np.random.default_rng(batch["seed"])
+        rows, rng = batch["examples"], np.random.default_rng(int(batch["seed"]))
         student, documents, limit = self.student, self.document_encoder, self.task.recipe.max_length
         glossaries = [self.glossaries[i] for i in rng.integers(len(self.glossaries), size=len(rows))]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -54,6 +54,10 @@ class Contrastive(TrainedMethod):
     source = "van den Oord et al. 2018 (arXiv 1807.03748); on bitext as in LaBSE, Feng et al. 2022 (arXiv 2007.01852)"
     supervision = ("bitext",)
     Config = ContrastiveConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "temperature": (0.02, 0.05, 0.1, 0.2),
+        "distance_weight": (0.0, 0.3, 1.0, 3.0),
+    }
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
@@ -69,6 +73,9 @@ class Contrastive(TrainedMethod):
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         return ({"examples": rows} for rows in self.examples.batches(rng))
+
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        return batch["examples"]
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         config, rows, examples = self.config, batch["examples"], self.examples

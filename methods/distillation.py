@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ class Distillation(TrainedMethod):
     source = "Reimers & Gurevych 2020 (arXiv 2004.09813)"
     supervision = ("bitext",)
     Config = DistillationConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {"english_side": (True, False)}
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)

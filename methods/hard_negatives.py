@@ -81,6 +81,11 @@ class HardNegatives(TrainedMethod):
         "dynamic-negatives": {"mining": "dynamic"},
     }
     Config = HardNegativesConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "temperature": (0.02, 0.05, 0.1),
+        "number": (2, 4, 8),
+        "margin": (0.9, 0.95, 1.0),
+    }
 
     def __init__(self, config: HardNegativesConfig | None = None) -> None:
         super().__init__(config)
@@ -178,6 +183,11 @@ class HardNegatives(TrainedMethod):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         self.negatives, self.filled = state["negatives"].numpy(), state["filled"].numpy()
+
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        """Return the rows of examples that are translations: they come before the judgments."""
+        translations = len(self.task.data.bitext) if "bitext" in self.supervision else 0
+        return batch["examples"][batch["examples"] < translations]
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         rows, examples = batch["examples"], self.examples

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -54,6 +54,7 @@ class HybridBatch(TrainedMethod):
         "cross-lingual-batches": {"alpha": 0.0},
     }
     Config = HybridBatchConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {"temperature": (0.02, 0.05, 0.1), "alpha": (0.25, 0.5, 0.75)}
 
     def __init__(self, config: HybridBatchConfig | None = None) -> None:
         super().__init__(config)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -120,6 +120,10 @@ class Optical(TrainedMethod):
     source = "Huang, Yu & Allan 2023 (WSDM; arXiv 2301.12566), a reconstruction"
     supervision = ("bitext",)
     Config = OpticalConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "epsilon": (0.02, 0.05, 0.1),
+        "marginals": ("uniform", "norm", "idf"),
+    }
     aligners = tuple({"solver": solver} for solver in SOLVERS)
 
     def prepare(self, task: Task, student: Encoder) -> None:

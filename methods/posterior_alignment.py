@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -54,6 +54,11 @@ class PosteriorAlignment(TrainedMethod):
     source = "Sherborne, Hosking & Lapata 2023 (TACL; arXiv 2307.04096), a reconstruction"
     supervision = ("relevance", "bitext")
     Config = PosteriorAlignmentConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "temperature": (0.02, 0.05, 0.1),
+        "individual_weight": (0.01, 0.1, 1.0),
+        "aggregate_weight": (0.01, 0.1, 1.0),
+    }
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
@@ -74,6 +79,9 @@ class PosteriorAlignment(TrainedMethod):
         streams["english"] = length_buckets(self.english.lengths, share, generators["english"])
         while True:
             yield {name: next(stream) for name, stream in streams.items()}
+
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        return batch["pairs"]
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         config, scale = self.config, self.student.dimension**0.5

@@ -29,7 +29,7 @@ def test_loss_is_info_nce_over_the_switched_queries(prepare: Prepare, settings: 
 def by_hand(method: CodeSwitch, batch: Batch) -> float:
     """Return the loss of a batch of one language: rows that share a text are no negatives."""
     judgments = method.task.data.relevance.take(batch["examples"])
-    rng = np.random.default_rng(batch["seed"])
+    rng = np.random.default_rng(int(batch["seed"]))
     rng.integers(1, size=len(judgments))  # the languages
     (glossary,), config = method.glossaries, method.config
     queries = [glossary.gloss(text, config.probability, rng) for text in judgments.queries]
@@ -54,7 +54,7 @@ def test_passages_that_answer_the_same_query_are_no_negatives(
     more = Relevance.of(ENG, (judgments.queries[0], "and who else"), ("another answer", judgments.positives[1]), "hand")
     task = make_task(data=replace(data, relevance=Relevance.join([judgments, more])))
     method = prepare(CodeSwitch, task, probability=1.0)
-    batch = {"examples": np.array([0, 150, 1, 151, 2]), "seed": np.array([7])}
+    batch = {"examples": np.array([0, 150, 1, 151, 2]), "seed": np.array(7)}
     assert float(method.loss(batch, 0.0)[0].detach()) == pytest.approx(by_hand(method, batch), abs=1e-4)
 
 

@@ -106,6 +106,8 @@ def test_training_reports_parts_by_name_and_what_mining_cost(make_task: MakeTask
     assert task.outcome["diagnostics"].keys() == {"counts.count", "mean_cosine", "unknown_pieces"}
     assert task.outcome["diagnostics"]["counts.count"] == 4
     assert task.outcome["spent"].extra_texts == 12
+    # Each part has half of the batch of 16, and only one of them reads bitext.
+    assert (task.outcome["spent"].examples, task.outcome["spent"].bitext_rows) == (4 * 16, {"qaa-eng": 4 * 8})
 
 
 def row(text: str, **settings: Any) -> Any:
@@ -118,6 +120,16 @@ def test_the_first_part_decides_who_encodes_documents() -> None:
         assert [dict(method.settings)["document_encoder"] for method in found.methods] == [documents, documents]
         assert [method.changed for method in found.methods] == [(), ()]  # that the second follows is nothing unusual
         assert found.name == text
+
+
+def test_the_first_part_decides_the_factor_on_learning_rates() -> None:
+    found = row("optical:learning_rate_factor=2+distillation:learning_rate_factor=0.5")
+    assert [dict(method.settings)["learning_rate_factor"] for method in found.methods] == [2, 2]
+    made = make_method(found.methods)
+    assert made.config.learning_rate_factor == 2
+    parts = [Distillation(), Counts(TrainedConfig(learning_rate_factor=3))]
+    with pytest.raises(ValueError, match="differ in learning_rate_factor"):
+        Combination(parts, ["distillation", "counts"])
 
 
 def test_settings_of_a_combination_belong_to_its_parts() -> None:

@@ -13,6 +13,9 @@ import pytest
 from conftest import Cli
 from small_bench import Bench, rows
 
+from bench.report.leaderboard import leaderboard
+from bench.report.tables import tables
+from bench.results.store import Store
 from bench.running import cost
 from bench.running.cost import PARTS, Meter
 
@@ -71,6 +74,17 @@ def test_costs_have_the_energy_and_fingerprints_do_not(bench: Bench, tracker: Tr
     assert bench.execute(tmp_path, ["zero-shot"]).reused == 3
     bench.execute(tmp_path, ["zero-shot"], overwrite="always")
     assert "energy" not in (tmp_path / "cost.csv").read_text()
+
+
+@pytest.mark.parametrize("method", ["psq", "translate-test"])
+def test_methods_without_a_student_show_the_cost_of_what_they_learn(bench: Bench, tmp_path: Path, method: str) -> None:
+    bench.execute(tmp_path, [method])
+    (cost,) = (row for row in rows(tmp_path, "cost.csv") if row["method"] == method)
+    assert float(cost["training_seconds"]) > 0 and float(cost["training_cpu_seconds"]) > 0
+    (table,) = tables(leaderboard(Store(tmp_path))).values()
+    shown = table[table["method"] == method].iloc[0]
+    assert shown["training s"] == f"{float(cost['training_seconds']):.0f}"
+    assert shown["CPU s"] == f"{float(cost['training_cpu_seconds']):.0f}"
 
 
 def test_energy_of_a_resumed_training_is_unknown(

@@ -107,6 +107,11 @@ def test_every_method_and_reference_has_rows_and_stored_files(finished: tuple[Pa
     costs = {row["method"]: row for row in rows(folder, "cost.csv")}
     assert {float(costs[method]["trained_steps"]) for method in METHODS} == {2}
     assert costs["zero-shot"]["trained_steps"] == ""
+    read, available = (float(costs["optical"][name]) for name in ("trained_examples", "training_bitext_pairs"))
+    assert read == 2 * 64
+    assert float(costs["optical"]["training_epochs"]) == pytest.approx(read / available, abs=5e-4)
+    assert costs["distillation"]["training_epochs"] == costs["optical"]["training_epochs"]
+    assert costs["adversarial"]["training_epochs"] == costs["zero-shot"]["training_epochs"] == ""
     assert "probe_accuracy" in costs["adversarial"]["diagnostics"]
 
     qrels = conlang.test("qaa", conlang.ConlangOptions(**SIZES)).qrels
@@ -215,6 +220,10 @@ def test_one_student_of_two_languages_is_trained_once_and_serves_both(
     assert set(manifest["data_report"]["bitext"]) == {"conlang", "conlang qab-eng"}
     assert [part["name"] for part in manifest["spec"]["methods"]] == ["optical", "adversarial"]
     assert "adversarial.probe_accuracy" in manifest["diagnostics"]
+    sizes = {"qaa-eng": "conlang", "qab-eng": "conlang qab-eng"}
+    epochs, kept = manifest["cost"]["epochs"], manifest["data_report"]["bitext"]
+    read = sum(share * kept[sizes[pair]]["kept"] for pair, share in epochs.items())
+    assert read == pytest.approx(2 * 32, abs=0.5)  # optical has half of each batch
 
 
 def test_more_bitext_than_there_is_is_all_and_trained_once(bench: Bench, finished: tuple[Path, Outcome]) -> None:

@@ -17,7 +17,7 @@ from bench.cli import make_parser
 from bench.data import Pair
 from bench.errors import BenchError
 from bench.options import check_environment, read_options, read_toml
-from bench.recipe import Budget, Spent
+from bench.recipe import UNITS, Budget, Spent
 from bench.request import Request
 from bench.spec import RunSpec
 from bench.storage.sealed import MANIFEST
@@ -190,6 +190,10 @@ def test_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
         (" 90s ", Budget(90, "seconds"), "90seconds"),
         ("90 seconds", Budget(90, "seconds"), "90seconds"),
         ("1sec", Budget(1, "seconds"), "1seconds"),
+        ("300cpu-s", Budget(300, "cpu_seconds"), "300cpu-seconds"),
+        ("300 cpu-seconds", Budget(300, "cpu_seconds"), "300cpu-seconds"),
+        ("64kexamples", Budget(64_000, "examples"), "64kexamples"),
+        ("1example", Budget(1, "examples"), "1examples"),
     ],
 )
 def test_budget_is_an_amount_and_a_unit_and_is_written_briefly(text: str, budget: Budget, written: str) -> None:
@@ -197,20 +201,29 @@ def test_budget_is_an_amount_and_a_unit_and_is_written_briefly(text: str, budget
     assert str(budget) == written
 
 
-@pytest.mark.parametrize("text", ["", "steps", "0steps", "-5steps", "1.5ksteps", "5apples", "5Gtokens", "5 steps 6"])
+@pytest.mark.parametrize(
+    "text", ["", "steps", "0steps", "-5steps", "1.5ksteps", "5apples", "5Gtokens", "5 steps 6", "5cpu", "5cpu_s"]
+)
 def test_what_is_no_budget_is_refused(text: str) -> None:
     with pytest.raises(BenchError, match="does not parse; write 600steps"):
         Budget.parse(text)
 
 
-@given(st.builds(Budget, st.integers(1, 10**9), st.sampled_from(["steps", "tokens", "seconds"])))
+@given(st.builds(Budget, st.integers(1, 10**9), st.sampled_from(UNITS)))
 def test_budget_parses_back_from_its_text(budget: Budget) -> None:
     assert Budget.parse(str(budget)) == budget
 
 
-@pytest.mark.parametrize(("amount", "unit", "share"), [(10, "steps", 0.5), (1_200, "tokens", 0.25), (2, "seconds", 1)])
+@pytest.mark.parametrize(
+    ("amount", "unit", "share"),
+    [
+        *[(10, "steps", 0.5), (1_200, "tokens", 0.25), (2, "seconds", 1)],
+        *[(4, "cpu_seconds", 0.75), (100, "examples", 0.4)],
+    ],
+)
 def test_share_is_of_the_budgets_own_unit_and_at_most_one(amount: int, unit: str, share: float) -> None:
-    assert Spent(steps=5, tokens=300, seconds=2.5).share(Budget(amount, unit)) == share
+    spent = Spent(steps=5, tokens=300, seconds=2.5, cpu_seconds=3, examples=40)
+    assert spent.share(Budget(amount, unit)) == share
 
 
 @pytest.mark.parametrize(

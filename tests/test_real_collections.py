@@ -24,6 +24,7 @@ CARDS = load_cards()
 BY_IR_DATASETS = {card.name for card in CARDS.values() if card.source == IR_DATASETS}
 TATOEBA = {"amh": 168, "khm": 722, "swh": 390, "tam": 307, "tha": 548}
 AFRIQA = {"hau": 300, "swh": 295, "yor": 253, "zul": 325}
+AFRIQA_DEV = {"hau": 222, "zul": 242}
 ELEVEN = ("arb", "cmn", "deu", "ell", "eng", "hin", "rus", "spa", "tha", "tur", "vie")
 LAREQA = {
     "xquad-r": dict(zip(ELEVEN, (1222, 1196, 1276, 1234, 1180, 1244, 1219, 1215, 852, 1167, 1209), strict=True)),
@@ -40,6 +41,7 @@ def pairs_of(name: str) -> pytest.MarkDecorator:
 SIZES = {
     **{("tatoeba", pair): (TATOEBA.get(pair.query, 1000),) * 2 for pair in CARDS["tatoeba"].pairs("test")},
     **{("afriqa", Pair(language, "eng")): (queries, 15232) for language, queries in AFRIQA.items()},
+    **{("afriqa-dev", Pair(language, "eng")): (queries, 15232) for language, queries in AFRIQA_DEV.items()},
     **{("ntrex", pair): (1997, 1997) for pair in CARDS["ntrex"].pairs("test")},
     **{("xquad", pair): (1190, 240) for pair in CARDS["xquad"].pairs("test")},
 }
@@ -51,6 +53,13 @@ def test_sizes(real: Resolver, name: str, pair: Pair) -> None:
     test = load_test(CARDS[name], pair, real)
     assert (len(test.queries), len(set(test.documents))) == SIZES[name, pair]
     assert (test.oracle_queries is None) == (name in ("tatoeba", "ntrex") or pair.query == pair.document)
+
+
+@pairs_of("afriqa-dev")
+def test_development_questions_of_afriqa_are_others_over_the_same_passages(real: Resolver, pair: Pair) -> None:
+    development, test = (load_test(CARDS[name], pair, real) for name in ("afriqa-dev", "afriqa"))
+    assert development.documents == test.documents
+    assert not set(development.queries) & set(test.queries)
 
 
 @pairs_of("ntrex-documents")

@@ -222,6 +222,7 @@ Minimises \|a\|\*b\* \< c.
 | `width` | int > 0 and ≤ 9 | `3` | Width in `units` of a\_b. |
 | `sharp` | bool | `true` | A switch. |
 | `weight` | float > 0 | `1.0` | Weight of this method's loss in a combination of methods. |
+| `learning_rate_factor` | float > 0 | `1.0` | Factor on the recipe's learning rates, also on that of word embeddings. |
 
 ## Variants
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import accumulate, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import MakeTask
+from conftest import Died, MakeTask, Prepare, dies_after
 from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
 from bench.errors import CellFailed
-from bench.recipe import Budget, Recipe
-from bench.training.loop import Batch, TrainedMethod, learning_rate_factor, make_optimiser, train
+from bench.recipe import Budget, Recipe, Spent
+from bench.training.checkpoint import Checkpoint
+from bench.training.loop import Batch, TrainedConfig, TrainedMethod, count_rows, make_optimiser, schedule, train
 from bench.training.method import Task
+from methods.adversarial import Adversarial
+from methods.contrastive import Contrastive
+from methods.distillation import Distillation
+from methods.hard_negatives import HardNegatives
+from methods.optical import Optical
+from methods.posterior_alignment import PosteriorAlignment
 
 
 class Shrink(TrainedMethod):
@@ -72,6 +80,79 @@ def test_budget_in_seconds_ends(make_task: MakeTask) -> None:
     assert task.outcome["spent"].steps > 1
 
 
+def test_budget_in_processor_seconds_ends_with_the_first_step_that_reaches_it(make_task: MakeTask) -> None:
+    records: list[dict] = []
+    task = make_task(budget=Budget(1, "cpu_seconds"), on_step=records.append)
+    trained(task)
+    before, last = (record["cpu_seconds"] for record in records[-2:])
+    assert before < 1 <= last + 5e-4  # logged seconds are rounded
+    assert task.outcome["spent"].cpu_seconds == pytest.approx(last, abs=1e-3)
+
+
+@pytest.mark.parametrize(("examples", "steps"), [(1, 1), (24, 3), (25, 4)])
+def test_budget_in_examples_is_in_steps_times_the_batch_size(make_task: MakeTask, examples: int, steps: int) -> None:
+    task = make_task(budget=Budget(examples, "examples"))
+    assert trained(task).steps == steps
+    assert task.outcome["spent"].examples == 8 * steps
+
+
+def test_examples_are_the_rows_of_all_arrays_but_a_seed(make_task: MakeTask) -> None:
+    class Several(Shrink):
+        def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+            for batch in super().batches(rng):
+                yield {**batch, "bitext": np.array([0, 2, 149]), "seed": np.array(7)}
+
+    task = make_task(4)
+    trained(task, Several())
+    spent = task.outcome["spent"]
+    assert (spent.examples, spent.bitext_rows) == (4 * (8 + 3), {"qaa-eng": 4 * 3})
+
+
+def test_resumed_training_keeps_the_sum_of_its_expenses(make_task: MakeTask, tmp_path: Path) -> None:
+    whole = make_task(6)
+    Distillation().fit(whole)
+    checkpoint, records = Checkpoint(tmp_path / "checkpoint", interval=0), []
+    with pytest.raises(Died):
+        Distillation().fit(make_task(6, checkpoint=checkpoint, on_step=dies_after(4)))
+    resumed = make_task(6, checkpoint=checkpoint, on_step=records.append)
+    Distillation().fit(resumed)
+    assert [record["examples"] for record in records] == [4 * 16, 5 * 16, 6 * 16]
+    spent, expected = (task.outcome["spent"] for task in (resumed, whole))
+    assert (spent.examples, spent.bitext_rows) == (expected.examples, expected.bitext_rows) == (96, {"qaa-eng": 96})
+    assert spent.cpu_seconds >= checkpoint.load()[1].cpu_seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "pairs"),
+    [
+        (Contrastive, {}, 16),
+        (Distillation, {}, 16),
+        (Optical, {}, 16),
+        (HardNegatives, {}, 16),
+        (HardNegatives, {"data": "relevance"}, 0),
+        (PosteriorAlignment, {}, 16 // 3),
+        (Adversarial, {}, 0),
+        (Adversarial, {"pair_weight": 1.0}, 16 // 3),
+    ],
+)
+def test_translation_pairs_of_a_batch_are_counted(
+    prepare: Prepare, kind: type[TrainedMethod], settings: dict, pairs: int
+) -> None:
+    method = prepare(kind, **settings)
+    batch, spent = next(method.batches(np.random.default_rng(0))), Spent()
+    count_rows(method, batch, spent)
+    assert spent.bitext_rows == ({"qaa-eng": pairs} if pairs else {})
+
+
+def test_of_mixed_examples_only_translations_are_counted(prepare: Prepare) -> None:
+    method = prepare(HardNegatives, data="both")
+    sources = method.examples.rows.sources
+    rows = method.bitext_rows({"examples": np.arange(len(sources))})
+    assert [sources[row] for row in rows] == ["bitext"] * len(method.task.data.bitext)
+    texts = method.examples.rows.queries
+    assert [texts[row] for row in rows] == [method.task.data.bitext.query_side[row] for row in rows]
+
+
 def test_what_the_teacher_reads_is_not_spent(make_task: MakeTask) -> None:
     task = make_task(3)
     task.teacher.encode(["the cat"], "document")
@@ -88,7 +169,7 @@ def test_what_the_teacher_reads_is_not_spent(make_task: MakeTask) -> None:
     ],
 )
 def test_learning_rate_rises_over_the_warm_up_and_falls_to_zero(warmup: float, factors: dict[float, float]) -> None:
-    assert {progress: learning_rate_factor(progress, warmup) for progress in factors} == pytest.approx(factors)
+    assert {progress: schedule(progress, warmup) for progress in factors} == pytest.approx(factors)
 
 
 def test_log_has_a_record_for_every_step(make_task: MakeTask) -> None:
@@ -144,6 +225,15 @@ def test_parameters_are_grouped_by_learning_rate_and_decay(make_task: MakeTask) 
             assert (group["lr"], group["weight_decay"]) == (1e-4, 0.05), name
     assert len(group_of) == len(list(method.module.parameters()))
     assert all(group["lr"] == 0.5 for group in group_of.values())
+
+
+def test_factor_multiplies_the_recipes_learning_rates_and_no_others(make_task: MakeTask) -> None:
+    recipe = Recipe(learning_rate=1e-4, embedding_learning_rate=2e-3)
+    task, method = make_task(), WithModule()
+    method.prepare(task, task.make_student())
+    method.config = TrainedConfig(learning_rate_factor=4.0)
+    groups = make_optimiser(method, recipe).param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([4e-4, 4e-4, 8e-3, 0.5])
 
 
 def test_frozen_parameters_are_not_trained(make_task: MakeTask) -> None:

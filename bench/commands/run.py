@@ -1,7 +1,10 @@
 """`bench run`."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
@@ -14,6 +17,10 @@ from bench.system.machine import machine, prepare_libraries
 from bench.system.offline import local_only
 from bench.system.processes import Worker
 from bench.tables import print_table
+
+if TYPE_CHECKING:
+    from bench.running.execute import Outcome
+    from bench.running.experiment import Experiment
 
 
 def run_command(request: Request) -> int:
@@ -29,10 +36,52 @@ def run_command(request: Request) -> int:
     return run(request, cards)
 
 
-def run(request: Request, cards: Mapping[str, Card]) -> int:
-    """Run a comparison, print the tables of this call's cells and write its leaderboards; return the exit code.
+class Computed(NamedTuple):
+    """The finished cells of a call, and where they are."""
 
-    A dry run prints the cells and which of them are finished. It trains, reads and writes nothing.
+    experiment: Experiment
+    outcome: Outcome
+    store: Store
+    display: Display
+
+    def print_counts(self) -> None:
+        """Print the numbers of cells that were computed, reused and failed."""
+        outcome = self.outcome
+        if outcome.computed == 0 and not outcome.failed:
+            self.display.say(
+                f"nothing to compute: all {outcome.reused} cells are finished already in {self.store.root}"
+            )
+        else:
+            failed = f", {outcome.failed} FAILED" if outcome.failed else ""
+            print_line = self.display.warn if failed else self.display.say
+            print_line(f"{outcome.computed} cells computed, {outcome.reused} found finished{failed}")
+
+
+def run(request: Request, cards: Mapping[str, Card]) -> int:
+    """Run a comparison, print the tables of this call's cells and write its leaderboards; return the exit code."""
+    if (computed := compute(request, cards)) is None:
+        return 0
+    _, outcome, store, display = computed
+    from bench.report.leaderboard import Leaderboard, leaderboard
+    from bench.report.report import write_leaderboard
+    from bench.report.tables import print_tables
+
+    if outcome.cells:
+        everything = leaderboard(store, request.baseline)
+        shown = everything
+        if {cell.folder for cell in everything.cells} != {cell.folder for cell in outcome.cells}:
+            shown = Leaderboard(outcome.cells, store, request.baseline)
+        print_tables(shown, computed.experiment.measures)
+        display.warn(*everything.notes)
+        display.say(f"written: {', '.join(map(str, write_leaderboard(everything)))}")
+    computed.print_counts()
+    return outcome.exit_code
+
+
+def compute(request: Request, cards: Mapping[str, Card]) -> Computed | None:
+    """Compute the missing cells of a comparison.
+
+    A dry run prints the cells and which of them are finished, and returns None. It trains, reads and writes nothing.
     """
     dry = request.dry_run
     display = Display(quiet=request.quiet and not dry)
@@ -61,27 +110,8 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
                 print(note)
             cells = sum(len(cells) for cells in experiment.cells.values())
             print(f"{len(experiment.cells)} retrievers, {cells} cells, {len(finished)} of them finished")
-            return 0
+            return None
         executor.store.open()
         display.warn(*notes)
         display.say(*experiment.notes)
-        outcome = executor.run(experiment)
-    from bench.report.leaderboard import Leaderboard, leaderboard
-    from bench.report.report import write_leaderboard
-    from bench.report.tables import print_tables
-
-    if outcome.cells:
-        everything = leaderboard(executor.store, request.baseline)
-        shown = everything
-        if {cell.folder for cell in everything.cells} != {cell.folder for cell in outcome.cells}:
-            shown = Leaderboard(outcome.cells, executor.store, request.baseline)
-        print_tables(shown, experiment.measures)
-        display.warn(*everything.notes)
-        display.say(f"written: {', '.join(map(str, write_leaderboard(everything)))}")
-    if outcome.computed == 0 and not outcome.failed:
-        display.say(f"nothing to compute: all {outcome.reused} cells are finished already in {executor.store.root}")
-    else:
-        failed = f", {outcome.failed} FAILED" if outcome.failed else ""
-        print_outcome = display.warn if failed else display.say
-        print_outcome(f"{outcome.computed} cells computed, {outcome.reused} found finished{failed}")
-    return outcome.exit_code
+        return Computed(experiment, executor.run(experiment), executor.store, display)

@@ -113,6 +113,8 @@ class Card(_Table):
     """Notes for readers of results, in a sentence or two."""
     measures: tuple[Text, ...] = ()
     """The usual measures of this collection, besides the default ones."""
+    development: bool = False
+    """True for a collection to choose settings by, whose scores are not reported; `bench tune` refuses all others."""
     source: Annotated[str, StringConstraints(pattern=f"^({IR_DATASETS}|{_SOURCE})$")] | None = None
     """`owner/repository@commit` on GitHub, or IR_DATASETS; None for local files, generated data and mixes."""
     folder: Text | None = None

@@ -133,10 +133,12 @@ def long_frame(cells: Iterable[Record]) -> pd.DataFrame:
 
 
 def cost_frame(cells: Iterable[Record]) -> pd.DataFrame:
-    """Return the cost of each cell's training and evaluation: seconds, steps, tokens, MiB."""
+    """Return the cost of each cell's training and evaluation: seconds, steps, tokens, epochs of the pair, MiB."""
     rows = []
     for cell in cells:
         training = {"seconds": None, "cpu_seconds": None, **cell.trained.get("cost", {})}
+        pair = str(cell.spec.pair and cell.spec.pair.training)
+        training["epochs"] = training.get("epochs", {}).get(pair)
         row: dict[str, Any] = {**cell.spec.columns}
         row |= {f"training_{name}": value for name, value in training.items()}
         row |= {f"evaluation_{name}": value for name, value in cell.manifest["cost"].items()}

@@ -71,7 +71,8 @@ def watched(task: Task, label: str, log: Path, timeout: float, display: Display,
             nonlocal reached
             if reached.share(budget) == 1:
                 raise CellFailed(f"it made a step after its budget of {budget} was spent, so it was stopped")
-            reached = Spent(record["step"], record.get("tokens", 0), (meter.seconds - timeout) / 2)
+            counted = {name: record.get(name, 0) for name in ("tokens", "examples", "cpu_seconds")}
+            reached = Spent(record["step"], seconds=(meter.seconds - timeout) / 2, **counted)
             alive()
             file.write(json.dumps(record) + "\n")
             stage(record["share"] * budget.amount, f"step {record['step']:,}, loss {record['loss']:.4f}")

@@ -16,6 +16,7 @@ from bench import registry
 from bench.dependencies.fingerprint import code_digest, library_versions, plugin_libraries
 from bench.errors import FAILURES, BenchError, CellFailed, describe
 from bench.options import read_config, spelled
+from bench.recipe import SHARED
 from bench.registry import MethodEntry
 from bench.request import Request
 from bench.spec import Configured, MethodSpec, NamedMethod, parse_methods
@@ -31,8 +32,6 @@ Call = Callable[..., Any]
 """Calls a function with arguments, perhaps in another process."""
 Settings = Mapping[str, Mapping[str, Any]]
 """Name of a method -> its settings."""
-DOCUMENT_ENCODER = "document_encoder"
-"""The setting that combined methods share: which encoder documents have."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,10 @@ def _resolve(named: Sequence[NamedMethod], settings: Settings, *, asked: bool, c
             raise BenchError(f"method '{name}' trains no student; {cure}")
         if names.count(name) > 1:
             raise BenchError(f"method '{name}' is combined with itself")
-    for fact in others if not fusion else ():  # all parts train one student, and documents have one encoder
-        fact["settings"][DOCUMENT_ENCODER] = first["settings"][DOCUMENT_ENCODER]
+    for fact in others if not fusion else ():  # all parts train one student: the first one decides
+        fact["settings"] |= {key: first["settings"][key] for key in SHARED}
         for part in ("changed", "shown"):
-            fact[part] = [key for key in fact[part] if key != DOCUMENT_ENCODER]
+            fact[part] = [key for key in fact[part] if key not in SHARED]
     return ResolvedMethod(
         tuple(
             MethodSpec(

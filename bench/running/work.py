@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -166,6 +167,8 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
     retriever.save(folder / RETRIEVER, resources.teacher)
     outcome = dict(task.outcome)
     spent = asdict(outcome.pop("spent")) if "spent" in outcome else {}
+    sizes = Counter(map(str, task.data.bitext.pairs))
+    epochs = {pair: round(rows / sizes[pair], 3) for pair, rows in spent.pop("bitext_rows", {}).items()}
     diagnostics = checked_diagnostics(outcome.pop("diagnostics", {}))
     encoder = retriever.query_encoder if isinstance(retriever, DualEncoder) else None
     record = job.entry.finish(
@@ -179,6 +182,7 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
                 **cost,
                 "bitext_pairs": len(task.data.bitext),
                 **{f"trained_{name}": value for name, value in spent.items()},
+                "epochs": epochs,
                 "parameters": encoder and sum(parameter.numel() for parameter in encoder.parameters()),
             },
             "diagnostics": diagnostics,

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
-from bench.recipe import Spent
+from bench.recipe import SHARED, Spent
 from bench.training.loop import Batch, TrainedMethod, prefixed, without_prefix
 from bench.training.method import Task
 
@@ -22,12 +22,14 @@ class Combination(TrainedMethod):
 
     Every step has a batch of each part, of the recipe's size. With `recipe.combined_batches=same` parts that sample the
     same data read the same examples. With `split` they read others, and share the batch size equally. All parts have
-    the same encoder of documents. Figures and diagnostics are prefixed with the part's name.
+    the same encoder of documents and factor on learning rates. Figures and diagnostics are prefixed with the part's
+    name.
     """
 
     def __init__(self, parts: Sequence[TrainedMethod], names: Sequence[str]) -> None:
-        if len({part.config.document_encoder for part in parts}) > 1:
-            raise ValueError("combined methods differ in who encodes documents")
+        for name in SHARED:
+            if len({getattr(part.config, name) for part in parts}) > 1:
+                raise ValueError(f"combined methods differ in {name}")
         super().__init__(parts[0].config)
         self.parts = dict(zip(names, parts, strict=True))
 
@@ -69,6 +71,9 @@ class Combination(TrainedMethod):
             total = total + part.config.weight * loss
             figures[name] = {"loss": float(loss.detach()), **own}
         return total, prefixed(figures)
+
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        return np.concatenate([part.bitext_rows(without_prefix(name, batch)) for name, part in self.parts.items()])
 
     def diagnose(self) -> dict[str, Any]:
         return prefixed({name: part.diagnose() for name, part in self.parts.items()})

@@ -23,7 +23,8 @@ from bench.training.method import Method, MethodConfig, Task, autocast
 from bench.training.selection import Selection, validation_loss
 
 Batch = Mapping[str, np.ndarray]
-"""Row indices into the method's data, by the name of the data."""
+"""Row indices into the method's data, (rows,) int64, by the name of the data. An array without dimensions, such as a
+seed, has no rows."""
 
 
 DIAGNOSED = 500
@@ -37,12 +38,16 @@ class TrainedConfig(MethodConfig):
     """Encoder of documents: the frozen teacher, so that the student reads queries only, or the student itself."""
     weight: float = Field(1.0, gt=0)
     """Weight of this method's loss in a combination of methods."""
+    learning_rate_factor: float = Field(1.0, gt=0)
+    """Factor on the recipe's learning rates, also on that of word embeddings."""
 
 
 class TrainedMethod(Method):
     """A method that trains a student by gradient steps on `loss`. It defines its batches and its loss."""
 
     Config: ClassVar[type[MethodConfig]] = TrainedConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """The values that `bench tune` draws from, by setting, besides those of `learning_rate_factor`."""
     aligners: ClassVar[Sequence[Mapping[str, Any]]] = ()
     """Configurations whose word alignment `bench inspect alignment` compares."""
 
@@ -110,6 +115,13 @@ class TrainedMethod(Method):
         `progress` is the spent share of the budget, 0 to 1.
         """
 
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        """Return the rows of the task's bitext whose translation pairs a batch has; by default those named `bitext`.
+
+        They are counted to report the epochs.
+        """
+        return batch.get("bitext", np.empty(0, dtype=np.int64))
+
     def align(self, english: Sequence[str], foreign: Sequence[str]) -> np.ndarray:
         """Return the relatedness of each word of an English sentence to each of its translation, (words, words) float.
 
@@ -151,9 +163,11 @@ def train(method: TrainedMethod, task: Task) -> Spent:
         while spent.share(budget) < 1:
             method.on_step_start(spent)
             for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
-                group["lr"] = rate * learning_rate_factor(spent.share(budget), task.recipe.warmup)
-            figures = optimise(method, optimiser, next(batches), spent, task)
+                group["lr"] = rate * schedule(spent.share(budget), task.recipe.warmup)
+            batch = next(batches)
+            figures = optimise(method, optimiser, batch, spent, task)
             spent.steps += 1
+            count_rows(method, batch, spent)
             count()
             if len(validation) and selection.due(spent.share(budget)):
                 before = time.perf_counter()
@@ -167,6 +181,7 @@ def train(method: TrainedMethod, task: Task) -> Spent:
                     "share": spent.share(budget),
                     "learning_rate": optimiser.param_groups[0]["lr"],
                     "tokens": spent.tokens,
+                    "examples": spent.examples,
                     "seconds": round(spent.seconds, 3),
                     "cpu_seconds": round(spent.cpu_seconds, 3),
                     **figures,
@@ -205,27 +220,34 @@ def optimise(
     return {"loss": value, "gradient_norm": norms[0], **figures}
 
 
+def count_rows(method: TrainedMethod, batch: Batch, spent: Spent) -> None:
+    """Add the rows of a batch to the expenses, and those of the bitext by language pair."""
+    spent.examples += sum(len(rows) for rows in batch.values() if rows.ndim)
+    for row in method.bitext_rows(batch).tolist():
+        pair = str(method.task.data.bitext.pairs[row])
+        spent.bitext_rows[pair] = spent.bitext_rows.get(pair, 0) + 1
+
+
 def make_optimiser(method: TrainedMethod, recipe: Recipe) -> torch.optim.AdamW:
     """Return AdamW with groups for matrices, for biases and normalisation weights (undecayed), for word embeddings
     (undecayed) and for each extra module.
     """
-    embeddings = method.student.word_embeddings.weight
+    embeddings, factor = method.student.word_embeddings.weight, method.config.learning_rate_factor
     rest = [p for p in method.student.parameters() if p.requires_grad and p is not embeddings]
     matrices, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
     groups = [
-        {"params": matrices, "lr": recipe.learning_rate, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "lr": recipe.learning_rate, "weight_decay": 0.0},
-        {"params": [embeddings], "lr": recipe.embedding_learning_rate, "weight_decay": 0.0},
+        {"params": matrices, "lr": factor * recipe.learning_rate, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "lr": factor * recipe.learning_rate, "weight_decay": 0.0},
+        {"params": [embeddings], "lr": factor * recipe.embedding_learning_rate, "weight_decay": 0.0},
     ]
     for module, rate in method.modules():
         groups.append({"params": list(module.parameters()), "lr": rate, "weight_decay": recipe.weight_decay})
     return torch.optim.AdamW(groups)
 
 
-def learning_rate_factor(progress: float, warmup: float) -> float:
-    """Return the factor of linear warm-up over the share `warmup` of the budget, then linear decay to zero.
-
-    It is never zero at the first step.
+def schedule(progress: float, warmup: float) -> float:
+    """Return the factor on learning rates: linear warm-up over the share `warmup` of the budget, then linear decay to
+    zero. It is never zero at the first step.
     """
     if progress < warmup:
         # With a budget in tokens or seconds the first steps' share is not known in advance.

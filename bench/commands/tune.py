@@ -1,0 +1,37 @@
+"""`bench tune`."""
+
+from bench.commands.run import compute
+from bench.data.cards import load_cards
+from bench.options import check_environment
+from bench.request import Request, Tune, check, check_development
+from bench.system.machine import prepare_libraries
+
+
+def tune(options: Tune) -> int:
+    """Choose the settings of trained methods on development collections, with equal effort for each method.
+
+    Every method is tried with its defaults and with random values of the learning rate and of the settings that it
+    declares for tuning: as many configurations for each method, each with the same data, budget and seeds. The one with
+    the highest mean nDCG@10 over all cells is chosen, and its table is written to a CSV file. Finished cells are not
+    computed again.
+    """
+    check_environment(Tune)
+    cards = load_cards(options.cards)
+    check_development(options.datasets, cards)
+    prepare_libraries(offline=options.offline, threads=None)
+    from bench.running import tuning
+
+    drawn = {name: tuning.draws(name, options.draws, options.seed) for name in options.methods}
+    values = {name: value for name, value in options if name in Request.model_fields}
+    values["methods"] = tuple(text for draws in drawn.values() for text in draws)
+    request = Request(**values, measures=(tuning.MEASURE,))
+    check(request, cards)
+    if (computed := compute(request, cards)) is None:
+        return 0
+    for name, draws in drawn.items():
+        tried = tuning.trials(draws, computed.experiment, computed.outcome.cells)
+        tuning.print_trials(name, tried)
+        path = tuning.write_trials(name, tried, options, computed.experiment.encoder)
+        computed.display.say(f"written: {path}")
+    computed.print_counts()
+    return computed.outcome.exit_code
