@@ -106,8 +106,8 @@ def test_training_reports_parts_by_name_and_what_mining_cost(make_task: MakeTask
     assert task.outcome["diagnostics"].keys() == {"counts.count", "mean_cosine", "unknown_pieces"}
     assert task.outcome["diagnostics"]["counts.count"] == 4
     assert task.outcome["spent"].extra_texts == 12
-    # Each part has half of the batch of 16, and only one of them reads bitext.
-    assert (task.outcome["spent"].examples, task.outcome["spent"].bitext_rows) == (4 * 16, {"qaa-eng": 4 * 8})
+    # Each part has a batch of 16, and only one of them reads bitext.
+    assert (task.outcome["spent"].examples, task.outcome["spent"].bitext_rows) == (4 * 32, {"qaa-eng": 4 * 16})
 
 
 def row(text: str, **settings: Any) -> Any:
