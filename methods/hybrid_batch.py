@@ -67,8 +67,7 @@ class HybridBatch(TrainedMethod):
         rows = originals = examples(data)
         if config.gloss and alpha > 0:
             english = data.relevance.between(Pair(data.document_language, data.document_language))
-            own = dict.fromkeys(Pair(pair.query, pair.query) for pair in data.pairs)
-            lacking = [pair for pair in own if pair not in set(rows.pairs)]
+            lacking = [own for pair in data.pairs if (own := Pair(pair.query, pair.query)) not in rows.pairs]
             glosses = (glossed(english, pair, config.glossary(data, pair.query), 1.0, rng) for pair in lacking)
             rows, originals = Relevance.join([rows, *glosses]), Relevance.join([rows, *[english] * len(lacking)])
         self.examples = Examples(task, student, self.document_encoder, rows, originals)
