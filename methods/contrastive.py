@@ -72,13 +72,10 @@ class Contrastive(TrainedMethod):
             self.bank = torch.from_numpy(task.teacher_embeddings(list(place))).to(student.device)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        return ({"examples": rows} for rows in self.examples.batches(rng))
-
-    def bitext_rows(self, batch: Batch) -> np.ndarray:
-        return batch["examples"]
+        return ({"bitext": rows} for rows in self.examples.batches(rng))
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-        config, rows, examples = self.config, batch["examples"], self.examples
+        config, rows, examples = self.config, batch["bitext"], self.examples
         queries, related = examples.queries.embed(rows), examples.related(rows, rows)
         if config.has_bank:
             place = torch.from_numpy(self.place[rows]).to(queries.device)

@@ -17,6 +17,9 @@ from torch.nn import functional
 
 from bench.api import TrainedConfig
 
+INTERVALS = 5
+"""Parts of a training with a constant strength, where it decays (this project's own)."""
+
 
 class DiscriminatorConfig(TrainedConfig):
     """The settings of a discriminator and of the loss against it."""
@@ -47,9 +50,15 @@ def reverse_gradient(x: Tensor, strength: float) -> Tensor:
     return x
 
 
-def ramp(progress: float) -> float:
-    """Return 2 / (1 + exp(-10 p)) - 1 for the training progress p (Ganin & Lempitsky 2015, section 4.1)."""
-    return 2 / (1 + math.exp(-10 * progress)) - 1
+def schedule_factor(schedule: Literal["constant", "ramp", "decay"], progress: float) -> float:
+    """Return the share of the strength at the training progress p, 0 to 1.
+
+    `ramp`: 2 / (1 + exp(-10 p)) - 1 (Ganin & Lempitsky 2015, section 4.1). `decay`: halved after each of `INTERVALS`
+    equal parts of the training, as in MoDIR's scripts, which halve it every 10,000 steps.
+    """
+    if schedule == "ramp":
+        return 2 / (1 + math.exp(-10 * progress)) - 1
+    return 0.5 ** math.floor(progress * INTERVALS) if schedule == "decay" else 1.0
 
 
 def confusion(logits: Tensor) -> Tensor:
@@ -140,8 +149,9 @@ class Discriminator(nn.Module):
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that the next step depends on."""
-        embeddings, languages = zip(*self.batches, strict=True)
-        tensors = {**self.state_dict(), "embeddings": torch.stack(embeddings), "languages": torch.stack(languages)}
+        tensors = self.state_dict()
+        for i, (embeddings, languages) in enumerate(self.batches):
+            tensors |= {f"embeddings.{i}": embeddings, f"languages.{i}": languages}
         for parameter, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"moments.{parameter}.{name}": tensor for name, tensor in moments.items()}
         return tensors
@@ -155,8 +165,9 @@ class Discriminator(nn.Module):
                 moments.setdefault(int(parameter), {})[key] = state[name]
         self.load_state_dict({name: state[name] for name in self.state_dict()})
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        device = next(self.parameters()).device
-        self.batches.extend(zip(state["embeddings"].to(device), state["languages"].to(device), strict=True))
+        device, batches = next(self.parameters()).device, sum(name.startswith("embeddings.") for name in state)
+        for i in range(batches):
+            self.remember(state[f"embeddings.{i}"].to(device), state[f"languages.{i}"].to(device))
 
 
 def language_probe_accuracy(groups: Sequence[np.ndarray], rng: np.random.Generator) -> float:

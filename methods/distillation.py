@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod
+from bench.api import Batch, Encoder, Task, TrainedMethod
 from methods.examples import TokenizedTexts, pair_batches, squared_distance
 
 
-class DistillationConfig(TrainedConfig):
-    english_side: bool = True
-    """The student also reproduces the teacher on the document side, as in the paper."""
-
-
 class Distillation(TrainedMethod):
-    """Embedding regression: S(f) and S(e) approach T(e) in squared distance.
+    """Embedding regression: S(f) approaches T(e) in squared distance.
 
-    For a sentence e and its translation f, minimises |S(f) - T(e)|^2 + |S(e) - T(e)|^2 over L2-normalised
-    embeddings, averaged over the batch (Reimers & Gurevych 2020, equation 1, which averages over dimensions too: a
-    constant factor). Documents are encoded by the teacher.
+    For a sentence e and its translation f, minimises |S(f) - T(e)|^2 over L2-normalised embeddings, averaged over the
+    batch. With `document_encoder=student` the loss has the paper's second term, |S(e) - T(e)|^2 (Reimers & Gurevych
+    2020, equation 1, which averages over dimensions too: a constant factor). The paper's student encodes documents,
+    too. By default the teacher encodes them here, and the student never reads one.
     """
 
     name = "distillation"
     source = "Reimers & Gurevych 2020 (arXiv 2004.09813)"
     supervision = ("bitext",)
-    Config = DistillationConfig
-    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {"english_side": (True, False)}
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
         bitext, limit = task.data.bitext, task.recipe.max_length
         self.target = TokenizedTexts(task.teacher, bitext.document_side, "document", limit)
         self.sides = [TokenizedTexts(student, bitext.query_side, "query", limit)]
-        if self.config.english_side:
-            self.sides.append(TokenizedTexts(student, bitext.document_side, "query", limit))
+        if self.config.document_encoder == "student":
+            self.sides.append(TokenizedTexts(student, bitext.document_side, "document", limit))
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         lengths = self.sides[0].lengths + self.target.lengths

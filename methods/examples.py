@@ -41,6 +41,11 @@ class TokenizedTexts:
         """Return the pooled embeddings of some rows, (rows, dimension) float32, not normalised."""
         return self.encoder(self.batch(rows))
 
+    def tokens(self, rows: np.ndarray) -> Tensor:
+        """Return the embeddings of all tokens of some rows, (tokens, dimension) float32, without padding."""
+        batch = self.batch(rows)
+        return self.encoder.token_embeddings(batch).float()[batch.attention_mask.bool()]
+
 
 def pair_batches(
     task: Task,

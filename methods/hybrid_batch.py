@@ -64,13 +64,16 @@ class HybridBatch(TrainedMethod):
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
         config, data, alpha, rng = self.config, task.data, self.config.alpha, task.numpy_generator("glosses")
-        rows = originals = examples(data)
+        rows, translations = examples(data)
+        originals = rows
         if config.gloss and alpha > 0:
             english = data.relevance.between(Pair(data.document_language, data.document_language))
             lacking = [own for pair in data.pairs if (own := Pair(pair.query, pair.query)) not in rows.pairs]
             glosses = (glossed(english, pair, config.glossary(data, pair.query), 1.0, rng) for pair in lacking)
             rows, originals = Relevance.join([rows, *glosses]), Relevance.join([rows, *[english] * len(lacking)])
         self.examples = Examples(task, student, self.document_encoder, rows, originals)
+        self.translations = np.append(translations, np.full(len(rows) - len(translations), -1))
+        """The row of the bitext of each example, or -1."""
         monolingual = np.array([pair.query == pair.document for pair in rows.pairs], dtype=bool)
         self.kinds = np.flatnonzero(monolingual), np.flatnonzero(~monolingual)
         if alpha > 0 and not len(self.kinds[0]):
@@ -86,17 +89,25 @@ class HybridBatch(TrainedMethod):
         while True:
             yield {"examples": next(monolingual if rng.random() < self.config.alpha else cross_lingual)}
 
+    def bitext_rows(self, batch: Batch) -> np.ndarray:
+        rows = self.translations[batch["examples"]]
+        return rows[rows >= 0]
+
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
         rows = batch["examples"]
         pair = self.examples.rows.pairs[rows[0]]
         return self.examples.loss(rows, self.config.temperature), {"monolingual": float(pair.query == pair.document)}
 
 
-def examples(data: TrainingData) -> Relevance:
-    """Return the judgments, and the bitext in both directions for the pairs of languages without judgments."""
+def examples(data: TrainingData) -> tuple[Relevance, np.ndarray]:
+    """Return the judgments, and the bitext in both directions for the pairs of languages without judgments; and the row
+    of the bitext of each example, or -1.
+    """
     judgments, forth = judged(data), translated(data.bitext)
     back = Relevance(
         forth.positives, forth.queries, forth.sources, tuple(Pair(pair.document, pair.query) for pair in forth.pairs)
     )
     bitext, known = Relevance.join([forth, back]), set(judgments.pairs)
-    return Relevance.join([judgments, bitext.take(row for row, pair in enumerate(bitext.pairs) if pair not in known)])
+    kept = np.array([row for row, pair in enumerate(bitext.pairs) if pair not in known], dtype=np.int64)
+    rows = np.append(np.full(len(judgments), -1), kept % max(len(forth), 1))
+    return Relevance.join([judgments, bitext.take(kept)]), rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from methods.discriminator import (
     critic_accuracy,
     critic_gap,
     language_probe_accuracy,
-    ramp,
+    schedule_factor,
 )
 from methods.examples import Examples
 
@@ -63,15 +63,22 @@ def test_languages_are_drawn_apart(prepare: Prepare) -> None:
     assert met < 3 * half * half / len(method.task.data.bitext)
 
 
-def scored(encoder: Encoder, texts: list[str]) -> torch.Tensor:
-    """Return the discriminator's input: embeddings of unit variance."""
-    return torch.tensor(encoder.encode(texts, "query")) * encoder.dimension**0.5
+def scored(encoder: Encoder, texts: list[str], level: str) -> torch.Tensor:
+    """Return the discriminator's input: embeddings of unit variance; tokens are those of texts read alone."""
+    if level == "sentence":
+        return torch.tensor(encoder.encode(texts, "query")) * encoder.dimension**0.5
+    with torch.no_grad():
+        alone = [encoder.token_embeddings(encoder.collate([ids]))[0] for ids in encoder.tokenize(texts, "query")]
+    tokens = torch.cat(alone)
+    return tokens / tokens.norm(dim=1, keepdim=True) * encoder.dimension**0.5
 
 
 @pytest.mark.parametrize("documents", ["teacher", "student"])
+@pytest.mark.parametrize("level", ["sentence", "token"])
 @pytest.mark.parametrize("loss", ["reversal", "confusion"])
-def test_loss_is_relevance_and_the_adversary(prepare: Prepare, loss: str, documents: str) -> None:
-    method = prepare(Adversarial, loss=loss, document_encoder=documents, strength=0.3, ramp=False, pair_weight=2.0)
+def test_loss_is_relevance_and_the_adversary(prepare: Prepare, loss: str, level: str, documents: str) -> None:
+    settings = {"schedule": "constant", "strength": 0.3, "pair_weight": 2.0}
+    method = prepare(Adversarial, loss=loss, level=level, document_encoder=documents, **settings)
     batch, data = first_batch(method), method.task.data
     value, figures = method.loss(batch, 0.5)
     student, judge = method.student, method.discriminator.judge
@@ -83,9 +90,9 @@ def test_loss_is_relevance_and_the_adversary(prepare: Prepare, loss: str, docume
 
     assert method.relevance.rows.columns[:2] == data.relevance.columns[:2]
     assert method.pairs.rows.columns[:2] == data.bitext.columns[:2]
-    task_loss, pair_loss = contrast(method.relevance, batch["relevance"]), contrast(method.pairs, batch["pairs"])
-    english = scored(student, [data.bitext.document_side[i] for i in batch["english"]])
-    target = scored(student, [data.bitext.query_side[i] for i in batch["qaa"]])
+    task_loss, pair_loss = contrast(method.relevance, batch["relevance"]), contrast(method.pairs, batch["bitext"])
+    english = scored(student, [data.bitext.document_side[i] for i in batch["english"]], level)
+    target = scored(student, [data.bitext.query_side[i] for i in batch["qaa"]], level)
     logits = judge(torch.cat([english, target]))
     languages = torch.tensor([0] * len(english) + [1] * len(target))
     language_loss = float(torch.nn.functional.cross_entropy(logits, languages))
@@ -106,9 +113,21 @@ def language_gradient(method: Adversarial, progress: float = 1.0) -> dict[str, t
 
 @pytest.mark.parametrize("loss", ["reversal", "confusion", "wasserstein"])
 def test_without_strength_the_student_learns_nothing_from_the_adversary(prepare: Prepare, loss: str) -> None:
-    for settings, progress in (({"strength": 0.0}, 1.0), ({"ramp": True}, 0.0)):
+    for settings, progress in (({"strength": 0.0}, 1.0), ({"schedule": "ramp"}, 0.0)):
         gradients = language_gradient(prepare(Adversarial, loss=loss, **settings), progress)
         assert max(float(gradient.abs().max()) for gradient in gradients.values()) < 1e-5
+
+
+@pytest.mark.parametrize("level", ["sentence", "token"])
+def test_gradient_of_the_student_is_reversed_and_scaled(
+    prepare: Prepare, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gradient through the same discriminator without a reversal, times minus the strength."""
+    method = prepare(Adversarial, level=level, strength=0.3, schedule="constant")
+    reversed_gradients = language_gradient(method)
+    monkeypatch.setattr("methods.discriminator.reverse_gradient", lambda x, strength: x)
+    for name, gradient in language_gradient(method).items():
+        torch.testing.assert_close(reversed_gradients[name], -0.3 * gradient, atol=1e-5, rtol=1e-3)
 
 
 def test_what_it_uses_depends_on_its_configuration() -> None:
@@ -146,10 +165,16 @@ def discriminator(loss: Any = "reversal", seed: int = 0, **settings: Any) -> Dis
 
 
 def test_strength_follows_the_papers_ramp() -> None:
-    assert ramp(0) == 0
-    assert ramp(0.5) == pytest.approx(2 / (1 + math.exp(-5)) - 1)
-    assert ramp(1) == pytest.approx(0.9999092)
-    assert all(first < second for first, second in pairwise(ramp(i / 50) for i in range(51)))
+    assert schedule_factor("ramp", 0) == 0
+    assert schedule_factor("ramp", 0.5) == pytest.approx(2 / (1 + math.exp(-5)) - 1)
+    assert schedule_factor("ramp", 1) == pytest.approx(0.9999092)
+    assert all(schedule_factor("ramp", i / 50) < schedule_factor("ramp", (i + 1) / 50) for i in range(50))
+
+
+def test_strength_is_halved_after_every_fifth_of_the_budget_or_constant() -> None:
+    steps = [schedule_factor("decay", step / 10) for step in range(10)]
+    assert steps == [1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8, 1 / 8, 1 / 16, 1 / 16]
+    assert {schedule_factor("constant", step / 10) for step in range(10)} == {1}
 
 
 def test_confusion_is_the_divergence_of_the_prediction_from_the_uniform_distribution() -> None:

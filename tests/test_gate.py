@@ -196,8 +196,9 @@ def test_baseline_needs_seeds_and_one_that_exists_is_replaced_with_a_reason_only
 
 def test_log_figures_are_means_over_the_last_quarter(tmp_path: Path) -> None:
     records = [{"step": i, "seconds": 1.0, "loss": float(i), "accuracy": 0.5} for i in range(1, 9)]
+    records[-1]["rare"] = 3.0  # a figure that only some steps have
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    assert log_figures(tmp_path / "log.jsonl") == {"loss": 7.5, "accuracy": 0.5}
+    assert log_figures(tmp_path / "log.jsonl") == {"loss": 7.5, "accuracy": 0.5, "rare": 3.0}
     assert log_figures(tmp_path / "gone.jsonl") == {}
 
 

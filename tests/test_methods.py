@@ -15,7 +15,7 @@ from bench import registry
 from bench.encoders.encoder import Encoder
 from bench.training.checkpoint import Checkpoint
 from bench.training.combination import Combination
-from bench.training.loop import TrainedMethod
+from bench.training.loop import TrainedConfig, TrainedMethod
 from methods.adversarial import Adversarial, AdversarialConfig
 from methods.code_switch import CodeSwitch
 from methods.contrastive import Contrastive, ContrastiveConfig
@@ -37,14 +37,16 @@ def negatives(**config: Any) -> HardNegatives:
 METHODS: dict[str, Make] = {
     "adversarial": Adversarial,
     "adversarial wasserstein": lambda: Adversarial(AdversarialConfig(loss="wasserstein", momentum=0.5, pair_weight=1)),
+    "adversarial token": lambda: Adversarial(AdversarialConfig(level="token", schedule="decay")),
     "code-switch": CodeSwitch,
     "contrastive": Contrastive,
     "contrastive student": lambda: Contrastive(ContrastiveConfig(document_encoder="student")),
     "distillation": Distillation,
+    "distillation student": lambda: Distillation(TrainedConfig(document_encoder="student")),
     "hard-negatives": negatives,
     "hard-negatives student": lambda: negatives(document_encoder="student"),
     "hybrid-batch": HybridBatch,
-    "posterior-alignment": PosteriorAlignment,
+    "posterior-alignment": lambda: PosteriorAlignment(PosteriorAlignmentConfig(every=2)),
     "posterior-alignment teacher": lambda: PosteriorAlignment(PosteriorAlignmentConfig(document_encoder="teacher")),
     "optical": Optical,
     "optical student": lambda: Optical(OpticalConfig(document_encoder="student")),
@@ -97,7 +99,7 @@ def learners() -> Iterator[tuple[str, Make, str]]:
     """Methods, and the figure that has to fall."""
     solvers = {f"optical {name}": lambda name=name: Optical(OpticalConfig(solver=name)) for name in SOLVERS}
     for name, make in {**METHODS, **solvers}.items():
-        yield name, make, "task_loss" if name.startswith("adversarial") else "loss"
+        yield name, make, "task_loss" if name.startswith(("adversarial", "posterior")) else "loss"
 
 
 @pytest.mark.parametrize(("make", "figure"), [each[1:] for each in learners()], ids=[each[0] for each in learners()])

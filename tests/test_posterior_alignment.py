@@ -8,9 +8,10 @@ import numpy as np
 import ot
 import pytest
 import torch
-from conftest import Prepare
+from conftest import MakeTask, Prepare
 
 from bench.encoders.encoder import Encoder
+from bench.recipe import Spent
 from methods.posterior_alignment import (
     SCALES,
     PosteriorAlignment,
@@ -21,61 +22,136 @@ from methods.posterior_alignment import (
 
 
 def tokens_of(encoder: Encoder, texts: list[str], side: str) -> list[np.ndarray]:
-    """The token embeddings of each text, read alone and so without padding, in units of their mean's length."""
+    """The tokens of each text, read alone and so without padding, in units of their root mean square length."""
     found = []
     for ids in encoder.tokenize(texts, side):  # type: ignore[arg-type]
         with torch.no_grad():
             tokens = encoder.token_embeddings(encoder.collate([ids]))[0].double().numpy()
-        found.append(tokens / np.linalg.norm(tokens.mean(axis=0)))
+        found.append(tokens / np.sqrt(np.mean(np.sum(tokens**2, axis=1))))
     return found
 
 
 ROWS = {
     "relevance": np.array([5, 9]),
-    "pairs": np.array([3, 24, 120]),
+    "bitext": np.array([3, 24, 120]),
     "english": np.array([0, 24, 77, 149]),  # of different lengths, so that all but the longest are padded
     "target": np.array([8, 140]),
 }
 
 
+def contrast(queries: np.ndarray, documents: np.ndarray) -> float:
+    """InfoNCE of normalised embeddings with the temperature 0.05, in NumPy."""
+    scores = np.exp(queries.astype(float) @ documents.astype(float).T / 0.05)
+    return float(np.mean(-np.log(np.diag(scores) / scores.sum(axis=1))))
+
+
 @pytest.mark.parametrize("documents", ["teacher", "student"])
-def test_loss_compares_gaussians_of_translations_and_clouds_of_tokens(prepare: Prepare, documents: str) -> None:
-    method = prepare(PosteriorAlignment, document_encoder=documents, individual_weight=3.0, aggregate_weight=7.0)
-    loss, figures = method.loss(ROWS, 0.0)
-    bitext, encoder = method.task.data.bitext, method.document_encoder
-    english = {i: tokens_of(encoder, [bitext.document_side[i]], "document")[0] for i in range(150)}
-    target = {i: tokens_of(method.student, [bitext.query_side[i]], "query")[0] for i in range(150)}
+def test_loss_of_an_alignment_step(prepare: Prepare, documents: str) -> None:
+    """Half way up the ramp each weight is half its own."""
+    weights = {"individual_weight": 3.0, "aggregate_weight": 7.0, "prior_weight": 5.0}
+    method = prepare(PosteriorAlignment, document_encoder=documents, ramp=0.5, **weights)
+    loss, figures = method.loss(ROWS, 0.25)
+    bitext, student = method.task.data.bitext, method.student
+    english = {i: tokens_of(student, [bitext.document_side[i]], "query")[0] for i in range(150)}
+    target = {i: tokens_of(student, [bitext.query_side[i]], "query")[0] for i in range(150)}
     squares = [
         ot.gaussian.bures_wasserstein_distance(
             one.mean(axis=0), other.mean(axis=0), np.diag(one.var(axis=0)), np.diag(other.var(axis=0))
         )
         ** 2
-        for one, other in ((english[i], target[i]) for i in ROWS["pairs"])
+        for one, other in ((english[i], target[i]) for i in ROWS["bitext"])
     ]
     assert figures["individual_loss"] == pytest.approx(np.mean(squares), rel=1e-4)
     clouds = [
-        torch.tensor(np.concatenate([side[i] for i in ROWS[name]]) * method.student.dimension**0.5)
+        torch.tensor(np.concatenate([side[i] for i in ROWS[name]]) * student.dimension**0.5)
         for side, name in ((english, "english"), (target, "target"))
     ]
     assert figures["aggregate_loss"] == pytest.approx(float(imq_mmd(*clouds)), rel=1e-4)
-    expected = figures["task_loss"] + 3 * figures["individual_loss"] + 7 * figures["aggregate_loss"]
+    chosen = bitext.take(ROWS["bitext"])
+    teacher = method.task.teacher.encode(chosen.document_side, "document")
+    members = [contrast(student.encode(texts, "query"), teacher) for texts in (chosen.document_side, chosen.query_side)]
+    assert figures["pair_loss"] == pytest.approx(np.mean(members), rel=1e-4)
+    judged = [
+        encoder.encode([texts[i] for i in ROWS["relevance"]], side)
+        for encoder, texts, side in zip(
+            (student, method.document_encoder), method.task.data.relevance.columns, ("query", "document"), strict=False
+        )
+    ]
+    assert figures["task_loss"] == pytest.approx(contrast(*judged), rel=1e-4)
+    expected = figures["task_loss"] + figures["pair_loss"]
+    expected += (3 * figures["individual_loss"] + 7 * figures["aggregate_loss"] + 5 * figures["prior_loss"]) / 2
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_mean_of_the_posterior_is_the_embedding_that_is_scored(prepare: Prepare) -> None:
+@pytest.mark.parametrize(("ramp", "progress", "share"), [(0.5, 0, 0), (0.5, 0.1, 0.2), (0.5, 0.8, 1), (1, 0.8, 0.8)])
+def test_weights_of_the_alignment_rise_in_a_line(prepare: Prepare, ramp: float, progress: float, share: float) -> None:
+    method = prepare(PosteriorAlignment, ramp=ramp, individual_weight=2.0, aggregate_weight=0.0, prior_weight=0.0)
+    loss, figures = method.loss(ROWS, progress)
+    aligned = float(loss.detach()) - figures["task_loss"] - figures["pair_loss"]
+    assert aligned == pytest.approx(2 * share * figures["individual_loss"], abs=1e-5)
+
+
+def test_draws_of_the_prior_depend_on_seed_and_step_alone(prepare: Prepare, make_task: MakeTask) -> None:
     method = prepare(PosteriorAlignment)
-    rows = ROWS["pairs"]
-    mean, _, _ = posterior(method.target, rows)
+
+    def prior_loss(seed: int, step: int) -> float:
+        method.task = make_task(seed=seed)
+        method.on_step_start(Spent(steps=step))
+        return float(method.loss(ROWS, 0.0)[1]["prior_loss"])
+
+    first = prior_loss(0, 3)
+    assert len({first, prior_loss(0, 4), prior_loss(1, 3)}) == 3
+    assert prior_loss(0, 3) == first
+
+
+def test_one_step_in_many_aligns(prepare: Prepare) -> None:
+    method = prepare(PosteriorAlignment, every=4)
+    size = method.task.recipe.batch_size
+    for step, batch in enumerate(islice(method.batches(np.random.default_rng(0)), 12)):
+        expected = {"relevance": size} if step % 4 else dict.fromkeys(ROWS, size // 3)
+        assert {name: len(rows) for name, rows in batch.items()} == expected
+        figures = method.loss(batch, 1.0)[1]
+        assert ("individual_loss" in figures) == (step % 4 == 0)
+
+
+def test_prior_term_is_about_zero_for_draws_of_the_prior_and_large_for_collapsed_ones() -> None:
+    """The biased estimate for n draws of each is the kernel's excess at zero over its mean, times 2 / n.
+
+    All draws at one point x have k(0) + E k(z, z') - 2 E k(x, z), with |z|^2 of mean dim and |z - z'|^2 of 2 dim, both
+    of them nearly constant in many dimensions.
+    """
+    n, dim = 400, 256
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, n, dim, generator=generator, dtype=torch.float64)
+
+    def kernel(squared: float) -> float:
+        return sum(2 * dim * scale / (2 * dim * scale + squared) for scale in SCALES)
+
+    assert float(imq_mmd(x, y)) == pytest.approx(2 / n * (kernel(0) - kernel(2 * dim)), rel=0.1)
+    for length in (0, dim, 4 * dim):  # the squared length of the one embedding of all
+        collapsed = torch.zeros(n, dim, dtype=torch.float64)
+        collapsed[:, 0] = length**0.5
+        expected = kernel(0) + kernel(2 * dim) - 2 * kernel(length + dim)
+        assert float(imq_mmd(collapsed, y)) == pytest.approx(expected, rel=0.05)
+        assert expected > 50 * float(imq_mmd(x, y))
+
+
+def test_posterior_has_the_scored_embedding_as_its_direction_and_the_second_moment_of_the_prior(
+    prepare: Prepare,
+) -> None:
+    method, rows = prepare(PosteriorAlignment), ROWS["bitext"]
+    mean, variance, tokens = (part.detach().numpy() for part in posterior(method.pairs.queries, rows))
     scored = method.student.encode([method.task.data.bitext.query_side[i] for i in rows], "query")
-    assert mean.detach().numpy() == pytest.approx(scored, abs=1e-6)
+    assert mean / np.linalg.norm(mean, axis=1, keepdims=True) == pytest.approx(scored, abs=1e-6)
+    assert (mean**2 + variance).sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    assert np.mean(np.sum(tokens**2, axis=1)) == pytest.approx(1, abs=1e-5)
 
 
 def test_sides_of_the_aggregate_term_are_drawn_apart(prepare: Prepare) -> None:
     """Translations meet in the aggregate term about as often as by chance: share * share / rows."""
-    method = prepare(PosteriorAlignment)
+    method = prepare(PosteriorAlignment, every=1)
     batches = list(islice(method.batches(np.random.default_rng(0)), 200))
-    share = method.task.recipe.batch_size // 3
-    assert all({name: len(rows) for name, rows in batch.items()} == dict.fromkeys(ROWS, share) for batch in batches)
+    share = len(batches[0]["english"])
     met = np.mean([len(np.intersect1d(batch["english"], batch["target"])) for batch in batches])
     assert met < 3 * share * share / len(method.task.data.bitext)
 

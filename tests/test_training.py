@@ -22,6 +22,7 @@ from methods.adversarial import Adversarial
 from methods.contrastive import Contrastive
 from methods.distillation import Distillation
 from methods.hard_negatives import HardNegatives
+from methods.hybrid_batch import HybridBatch
 from methods.optical import Optical
 from methods.posterior_alignment import PosteriorAlignment
 
@@ -130,6 +131,8 @@ def test_resumed_training_keeps_the_sum_of_its_expenses(make_task: MakeTask, tmp
         (Optical, {}, 16),
         (HardNegatives, {}, 16),
         (HardNegatives, {"data": "relevance"}, 0),
+        (HybridBatch, {"alpha": 0.0}, 16),
+        (HybridBatch, {"alpha": 1.0}, 0),
         (PosteriorAlignment, {}, 16 // 3),
         (Adversarial, {}, 0),
         (Adversarial, {"pair_weight": 1.0}, 16 // 3),
@@ -144,13 +147,20 @@ def test_translation_pairs_of_a_batch_are_counted(
     assert spent.bitext_rows == ({"qaa-eng": pairs} if pairs else {})
 
 
-def test_of_mixed_examples_only_translations_are_counted(prepare: Prepare) -> None:
-    method = prepare(HardNegatives, data="both")
-    sources = method.examples.rows.sources
-    rows = method.bitext_rows({"examples": np.arange(len(sources))})
-    assert [sources[row] for row in rows] == ["bitext"] * len(method.task.data.bitext)
-    texts = method.examples.rows.queries
-    assert [texts[row] for row in rows] == [method.task.data.bitext.query_side[row] for row in rows]
+@pytest.mark.parametrize(
+    ("kind", "settings", "directions"), [(HardNegatives, {"data": "both"}, 1), (HybridBatch, {}, 2)]
+)
+def test_of_mixed_examples_only_translations_are_counted(
+    prepare: Prepare, kind: type[TrainedMethod], settings: dict, directions: int
+) -> None:
+    method: Any = prepare(kind, **settings)
+    examples, bitext = method.examples.rows, method.task.data.bitext
+    translations = [row for row, source in enumerate(examples.sources) if source == "bitext"]
+    rows = method.bitext_rows({"examples": np.arange(len(examples))})
+    assert len(rows) == len(translations) == directions * len(bitext)
+    for example, row in zip(translations, rows, strict=True):
+        pair = {bitext.query_side[row], bitext.document_side[row]}
+        assert {examples.queries[example], examples.positives[example]} == pair
 
 
 def test_what_the_teacher_reads_is_not_spent(make_task: MakeTask) -> None:

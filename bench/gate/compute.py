@@ -137,8 +137,8 @@ def training_values(training: Record, retriever: Retriever) -> dict[Key, float]:
 
 
 def log_figures(path: Path) -> dict[str, float]:
-    """Return the means of a training log's figures over its last steps; none if there is no log."""
+    """Return the means of a training log's figures over those of its last steps that have them; none without a log."""
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
     last = records[-max(round(LAST * len(records)), 1) :]
-    names = [name for name in (last[0] if last else {}) if name not in NOT_FIGURES]
-    return {name: mean(record[name] for record in last) for name in names}
+    names = dict.fromkeys(name for record in last for name in record if name not in NOT_FIGURES)
+    return {name: mean(record[name] for record in last if name in record) for name in names}
