@@ -85,6 +85,12 @@ class OpticalConfig(TrainedConfig):
     The student's layers above it are not trained."""
     special_tokens: bool = False
     """[CLS], [SEP] and their kin have mass, too."""
+    pooled_weight: float = Field(0.0, ge=0)
+    """Weight of the squared distance between the L2-normalised pooled embeddings of both sentences in this layer. The
+    cosine cost leaves the norms of tokens free, and without `special_tokens` so are [CLS] and [SEP], but mean pooling
+    reads them. Without this term, <P, C> determines a mean-pooled embedding with `cost=squared_euclidean`,
+    `special_tokens=true`, uniform marginals, the last layer and a solver that keeps the marginals: it is then at least
+    the squared distance of the means, in units of the cost."""
 
     @property
     def stop(self) -> solvers.Stop:
@@ -196,10 +202,12 @@ class Optical(TrainedMethod):
         rows, losses, plans = batch["bitext"], [], []
         with torch.no_grad():
             english = self.read(self.english, self.english.texts.batch(rows))
+            target = pooled(self.english, english)
         for side in self.student_sides:
             tokens = self.read(side, side.texts.batch(rows))
             loss, plan = self.transport(english, tokens, side.table)
-            losses.append(loss)
+            distance = (pooled(side, tokens) - target).square().sum(dim=1).mean()
+            losses.append(loss + self.config.pooled_weight * distance)
             plans.append(plan)
         return torch.stack(losses).sum(), {
             "plan_iterations": max(plan.iterations for plan in plans),
@@ -263,6 +271,11 @@ def learn_table(texts: TokenizedTexts, english: TokenizedTexts, minimum: float) 
     end = torch.tensor([shape[0] * shape[1]])
     device = texts.encoder.device
     return Table(torch.cat([keys, end]).to(device), torch.cat([values, torch.zeros(1)]).to(device), shape[1])
+
+
+def pooled(side: Side, tokens: Tokens) -> Tensor:
+    """Return the L2-normalised pooled embeddings of sentences, (n, dimension) float32."""
+    return functional.normalize(side.texts.encoder.pool(tokens.embeddings, tokens.batch), dim=-1)
 
 
 def cosine_cost(x: Tensor, y: Tensor) -> Tensor:

@@ -224,6 +224,39 @@ def test_prior_follows_translations_from_random_embeddings(prepare: Prepare) -> 
     assert diagonals[1] > 0.6 > 0.4 > diagonals[0]
 
 
+@pytest.mark.parametrize("layer", [0, -1])
+def test_pooled_term_is_the_squared_distance_of_sentence_embeddings(prepare: Prepare, layer: int) -> None:
+    rows = np.array([0, 24, 77])
+    settings = {"solver": "exact", "layer": layer}
+    plain, method = prepare(Optical, **settings), prepare(Optical, pooled_weight=3, **settings)
+    bitext, distances = method.task.data.bitext, []
+    for i in rows:
+        vectors = []
+        for encoder, text, side in (
+            (method.task.teacher, bitext.document_side[i], "document"),
+            (method.student, bitext.query_side[i], "query"),
+        ):
+            with torch.no_grad():
+                vector = encoder.token_embeddings(encoder.collate(encoder.tokenize([text], side)), layer)[0].mean(dim=0)
+            vectors.append(vector / vector.norm())
+        distances.append(float((vectors[0] - vectors[1]).square().sum()))
+    losses = [float(each.loss({"bitext": rows}, 0.0)[0].detach()) for each in (plain, method)]
+    assert losses[1] - losses[0] == pytest.approx(3 * np.mean(distances), abs=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["entropic", "exact", "prior", "proximal", "quadratic", "group-lasso"])
+def test_squared_cost_with_special_tokens_bounds_the_distance_of_means(prepare: Prepare, solver: Solver) -> None:
+    """Jensen's inequality, in units of the teacher's mean squared norm. The marginals hold up to the tolerance."""
+    method = prepare(Optical, solver=solver, cost="squared_euclidean", special_tokens=True)
+    for row in range(0, 150, 10):
+        loss, means, squares = float(method.loss({"bitext": np.array([row])}, 0.0)[0].detach()), [], []
+        for side in (method.english, method.student_sides[0]):
+            hidden = side.texts.encoder.token_embeddings(side.texts.batch(np.array([row])))[0].detach()
+            means.append(hidden.mean(dim=0))
+            squares.append(hidden.square().sum(dim=1).mean())
+        assert loss >= float((means[0] - means[1]).square().sum() / squares[0]) - 5e-3
+
+
 def test_text_without_words_has_its_mass_on_the_special_tokens() -> None:
     real = torch.tensor([[1, 1, 0]])
     batch = TokenBatch(torch.zeros_like(real), real, torch.ones_like(real).bool(), 2)
