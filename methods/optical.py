@@ -11,14 +11,27 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from bench.api import Batch, BenchError, Encoder, Task, TokenBatch, TrainedConfig, TrainedMethod, word_pieces
+from bench.api import (
+    Batch,
+    BenchError,
+    Encoder,
+    Task,
+    TokenBatch,
+    TrainedConfig,
+    TrainedMethod,
+    ibm_model_1,
+    word_pieces,
+)
 from methods import solvers
 from methods.examples import TokenizedTexts, pair_batches
 
-Solver = Literal["entropic", "exact", "proximal", "unbalanced", "partial", "quadratic", "group-lasso", "greedy"]
+Solver = Literal[
+    "entropic", "prior", "exact", "proximal", "unbalanced", "partial", "quadratic", "group-lasso", "greedy"
+]
 
 SOLVERS: dict[Solver, tuple[Callable[..., solvers.Plan], tuple[str, ...]]] = {
     "entropic": (solvers.entropic, ("epsilon", "stop")),
+    "prior": (solvers.prior, ("prior_floor", "epsilon", "stop")),
     "exact": (solvers.exact, ()),
     "proximal": (solvers.proximal, ("proximal_step", "stop")),
     "unbalanced": (solvers.unbalanced, ("epsilon", "relaxation", "stop")),
@@ -28,18 +41,25 @@ SOLVERS: dict[Solver, tuple[Callable[..., solvers.Plan], tuple[str, ...]]] = {
     "greedy": (solvers.greedy, ()),
 }
 """The function of each solver, and the settings that it takes, in order. `stop` is `tolerance` and `max_iterations`."""
+PRIOR_ITERATIONS = 5
+"""Iterations of EM that a translation table is learned with, as for the student's first embeddings."""
+PRIOR_TOKEN_PAIRS = 1 << 24
+"""About the most pairs of tokens that a translation table is learned from: it bounds time and memory."""
 
 
 class OpticalConfig(TrainedConfig):
     """The settings of `optical`. No default is from the paper."""
 
     solver: Solver = "entropic"
-    """`exact`; with entropy: `entropic`, `unbalanced` (marginals at a price), `partial` (a share of the mass),
-    `group-lasso` (an English token goes to the pieces of few words); `proximal` (IPOT, towards `exact`); `quadratic` (a
-    sparse plan); or `greedy` (each student token to its nearest teacher token, no transport)."""
+    """`exact`; with entropy: `entropic`, `prior` (relative to a translation table), `unbalanced` (marginals at a
+    price), `partial` (a share of the mass), `group-lasso` (an English token goes to the pieces of few words);
+    `proximal` (IPOT, towards `exact`); `quadratic` (a sparse plan); or `greedy` (each student token to its nearest
+    teacher token, no transport)."""
     epsilon: float = Field(0.05, gt=0)
-    """Strength of the entropic regularisation, on a cost between 0 and 2 (entropic, unbalanced, partial, group-lasso).
-    """
+    """Strength of the entropic regularisation, on a cost between 0 and 2 (entropic, prior, unbalanced, partial,
+    group-lasso)."""
+    prior_floor: float = Field(1e-3, gt=0, le=1)
+    """Least probability that an English piece translates a piece (prior). At 1, the solver is `entropic`."""
     proximal_step: float = Field(0.5, gt=0)
     """Strength of the divergence from the last plan (proximal). Smaller means fewer, harder steps."""
     relaxation: float = Field(0.5, gt=0)
@@ -50,8 +70,8 @@ class OpticalConfig(TrainedConfig):
     """Weight of half the plan's squared norm (quadratic). Larger is less sparse."""
     group_strength: float = Field(0.1, gt=0)
     """Weight of the norms of an English token's mass on each word of the student's side (group-lasso)."""
-    tolerance: float = Field(1e-4, gt=0)
-    """Iterations stop at this largest deviation from the marginals, or movement of the plan, as mass."""
+    tolerance: float = Field(1e-3, ge=solvers.RESOLUTION)
+    """A problem is solved when its plan deviates from the marginals by this share of its mass, and moves by no more."""
     max_iterations: int = Field(1000, gt=0)
     """Iterations stop here in any case. `plans_unconverged` in the log is the share of problems that need more."""
     marginals: Literal["uniform", "norm", "idf"] = "uniform"
@@ -65,6 +85,12 @@ class OpticalConfig(TrainedConfig):
     The student's layers above it are not trained."""
     special_tokens: bool = False
     """[CLS], [SEP] and their kin have mass, too."""
+    pooled_weight: float = Field(0.0, ge=0)
+    """Weight of the squared distance between the L2-normalised pooled embeddings of both sentences in this layer. The
+    cosine cost leaves the norms of tokens free, and without `special_tokens` so are [CLS] and [SEP], but mean pooling
+    reads them. Without this term, <P, C> determines a mean-pooled embedding with `cost=squared_euclidean`,
+    `special_tokens=true`, uniform marginals, the last layer and a solver that keeps the marginals: it is then at least
+    the squared distance of the means, in units of the cost."""
 
     @property
     def stop(self) -> solvers.Stop:
@@ -83,17 +109,39 @@ class OpticalConfig(TrainedConfig):
         return self
 
 
+class Table(NamedTuple):
+    """Probabilities p(English piece | piece): `keys` (entries + 1,) int64, sorted, are piece * width + English piece.
+
+    No pair has a key above the last one.
+    """
+
+    keys: Tensor
+    values: Tensor
+    width: int
+
+    def __call__(self, english: Tensor, pieces: Tensor) -> Tensor:
+        """Return p(english_i | pieces_j) for ids (batch, n) and (batch, m): (batch, n, m) float32, 0 if unknown."""
+        keys = pieces.unsqueeze(1) * self.width + english.unsqueeze(2)
+        places = torch.searchsorted(self.keys, keys)
+        return self.values[places] * (self.keys[places] == keys)
+
+
 class Side(NamedTuple):
-    """A side of the bitext, and the weight and the word start (bool) of each piece of the vocabulary."""
+    """A side of the bitext, and the weight and the word start (bool) of each piece of the vocabulary.
+
+    `table` is of the solver `prior`: translations of the pieces into the teacher's pieces of English.
+    """
 
     texts: TokenizedTexts
     weights: Tensor
     starts: Tensor
+    table: Table | None = None
 
 
 class Tokens(NamedTuple):
-    """A batch of sentences: embeddings (n, length, dimension) of their tokens, their mass and word (n, length)."""
+    """A batch of sentences: embeddings (n, length, dimension) of its tokens, their mass and word (n, length)."""
 
+    batch: TokenBatch
     embeddings: Tensor
     mass: Tensor
     words: Tensor
@@ -107,13 +155,12 @@ class Optical(TrainedMethod):
     teacher is frozen and encodes the documents; the student encodes queries. With `document_encoder=student` the
     student reads e, too, and <P', C'> between H^T(e) and H^S(e) is added.
 
-    A reconstruction: the paper's abstract and claims could be read (the loss <P, C>, the frozen teacher, the
-    query-side student, bitext as the only data); cost, marginals, solver and its strength are this project's choice.
-    The solver `greedy` is its closest relative, the student of DR.DECR (Li et al. 2021).
+    A reconstruction from the paper's abstract and claims: the loss <P, C>, the frozen teacher, the query-side student,
+    bitext as the only data. Cost, marginals and solver are this project's choice. The solver `greedy` stands for the
+    student of DR.DECR (Li et al. 2021), a close relative.
 
-    Known limits: `greedy` needs a student that reads the language already. From new word embeddings all of its tokens
-    move to a few frequent ones of the teacher's, because nothing pulls them to the others. `quadratic` and `proximal`
-    take longer than the rest of a tiny encoder's step.
+    Known limits: `greedy` needs a student that reads the language already. Otherwise its tokens move to a few frequent
+    ones of the teacher's. `quadratic` and `proximal` take longer than the rest of a tiny encoder's step.
     """
 
     name = "optical"
@@ -134,6 +181,11 @@ class Optical(TrainedMethod):
         self.student_sides = [self.side(TokenizedTexts(student, bitext.query_side, "query", limit))]
         if self.document_encoder is student:
             self.student_sides.append(self.side(TokenizedTexts(student, bitext.document_side, "document", limit)))
+        if self.config.solver == "prior":
+            english, floor = self.english.texts, self.config.prior_floor
+            self.student_sides = [
+                side._replace(table=learn_table(side.texts, english, floor)) for side in self.student_sides
+            ]
 
     def side(self, texts: TokenizedTexts) -> Side:
         encoder = texts.encoder
@@ -154,9 +206,12 @@ class Optical(TrainedMethod):
         rows, losses, plans = batch["bitext"], [], []
         with torch.no_grad():
             english = self.read(self.english, self.english.texts.batch(rows))
+            target = pooled(self.english, english)
         for side in self.student_sides:
-            loss, plan = self.transport(english, self.read(side, side.texts.batch(rows)))
-            losses.append(loss)
+            tokens = self.read(side, side.texts.batch(rows))
+            loss, plan = self.transport(english, tokens, side.table)
+            distance = (pooled(side, tokens) - target).square().sum(dim=1).mean()
+            losses.append(loss + self.config.pooled_weight * distance)
             plans.append(plan)
         return torch.stack(losses).sum(), {
             "plan_iterations": max(plan.iterations for plan in plans),
@@ -169,26 +224,26 @@ class Optical(TrainedMethod):
         if self.config.marginals == "norm":
             weights = embeddings.detach().float().norm(dim=-1)
         mass = marginal(weights, batch, special_tokens=self.config.special_tokens)
-        return Tokens(embeddings, mass, words(batch, side.starts))
+        return Tokens(batch, embeddings, mass, words(batch, side.starts))
 
-    def transport(self, english: Tokens, student: Tokens) -> tuple[Tensor, solvers.Plan]:
+    def transport(self, english: Tokens, student: Tokens, table: Table | None) -> tuple[Tensor, solvers.Plan]:
         """Return the mean <P, C> of a batch of sentence pairs, and the plans."""
         if self.config.cost == "cosine":
             cost = cosine_cost(english.embeddings, student.embeddings)
         else:
             cost = squared_euclidean_cost(english.embeddings, student.embeddings, english.mass)
-        plan = self.plan(cost.detach(), english.mass, student.mass, student.words)
+        plan = self.plan(cost.detach(), english, student, table)
         return transport_loss(plan.plan, cost).mean(), plan
 
     @torch.no_grad()
-    def plan(self, cost: Tensor, a: Tensor, b: Tensor, words: Tensor) -> solvers.Plan:
-        """Return the plans for a cost (batch, n, m) between mass a (batch, n) of teacher tokens and b (batch, m) of
-        student tokens, which are pieces of `words` (batch, m).
-        """
+    def plan(self, cost: Tensor, english: Tokens, student: Tokens, table: Table | None) -> solvers.Plan:
+        """Return the plans for a cost (batch, n, m). Only the solver `prior` reads `table`."""
         solve, names = SOLVERS[self.config.solver]
-        groups = (words,) if self.config.solver == "group-lasso" else ()
+        extra: tuple[Tensor, ...] = (student.words,) if self.config.solver == "group-lasso" else ()
+        if self.config.solver == "prior" and table is not None:
+            extra = (table(english.batch.input_ids, student.batch.input_ids),)
         with torch.autocast(cost.device.type, enabled=False):
-            return solve(cost, a, b, *groups, *(getattr(self.config, name) for name in names))
+            return solve(cost, english.mass, student.mass, *extra, *(getattr(self.config, name) for name in names))
 
     @torch.no_grad()
     def align(self, english: Sequence[str], foreign: Sequence[str]) -> np.ndarray:
@@ -199,8 +254,32 @@ class Optical(TrainedMethod):
             tokens.append(self.read(side, side.texts.encoder.collate([ids])))
             of_no_word = [len(sentence) if word is None else word for word in word_ids]
             members.append(functional.one_hot(torch.tensor(of_no_word), len(sentence) + 1)[:, :-1].float())
-        plan = self.transport(*tokens)[1].plan[0].cpu()
+        plan = self.transport(tokens[0], tokens[1], self.student_sides[0].table)[1].plan[0].cpu()
         return (members[0].T @ plan @ members[1]).numpy()
+
+
+def learn_table(texts: TokenizedTexts, english: TokenizedTexts, minimum: float) -> Table:
+    """Return IBM Model 1's probabilities from `minimum` on between pieces of translations, special tokens left out.
+
+    It is learned from every k-th sentence pair, for about `PRIOR_TOKEN_PAIRS` pairs of tokens.
+    """
+    every = int(texts.lengths @ english.lengths) // PRIOR_TOKEN_PAIRS + 1
+    source, target = (
+        [[i for i in ids if i not in special] for ids in side.ids[::every]]
+        for side, special in ((each, set(each.encoder.structural_ids)) for each in (texts, english))
+    )
+    shape = len(texts.encoder.tokenizer), len(english.encoder.tokenizer)
+    table = ibm_model_1(source, target, shape, PRIOR_ITERATIONS, minimum)[0].tocoo()
+    rows, columns = (torch.from_numpy(part.astype(np.int64)) for part in table.coords)
+    keys, values = rows * shape[1] + columns, torch.from_numpy(table.data).float()
+    end = torch.tensor([shape[0] * shape[1]])
+    device = texts.encoder.device
+    return Table(torch.cat([keys, end]).to(device), torch.cat([values, torch.zeros(1)]).to(device), shape[1])
+
+
+def pooled(side: Side, tokens: Tokens) -> Tensor:
+    """Return the L2-normalised pooled embeddings of sentences, (n, dimension) float32."""
+    return functional.normalize(side.texts.encoder.pool(tokens.embeddings, tokens.batch), dim=-1)
 
 
 def cosine_cost(x: Tensor, y: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ METHODS = {
         {LOOP} bench.data.ibm_model_1 methods.examples methods.glossing methods.translation_table
     """,
     "off_the_shelf": f"{METHOD} bench.encoders.models bench.training.teachers",
-    "optical": f"{LOOP} methods.examples methods.solvers bench.evaluation.alignment",
+    "optical": f"{LOOP} bench.data.ibm_model_1 methods.examples methods.solvers bench.evaluation.alignment",
     "posterior_alignment": f"{LOOP} methods.examples",
     "psq": f"{METHOD} bench.data.normalise bench.data.ibm_model_1 methods.translation_table",
     "references": METHOD,

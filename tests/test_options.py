@@ -258,7 +258,7 @@ def test_rows_with_other_settings_are_other_trainings_and_say_so(command: Comman
 
 
 def test_stored_configuration_asks_for_the_same_again(command: Command) -> None:
-    more = ("--set", "recipe.batch_size=8", "--set", "method.optical.tolerance=0.001", "--seeds", "1")
+    more = ("--set", "recipe.batch_size=8", "--set", "method.optical.tolerance=0.0001", "--seeds", "1")
     assert command("optical optical:epsilon=0.5", *more).code == 0
     (path,) = (command.results / "configurations").iterdir()
     for manifest in contents(command.results, MANIFEST).values():

@@ -1,7 +1,8 @@
-"""Every solver on random padded problems in float32: against POT, an optimum's conditions and finite differences."""
+"""Every solver on random padded problems in float32: against POT, closed forms, company and finite differences."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from bench.training.method import Task
 from methods import solvers
-from methods.optical import cosine_cost
+from methods.optical import SOLVERS as METHODS
+from methods.optical import OpticalConfig, cosine_cost, transport_loss
 from methods.solvers import Plan, Stop
 
 Problems = tuple[Tensor, Tensor, Tensor]
@@ -23,7 +25,8 @@ Solve = Callable[[Tensor, Tensor, Tensor], Plan]
 Array = np.ndarray
 
 FINE = Stop(tolerance=1e-6, max_iterations=20_000)
-EPSILON, RELAXATION, MASS, STRENGTH, GROUP = 0.05, 0.5, 0.8, 1.0, 0.1
+EPSILON, RELAXATION, MASS, STRENGTH, GROUP, FLOOR = 0.05, 0.5, 0.8, 1.0, 0.1, 0.01
+DEFAULT = OpticalConfig().stop
 
 
 def problems(seed: int, count: int = 8, n: int = 9, m: int = 11, *, uniform: bool = False) -> Problems:
@@ -44,20 +47,40 @@ def pieces(b: Tensor) -> Tensor:
     return torch.arange(b.shape[1]).div(2, rounding_mode="floor").expand(b.shape)
 
 
-SOLVERS: dict[str, Solve] = {
-    "entropic": lambda *problem: solvers.entropic(*problem, EPSILON, FINE),
-    "exact": solvers.exact,
-    "proximal": lambda *problem: solvers.proximal(*problem, 0.5, FINE),
-    "unbalanced": lambda *problem: solvers.unbalanced(*problem, EPSILON, RELAXATION, FINE),
-    "partial": lambda *problem: solvers.partial(*problem, EPSILON, MASS, FINE),
-    "quadratic": lambda *problem: solvers.quadratic(*problem, STRENGTH),
-    "group-lasso": lambda cost, a, b: solvers.group_lasso(cost, a, b, pieces(b), EPSILON, GROUP, FINE),
-    "greedy": solvers.greedy,
-}
-BALANCED = ("entropic", "exact", "proximal", "quadratic", "group-lasso")
+def weights(cost: Tensor) -> Tensor:
+    """A prior of each pair of places, between 0 and 1; about half of it is below `FLOOR`."""
+    rows, columns = (torch.arange(1.0, size + 1) for size in cost.shape[-2:])
+    return (2 * torch.outer(rows, columns + 1).mul(17).sin()).clamp(0, 1).expand(cost.shape).to(cost)
+
+
+def solve_by(stop: Stop) -> dict[str, Solve]:
+    return {
+        "entropic": lambda *problem: solvers.entropic(*problem, EPSILON, stop),
+        "prior": lambda cost, a, b: solvers.prior(cost, a, b, weights(cost), FLOOR, EPSILON, stop),
+        "exact": solvers.exact,
+        "proximal": lambda *problem: solvers.proximal(*problem, 0.5, stop),
+        "unbalanced": lambda *problem: solvers.unbalanced(*problem, EPSILON, RELAXATION, stop),
+        "partial": lambda *problem: solvers.partial(*problem, EPSILON, MASS, stop),
+        "quadratic": lambda *problem: solvers.quadratic(*problem, STRENGTH),
+        "group-lasso": lambda cost, a, b: solvers.group_lasso(cost, a, b, pieces(b), EPSILON, GROUP, stop),
+        "greedy": solvers.greedy,
+    }
+
+
+SOLVERS = solve_by(FINE)
+BALANCED = ("entropic", "prior", "exact", "proximal", "quadratic", "group-lasso")
 PLANS_BY_POT: dict[str, Callable[[Array, Array, Array], Array]] = {
     "entropic": lambda a, b, cost: ot.sinkhorn(
         a, b, cost, EPSILON, method="sinkhorn_log", stopThr=1e-10, numItermax=100_000
+    ),
+    "prior": lambda a, b, cost: ot.sinkhorn(
+        a,
+        b,
+        cost - EPSILON * np.log(weights(torch.from_numpy(cost)).clamp(min=FLOOR).numpy()),
+        EPSILON,
+        method="sinkhorn_log",
+        stopThr=1e-10,
+        numItermax=100_000,
     ),
     "unbalanced": lambda a, b, cost: ot.unbalanced.sinkhorn_unbalanced(
         a, b, cost, EPSILON, RELAXATION, reg_type="kl", stopThr=1e-12, numItermax=10_000
@@ -142,22 +165,56 @@ def test_mass_is_where_it_should_be(name: str) -> None:
         assert (rows.sum(dim=1) < 1).all()
 
 
+def test_every_solver_of_the_method_is_tested() -> None:
+    assert list(SOLVERS) == list(METHODS)
+
+
+@pytest.mark.parametrize("stop", [FINE, DEFAULT, Stop(1e-9, 7)], ids=["fine", "default", "stopped early"])
 @pytest.mark.parametrize("name", SOLVERS)
-def test_company_changes_nothing(name: str) -> None:
-    """A problem's plan is the same alone and without its padding; IPOT moves on with the slowest of a batch."""
+def test_company_and_padding_change_nothing(name: str, stop: Stop) -> None:
+    """A problem's plan is the same alone and without its padding, in a batch of easy and hard problems.
+
+    The tolerance is for the rounding of many iterations in float32.
+    """
     cost, a, b = problems(6)
-    together = SOLVERS[name](cost, a, b).plan
+    cost[::2] *= 0.1
+    together = solve_by(stop)[name](cost, a, b)
     for i in range(len(cost)):
         n, m = int((a[i] > 0).sum()), int((b[i] > 0).sum())
-        alone = SOLVERS[name](cost[i : i + 1, :n, :m], a[i : i + 1, :n], b[i : i + 1, :m]).plan[0]
-        assert torch.allclose(together[i, :n, :m], alone, atol=1e-3 if name == "proximal" else 2e-5)
+        alone = solve_by(stop)[name](cost[i : i + 1, :n, :m], a[i : i + 1, :n], b[i : i + 1, :m])
+        assert (together.plan[i, :n, :m] - alone.plan[0]).abs().sum() < 5e-5 * alone.plan.sum()
+        assert float(together.residual[i]) == pytest.approx(float(alone.residual[0]), abs=1e-5)
+
+
+@pytest.mark.parametrize("relaxation", [0.05, 0.5, 5, 500])
+@pytest.mark.parametrize("length", [5, 20, 60, 128])
+def test_unbalanced_mass_at_a_constant_cost_is_that_of_the_closed_form(length: int, relaxation: float) -> None:
+    """Between marginals of mass 1 the plan is m a b^T, where m minimises
+    c m + (epsilon + 2 relaxation) (m log m - m): m = exp(-c / (epsilon + 2 relaxation)).
+    """
+    cost, (_, a, b) = torch.full((1, length, length), 0.7), problems(4, count=1, n=length, m=length)
+    solved = solvers.unbalanced(cost, a, b, EPSILON, relaxation, DEFAULT)
+    expected = math.exp(-0.7 / (EPSILON + 2 * relaxation)) * a.unsqueeze(2) * b.unsqueeze(1)
+    assert (solved.plan - expected).abs().sum() < 1e-4 * expected.sum()
+    assert solved.unconverged(DEFAULT.tolerance) == 0
+
+
+@pytest.mark.parametrize("length", [5, 30, 128])
+@pytest.mark.parametrize("name", ["entropic", "prior", "unbalanced", "partial", "group-lasso", "quadratic"])
+def test_default_tolerance_means_the_same_for_every_length(name: str, length: int) -> None:
+    """The mass that is misplaced relative to a fine solution is at most five times the tolerance."""
+    problem = problems(5, count=3, n=length, m=length)
+    found, best = solve_by(DEFAULT)[name](*problem), SOLVERS[name](*problem)
+    assert found.unconverged(DEFAULT.tolerance) == 0
+    misplaced = (found.plan - best.plan).abs().sum(dim=(1, 2)) / best.plan.sum(dim=(1, 2))
+    assert misplaced.max() < 5 * DEFAULT.tolerance
 
 
 @pytest.mark.parametrize("spread", [0, 4])
 @pytest.mark.parametrize("epsilon", [0.1, 0.02, 0.005])
 @pytest.mark.parametrize("shape", [(64, 24, 17), (64, 17, 24), (4, 1, 7), (4, 1, 1)])
 def test_entropic_plans_converge(epsilon: float, shape: tuple[int, int, int], spread: float) -> None:
-    """They reach the default tolerance in 200 iterations, or 500 between unequal masses; Sinkhorn's need thousands."""
+    """They reach a tolerance of 1e-4 in 200 iterations, or 500 between unequal masses; Sinkhorn's need thousands."""
     count, n, m = shape
     rng = torch.Generator().manual_seed(7)
     x = torch.randn(count, n, 8, generator=rng)
@@ -167,18 +224,26 @@ def test_entropic_plans_converge(epsilon: float, shape: tuple[int, int, int], sp
     assert plan.unconverged(1e-4) == 0
 
 
-@pytest.mark.parametrize("name", ["entropic", "proximal", "unbalanced", "partial", "group-lasso"])
+@pytest.mark.parametrize("name", [name for name, (_, names) in METHODS.items() if "stop" in names])
 def test_a_plan_that_was_stopped_early_says_so(name: str) -> None:
-    problem, stop = problems(8), Stop(1e-7, 2)
-    settings = {"entropic": (0.01,), "proximal": (0.1,), "unbalanced": (0.01, 1.0), "partial": (0.01, 0.9)}
-    if name == "group-lasso":
-        stopped = solvers.group_lasso(*problem, pieces(problem[2]), 0.01, 1.0, stop)
-    else:
-        stopped = getattr(solvers, name)(*problem, *settings[name], stop)
+    cost, a, b = problems(8)
+    stopped = solve_by(Stop(1e-7, 2))[name](10 * cost, a, b)
     assert stopped.iterations == 2
     assert stopped.unconverged(1e-7) == pytest.approx(float((stopped.residual > 1e-7).float().mean()))
     assert stopped.unconverged(1e-7) > 0.5
     assert torch.isfinite(stopped.plan).all()
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_gradient_of_the_loss_is_the_plan(name: str) -> None:
+    """The finite differences of <P, C> at fixed P, and none through the plan of a cost with a gradient."""
+    cost, a, b = (each.double() for each in problems(9, count=2, n=3, m=4))
+    with torch.no_grad():
+        plan = SOLVERS[name](cost, a, b).plan
+    cost.requires_grad_()
+    assert torch.autograd.gradcheck(lambda each: transport_loss(plan, each), cost)
+    transport_loss(plan.requires_grad_(), cost).sum().backward()
+    assert torch.equal(cost.grad, plan) and plan.grad is None
 
 
 def kl(p: Tensor, q: Tensor) -> Tensor:
@@ -187,6 +252,7 @@ def kl(p: Tensor, q: Tensor) -> Tensor:
 
 VALUES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "entropic": lambda p, c, a, b: (p * c).sum() + EPSILON * torch.xlogy(p, p).sum(),
+    "prior": lambda p, c, a, b: (p * c).sum() + EPSILON * kl(p, weights(p).clamp(min=FLOOR)),
     "partial": lambda p, c, a, b: (
         (p * c).sum() + EPSILON * sum(torch.xlogy(x, x).sum() for x in (p, a - p.sum(2), b - p.sum(1)))
     ),
