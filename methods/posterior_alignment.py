@@ -66,12 +66,11 @@ class PosteriorAlignment(TrainedMethod):
     other, takes the aggregate between two sentences at a time, and keeps only the last scale of the kernel between the
     languages.
 
-    The defaults are this project's own. `every` and the weights were chosen on the questions of `conlang-dev` with the
-    tiny encoder.
+    The defaults are this project's own. `every`, the weights and the encoder of documents were chosen on the questions
+    of `conlang-dev` with the tiny encoder, from a few trainings of one seed.
 
-    Known limits: most of what the student reads is English, so that it ends near its start. Aligning in every step
-    makes different texts more alike (`mean_cosine` in the diagnostics). The aggregate term alone sees no pairs and
-    teaches no translations.
+    Known limits: most of what the student reads is English, so that it ends near its start. The aggregate term alone
+    sees no pairs and teaches no translations.
     """
 
     name = "posterior-alignment"
