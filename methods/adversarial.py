@@ -65,6 +65,7 @@ class Adversarial(TrainedMethod):
     tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
         "temperature": (0.02, 0.05, 0.1),
         "strength": (0.1, 0.5, 1.0),
+        "schedule": ("constant", "ramp", "decay"),
     }
 
     def __init__(self, config: AdversarialConfig | None = None) -> None:

@@ -169,7 +169,9 @@ class Optical(TrainedMethod):
     Config = OpticalConfig
     tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
         "epsilon": (0.02, 0.05, 0.1),
-        "marginals": ("uniform", "norm", "idf"),
+        "cost": ("cosine", "squared_euclidean"),
+        "special_tokens": (False, True),
+        "pooled_weight": (0.0, 0.3, 1.0, 3.0),
     }
     aligners = tuple({"solver": solver} for solver in SOLVERS)
 

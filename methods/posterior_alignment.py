@@ -81,6 +81,8 @@ class PosteriorAlignment(TrainedMethod):
         "temperature": (0.02, 0.05, 0.1),
         "individual_weight": (0.01, 0.1, 1.0),
         "aggregate_weight": (0.01, 0.1, 1.0),
+        "prior_weight": (0.01, 0.1, 1.0),
+        "every": (1, 5, 10),
     }
 
     def prepare(self, task: Task, student: Encoder) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -50,6 +50,11 @@ class TranslateDistill(TrainedMethod):
     source = "Yang et al. 2024 (arXiv 2401.04810), a reconstruction"
     supervision = ("relevance", "bitext")
     Config = TranslateDistillConfig
+    tuned: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "temperature": (0.02, 0.05, 0.1),
+        "probability": (0.5, 1.0),
+        "distance_weight": (0.0, 0.3, 1.0, 3.0),
+    }
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
