@@ -29,7 +29,7 @@ from bench.system.processes import in_processes
 LAST = 0.25
 """The share of a training's steps, from its end, over which the log is averaged."""
 ALIGNED_ROWS = 200
-NOT_FIGURES = {"step", "share", "learning_rate", "tokens", "seconds", "cpu_seconds"}
+NOT_FIGURES = {"step", "share", "learning_rate", "tokens", "examples", "seconds", "cpu_seconds"}
 
 Key = tuple[str, str]
 """The cell or training, and the name of one of its values."""
