@@ -223,7 +223,7 @@ def test_one_student_of_two_languages_is_trained_once_and_serves_both(
     sizes = {"qaa-eng": "conlang", "qab-eng": "conlang qab-eng"}
     epochs, kept = manifest["cost"]["epochs"], manifest["data_report"]["bitext"]
     read = sum(share * kept[sizes[pair]]["kept"] for pair, share in epochs.items())
-    assert read == pytest.approx(2 * 32, abs=0.5)  # optical has half of each batch
+    assert read == pytest.approx(2 * 64, abs=0.5)  # adversarial reads no pairs
 
 
 def test_more_bitext_than_there_is_is_all_and_trained_once(bench: Bench, finished: tuple[Path, Outcome]) -> None:

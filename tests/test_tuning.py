@@ -20,6 +20,7 @@ from bench.results.store import Store
 from bench.running.method_specs import resolve_method
 from bench.running.tuning import FACTORS, Trial, choose, draws, grid
 from bench.training.loop import TrainedMethod
+from methods.contrastive import Contrastive
 from methods.distillation import Distillation
 
 TRAINED = [
@@ -46,7 +47,7 @@ def test_every_trained_method_has_as_many_distinct_draws_that_it_accepts(name: s
 def test_every_point_of_a_grid_is_a_configuration(name: str) -> None:
     defaults, others = grid(name)
     entry = registry.find_method(name)
-    assert {point["learning_rate_factor"] for point in others} == set(FACTORS)
+    assert {point["learning_rate_factor"] for point in (defaults, *others)} == set(FACTORS)
     for point in others:
         config = entry.load().Config(**{**dict(entry.settings), **point})
         assert {key: getattr(config, key) for key in defaults} == point != defaults
@@ -59,11 +60,11 @@ def test_draws_are_a_function_of_the_seed_and_of_nothing_else() -> None:
 
 
 def test_draws_are_uniform_over_the_grid_and_a_small_grid_is_drawn_as_a_whole() -> None:
-    others = [(factor, side) for factor in FACTORS for side in (True, False) if (factor, side) != (1.0, True)]
-    found = Counter(tuple([*draws("distillation", 2, seed).values()][1].values()) for seed in range(900))
-    assert set(found) == set(others) and len(others) == 9
-    assert sum((count - 100) ** 2 / 100 for count in found.values()) < 26.1  # chi-squared, 8 degrees, p = .001
-    assert {tuple(point.values()) for point in draws("distillation", 99, 0).values()} == {(1.0, True), *others}
+    others = set(FACTORS) - {1.0}
+    found = Counter([*draws("distillation", 2, seed).values()][1]["learning_rate_factor"] for seed in range(800))
+    assert set(found) == others and len(others) == 8
+    assert sum((count - 100) ** 2 / 100 for count in found.values()) < 24.3  # chi-squared, 7 degrees, p = .001
+    assert {point["learning_rate_factor"] for point in draws("distillation", 99, 0).values()} == set(FACTORS)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_draw_that_failed_is_shown_and_never_chosen(tune: Any, tmp_path: Path, m
             raise CellFailed("as planned")
         return usual(self, *arguments)
 
-    (default, _), (factor, _) = ((point.values()) for point in draws("distillation", 2, 0).values())
+    default, factor = (point["learning_rate_factor"] for point in draws("distillation", 2, 0).values())
     usual, failing = Distillation.loss, {default}
     monkeypatch.setattr(Distillation, "loss", loss)
     said = tune("distillation")
@@ -189,12 +190,10 @@ def test_defaults_are_the_settings_that_were_chosen(path: Path) -> None:
 
 
 def test_wrong_default_is_found(tmp_path: Path) -> None:
-    path = tmp_path / "distillation.csv"
-    side, factor = map(spelled, (Distillation.Config().english_side, Distillation.Config().learning_rate_factor))
-    lines = ["draw,learning_rate_factor,english_side,chosen", f"0,7.0,{side},no", f"1,0.5,{side},yes"]
+    path = tmp_path / "contrastive.csv"
+    temperature, factor = map(spelled, (Contrastive.Config().temperature, Contrastive.Config().learning_rate_factor))
+    lines = ["draw,learning_rate_factor,temperature,chosen", f"0,7.0,{temperature},no", f"1,3.0,{temperature},yes"]
     path.write_text("\n".join(lines))
-    assert wrong_defaults(path) == {
-        "learning_rate_factor": ("0.5", spelled(Distillation.Config().learning_rate_factor))
-    }
-    path.write_text("\n".join(lines).replace("0.5", factor))
+    assert wrong_defaults(path) == {"learning_rate_factor": ("3.0", factor)}
+    path.write_text("\n".join(lines).replace("3.0", factor))
     assert wrong_defaults(path) == {}

@@ -138,7 +138,7 @@ def cost_frame(cells: Iterable[Record]) -> pd.DataFrame:
     for cell in cells:
         training = {"seconds": None, "cpu_seconds": None, **cell.trained.get("cost", {})}
         pair = str(cell.spec.pair and cell.spec.pair.training)
-        training["epochs"] = training.get("epochs", {}).get(pair)
+        training["epochs"] = (training.get("epochs") or {}).get(pair)
         row: dict[str, Any] = {**cell.spec.columns}
         row |= {f"training_{name}": value for name, value in training.items()}
         row |= {f"evaluation_{name}": value for name, value in cell.manifest["cost"].items()}
