@@ -153,6 +153,7 @@ def test_settings_of_a_combination_belong_to_its_parts() -> None:
         ("optical+fusion+psq", "fusion comes first"),
         ("fusion+psq+psq:k1=2", "'psq' is combined with itself"),
         ("fusion:k=-1+psq+optical", "k"),
+        ("hybrid-batch+translate-distill", "method 'translate-distill': document_encoder = 'student'"),
         ("optical+optical:epsilon=0.1", "'optical' is combined with itself"),
         ("optical:weight=2", "'optical': the setting weight is for methods that are combined"),
         ("optical+distilation", "unknown method 'distilation'; did you mean distillation"),

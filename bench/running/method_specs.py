@@ -109,10 +109,12 @@ def _resolve(named: Sequence[NamedMethod], settings: Settings, *, asked: bool, c
             raise BenchError(f"method '{name}' trains no student; {cure}")
         if names.count(name) > 1:
             raise BenchError(f"method '{name}' is combined with itself")
-    for fact in others if not fusion else ():  # all parts train one student: the first one decides
-        fact["settings"] |= {key: first["settings"][key] for key in SHARED}
-        for part in ("changed", "shown"):
-            fact[part] = [key for key in fact[part] if key not in SHARED]
+    if others and not fusion:  # all parts train one student: the first one decides
+        common = {key: first["settings"][key] for key in SHARED}
+        for number, (entry, each) in enumerate(zip(entries[1:], named[1:], strict=True), start=1):
+            facts[number] = _facts(entry, settings, {**each.settings, **common}, call)
+            for part in ("changed", "shown"):
+                facts[number][part] = [key for key in facts[number][part] if key not in SHARED]
     return ResolvedMethod(
         tuple(
             MethodSpec(
