@@ -50,6 +50,7 @@ KNOWN = {
         "twelve layers of 384, a retriever of about 100 languages (arXiv 2402.05672); from the hub",
         hub_id="intfloat/multilingual-e5-small",
         prompts=(("query", "query: "), ("document", "passage: ")),
+        recipe=Recipe(initialisation="shared"),  # its vocabulary stays
     ),
 }
 TINY = re.compile(r"tiny(?:-(\d+))?")
