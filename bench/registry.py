@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import FAILURES, BenchError, describe, unknown
-from bench.spec import parse_methods
+from bench.spec import NamedMethod, grouped, joined_names, parse_methods
 
 if TYPE_CHECKING:
     from bench.training.method import Method
@@ -97,7 +97,11 @@ class MethodEntry:
 
 def row_name(text: str) -> str:
     """Return the name of the method, or of the combination, that a text names, without its settings."""
-    return "+".join(find_method(spec.name).name for spec in parse_methods(text))
+    return joined_names(_named(text))
+
+
+def _named(text: str) -> list[NamedMethod]:
+    return [each._replace(name=find_method(each.name).name) for each in parse_methods(text)]
 
 
 def known() -> dict[str, MethodEntry]:
@@ -107,8 +111,9 @@ def known() -> dict[str, MethodEntry]:
 
 def rows_of(text: str) -> set[str]:
     """Return the names of the rows that a text adds to a comparison: its own, and those of the parts of a fusion."""
-    first, *parts = [find_method(spec.name) for spec in parse_methods(text)]
-    return {row_name(text), *(part.name for part in parts if first.fusion)}
+    first, *parts = _named(text)
+    fused = grouped(parts) if find_method(first.name).fusion else []
+    return {row_name(text), *("+".join(method.name for method in group) for group in fused)}
 
 
 def references() -> dict[str, MethodEntry]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
@@ -65,6 +65,8 @@ class MethodSpec(Configured):
     """The training data that it uses."""
     place: str = field(default="", compare=False)
     """`path/to/file.py:Class` for a method of a file."""
+    joined: bool = False
+    """True for a part of a fusion that trains one student together with the part before."""
 
 
 class NamedMethod(NamedTuple):
@@ -72,18 +74,45 @@ class NamedMethod(NamedTuple):
 
     name: str
     settings: dict[str, Any]
+    joined: bool = False
+    """True if it is in brackets and not the first one there."""
+
+
+Part = TypeVar("Part", MethodSpec, NamedMethod)
 
 
 def parse_methods(text: str) -> list[NamedMethod]:
     """Parse `optical`, `optical:epsilon=0.1:special_tokens=true`, `path/to/file.py:Class:key=value`, or several of them
-    with a `+` between them, which are combined.
+    with a `+` between them, which are combined. In a fusion, brackets enclose those that train one student, as in
+    `fusion+psq+[contrastive+distillation]`.
     """
-    methods = []
-    for part in re.split(r"\+(?=[A-Za-z_./~])", text):
-        name, *settings = re.split(r":(?=[^:=]+=)", part)
+    methods, inside = [], False
+    for part in re.split(r"\+(?=[A-Za-z_./~[])", text):
+        joined, inside = inside, inside or part.startswith("[")
+        closes = inside and part.count("]") > part[1:].count("[")
+        name, *settings = re.split(r":(?=[^:=]+=)", part.removeprefix("[").removesuffix("]" if closes else ""))
         pairs = (setting.partition("=") for setting in settings)
-        methods.append(NamedMethod(name, {key.strip(): toml_value(value.strip()) for key, _, value in pairs}))
+        values = {key.strip(): toml_value(value.strip()) for key, _, value in pairs}
+        methods.append(NamedMethod(name, values, joined))
+        inside = inside and not closes
     return methods
+
+
+def grouped(methods: Iterable[Part]) -> list[list[Part]]:
+    """Return the groups of methods that brackets join; the others alone."""
+    groups: list[list[Part]] = []
+    for method in methods:
+        if method.joined and groups:
+            groups[-1].append(method)
+        else:
+            groups.append([method])
+    return groups
+
+
+def joined_names(methods: Iterable[Part]) -> str:
+    """Return the names of methods without settings, as `parse_methods` reads them."""
+    groups = [[method.name for method in group] for group in grouped(methods)]
+    return "+".join(names[0] if len(names) == 1 else f"[{'+'.join(names)}]" for names in groups)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +122,7 @@ class RunSpec:
     """
 
     methods: tuple[MethodSpec, ...]
-    """One, or several that train one student together."""
+    """One; several that train one student together; or a fusion and its parts."""
     dataset: str = ""
     pair: PairText | None = None
     """The pair of the test; that of the training may be another."""
@@ -156,7 +185,7 @@ class RunSpec:
     @property
     def method(self) -> str:
         """The name of the method or of the combination."""
-        return "+".join(method.name for method in self.methods)
+        return joined_names(self.methods)
 
     @property
     def name(self) -> str:
@@ -180,7 +209,7 @@ class RunSpec:
         first, *words = text.split() or [""]
         named = parse_methods(first)
         parts: dict[str, Configured] = {method.name: method for method in self.methods}
-        if [each.name for each in named] != list(parts):
+        if [(each.name, each.joined) for each in named] != [(each.name, each.joined) for each in self.methods]:
             return False
         requested = {f"{each.name}.{key}": value for each in named for key, value in each.settings.items()}
         for word in words:

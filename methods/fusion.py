@@ -27,6 +27,8 @@ class FusionConfig(MethodConfig):
 class Fusion(Method):
     """The fused rankings of two or more methods, as in `fusion+psq+contrastive`.
 
+    Brackets enclose methods that train one student together: `fusion+psq+[contrastive+translate-distill]`.
+
     The score of a document is a sum over the methods that retrieved it. By `ranks` it is the sum of 1 / (k + rank),
     with ranks from 1: reciprocal rank fusion. By `scores`, as in `fusion:by=scores+psq+contrastive`, it is the sum of
     (s - min) / (max - min): CombSUM. min and max are those of the method's ranking for the query. The only document of

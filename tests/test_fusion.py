@@ -16,6 +16,7 @@ from small_bench import REFERENCES, Bench, entry, rows
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
+from bench.errors import BenchError
 from bench.evaluation.run import Run, read_run, strictly_decreasing
 from bench.gate.baseline import Baseline, Value
 from bench.progress import Display
@@ -23,7 +24,8 @@ from bench.request import Suite
 from bench.results.store import LOCKS, RUN, Store, find_cell
 from bench.running.experiment import make_experiment
 from bench.running.fusion import total
-from bench.running.method_specs import expand
+from bench.running.method_specs import expand, resolve_method
+from bench.spec import RunSpec
 from bench.storage.sealed import read_manifest
 from methods.fusion import Fusion, FusionConfig
 from methods.psq import StructuredQueries
@@ -51,6 +53,23 @@ def test_by_hand(settings: dict[str, Any], expected: dict[str, float]) -> None:
     found = fuse(ONE, OTHER, **settings)
     assert found == pytest.approx(expected, rel=1e-6)
     assert list(found) == list(expected)
+
+
+def test_brackets_join_the_parts_that_train_one_student() -> None:
+    text = "fusion:k=0+psq+[optical:epsilon=0.1+distillation]+bm25"
+    found = resolve_method(text, {})
+    assert found.name == "fusion+psq+[optical+distillation]+bm25"
+    assert [part.name for part in found.parts] == ["psq", "optical+distillation", "bm25"]
+    assert found.parts[1].methods == resolve_method("optical:epsilon=0.1+distillation", {}).methods
+    spec = RunSpec(methods=found.methods, encoder="tiny")
+    assert spec.matches(text) and RunSpec.parse(spec.dump()) == spec
+    assert not spec.matches(text.replace("[", "").replace("]", ""))
+
+
+@pytest.mark.parametrize("text", ["fusion+psq", "fusion+[psq+bm25]", "psq+fusion+bm25", "[fusion+psq]+bm25"])
+def test_fusion_comes_before_two_parts_or_more(text: str) -> None:
+    with pytest.raises(BenchError, match="fusion comes first, and two or more methods follow it"):
+        resolve_method(text, {})
 
 
 def test_equal_sums_are_ordered_by_document_id() -> None:

@@ -107,6 +107,11 @@ def test_every_dimension_of_the_data_has_a_column() -> None:
             "one+my/file.py:Class:a=true+./b.py:C",
             [NamedMethod("one", {}), NamedMethod("my/file.py:Class", {"a": True}), NamedMethod("./b.py:C", {})],
         ),
+        (
+            "f+[a:x=[1,2]+b]+c",
+            [NamedMethod("f", {}), NamedMethod("a", {"x": [1, 2]}), NamedMethod("b", {}, True), NamedMethod("c", {})],
+        ),
+        ("f+[a]+b:x=[1]", [NamedMethod("f", {}), NamedMethod("a", {}), NamedMethod("b", {"x": [1]})]),
     ],
 )
 def test_a_text_names_methods_with_settings(text: str, specs: list[NamedMethod]) -> None:

@@ -7,8 +7,9 @@ no method twice, and a call with nothing to do imports no torch.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from bench.options import read_config, spelled
 from bench.recipe import SHARED
 from bench.registry import MethodEntry
 from bench.request import Request
-from bench.spec import Configured, MethodSpec, NamedMethod, parse_methods
+from bench.spec import Configured, MethodSpec, NamedMethod, grouped, joined_names, parse_methods
 from bench.storage.hashing import digest
 from bench.storage.sealed import default_cache, remembered
 
@@ -55,7 +56,7 @@ class ResolvedMethod:
 
     @property
     def name(self) -> str:
-        return "+".join(method.name for method in self.methods)
+        return joined_names(self.methods)
 
 
 def expand(methods: Iterable[str], settings: Settings, call: Call = operator.call) -> tuple[tuple[str, ...], list[str]]:
@@ -90,26 +91,51 @@ def resolve_method(text: str, settings: Settings, *, asked: bool = True, call: C
     """Return the method, or the combination, that a text names, with the settings of methods by name. Raises
     `BenchError` for unknown settings, and for methods that cannot be combined.
     """
-    return _resolve(parse_methods(text), settings, asked=asked, call=call)
+    named = parse_methods(text)
+    fusions = [registry.find_method(each.name).fusion for each in named]
+    if not any(fusions):
+        return _resolve(named, settings, asked=asked, call=call)
+    first, *groups = grouped(named)
+    if len(first) > 1 or len(groups) < 2 or fusions != [True] + [False] * (len(named) - 1):
+        raise BenchError("fusion comes first, and two or more methods follow it, as in fusion+psq+contrastive")
+    fusion = _resolve(first, settings, asked=asked, call=call)
+    parts = tuple(_resolve(group, settings, asked=False, call=call) for group in groups)
+    rows = fusion, *parts
+    methods = [replace(method, joined=number > 0) for row in rows for number, method in enumerate(row.methods)]
+    _refuse_repeated(method.name for method in methods)
+    return replace(
+        fusion,
+        methods=tuple(methods),
+        modules=tuple(module for row in rows for module in row.modules),
+        depends_on=frozenset(what for row in rows for what in row.depends_on),
+        oracle=any(row.oracle for row in rows),
+        models=tuple(model for row in rows for model in row.models),
+        own=all(row.own for row in rows),
+        settings={name: values for row in rows for name, values in row.settings.items()},
+        parts=parts,
+    )
+
+
+def _refuse_repeated(names: Iterable[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise BenchError(f"method '{name}' is combined with itself")
 
 
 def _resolve(named: Sequence[NamedMethod], settings: Settings, *, asked: bool, call: Call) -> ResolvedMethod:
+    """Resolve a method, or several that train one student."""
     entries = [registry.find_method(each.name) for each in named]
     facts = [_facts(entry, settings, each.settings, call) for entry, each in zip(entries, named, strict=True)]
     names = [entry.name for entry in entries]
     first, *others = facts
-    fusion = any(entry.fusion for entry in entries)
-    if fusion and [entry.fusion for entry in entries] != [True] + [False] * max(len(others), 2):
-        raise BenchError("fusion comes first, and two or more methods follow it, as in fusion+psq+contrastive")
     if not others and first["trained"] and first["settings"]["weight"] != 1:
         raise BenchError(f"method '{names[0]}': the setting weight is for methods that are combined with +")
     for name, fact in zip(names, facts, strict=True):
-        if others and not fusion and not fact["trained"]:
+        if others and not fact["trained"]:
             cure = f"write fusion+{'+'.join(names)} to fuse the rankings"
             raise BenchError(f"method '{name}' trains no student; {cure}")
-        if names.count(name) > 1:
-            raise BenchError(f"method '{name}' is combined with itself")
-    if others and not fusion:  # all parts train one student: the first one decides
+    _refuse_repeated(names)
+    if others:  # all parts train one student: the first one decides
         common = {key: first["settings"][key] for key in SHARED}
         for number, (entry, each) in enumerate(zip(entries[1:], named[1:], strict=True), start=1):
             facts[number] = _facts(entry, settings, {**each.settings, **common}, call)
@@ -135,7 +161,6 @@ def _resolve(named: Sequence[NamedMethod], settings: Settings, *, asked: bool, c
         own=all(entry.package == registry.OWN for entry in entries),
         settings={name: fact["shared"] for name, fact in zip(names, facts, strict=True)},
         asked=asked,
-        parts=tuple(_resolve([each], settings, asked=False, call=call) for each in named[1:]) if fusion else (),
     )
 
 

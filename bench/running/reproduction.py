@@ -20,6 +20,7 @@ from bench.running.execute import Executor
 from bench.running.experiment import Experiment, Training
 from bench.running.method_specs import resolve_method
 from bench.running.resources import Resources
+from bench.spec import joined_names
 from bench.tables import print_table
 
 COLUMNS = ["measure", "then", "now", "difference"]
@@ -60,7 +61,7 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
     """
     spec, inputs = cell.spec, cell.inputs
     row = resolve_method(
-        "+".join(method.place or method.name for method in spec.methods),
+        joined_names(replace(method, name=method.place or method.name) for method in spec.methods),
         {method.name: dict(method.settings) for method in spec.methods},
     )
     spec = replace(spec, methods=row.methods)  # with the present places of their files
