@@ -397,7 +397,7 @@ FAULTS: dict[str, tuple[Plant, str, str]] = {
     "discriminator not reversed": (
         leave_the_gradient,
         "adversarial",
-        "adversarial discriminator_steps=1 strength=1.0 training qaa-eng",
+        "adversarial discriminator_steps=1 strength=1.0 conlang qaa-eng",
     ),
     "teacher not frozen": (leave_the_teacher, "distillation", "distillation training qaa-eng"),
     "judgments of the next query": (shift_judgments, "psq", "psq conlang qaa-eng"),

@@ -215,8 +215,12 @@ def test_only_special_tokens_are_kept_when_all_others_start_from_noise(encoder: 
     assert kept == set(SPECIAL)
 
 
-def test_student_that_reads_documents_keeps_all_pieces_of_its_teacher(encoder: Encoder, data: TrainingData) -> None:
-    student = make_student(encoder, data, RECIPE, 0, reads_documents=True)
+@pytest.mark.parametrize(("vocabulary", "reads_documents"), [("new", True), ("extended", False)])
+def test_student_with_an_extended_vocabulary_keeps_all_pieces_of_its_teacher(
+    encoder: Encoder, data: TrainingData, vocabulary: str, reads_documents: bool
+) -> None:
+    recipe = RECIPE.model_copy(update={"vocabulary": vocabulary})
+    student = make_student(encoder, data, recipe, 0, reads_documents=reads_documents)
     size = len(encoder.tokenizer)
     assert pieces_of(student.tokenizer)[:size] == pieces_of(encoder.tokenizer)
     assert torch.equal(student.word_embeddings.weight[:size], encoder.word_embeddings.weight)

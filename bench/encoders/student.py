@@ -54,7 +54,8 @@ def make_student(
     """
     student = teacher.copy()
     if not is_multilingual(teacher):
-        student.tokenizer = new_tokenizer(teacher, data, recipe.vocabulary_size, reads_documents, cache)
+        extended = reads_documents or recipe.vocabulary == "extended"
+        student.tokenizer = new_tokenizer(teacher, data, recipe.vocabulary_size, extended, cache)
         weights = initial_embeddings(teacher, student, data, recipe, torch_generator(seed, "vocabulary"), cache)
         student.transformer.resize_token_embeddings(len(weights), mean_resizing=False)
         with torch.no_grad():

@@ -26,22 +26,20 @@ ENGLISH_SHARE = 4
 would otherwise take most of the pieces."""
 
 
-def new_tokenizer(
-    teacher: Encoder, data: TrainingData, size: int, reads_documents: bool, cache: Path | None = None
-) -> Any:
+def new_tokenizer(teacher: Encoder, data: TrainingData, size: int, extended: bool, cache: Path | None = None) -> Any:
     """Return a WordPiece tokenizer for the languages of the data.
 
-    A student that reads queries only has at most `size` pieces, learned on all texts in the query languages and on
-    every `ENGLISH_SHARE`th text in the document language. A student that reads documents, too, keeps all pieces of its
-    teacher; at most `size` pieces learned on the query languages are appended.
+    It has at most `size` pieces, learned on all texts in the query languages and on every `ENGLISH_SHARE`th text in the
+    document language. If it is `extended`, it has all pieces of the teacher, and at most `size` pieces learned on the
+    query languages are appended.
 
     The tokenizer keeps its special tokens and its word splitting, but no longer strips accents: they carry meaning in
     many languages. Raises `BenchError` if the encoder's tokenizer is not a WordPiece one.
     """
     foreign, english = data.texts(query_languages=True), data.texts(query_languages=False)
-    texts = foreign if foreign and reads_documents else [*foreign, *english[:: ENGLISH_SHARE if foreign else 1]]
+    texts = foreign if foreign and extended else [*foreign, *english[:: ENGLISH_SHARE if foreign else 1]]
     tokenizer = relearn_tokenizer(teacher.copy().tokenizer, texts, size, teacher.name, cache)
-    if reads_documents:
+    if extended:
         own = pieces_of(teacher.tokenizer)
         tokenizer = with_pieces(teacher.copy().tokenizer, list(dict.fromkeys([*own, *pieces_of(tokenizer)])))
     return tokenizer
