@@ -22,8 +22,8 @@ from bench.report.leaderboard import leaderboard
 from bench.results.store import Store
 
 CHROMIUM = os.environ.get("BROWSER_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
-# Tests may run as root in containers, whose /dev/shm is small; the page is our own. Virtual time passes while the page is
-# drawn, more of it on a busy machine.
+# Tests may run as root in containers, whose /dev/shm is small; the page is our own. On a busy machine much virtual time
+# passes while the page is drawn.
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--virtual-time-budget=300000", "--dump-dom")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="there is no Chromium to open the page in; apt-get install chromium, or set BROWSER_PATH"
