@@ -46,8 +46,8 @@ POT: dict[str, Callable[..., Any]] = {
     "quadratic": lambda c, a, b, words: ot.smooth.smooth_ot_dual(a, b, c, 1.0),
     "group-lasso": lambda c, a, b, words: ot.da.sinkhorn_l1l2_gl(b, words, a, c.T, 0.05, 0.1),
 }
-"""POT's solvers with the default settings of `optical`, but for the tolerance. Its group lasso does not solve the
-problem (issue 758)."""
+"""POT's solvers with the default settings of `optical`, and with their own tolerances. Its group lasso does not solve
+the problem (issue 758)."""
 
 
 def shares(task: Task) -> None:

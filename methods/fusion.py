@@ -14,7 +14,7 @@ from bench.api import BenchError, Method, MethodConfig, Retriever, Task
 Ranking = Sequence[tuple[str, float]]
 """Documents with their scores, best first."""
 DECIMALS = 12
-"""Of a fused score, so that equal sums of different ranks are equal in spite of rounding."""
+"""The decimals of a fused score. Rounding makes sums equal that differ only by floating-point errors."""
 
 
 class FusionConfig(MethodConfig):

@@ -159,7 +159,7 @@ def test_run_of_a_fusion_is_that_of_its_parts_and_computed_once(bench: Bench, tm
 
 
 def test_parts_have_their_usual_scoring_and_stored_runs_their_depth(bench: Bench, tmp_path: Path) -> None:
-    """Whatever scoring is requested, and in whatever order the rows are named."""
+    """The requested scoring and the order of the rows have no effect."""
     changes = {"scoring": ("maxsim",), "measures": ("Success@1", "AP@1000")}
     outcome = bench.execute(tmp_path, ["distillation", "fusion:by=scores+bm25+distillation:weight=1"], **changes)
     assert outcome.failed == 0

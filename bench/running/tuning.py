@@ -27,7 +27,7 @@ MEASURE = "nDCG@10"
 FACTORS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 """The values of `learning_rate_factor`, from which all methods draw: enough for 8 draws of a method without others."""
 COMMAND = ("encoder", "datasets", "pairs", "train", "budget", "seeds", "threads", "draws", "seed")
-"""The options that the command in a table repeats: all that can change a score, but for the places of files."""
+"""The options in the column `command` of a table. They are all that can change a score, without places of files."""
 WIDTH = 80
 
 
