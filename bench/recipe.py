@@ -102,7 +102,7 @@ class Recipe(BaseModel):
     """Text that a student reads before every document; None for that of its teacher."""
     max_length: int = Field(128, gt=2)
     """Longest training text, in word pieces. Evaluation uses the encoder's own limit."""
-    vocabulary: Literal["new", "extended"] = "new"
+    vocabulary: Literal["new", "extended"] = "extended"
     """`new`: learned word pieces replace those of the teacher. `extended`: they are appended, so that names are read
     as in English. A student that encodes documents always has an extended one."""
     vocabulary_size: int = Field(24_000, gt=0)

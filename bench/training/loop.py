@@ -242,7 +242,7 @@ def make_optimiser(method: TrainedMethod, recipe: Recipe) -> torch.optim.AdamW:
     ]
     for module, rate in method.modules():
         groups.append({"params": list(module.parameters()), "lr": rate, "weight_decay": recipe.weight_decay})
-    return torch.optim.AdamW(groups)
+    return torch.optim.AdamW(groups, fused=True)
 
 
 def schedule(progress: float, warmup: float) -> float:
