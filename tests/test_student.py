@@ -20,7 +20,7 @@ from bench.errors import BenchError
 from bench.recipe import Recipe
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-RECIPE = Recipe(vocabulary_size=250, initialisation="shared")
+RECIPE = Recipe(vocabulary="new", vocabulary_size=250, initialisation="shared")
 
 
 @pytest.fixture

@@ -78,9 +78,16 @@ class Encoder(nn.Module):
         self.pooling = pooling
         self.max_length = max_length
         self.prompts: dict[Side, str] = {"query": "", "document": "", **(prompts or {})}
+        self.attention = transformer.config._attn_implementation
         self.tokens_seen = 0
         self.token_cache: Path | None = None
         """The folder that caches token ids; None for no cache. It changes no result."""
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Enter or leave training, in which a processor computes attention unfused: its gradient takes less time."""
+        if self.device.type == "cpu":
+            self.transformer.set_attn_implementation("eager" if mode else self.attention)
+        return super().train(mode)
 
     @property
     def device(self) -> torch.device:

@@ -63,8 +63,6 @@ def make_student(
         student.word_embeddings.padding_idx = student.tokenizer.pad_token_id
     prompts: dict[Side, str | None] = {"query": recipe.query_prompt, "document": recipe.document_prompt}
     student.prompts |= {side: prompt for side, prompt in prompts.items() if prompt is not None}
-    if student.device.type == "cpu":
-        student.transformer.set_attn_implementation("eager")  # its gradient takes less time than that of the fused one
     for parameter in student.parameters():
         parameter.requires_grad_(True)
     for module in student.modules():
