@@ -4,7 +4,8 @@ from bench.data import Bitext, Ids, Pair, Relevance, TrainingData
 from bench.data.ibm_model_1 import ibm_model_1
 from bench.data.normalise import normalise
 from bench.data.parallel import parallel_groups
-from bench.encoders.encoder import Encoder, Side, TokenBatch, read_encoder, read_json, write_json
+from bench.encoders.encoder import Encoder, Side, TokenBatch
+from bench.encoders.folders import read_encoder, read_json, write_json
 from bench.errors import BenchError, describe
 from bench.evaluation.alignment import word_pieces
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever

@@ -27,6 +27,7 @@ from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.loading import load_test
 from bench.encoders.encoder import Encoder
+from bench.encoders.folders import save_encoder
 from bench.encoders.student import make_student
 from bench.recipe import Budget, Recipe
 from bench.system import offline
@@ -226,7 +227,7 @@ def small_conlang(conlang_cards: Callable[..., dict[str, Card]]) -> dict[str, Ca
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved encoder for `--encoder`."""
     folder = tmp_path_factory.mktemp("encoders") / "small"
-    make_encoder().save(folder)
+    save_encoder(make_encoder(), folder)
     return folder
 
 

@@ -13,7 +13,8 @@ import torch
 from conftest import make_encoder
 from safetensors.torch import load_file, save_file
 
-from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.encoder import Encoder
+from bench.encoders.folders import read_encoder, save_encoder
 from bench.encoders.models import files_fingerprint
 from bench.encoders.vocabulary import relearn_tokenizer
 from bench.errors import BenchError
@@ -40,7 +41,7 @@ def change_json(path: Path, **changes: Any) -> None:
 
 @pytest.fixture
 def folder(encoder: Encoder, tmp_path: Path) -> Path:
-    encoder.save(tmp_path / "saved")
+    save_encoder(encoder, tmp_path / "saved")
     return tmp_path / "saved"
 
 
@@ -126,7 +127,7 @@ def test_special_tokens_and_padding_are_marked_but_not_unknown_words(encoder: En
 def test_saved_encoder_is_read_back_the_same(tmp_path: Path, pooling: str) -> None:
     encoder = make_encoder(pooling=pooling, max_length=20, prompts={"query": "the ", "document": "some "})
     encoder.encode(TEXTS, "query")  # leaves truncation behind in the tokenizer
-    encoder.save(tmp_path)
+    save_encoder(encoder, tmp_path)
     found = read_encoder(tmp_path, "small")
     assert found.fingerprint() == encoder.fingerprint()
     assert (found.pooling, found.max_length, found.prompts) == (pooling, 20, encoder.prompts)
@@ -186,8 +187,8 @@ def add_a_module(folder: Path) -> None:
     ("harm", "message"),
     [
         (lambda folder: (folder / "config.json").unlink(), "cannot be read: ValueError: Unrecognized model"),
-        (lambda folder: (folder / "tokenizer.json").unlink(), "cannot be read: ValueError: .* tokenizer"),
-        (lose_a_weight, r"lacks 1 weights, such as embeddings.LayerNorm.bias"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "no files of a fast tokenizer"),
+        (lose_a_weight, r"lacks weights \(1\), such as embeddings.LayerNorm.bias"),
         (add_a_module, "needs the module Dense"),
     ],
 )
@@ -354,7 +355,7 @@ def test_real_encoder_embeds_as_sentence_transformers_does(minilm: Path) -> None
 def test_saved_encoder_loads_in_sentence_transformers(tmp_path: Path, pooling: str) -> None:
     library = pytest.importorskip("sentence_transformers")
     encoder = make_encoder(pooling=pooling, max_length=10, prompts={"query": "the ", "document": "some "})
-    encoder.save(tmp_path)
+    save_encoder(encoder, tmp_path)
     loaded = library.SentenceTransformer(str(tmp_path), device="cpu")
     for side in ("query", "document"):
         expected = loaded.encode(TEXTS, prompt_name=side)

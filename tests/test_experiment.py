@@ -21,7 +21,7 @@ from bench.data import Pair, TestCollection, conlang
 from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.loading import load_test
-from bench.encoders.encoder import read_encoder
+from bench.encoders.folders import read_encoder, save_encoder
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run import read_run
@@ -338,7 +338,7 @@ def test_translated_queries_are_kept_with_the_run(bench: Bench, tmp_path: Path, 
 
 def test_off_the_shelf_is_zero_shot_of_its_encoder(bench: Bench, tmp_path: Path) -> None:
     folder = tmp_path / "other"
-    make_encoder(seed=5).save(folder)
+    save_encoder(make_encoder(seed=5), folder)
     method = f"off-the-shelf:encoder={folder}"
 
     def scores(outcome: Outcome, name: str) -> Any:
@@ -350,7 +350,7 @@ def test_off_the_shelf_is_zero_shot_of_its_encoder(bench: Bench, tmp_path: Path)
     assert {cell.spec.columns["config"] for cell in first.cells} == {"", f"encoder={folder}"}
 
     assert bench.execute(tmp_path / "one", [method]).computed == 0
-    make_encoder(seed=6).save(folder)
+    save_encoder(make_encoder(seed=6), folder)
     assert bench.execute(tmp_path / "one", [method]).computed == 1
 
 
@@ -380,7 +380,7 @@ def change_corpus(folder: Path, state: int) -> None:
 
 
 def change_encoder(folder: Path, state: int) -> None:
-    make_encoder(seed=state).save(folder / "encoder")
+    save_encoder(make_encoder(seed=state), folder / "encoder")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from plugins import FAILING_CELLS, FAILING_TRAININGS, MISBEHAVING
 from safetensors.torch import load
 from small_bench import REFERENCES, Command, rows, steps_of
 
-from bench.encoders.encoder import read_encoder
+from bench.encoders.folders import read_encoder
 from bench.results.store import CHECKPOINT, FAILURE, LOG, RETRIEVER, RUN
 from bench.storage.sealed import MANIFEST, read_sealed
 

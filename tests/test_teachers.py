@@ -13,7 +13,8 @@ import torch
 from conftest import make_encoder
 
 from bench.data import conlang
-from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.encoder import Encoder
+from bench.encoders.folders import read_encoder, save_encoder
 from bench.encoders.models import KNOWN
 from bench.errors import BenchError
 from bench.evaluation.retriever import DualEncoder
@@ -131,7 +132,7 @@ def test_prefixes_and_pooling_are_heeded(make_task: Callable[..., Task], encoder
 
 
 def test_prefix_can_be_taken_away(make_task: Callable[..., Task], tmp_path: Path) -> None:
-    make_encoder(prompts={"query": "who ", "document": "it "}).save(tmp_path)
+    save_encoder(make_encoder(prompts={"query": "who ", "document": "it "}), tmp_path)
     assert fitted(make_task(), tmp_path).query_encoder.prompts == {"query": "who ", "document": "it "}
     bare = fitted(make_task(), tmp_path, query_prefix="").query_encoder
     assert bare.prompts == {"query": "", "document": "it "}
@@ -158,7 +159,7 @@ def test_only_its_name_is_kept_and_another_version_is_refused(
     loaded = OffTheShelf.load(tmp_path / "it", task.teacher)
     np.testing.assert_array_equal(loaded.encode_queries(TEXTS), retriever.encode_queries(TEXTS))
     before = [fingerprint_of(model, offline=True) for model in method.models]
-    make_encoder(seed=1).save(folder)
+    save_encoder(make_encoder(seed=1), folder)
     assert [fingerprint_of(model, offline=True) for model in method.models] != before
     with pytest.raises(BenchError, match="another version of the encoder"):
         OffTheShelf.load(tmp_path / "it", task.teacher)

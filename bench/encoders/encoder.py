@@ -1,9 +1,4 @@
-"""Text encoders: a transformer with its tokenizer, pooling and prompts, as one trainable module.
-
-Folders are read and written in sentence-transformers' layout (`modules.json`, `1_Pooling/config.json`,
-`config_sentence_transformers.json`), so a trained student also loads there. Weights are safetensors;
-nothing is ever unpickled.
-"""
+"""Text encoders: a transformer with its tokenizer, pooling and prompts, as one trainable module."""
 
 from __future__ import annotations
 
@@ -16,14 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from bench.dependencies.fingerprint import library_versions
-from bench.errors import BenchError, describe
+from bench.errors import BenchError
 from bench.storage.hashing import digest, digest_bytes, digest_texts
 from bench.storage.sealed import remembered
 
@@ -31,10 +24,7 @@ Side = Literal["query", "document"]
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
-POOLING_FLAGS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
-"""The supported poolings, by the names of sentence-transformers' flags."""
-MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
-"""The supported modules of sentence-transformers, and their folders."""
+POOLINGS = ("mean", "cls", "max")
 MANY = 1000
 """The smallest number of texts whose token ids are cached."""
 GROUP = 32
@@ -70,7 +60,7 @@ class Encoder(nn.Module):
         prompts: dict[Side, str] | None = None,
     ) -> None:
         super().__init__()
-        if pooling not in POOLING_FLAGS.values():
+        if pooling not in POOLINGS:
             raise BenchError(f"encoder '{name}' pools by '{pooling}'; supported: mean, cls, max")
         self.transformer: Any = transformer
         self.tokenizer = tokenizer
@@ -222,83 +212,3 @@ class Encoder(nn.Module):
     def freeze(self) -> Encoder:
         """Turn gradients and dropout off; return itself."""
         return self.eval().requires_grad_(False)
-
-    def save(self, folder: Path) -> None:
-        """Write weights, tokenizer and settings in sentence-transformers' layout."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.transformer.save_pretrained(folder)
-        # Otherwise they are saved too.
-        self.tokenizer.backend_tokenizer.no_truncation()
-        self.tokenizer.backend_tokenizer.no_padding()
-        self.tokenizer.save_pretrained(folder)
-        modules = [
-            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{module}"}
-            for i, (module, path) in enumerate(MODULES.items())
-        ]
-        write_json(folder / "modules.json", modules)
-        for path in MODULES.values():
-            (folder / path).mkdir(exist_ok=True)
-        flags = {f"pooling_mode_{key}": self.pooling == mode for key, mode in POOLING_FLAGS.items()}
-        write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": self.dimension, **flags})
-        write_json(folder / "sentence_bert_config.json", {"max_seq_length": self.max_length, "do_lower_case": False})
-        write_json(folder / "config_sentence_transformers.json", {"prompts": self.prompts})
-
-
-def write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def read_encoder(folder: Path, name: str) -> Encoder:
-    """Return the encoder of a folder with sentence-transformers' settings, or of a bare transformer with mean pooling.
-
-    Raises `BenchError` when the folder lacks a fast tokenizer or safetensors weights, when they are damaged, or when it
-    needs a module besides transformer, pooling and normalisation.
-    """
-    if not any(folder.glob("*.safetensors")):
-        raise BenchError(f"encoder '{name}': {folder} has no safetensors weights (pickled weights are never loaded)")
-    kinds = [module["type"].rsplit(".", 1)[-1] for module in read_json(folder / "modules.json") or []]
-    if unsupported := [kind for kind in kinds if kind not in MODULES]:
-        raise BenchError(f"encoder '{name}' needs the module {unsupported[0]}, which is not supported")
-    try:
-        # Without `trust_remote_code=False` a folder with code would ask on the terminal whether to run it.
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
-        transformer, loading = AutoModel.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise BenchError(f"encoder '{name}': {folder} cannot be read: {describe(error)}") from error
-    # Weights that a folder lacks are drawn at random. No pooling mode uses BERT's pooler, which many folders lack.
-    if missing := sorted(key for key in loading["missing_keys"] if not key.startswith("pooler.")):
-        raise BenchError(f"encoder '{name}': {folder} lacks {len(missing)} weights, such as {missing[0]}")
-    if getattr(transformer, "pooler", None) is not None:
-        transformer.pooler = None
-    positions = getattr(transformer.config, "max_position_embeddings", 512)
-    settings = read_json(folder / "sentence_bert_config.json")
-    if settings.get("do_lower_case"):
-        raise BenchError(f"encoder '{name}' lower-cases its input outside its tokenizer, which is not supported")
-    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
-    return Encoder(
-        transformer,
-        tokenizer,
-        name=name,
-        pooling=_pooling_mode(folder, name),
-        max_length=settings.get("max_seq_length") or min(positions, tokenizer.model_max_length, 512),
-        prompts={
-            "query": prompts.get("query", ""),
-            "document": prompts.get("document", prompts.get("passage", "")),
-        },
-    )
-
-
-def _pooling_mode(folder: Path, name: str) -> str:
-    config: dict[str, Any] = next((read_json(path) for path in sorted(folder.glob("*_Pooling/config.json"))), {})
-    if not config.get("include_prompt", True):
-        raise BenchError(f"encoder '{name}' excludes its prompt from pooling, which is not supported")
-    if "pooling_mode" in config:
-        return str(config["pooling_mode"])
-    active = [key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on]
-    return "+".join(POOLING_FLAGS.get(mode, mode) for mode in active) or "mean"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ class KnownEncoder:
     """An installable package whose folder `model/` holds the same files as the hub."""
     weights_sha256: str = ""
     prompts: tuple[tuple[Side, str], ...] = ()
-    """The prompts of its authors, if its files lack them."""
+    """The prompts of its authors, which its files lack."""
     recipe: Recipe = field(default_factory=Recipe)
     """The default recipe for its students."""
 
@@ -57,10 +58,25 @@ TINY = re.compile(r"tiny(?:-(\d+))?")
 """`tiny` is `tiny-0`; `tiny-1` and so on are the same encoder trained from other seeds."""
 
 
+def find_known(model: str) -> KnownEncoder:
+    """Return the facts about a model, by its short name, its hub id or a folder of the hub's cache or of a copy, whose
+    config names the hub id.
+    """
+    if model in KNOWN or TINY.fullmatch(model):
+        return KNOWN.get(model, KNOWN["tiny"])
+    ids = {known.hub_id: known for known in KNOWN.values() if known.hub_id}
+    if model in ids or not Path(model).is_dir():
+        return ids.get(model, KnownEncoder("", hub_id=model))
+    folder = Path(model).resolve()
+    names = [part.removeprefix("models--").replace("--", "/") for part in folder.parts if part.startswith("models--")]
+    with suppress(OSError, ValueError, AttributeError):
+        names.append(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("_name_or_path"))
+    return next((ids[name] for name in names if name in ids), KnownEncoder(""))
+
+
 def default_recipe(encoder: str) -> Recipe:
     """Return the recipe for students of an encoder."""
-    known = KNOWN.get("tiny" if TINY.fullmatch(encoder) else encoder)
-    return known.recipe if known else Recipe()
+    return find_known(encoder).recipe
 
 
 def check_encoder(name: str) -> None:
@@ -85,9 +101,9 @@ def model_folder(name: str, *, offline: bool | None = None) -> Path:
 
     `offline` forbids a download, by default as `--offline` does. Raises `BenchError` if the model is not available.
     """
-    known = KNOWN.get(name, KnownEncoder("", hub_id=name))
     if name not in KNOWN and Path(name).is_dir():
         return Path(name)
+    known = find_known(name)
     if known.package and (spec := importlib.util.find_spec(known.package)):
         folder = Path(str(spec.origin)).parent / "model"
         if _sha256(folder / "model.safetensors") != known.weights_sha256:

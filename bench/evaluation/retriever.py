@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from bench.data import Ids
-from bench.encoders.encoder import Encoder, read_encoder, read_json, write_json
+from bench.encoders.encoder import Encoder
+from bench.encoders.folders import read_encoder, read_json, save_encoder, write_json
 from bench.errors import BenchError
 
 OnBatch = Callable[[int], None]
@@ -84,7 +85,7 @@ class DualEncoder(Retriever):
                 places[side] = "query"
             else:
                 places[side] = side
-                encoder.save(folder / side)
+                save_encoder(encoder, folder / side)
         about = {**places, "teacher": {"name": teacher.name, "fingerprint": fingerprint}}
         write_json(folder / "retriever.json", about)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.dependencies.fingerprint import code_digest, library_versions
-from bench.encoders.models import KNOWN, TINY, check_encoder, files_fingerprint, model_folder
+from bench.encoders.models import TINY, check_encoder, files_fingerprint, find_known, model_folder
 from bench.errors import BenchError
 from bench.storage.hashing import digest
 from bench.storage.sealed import Damaged, default_cache, read_whole, remembered
@@ -48,9 +48,9 @@ def identity_if_known(name: str, *, offline: bool) -> Identity | None:
     key = digest(
         [
             files_fingerprint(folder),
-            code_digest("bench.encoders.encoder"),
+            code_digest("bench.encoders.folders"),
             library_versions("transformers", "tokenizers", "torch"),
-            KNOWN[name].prompts if name in KNOWN else (),
+            find_known(name).prompts,
         ]
     )
     path = default_cache() / "encoders" / "identities" / f"{key}.json"
@@ -93,10 +93,11 @@ def load_teacher(
 
         seed = int(tiny[1] or 0)
         return tiny_encoder(tiny_folder(default_cache(), seed), seed, on_step, on_damage).to(device).freeze()
-    from bench.encoders.encoder import read_encoder
+    from bench.encoders.folders import read_encoder
 
     encoder = read_encoder(model_folder(name, offline=offline), name).to(device).freeze()
-    encoder.prompts.update(KNOWN[name].prompts if name in KNOWN else ())
+    if not any(encoder.prompts.values()):
+        encoder.prompts.update(find_known(name).prompts)
     return encoder
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from bench.data import Bitext, Pair, TrainingData, conlang
-from bench.encoders.encoder import Encoder, read_encoder
+from bench.encoders.encoder import Encoder
+from bench.encoders.folders import read_encoder, save_encoder
 from bench.encoders.vocabulary import learn_wordpieces
 from bench.recipe import Budget, Recipe
 from bench.sampling import length_buckets, torch_generator
@@ -70,7 +71,7 @@ def tiny_encoder(
 
     def make(partial: Path) -> dict[str, Any]:
         with one_thread():
-            _train(seed, on_step).save(partial)
+            save_encoder(_train(seed, on_step), partial)
         encoder = read_encoder(partial, "tiny").freeze()
         return {"fingerprint": encoder.fingerprint(), "dimension": encoder.dimension}
 
