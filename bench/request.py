@@ -84,7 +84,7 @@ class Fetch(Places):
 
 class Listing(Mirror):
     kind: Literal["methods", "datasets", "pairs", "encoders", "measures"] = argument("KIND")
-    name: str | None = argument("name", "show everything about one of them (methods, datasets)", None)
+    name: str | None = argument("name", "show everything about one of them (methods, datasets, encoders)", None)
     output: Path | None = option(None, "a folder to write a page for each method to")
 
 

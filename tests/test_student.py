@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,7 +120,19 @@ def test_accents_are_still_kept_after_saving(encoder: Encoder, data: TrainingDat
     save_encoder(student, tmp_path)
     found = read_encoder(tmp_path, "small")
     assert found.fingerprint() == student.fingerprint()
-    assert found.tokenize(["taC\u00e9"], "query") == student.tokenize(["taC\u00e9"], "query")
+    for word in ("taC\u00e9", "tace" * 200):
+        assert found.tokenize([word], "query") == student.tokenize([word], "query")
+
+
+def test_long_runs_of_letters_are_no_unknown_words(student: Encoder) -> None:
+    assert student.unknown_pieces(["tac" * 300], "query") == 0
+    assert student.unknown_pieces(["tac" * 400, "tac"], "query") == pytest.approx(1 / 7)
+
+
+@pytest.mark.parametrize("text", ["taC\u00e9", "\u0622\u0628", "\u0915\u093c", "\uac00", "\u1e09"])
+def test_composed_and_decomposed_letters_have_the_same_pieces(student: Encoder, text: str) -> None:
+    forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
+    assert student.tokenize(forms[:1], "query") == student.tokenize(forms[1:], "query")
 
 
 def test_student_reads_what_the_encoder_cannot(encoder: Encoder, student: Encoder, data: TrainingData) -> None:

@@ -6,7 +6,7 @@ from bench.data.cards import get_card, load_cards
 from bench.data.counts import read_counts
 from bench.data.files import Resolver
 from bench.errors import BenchError
-from bench.inspection.listing import counts_table, describe_dataset, listing
+from bench.inspection.listing import counts_table, describe_dataset, describe_encoder, listing
 from bench.progress import Display
 from bench.request import Fetch, InspectLeakage, Listing
 from bench.storage.atomic import atomic_write
@@ -23,7 +23,7 @@ def fetch(options: Fetch) -> int:
 
 
 def ls(options: Listing) -> int:
-    """List methods, collections, language pairs, encoders or measures, or describe one method or collection."""
+    """List methods, collections, pairs, encoders or measures, or describe one method, collection or encoder."""
     kind, name, cards = options.kind, options.name, load_cards(options.cards)
     if options.output is not None:
         if kind != "methods" or name is not None:
@@ -48,6 +48,8 @@ def ls(options: Listing) -> int:
             columns, rows, right = counts_table(counts)
             print()
             print_table(columns, rows, right=right)
+    elif kind == "encoders":
+        print("\n".join(describe_encoder(name, offline=False)))
     else:
         raise BenchError(f"bench ls {kind} takes no name")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,11 +102,12 @@ class Encoder(nn.Module):
     ) -> list[list[int]]:
         """Return the token ids of each text with its side's prompt and special tokens, cut to `max_length` tokens.
 
+        Texts are composed first (Unicode's form C), so that equal words have equal pieces.
         Those of many texts are stored in `token_cache`, unless `cached` is false.
         """
         limit = min(max_length or self.max_length, self.max_length)
         # sentence-transformers strips texts before tokenising; stay comparable.
-        prompted = [self.prompts[side] + text.strip() for text in texts]
+        prompted = [unicodedata.normalize("NFC", self.prompts[side] + text.strip()) for text in texts]
 
         def token_ids() -> list[list[int]]:
             return self.tokenizer(prompted, truncation=True, max_length=limit, padding=False)["input_ids"]
@@ -116,6 +118,13 @@ class Encoder(nn.Module):
         key = digest([digest_texts(prompted), limit, state, library_versions("tokenizers", "transformers")])
         ids: list[list[int]] = remembered(self.token_cache / f"{key}.json", token_ids)
         return ids
+
+    def unknown_pieces(self, texts: Sequence[str], side: Side) -> float | None:
+        """Return the share of [UNK] among the word pieces of texts; None if the tokenizer has no [UNK]."""
+        if self.tokenizer.unk_token_id is None:
+            return None
+        pieces = [piece for ids in self.tokenize(texts, side) for piece in ids]
+        return pieces.count(self.tokenizer.unk_token_id) / max(1, len(pieces))
 
     def collate(self, ids: Sequence[Sequence[int]]) -> TokenBatch:
         """Pad token ids to the longest of the batch, on this encoder's device."""

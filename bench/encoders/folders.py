@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from bench.encoders.encoder import Encoder
 from bench.errors import BenchError, describe
@@ -149,7 +149,7 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
     # Otherwise they are saved too.
     encoder.tokenizer.backend_tokenizer.no_truncation()
     encoder.tokenizer.backend_tokenizer.no_padding()
-    encoder.tokenizer.save_pretrained(folder)
+    _plain_tokenizer(encoder.tokenizer).save_pretrained(folder)
     modules = [
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{module}"}
         for i, (module, path) in enumerate(MODULES.items())
@@ -162,6 +162,16 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
     settings = {"max_seq_length": encoder.max_length, "do_lower_case": False}
     write_json(folder / "sentence_bert_config.json", settings)
     write_json(folder / "config_sentence_transformers.json", {"prompts": encoder.prompts})
+
+
+def _plain_tokenizer(tokenizer: Any) -> Any:
+    """Return the tokenizer in the class that is loaded as its files say. BERT's own class makes its word pieces and its
+    normaliser anew.
+    """
+    roles = ("unk_token", "pad_token", "cls_token", "sep_token", "mask_token", "bos_token", "eos_token")
+    settings = ("model_input_names", "model_max_length", "padding_side", "truncation_side")
+    kept = {name: value for name in (*roles, *settings) if (value := getattr(tokenizer, name))}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, **kept)
 
 
 def write_json(path: Path, value: object) -> None:

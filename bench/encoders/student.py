@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -144,7 +145,8 @@ def piece_translations(
 
 def pieces(encoder: Encoder, texts: Sequence[str], limit: int) -> list[list[int]]:
     """Return the word pieces of each text, without special tokens and prompts."""
-    return encoder.tokenizer(list(texts), truncation=True, max_length=limit, add_special_tokens=False)["input_ids"]
+    composed = [unicodedata.normalize("NFC", text) for text in texts]
+    return encoder.tokenizer(composed, truncation=True, max_length=limit, add_special_tokens=False)["input_ids"]
 
 
 def sample(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -21,6 +22,10 @@ from bench.storage.sealed import remembered
 ALPHABET = 2000
 """The number of characters in a new vocabulary, the most frequent ones; rarer ones become [UNK]."""
 
+LONGEST_WORD = 1000
+"""The most letters between two spaces that are split into pieces and are not one [UNK]. The usual 100 are too few for
+scripts without spaces, such as Khmer."""
+
 ENGLISH_SHARE = 4
 """Every fourth text in the document language is read for a vocabulary of the query languages: most are English, and
 would otherwise take most of the pieces."""
@@ -36,7 +41,9 @@ def new_tokenizer(teacher: Encoder, data: TrainingData, size: int, extended: boo
     The tokenizer keeps its special tokens and its word splitting, but no longer strips accents: they carry meaning in
     many languages. Raises `BenchError` if the encoder's tokenizer is not a WordPiece one.
     """
-    foreign, english = data.texts(query_languages=True), data.texts(query_languages=False)
+    foreign, english = (
+        [unicodedata.normalize("NFC", text) for text in data.texts(query_languages=side)] for side in (True, False)
+    )
     texts = foreign if foreign and extended else [*foreign, *english[:: ENGLISH_SHARE if foreign else 1]]
     tokenizer = relearn_tokenizer(teacher.copy().tokenizer, texts, size, teacher.name, cache)
     if extended:
@@ -79,9 +86,8 @@ def with_pieces(tokenizer: Any, pieces: Sequence[str]) -> Any:
         {piece: i for i, piece in enumerate(pieces)},
         unk_token=model.unk_token,
         continuing_subword_prefix=model.continuing_subword_prefix,
-        max_input_chars_per_word=model.max_input_chars_per_word,
+        max_input_chars_per_word=LONGEST_WORD,
     )
-    tokenizer.strip_accents = False  # saved with it, and set over the normalizer when it is loaded again
     return tokenizer
 
 

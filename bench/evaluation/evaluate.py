@@ -34,6 +34,8 @@ class Evaluation:
     rewritten: Sequence[str] = ()
     unnormalised: int | None = None
     """The number of query and document vectors whose length is not 1; None if no vectors were searched."""
+    unknown_pieces: float | None = None
+    """The share of [UNK] among the word pieces of the queries; None without word pieces."""
 
 
 def evaluate(
@@ -91,6 +93,7 @@ def evaluate(
             index_mib=_mebibytes(len(test.documents) * vectors.shape[1] * vectors.itemsize),
             unnormalised=encoded_queries.unnormalised + documents.unnormalised,
         )
+    evaluation = replace(evaluation, unknown_pieces=retriever.query_encoder.unknown_pieces(texts, "query"))
     if rewritten is queries:
         return evaluation
     return replace(evaluation, seconds={"rewrite_queries": seconds, **evaluation.seconds}, rewritten=texts)

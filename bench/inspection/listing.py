@@ -82,6 +82,32 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
     return [f"{name}: {text}" for name, text in about.items() if text]
 
 
+def describe_encoder(name: str, *, offline: bool) -> list[str]:
+    """Return the properties of an encoder as they are used, in lines. It is loaded, or trained if it is a tiny one.
+
+    Raises `BenchError` if it is not available.
+    """
+    import torch
+
+    from bench.encoders.student import is_multilingual
+    from bench.training.teachers import load_teacher
+
+    encoder = load_teacher(name, torch.device("cpu"), offline=offline)
+    known, pieces = models.find_known(name), f"{len(encoder.tokenizer):,} word pieces"
+    about = {
+        name: known.description,
+        "hub id": known.hub_id,
+        "architecture": f"{encoder.transformer.config.model_type}, {encoder.dimension} dimensions",
+        "pooling": encoder.pooling,
+        "longest text": f"{encoder.max_length} tokens",
+        "query prompt": repr(encoder.prompts["query"]),
+        "document prompt": repr(encoder.prompts["document"]),
+        "vocabulary": f"{pieces}, {'kept by' if is_multilingual(encoder) else 'extended for'} students",
+        "fingerprint": encoder.fingerprint(),
+    }
+    return [f"{name}: {text}" for name, text in about.items() if text]
+
+
 def _summary(pairs: Sequence[Pair]) -> str:
     queries, documents = sorted({pair.query for pair in pairs}), sorted({pair.document for pair in pairs})
     return f"{len(pairs)} pairs, from {', '.join(queries)} to {', '.join(documents)}"

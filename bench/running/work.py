@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from bench.evaluation.retriever import Retriever
     from bench.training.method import Task
 
+MANY_UNKNOWN = 0.01
+"""The share of [UNK] among the queries' word pieces from which a line is printed."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -279,6 +282,8 @@ def finish_cell(
     from bench.evaluation.run import write_run
 
     entry, folder = job.cells[cell], job.cells[cell].folder
+    if (unknown := evaluation.unknown_pieces or 0) > MANY_UNKNOWN:
+        job.warn(f"{cell.spec.label}: {unknown:.1%} of the queries' word pieces are unknown to the encoder ([UNK])")
     scores = tasks.score(evaluation.run, test, cell.measures)
     entry.write_scores(scores)
     if evaluation.rewritten:
@@ -302,6 +307,7 @@ def finish_cell(
         "cost": dict(cost),
         "documents_cached": evaluation.documents_cached,
         "unnormalised": evaluation.unnormalised,
+        "unknown_pieces": evaluation.unknown_pieces,
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
         "run": run_digest,
         **tasks.describe(run, test),

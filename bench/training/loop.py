@@ -71,10 +71,9 @@ class TrainedMethod(Method):
             return {}
         sample = [texts[i] for i in chosen]
         total = self.student.encode(sample, "query").sum(axis=0)
-        pieces = [piece for ids in self.student.tokenize(sample, "query") for piece in ids]
         return {
             "mean_cosine": float((total @ total - len(sample)) / (len(sample) * (len(sample) - 1))),
-            "unknown_pieces": pieces.count(self.student.tokenizer.unk_token_id) / len(pieces),
+            "unknown_pieces": self.student.unknown_pieces(sample, "query") or 0.0,
         }
 
     @property
