@@ -76,7 +76,9 @@ def test_without_judgments_in_the_document_language_there_is_nothing_to_choose_b
 
 def task_of(make_task: MakeTask, many: TrainingData, steps: int = 30, **fields: Any) -> Task:
     held = split_validation(many, np.random.default_rng(0))
-    return make_task(steps, data=held, **{"recipe": {"batch_size": 8, "learning_rate": 3e-2, "vocabulary": "new"}, **fields})
+    return make_task(
+        steps, data=held, **{"recipe": {"batch_size": 8, "learning_rate": 3e-2, "vocabulary": "new"}, **fields}
+    )
 
 
 def combined() -> TrainedMethod:
