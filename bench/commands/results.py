@@ -70,6 +70,7 @@ def compare(options: Compare) -> int:
     import pandas as pd
 
     from bench.report import comparison, pairwise
+    from bench.statistics.significance import holm_over
 
     a, b = options.a, options.b
     pairs = pairwise.opponents(a, b, options.results, options.qrels, options.measures)
@@ -80,7 +81,7 @@ def compare(options: Compare) -> int:
     print(f"A: {a}\nB: {b}")
     for part in found.values():
         _print_frame(pairwise.table(part))
-    print(f" p, Holm: {comparison.holm_over(len(compared))}", end="\n\n")
+    print(f" p, Holm: {holm_over(len(compared))}", end="\n\n")
     first = options.measures[0]
     _print_frame(pairwise.changes(found[first], options.queries), f"queries that differ most by {first}")
     print("\n".join(f"{measure}: {pairwise.verdict(a, b, each)}" for measure, each in found.items()))

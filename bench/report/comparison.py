@@ -48,11 +48,6 @@ def corrected(comparisons: pd.DataFrame) -> pd.DataFrame:
     return comparisons.assign(p_holm=p_holm, family=len(comparisons), significant=signs)
 
 
-def holm_over(comparisons: int) -> str:
-    """Return the words that state a family."""
-    return f"Holm over {comparisons:,} comparison{'' if comparisons == 1 else 's'}"
-
-
 def _tests(pairs: Sequence[tuple[System, System]], measure: str, samples: int) -> pd.DataFrame:
     """Return comparisons by one measure, before their correction."""
     shared = [(a, b, *found) for a, b in pairs if len((found := common_scores(a, b, measure))[0])]

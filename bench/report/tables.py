@@ -7,9 +7,8 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.evaluation.tasks import TOP
-from bench.report.comparison import holm_over
 from bench.report.leaderboard import Leaderboard, diagnostics_text, favoured
-from bench.statistics.significance import ALPHA
+from bench.statistics.significance import ALPHA, holm_over
 from bench.tables import print_table
 
 LEFT = {"method", "scoring", "students", "trains on"}
