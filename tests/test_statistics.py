@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from calibration import Experiment, coverage, errors, pigeonhole_bootstrap
+from calibration import Experiment, board_errors, coverage, errors, pigeonhole_bootstrap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap, permutation_test, ttest_1samp, ttest_ind
@@ -232,3 +232,13 @@ def test_a_test_over_queries_alone_mistakes_seeds_for_methods() -> None:
     found = errors(Experiment(merit=0.8), 40, np.random.default_rng(6))  # a better system is detected
     assert found.power.interval[0] > 0.5
     assert found.queries.interval[0] <= 0.05
+
+
+def test_ranks_of_a_simulated_leaderboard_are_in_their_intervals() -> None:
+    rng = np.random.default_rng(7)
+    experiment = Experiment(seeds=3, merit=1.5, systems=4, better=2, queries=150)
+    found = [board_errors(experiment, rng) for _ in range(10)]
+    boards, any_board, together, ranks = (np.array(each) for each in zip(*found, strict=True))
+    assert boards.shape == ranks.shape == (10, 5)
+    assert (any_board == boards.any(axis=1)).all()
+    assert ranks.mean() > 0.9 and boards.mean() < 0.1 and together.mean() <= 0.3
