@@ -22,6 +22,7 @@ COMMANDS = {
     "ls": ("collections:ls", "list methods, datasets, pairs, encoders or measures"),
     "inspect": ("", "inspect data, results and trained methods"),
     "compare": ("results:compare", "compare two methods, two results folders or two runs, with significance"),
+    "power": ("power:print_power", "print how often a difference would be significant, by queries and seeds"),
     "import": ("results:import_results", "add runs and scores of other software to a leaderboard"),
     "reproduce": ("results:reproduce", "compute a result again from its manifest and compare"),
     "leaderboard": ("results:print_leaderboard", "write and print the leaderboard of a results folder"),

@@ -23,6 +23,11 @@ from bench.spec import BudgetText, parse_methods
 
 Size = Annotated[str, StringConstraints(pattern=r"^(all|[1-9]\d*)$")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Differences = Annotated[tuple[Positive, ...], BeforeValidator(items), Field(min_length=1)]
+Queries = Annotated[tuple[Annotated[int, Field(ge=2, le=100_000)], ...], BeforeValidator(items), Field(min_length=1)]
+SeedCounts = Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(items), Field(min_length=1)]
 Scoring = Literal["single-vector", "maxsim"]
 Students = Literal["bilingual", "multilingual"]
 ShownMeasures = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(map(measures.canonical, items(value))))]
@@ -60,6 +65,17 @@ class Compare(Results):
     samples: int = option(10_000, "random sign flips of the paired randomisation test", ge=100)
     queries: int = option(10, "the number of most changed queries that are shown", ge=0)
     output: Path | None = option(None, "a CSV file to write the difference of every query to")
+
+
+class Power(Options):
+    queries: Queries = option((100, 300, 1000), "number of queries")
+    seeds: SeedCounts = option((1, 3, 5, 10), "number of seeds of each method")
+    difference: Differences = option((0.01, 0.02, 0.05), "true difference between the means")
+    sd: Positive = option(0.2, "standard deviation over queries of the difference between two students")
+    noise: Share = option(0.5, "share of that variance that differs from training to training")
+    seed_sd: Spread = option(0.005, "standard deviation over seeds of a method's mean")
+    comparisons: int = option(1, "size of the family that Holm's procedure corrects for", gt=0)
+    repetitions: int = option(1000, "simulated experiments of each share", ge=100, le=1_000_000)
 
 
 class Import(Places, Results):

@@ -6,7 +6,9 @@ import csv
 import gzip
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pandas as pd
@@ -14,11 +16,14 @@ import pytest
 import pytrec_eval
 from cells import add, spec
 from conftest import Cli
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import ttest_rel
+from statsmodels.stats.multitest import multipletests
 
 from bench.errors import BenchError
 from bench.evaluation.run import read_trec_run, write_run
-from bench.report.comparison import common_scores, compare, most_like, standings
+from bench.report.comparison import common_scores, compare, corrected, most_like, rank_intervals, standings
 from bench.results.store import Store
 from bench.results.systems import System
 from bench.statistics.significance import holm, student_test
@@ -77,6 +82,23 @@ def test_larger_p_value_counts_and_is_corrected() -> None:
     assert (found["family"].tolist(), found["significant"].tolist()) == ([2, 2], [0, 0])
 
 
+def test_all_measures_of_a_call_are_one_family() -> None:
+    def two(method: str, seed: int) -> System:
+        return replace(system(method, random(seed)), scores={"RR@10": random(seed), "P@5": random(seed + 10) / 2})
+
+    a, b, c = two("a", 0), two("b", 1), two("c", 2)
+    found = compare([(a, b), (a, c), (b, c)], "RR@10", "P@5")
+    assert found["measure"].tolist() == ["RR@10"] * 3 + ["P@5"] * 3
+    assert set(found["family"]) == {6}
+    rejected, expected, *_ = multipletests(found["p_queries"], method="holm")
+    np.testing.assert_allclose(found["p_holm"], expected, atol=1e-12)
+    assert (found["significant"] != 0).tolist() == rejected.tolist()
+    # A part of them is a family of its own.
+    alone = compare([(a, b), (a, c), (b, c)], "P@5")
+    part = corrected(found[3:]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(part, alone)
+
+
 def test_p_value_of_many_queries_is_near_that_of_a_t_test() -> None:
     rng = np.random.default_rng(2)
     a = rng.normal(0.5, 0.2, 2000)
@@ -95,8 +117,8 @@ def test_systems_that_are_not_told_apart_share_a_rank() -> None:
     worse = system("worse", scores / 2)
     worst = system("worst", scores / 8)
     found, everything = standings([worst, same, best, worse], "RR@10", "worse")
-    ranks = {row.system.name: row.rank for row in found.itertuples()}
-    assert ranks == {"best": 1, "same": 1, "worse": 3, "worst": 4}
+    ranks = {row.system.name: (row.best_rank, row.worst_rank) for row in found.itertuples()}
+    assert ranks == {"best": (1, 2), "same": (1, 2), "worse": (3, 3), "worst": (4, 4)}
     assert len(everything) == 6 and (everything["difference"] >= 0).all()
     against = found.set_index("system")
     assert against["p"].isna().tolist() == [False, False, True, False]
@@ -104,6 +126,26 @@ def test_systems_that_are_not_told_apart_share_a_rank() -> None:
     assert against.loc[best, "p"] == compare([(each, worse) for each in (best, same, worst)], "RR@10")["p_holm"][0]
     again, _ = standings([worst, same, best, worse], "RR@10", "worse")
     pd.testing.assert_frame_equal(found, again)
+
+
+def test_ranks_of_tests_that_are_not_transitive() -> None:
+    # The first of four is significantly better than the second only, the third is no worse than the second.
+    better = np.zeros((4, 4), dtype=bool)
+    better[0, 1] = True
+    assert rank_intervals(better) == ([1, 1, 1, 1], [3, 4, 4, 4])
+    better[:3, 3] = True
+    assert rank_intervals(better) == ([1, 1, 1, 4], [2, 3, 3, 4])
+
+
+@given(st.integers(1, 7), st.randoms(use_true_random=False))
+def test_a_higher_mean_never_has_a_worse_rank(n: int, draw: Random) -> None:
+    order = draw.sample(range(n), n)  # tests on fewer queries can contradict the order of the means
+    better = np.array([[order[i] < order[j] and draw.random() < 0.5 for j in range(n)] for i in range(n)])
+    best, worst = rank_intervals(better)
+    assert best == sorted(best) and worst == sorted(worst)
+    for i in range(n):
+        # No interval is narrower than the tests allow.
+        assert 1 <= best[i] <= 1 + better[:, i].sum() <= n - better[i].sum() <= worst[i] <= n
 
 
 def test_baseline_is_the_most_similar_system() -> None:
@@ -245,8 +287,25 @@ def test_methods_are_compared_on_each_collection_as_one_family(tmp_path: Path, b
     assert "better in 2 of 2 (2 significantly) than distillation" in printed
     assert "did you mean optical epsilon=0.5" in bench_compare("optical", "distillation", *results, code=2)
     assert "have no collection in common" in bench_compare("distillation", "distillation", *results, code=2)
+    assert "p, Holm: Holm over 2 comparisons" in printed
     printed = bench_compare("optical:epsilon=0.5", "distillation", *results, "--measures", "P@5", code=2)
     assert "not both of them have scores by P@5" in printed
+
+
+def test_printed_family_has_all_measures_and_collections(tmp_path: Path, bench_compare: Compare) -> None:
+    store = Store(tmp_path).open()
+    for method, shift in (("optical", 0.02), ("distillation", 0.0)):
+        for pair, seed in (("qaa-eng", 0), ("qab-eng", 1)):
+            noise = np.random.default_rng(seed if shift else 5).normal(shift, 0.1, 12)
+            scores = {f"q{i}": 0.5 + value for i, value in enumerate(noise.tolist())}
+            add(store, {"nDCG@10": scores, "RR@10": scores}, method=method, pair=pair)
+    printed = bench_compare("optical", "distillation", "--results", tmp_path, "--measures", "nDCG@10,RR@10")
+    rows = [line.split() for line in printed.splitlines() if line.startswith(" conlang qa") and " tiny " in line]
+    found = [(float(row[-3]), float(row[-1])) for row in rows if row[4] in ("nDCG@10", "RR@10")]
+    p_values, corrected_values = zip(*found, strict=True)
+    assert len(p_values) == 4 and min(p_values) < 0.9
+    assert corrected_values == pytest.approx(multipletests(p_values, method="holm")[1], abs=0.001)
+    assert "p, Holm: Holm over 4 comparisons" in printed
 
 
 def test_several_seeds_have_a_p_value_over_seeds(tmp_path: Path, bench_compare: Compare) -> None:

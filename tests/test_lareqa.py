@@ -193,7 +193,8 @@ def test_less_bias_ranks_higher(tmp_path: Path) -> None:
     for method, ranks in (("fair", 2.0), ("biased", 500.0), ("middling", 90.0)):
         add(store, {"MaxR@1000": {f"q{i}": ranks + i for i in range(30)}}, method=method)
     found, compared = standings(gather(store.contents().cells), "MaxR@1000", "biased")
-    assert [(row.system.name, row.rank) for row in found.itertuples()] == [("fair", 1), ("middling", 2), ("biased", 3)]
+    ranks = [(row.system.name, row.best_rank, row.worst_rank) for row in found.itertuples()]
+    assert ranks == [("fair", 1, 1), ("middling", 2, 2), ("biased", 3, 3)]
     pairs = {(row.a.name, row.b.name): row.sign for row in compared.itertuples()}
     assert pairs == dict.fromkeys([("fair", "middling"), ("fair", "biased"), ("middling", "biased")], 1)
     latex = next(path for path in write_leaderboard(leaderboard(store, "biased")) if path.suffix == ".tex")

@@ -118,6 +118,7 @@ def test_lines_below_a_table_distinguish_systems_of_the_same_name(store: Store) 
     add(store, {"RR@10": {"q": 0.1}}, config="epsilon=0.5", budget="20steps")
     lines = remarks(leaderboard(store), 0)
     assert [line.split(":")[0] for line in lines] == [
+        "rank",
         "optical · bitext 1,000",
         "optical · bitext 1,000, 50 % misaligned",
         "optical · bitext all",
@@ -173,6 +174,7 @@ def test_favoured_languages_of_a_pool_are_below_its_table(store: Store) -> None:
     add(store, {"RR@10": {"q": 0.5}}, pair="spa-mul", method="psq")
     lines = remarks(leaderboard(store), 0)
     assert lines == [
+        "rank: Holm over 1 comparison",
         "optical: probe_accuracy=0.750",
         "psq: probe_accuracy=0.750",
         "optical: first 10 documents against all documents: spa 1.4x, eng 0.6x",
@@ -206,13 +208,15 @@ def test_significance_is_against_the_baseline_that_is_named(store: Store) -> Non
     assert wide.loc["optical", "RR@10 p"] == pytest.approx(2 / 10_001, abs=1e-6)  # of two comparisons, by Holm
     assert wide.loc["psq", "RR@10 p"] > 0.2
     assert pd.isna(wide.loc["zero-shot", "RR@10 p"])
-    assert wide["RR@10 rank"].to_dict() == {"optical": 1, "psq": 2, "zero-shot": 2}
+    assert wide["RR@10 best rank"].to_dict() == {"optical": 1, "psq": 2, "zero-shot": 2}
+    assert wide["RR@10 worst rank"].to_dict() == {"optical": 1, "psq": 3, "zero-shot": 3}
+    assert remarks(Leaderboard(entries, store), 0)[0] == "rank: Holm over 3 comparisons; p: Holm over 2 comparisons"
     assert set(wide["baseline"]) == {"zero-shot"}
     (table,) = tables(Leaderboard(entries, store, "psq")).values()
     assert table[["rank", "method", "p, psq"]].values.tolist() == [
         ["1", "optical", "<.001"],
-        ["2", "psq", "-"],
-        ["2", "zero-shot", f"{wide.loc['psq', 'RR@10 p']:.3f}".removeprefix("0")],
+        ["2-3", "psq", "-"],
+        ["2-3", "zero-shot", f"{wide.loc['psq', 'RR@10 p']:.3f}".removeprefix("0")],
     ]
     (table,) = tables(Leaderboard(entries, store, "unheard-of")).values()
     assert not [column for column in table.columns if column.startswith("p,")]

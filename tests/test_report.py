@@ -103,7 +103,7 @@ def test_an_imported_mean_has_neither_rank_nor_scores(store: Store) -> None:
     assert data["manifests"][number][0]["training"] is None
     (row,) = [row for row in data["overview"] if row["systems"] == [number]]
     shown = row["standings"]["RR@10"]
-    assert (shown["mean"], shown["boards"], shown["rank"], shown["compared"]) == (0.5, 1, None, 0)
+    assert (shown["mean"], shown["boards"], shown["best_rank"], shown["compared"]) == (0.5, 1, None, 0)
     assert page(data)
 
 

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from calibration import Experiment, coverage, errors, pigeonhole_bootstrap
+from calibration import Experiment, board_errors, coverage, errors, pigeonhole_bootstrap
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import permutation_test, ttest_1samp, ttest_ind
+from scipy.stats import bootstrap, permutation_test, ttest_1samp, ttest_ind
 from statsmodels.stats.multitest import multipletests
 
 from bench.statistics.intervals import estimates, intervals, query_bootstrap, student_interval
@@ -84,6 +84,26 @@ def test_bootstrap_contains_the_mean_and_is_the_same_every_time(values: list[flo
     assert found.mean == pytest.approx(sum(values) / len(values), abs=1e-6)
     assert min(values) - 1e-6 <= found.low <= found.mean <= found.high <= max(values) + 1e-6
     assert query_bootstrap([np.zeros(3), np.array(values)])[1] == found
+
+
+@pytest.mark.parametrize("count", [25, 120])
+def test_bootstrap_is_scipys_with_bias_and_skewness_corrected(count: int) -> None:
+    rng = np.random.default_rng(7)
+    for values, step in (
+        (rng.random(count) ** 6, 0.0),
+        (1 - rng.exponential(0.1, count), 0.0),
+        ((rng.random(count) < 0.85).astype(float), 1.0 / count),
+    ):
+        low, high = bootstrap((values,), np.mean, n_resamples=40_000, rng=rng, method="BCa").confidence_interval
+        (found,) = query_bootstrap([values])
+        assert (found.low, found.high) == pytest.approx((low, high), abs=0.03 * (high - low) + step)
+
+
+def test_bootstrap_needs_bounded_memory_and_does_not_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = list(np.random.default_rng(0).random((7, 50)))
+    together = query_bootstrap(rows)
+    monkeypatch.setattr("bench.statistics.intervals.CHUNK", 20_000)  # two rows, or 400 resamples
+    assert query_bootstrap(rows) == together
 
 
 def test_bootstrap_is_the_normal_approximation_for_many_queries() -> None:
@@ -212,3 +232,13 @@ def test_a_test_over_queries_alone_mistakes_seeds_for_methods() -> None:
     found = errors(Experiment(merit=0.8), 40, np.random.default_rng(6))  # a better system is detected
     assert found.power.interval[0] > 0.5
     assert found.queries.interval[0] <= 0.05
+
+
+def test_ranks_of_a_simulated_leaderboard_are_in_their_intervals() -> None:
+    rng = np.random.default_rng(7)
+    experiment = Experiment(seeds=3, merit=1.5, systems=4, better=2, queries=150)
+    found = [board_errors(experiment, rng) for _ in range(10)]
+    boards, any_board, together, ranks = (np.array(each) for each in zip(*found, strict=True))
+    assert boards.shape == ranks.shape == (10, 5)
+    assert (any_board == boards.any(axis=1)).all()
+    assert ranks.mean() > 0.9 and boards.mean() < 0.1 and together.mean() <= 0.3

@@ -18,6 +18,8 @@ from bench.system.offline import forbid_network
 from bench.tables import TEXT_WIDTH, print_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.report.leaderboard import Leaderboard
 
 
@@ -63,31 +65,38 @@ def _leaderboard(options: Leaderboards) -> Leaderboard:
 def compare(options: Compare) -> int:
     """Compare two methods of a results folder, two results folders cell by cell, or two TREC runs by judgments. Prints
     differences with intervals, paired randomisation tests over queries, Student's test over seeds and queries if there
-    are several seeds, Holm's correction over all comparisons, and the queries that differ most.
+    are several seeds, Holm's correction over all comparisons of all measures, and the queries that differ most.
     """
     import pandas as pd
 
     from bench.report import comparison, pairwise
+    from bench.statistics.significance import holm_over
 
     a, b = options.a, options.b
     pairs = pairwise.opponents(a, b, options.results, options.qrels, options.measures)
-    found = {measure: comparison.compare(pairs, measure, options.samples) for measure in options.measures}
-    if missing := [measure for measure, compared in found.items() if compared.empty]:
+    compared = comparison.compare(pairs, *options.measures, samples=options.samples)
+    found = {measure: compared[compared["measure"] == measure] for measure in options.measures}
+    if missing := [measure for measure, part in found.items() if part.empty]:
         raise BenchError(f"not both of them have scores by {', '.join(missing)}; bench run --measures adds them")
     print(f"A: {a}\nB: {b}")
-    frames = [("", pairwise.table(compared)) for compared in found.values()]
+    for part in found.values():
+        _print_frame(pairwise.table(part))
+    print(f" p, Holm: {holm_over(len(compared))}", end="\n\n")
     first = options.measures[0]
-    frames.append((f"queries that differ most by {first}", pairwise.changes(found[first], options.queries)))
-    for title, frame in frames:
-        if len(frame):
-            columns = frame.columns.tolist()
-            print_table(columns, frame.values.tolist(), title=title, right=columns[2:])
+    _print_frame(pairwise.changes(found[first], options.queries), f"queries that differ most by {first}")
     print("\n".join(f"{measure}: {pairwise.verdict(a, b, each)}" for measure, each in found.items()))
     if options.output is not None:
         with atomic_write(options.output) as file:
-            pd.concat(pairwise.differences(pd.concat(found.values()))).to_csv(file, index=False, lineterminator="\n")
+            pd.concat(pairwise.differences(compared)).to_csv(file, index=False, lineterminator="\n")
         print(f"written: {options.output}")
     return 0
+
+
+def _print_frame(frame: pd.DataFrame, title: str = "") -> None:
+    """Print a table of two columns of words and others of numbers, unless it has no rows."""
+    columns = frame.columns.tolist()
+    if len(frame):
+        print_table(columns, frame.values.tolist(), title=title, right=columns[2:])
 
 
 def import_results(options: Import) -> int:

@@ -1,11 +1,10 @@
-"""Statistical comparisons of systems on the same queries, and the ranks that follow from them.
+"""Statistical comparisons of systems on the same queries, and the ranks that they allow.
 
 A paired randomisation test over queries compares scores that are averaged over seeds. Where each system has several
 seeds or depends on none, Student's test over seeds and queries is computed, too, and the larger p-value counts.
 Comparisons that are shown together are a family, and are corrected by Holm's procedure.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -23,30 +22,45 @@ COMPARISON = [
     *("p_queries", "p_seeds", "p_holm", "family", "queries", "seeds_a", "seeds_b", "wins", "ties", "losses"),
     *("sign", "significant"),
 ]
-STANDING = ["system", "measure", "mean", "sd", "low", "high", "interval", "rank", "difference", "p", "significant"]
+STANDING = ["system", "measure", "mean", "sd", "low", "high", "interval", "best_rank", "worst_rank"]
+AGAINST = ["difference", "p", "significant"]
 
 
-def compare(pairs: Sequence[tuple[System, System]], measure: str, samples: int = SAMPLES) -> pd.DataFrame:
-    """Compare pairs of systems by a measure, as one family. Return a row with the columns `COMPARISON` for each pair
-    that has common scores; the same pairs give the same numbers.
+def compare(pairs: Sequence[tuple[System, System]], *measures: str, samples: int = SAMPLES) -> pd.DataFrame:
+    """Compare pairs of systems by some measures, as one family. Return a row with the columns `COMPARISON` for each
+    measure and pair that has common scores; the same pairs give the same numbers.
 
     `difference` is the mean of `a` minus that of `b` on their common `queries`; `effect` is in standard deviations of
     the queries' differences. On `wins` of the queries `a` is better. `p_seeds` is NaN if a system has only one of
-    several possible seeds. `p_holm` corrects the larger p-value. `sign` is that of the better system's advantage, 1 for
-    `a`; `significant` is the sign of a significant difference, else 0.
+    several possible seeds. `sign` is that of the better system's advantage, 1 for `a`. `corrected` describes the other
+    columns.
     """
+    return corrected(pd.concat([_tests(pairs, measure, samples) for measure in measures], ignore_index=True))
+
+
+def corrected(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return comparisons as one family, whatever families they were part of. `p_holm` corrects the larger p-value of
+    each by Holm's procedure for all of them, `family` is their number, and `significant` is the `sign` of a significant
+    difference, else 0.
+    """
+    p_holm = holm(comparisons[["p_queries", "p_seeds"]].max(axis=1).to_numpy())
+    signs = comparisons["sign"].where(p_holm < ALPHA, 0)
+    return comparisons.assign(p_holm=p_holm, family=len(comparisons), significant=signs)
+
+
+def _tests(pairs: Sequence[tuple[System, System]], measure: str, samples: int) -> pd.DataFrame:
+    """Return comparisons by one measure, before their correction."""
     shared = [(a, b, *found) for a, b in pairs if len((found := common_scores(a, b, measure))[0])]
     differences = [of_a.mean(axis=0) - of_b.mean(axis=0) for *_, of_a, of_b in shared]
-    bootstrapped, p_queries = query_bootstrap(differences), np.ones(len(shared))
+    seeded = [_over_seeds(a, b) for a, b, *_ in shared]
+    bootstrapped = iter(query_bootstrap([row for row, over in zip(differences, seeded, strict=True) if not over]))
+    p_queries = np.ones(len(shared))
     for group, rows in by_length(differences):
         p_queries[group] = paired_randomisation(rows, np.random.default_rng(0), samples)
     direction = -1 if lower_is_better(measure) else 1
     lines = []
     for i, ((a, b, queries, of_a, of_b), difference) in enumerate(zip(shared, differences, strict=True)):
-        over_seeds = max(len(of_a), len(of_b)) > 1 and all(
-            each.seeds == ("",) or len(each.seeds) > 1 for each in (a, b)
-        )
-        interval = student_interval(of_a, of_b) if over_seeds else bootstrapped[i]
+        interval = student_interval(of_a, of_b) if seeded[i] else next(bootstrapped)
         # Equal means equal up to rounding errors.
         wins, losses = ((direction * sign * difference > 1e-9).sum() for sign in (1, -1))
         lines.append(
@@ -54,17 +68,19 @@ def compare(pairs: Sequence[tuple[System, System]], measure: str, samples: int =
                 **{"a": a, "b": b, "measure": measure, "mean_a": of_a.mean(), "mean_b": of_b.mean()},
                 **dict(zip(("difference", "low", "high", "interval"), interval, strict=True)),
                 **{"effect": effect_size(difference), "p_queries": p_queries[i]},
-                "p_seeds": student_test(of_a, of_b) if over_seeds else np.nan,
+                "p_seeds": student_test(of_a, of_b) if seeded[i] else np.nan,
                 **{"queries": len(queries), "seeds_a": len(of_a), "seeds_b": len(of_b)},
                 **{"wins": wins, "ties": len(queries) - wins - losses, "losses": losses},
             }
         )
     frame = pd.DataFrame(lines, columns=COMPARISON)
-    frame["p_holm"] = holm(frame[["p_queries", "p_seeds"]].max(axis=1).to_numpy())
-    frame["family"] = len(frame)
     frame["sign"] = direction * np.sign(frame["mean_a"] - frame["mean_b"])
-    frame["significant"] = frame["sign"].where(frame["p_holm"] < ALPHA, 0)
     return frame
+
+
+def _over_seeds(a: System, b: System) -> bool:
+    """Return True if a comparison generalises over seeds: each system has several of them or depends on none."""
+    return max(len(a.seeds), len(b.seeds)) > 1 and all(each.seeds == ("",) or len(each.seeds) > 1 for each in (a, b))
 
 
 def common_scores(a: System, b: System, measure: str) -> tuple[Sequence[str], np.ndarray, np.ndarray]:
@@ -83,10 +99,9 @@ def common_scores(a: System, b: System, measure: str) -> tuple[Sequence[str], np
 
 
 def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a row with the columns `STANDING` for each system of a board that has the measure, best first, and the
-    comparisons of all pairs of them. `sd` is that over seeds. `rank` is 1 + the number of systems that are
-    significantly better. `difference`, `p` and `significant` compare with the most similar system called `baseline`, as
-    one family.
+    """Return a row with the columns `STANDING` and `AGAINST` for each system of a board that has the measure, best
+    first, and the comparisons of all pairs of them. `sd` is that over seeds. `best_rank` and `worst_rank` are described
+    in `rank_intervals`. The columns `AGAINST` compare with the most similar system called `baseline`, as one family.
     """
     order = 1 if lower_is_better(measure) else -1
     systems = [system for system in systems if measure in system.measures]
@@ -95,20 +110,44 @@ def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[p
     compared = compare(list(combinations(scored, 2)), measure)
     bases = [system for system in scored if system.name == baseline]
     against = compare([(system, base) for system in scored if (base := most_like(system, bases))], measure)
-    worse = compared["b"].where(compared["significant"] > 0, compared["a"])[compared["significant"] != 0]
-    beaten = Counter(worse)
+    place = {system: i for i, system in enumerate(scored)}
+    better = np.zeros((len(scored), len(scored)), dtype=bool)
+    for a, b, sign in zip(compared["a"], compared["b"], compared["significant"], strict=True):
+        if sign:
+            better[(place[a], place[b]) if sign > 0 else (place[b], place[a])] = True
+    best, worst = rank_intervals(better)
     lines = {
-        system: {"sd": pd.Series(system.scores[measure].mean(axis=1)).std(), "rank": 1 + beaten[system]}
-        | dict(zip(("low", "high", "interval"), interval[1:], strict=True))
-        for system, interval in zip(scored, intervals([system.scores[measure] for system in scored]), strict=True)
+        system: {
+            "sd": pd.Series(system.scores[measure].mean(axis=1)).std(),
+            **dict(zip(("low", "high", "interval"), interval[1:], strict=True)),
+            **{"best_rank": best[i], "worst_rank": worst[i]},
+        }
+        for i, (system, interval) in enumerate(
+            zip(scored, intervals([system.scores[measure] for system in scored]), strict=True)
+        )
     }
     rows = [
         {"system": system, "measure": measure, "mean": system.mean(measure), **lines.get(system, {})}
         for system in systems
     ]
-    columns = against.set_index("a")[["difference", "p_holm", "significant"]].rename(columns={"p_holm": "p"})
-    frame = pd.DataFrame(rows, columns=STANDING[:-3]).astype({"rank": "Int64"}).join(columns, on="system")
-    return frame, compared
+    columns = against.set_index("a")[["difference", "p_holm", "significant"]].set_axis(AGAINST, axis=1)
+    frame = pd.DataFrame(rows, columns=STANDING).astype({"best_rank": "Int64", "worst_rank": "Int64"})
+    return frame.join(columns, on="system"), compared
+
+
+def rank_intervals(better: np.ndarray) -> tuple[list[int], list[int]]:
+    """Return the best and the worst rank of each system that the tests allow. `better[i, j]` is True if system i is
+    significantly better than j; systems are ordered by their mean, best first.
+
+    The best rank is 1 + the number of significantly better systems, the worst is the number of systems less that of
+    significantly worse ones. If Holm's procedure covers all pairs, all true ranks are in their intervals with
+    probability 1 - alpha. Tests are not transitive, so a system can have better ends than one with a higher mean. Then
+    the interval of the latter is extended, which keeps that probability. Source: Al Mohamad, Goeman and van Zwet,
+    Simultaneous Confidence Intervals for Ranks, Biometrics 78, 2022.
+    """
+    best = 1 + better.sum(axis=0)
+    worst = len(better) - better.sum(axis=1)
+    return np.minimum.accumulate(best[::-1])[::-1].tolist(), np.maximum.accumulate(worst).tolist()
 
 
 def most_like(system: System, others: Sequence[System]) -> System | None:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bench.evaluation.measures import lower_is_better
-from bench.report.comparison import COMPARISON, STANDING, standings
+from bench.report.comparison import AGAINST, COMPARISON, STANDING, standings
+from bench.report.seeds import failed_seeds, outlying_seeds
 from bench.results.store import Record, Store
 from bench.results.systems import System, boards, gather
 from bench.spec import BOARD, COLUMNS, SYSTEM
@@ -19,7 +20,10 @@ BASELINE = "zero-shot"
 APART = {column.name: column.apart for column in COLUMNS if column.apart}
 NUMBERS = {column.name for column in COLUMNS if column.number}
 LONG = [*SYSTEM, "seed", "measure", "value", "low", "high", "queries", "cell"]
-PER_MEASURE = {"mean": "", "sd": " sd", "low": " low", "high": " high", "rank": " rank", "p": " p"}
+PER_MEASURE = {
+    **{"mean": "", "sd": " sd", "low": " low", "high": " high"},
+    **{"best_rank": " best rank", "worst_rank": " worst rank", "p": " p"},
+}
 """The values of each measure in `leaderboard-wide.csv`, and what follows the measure in the names of their columns."""
 COMPARED = [name for name in SYSTEM if name not in (*BOARD, "supervision")]
 """The columns that distinguish two systems of a board."""
@@ -49,7 +53,7 @@ class Leaderboard:
         self.systems = [system for members in self.boards for system in members]
         frames = [standings(members, measure, baseline) for members in self.boards for measure in self.measures]
         place = {system: i for i, system in enumerate(self.systems)}
-        self.standings = _joined([frame for frame, _ in frames], STANDING)
+        self.standings = _joined([frame for frame, _ in frames], [*STANDING, *AGAINST])
         self.standings["system"] = self.standings["system"].map(place).astype(int)
         self.comparisons = _joined([frame for _, frame in frames], COMPARISON)
         for side in "ab":
@@ -88,8 +92,8 @@ class Leaderboard:
 
     @cached_property
     def wide(self) -> pd.DataFrame:
-        """A row per system: for each measure the mean, its spread over seeds, its interval, the rank and the corrected
-        p-value against the baseline.
+        """A row per system: for each measure the mean, its spread over seeds, its interval, that of its rank, and the
+        corrected p-value against the baseline.
         """
         sizes = [{"seeds": len(system.seeds), "queries": len(system.queries)} for system in self.systems]
         frame = self.names[SYSTEM].join(pd.DataFrame(sizes))
@@ -99,6 +103,23 @@ class Leaderboard:
             values = self.standings[self.standings["measure"] == measure].set_index("system")[list(PER_MEASURE)]
             frame = frame.join(values.set_axis([f"{measure}{part}" for part in PER_MEASURE.values()], axis=1))
         return _sorted(frame.round(DECIMALS))
+
+    def families(self, board: int, measure: str) -> dict[str, int]:
+        """Return the number of comparisons that the ranks and the p-values of a board were corrected for."""
+        members = self.names.index[self.names["board"] == board]
+        compared = self.comparisons[self.comparisons["measure"] == measure]["a"].isin(members).sum()
+        standings = self.standings[self.standings["measure"] == measure]
+        against = standings.loc[standings["system"].isin(members), "p"].notna().sum()
+        return {name: int(size) for name, size in (("rank", compared), ("p", against)) if size}
+
+    def seed_remarks(self, board: int, measure: str) -> list[str]:
+        """Return a line for each system of a board with outlying or failed seeds."""
+        lines = []
+        for label, system in zip(self.labels, self.systems, strict=True):
+            if system in self.boards[board]:
+                texts = outlying_seeds(system, measure), failed_seeds(system, self.store)
+                lines += [f"{' · '.join(label)}: {text}" for text in texts if text]
+        return sorted(lines)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:

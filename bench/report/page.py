@@ -21,6 +21,7 @@ import pandas as pd
 from bench import registry
 from bench.evaluation.measures import lower_is_better
 from bench.report.leaderboard import Leaderboard, diagnostics_text
+from bench.report.tables import corrections
 from bench.results.store import LOG, Record, training_of
 from bench.results.systems import System
 from bench.statistics.intervals import DECIMALS
@@ -39,7 +40,7 @@ COSTS = {
     **{"cpu": "cpu_seconds", "seconds": "seconds", "steps": "trained_steps", "tokens": "trained_tokens"},
     **{"memory": "peak_memory_mib", "parameters": "parameters"},
 }
-STANDING = ["mean", "low", "high", "interval", "rank", "sd", "difference", "p"]
+STANDING = ["mean", "low", "high", "interval", "best_rank", "worst_rank", "sd", "difference", "p"]
 PAIR = ["a", "b", "difference", "low", "high", "effect", "p_queries", "p_seeds", "p_holm", "family"]
 PAIR += ["wins", "ties", "losses"]
 SCORES_LIMIT = 20_000_000
@@ -104,8 +105,10 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
                 "encoder": Path(members[0].spec.encoder).name,
                 "title": title,
                 "queries": of_board,
+                "corrections": {measure: corrections(found.families(i, measure)) for measure in shown},
+                "seeds": {measure: found.seed_remarks(i, measure) for measure in shown},
             }
-            for members, title, of_board in zip(found.boards, found.titles, queries, strict=True)
+            for i, (members, title, of_board) in enumerate(zip(found.boards, found.titles, queries, strict=True))
         ],
         "systems": [
             {
@@ -150,7 +153,8 @@ def _overview(found: Leaderboard, standings: pd.DataFrame) -> list[dict[str, Any
     summary = pd.DataFrame(
         {
             **{"mean": means.mean(), "low": means.min(), "high": means.max(), "boards": means.count()},
-            "rank": groups["rank"].mean().round(2),
+            "best_rank": groups["best_rank"].mean().round(2),
+            "worst_rank": groups["worst_rank"].mean().round(2),
             "better": against.agg(lambda signs: (signs > 0).sum()),
             "worse": against.agg(lambda signs: (signs < 0).sum()),
             "compared": against.count(),

@@ -125,7 +125,7 @@ def _collection(a: System, b: System) -> str:
 
 
 def verdict(a: str, b: str, compared: pd.DataFrame) -> str:
-    """Summarise all comparisons in one line."""
+    """Summarise comparisons in one line."""
     parts = []
     for word, sign in (("better", 1), ("worse", -1)):
         if count := (compared["sign"] == sign).sum():

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.evaluation.tasks import TOP
 from bench.report.leaderboard import Leaderboard, diagnostics_text, favoured
-from bench.statistics.significance import ALPHA
+from bench.statistics.significance import ALPHA, holm_over
 from bench.tables import print_table
 
 LEFT = {"method", "scoring", "students", "trains on"}
@@ -67,7 +67,7 @@ def _table(found: Leaderboard, board: int, by_measure: Mapping[str, pd.DataFrame
     against = f"p, {found.baseline}"
     table = pd.DataFrame(
         {
-            "rank": main["rank"].map(str, na_action="ignore"),
+            "rank": pd.Series(map(rank_text, main["best_rank"], main["worst_rank"]), main.index),
             "method": names["name"],
             "students": names["students"],
             "scoring": names["scoring"],
@@ -93,8 +93,21 @@ def _best_first(names: pd.DataFrame, main: pd.DataFrame) -> pd.Index:
     return main.index.append(names.sort_values("name").index.difference(main.index, sort=False))
 
 
-def remarks(found: Leaderboard, board: int) -> list[str]:
-    """Return the lines below the table of a board: the diagnostics of trainings, and favoured languages."""
+def rank_text(best: int, worst: int) -> str:
+    """Return the ranks that the tests allow, as `2-4`; `-` if there are none."""
+    return "-" if pd.isna(best) else str(best) if best == worst else f"{best}-{worst}"
+
+
+def corrections(families: Mapping[str, int]) -> list[str]:
+    """Return a line that states the families of a board; none if nothing was compared."""
+    return ["; ".join(f"{name}: {holm_over(size)}" for name, size in families.items())] if families else []
+
+
+def remarks(found: Leaderboard, board: int, measures: Sequence[str] = ()) -> list[str]:
+    """Return the lines below the table of a board: the families of its tests, outlying and failed seeds, diagnostics of
+    trainings, and favoured languages.
+    """
+    first = next(iter(dict(_scored(found, measures or found.measures))[board]))
     members = sorted(
         (label, system)
         for label, system in zip(found.labels, found.systems, strict=True)
@@ -103,7 +116,8 @@ def remarks(found: Leaderboard, board: int) -> list[str]:
     texts = [(label, diagnostics_text(system.trained("diagnostics"))) for label, system in members]
     bias = f"first {TOP} documents against all documents: "
     texts += [(label, bias + text) for label, system in members if (text := favoured(system))]
-    return [f"{' · '.join(label)}: {text}" for label, text in texts if text]
+    lines = [f"{' · '.join(label)}: {text}" for label, text in texts if text]
+    return [*corrections(found.families(board, first)), *found.seed_remarks(board, first), *lines]
 
 
 def print_tables(found: Leaderboard, measures: Sequence[str] = ()) -> None:
@@ -111,7 +125,7 @@ def print_tables(found: Leaderboard, measures: Sequence[str] = ()) -> None:
     for board, table in tables(found, measures).items():
         columns = list(table.columns)
         print_table(columns, table.values.tolist(), title=found.titles[board], right=set(columns) - LEFT)
-        if lines := remarks(found, board):
+        if lines := remarks(found, board, measures):
             print("\n".join(f" {line}" for line in lines), end="\n\n")
 
 
@@ -141,6 +155,7 @@ def latex(found: Leaderboard) -> str:
             texts = frame["mean"].map("{:.3f}".format)
             bold = texts.where(texts != texts.iloc[0], r"\textbf{" + texts + "}")
             columns[escaped(measure)] = bold + frame["significant"].fillna(0).map(MARKS)
+        sizes = sorted({found.families(board, measure).get("p", 0) for measure in by_measure})
         order = _best_first(found.names[found.names["board"] == board], by_measure[first])
         table = pd.DataFrame(columns, index=order).fillna("-")
         rows = [
@@ -148,7 +163,8 @@ def latex(found: Leaderboard) -> str:
         ]
         caption = (
             f"{escaped(found.titles[board])}. {MARKS[1]} and {MARKS[-1]}: significantly better and worse than "
-            f"{escaped(found.baseline)} (paired tests, Holm-corrected, $p < {ALPHA:g}$). "
+            f"{escaped(found.baseline)} (paired tests, for each measure {' or '.join(map(holm_over, sizes))}, "
+            f"$p < {ALPHA:g}$). "
             f"Systems are ordered by {escaped(first)}."
         )
         heads, *lines = (" & ".join(cells) for cells in [["method", *columns], *rows])

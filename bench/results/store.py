@@ -33,6 +33,7 @@ from filelock import FileLock
 from bench.errors import BenchError, unknown
 from bench.spec import RunSpec
 from bench.storage.atomic import atomic_gzip, open_gzip, sweep
+from bench.storage.hashing import digest
 from bench.storage.sealed import (
     FILES,
     MANIFEST,
@@ -195,6 +196,11 @@ class Entry:
             writer.writerow(["measure", "query", "value"])
             for measure, values in scores.items():
                 writer.writerows([measure, query, repr(value)] for query, value in values.items())
+
+
+def training_fingerprint(spec: RunSpec, inputs: Mapping[str, str]) -> str:
+    """Return the hash of everything that can change a training."""
+    return digest({"spec": spec.training.key, "inputs": inputs})
 
 
 class Contents(NamedTuple):

@@ -16,7 +16,7 @@ from filelock import Timeout
 from bench.errors import BenchError, describe
 from bench.evaluation import measures
 from bench.request import Request
-from bench.results.store import Record, Store
+from bench.results.store import Record, Store, training_fingerprint
 from bench.running.experiment import Cell, Experiment, Training
 from bench.running.fusion import is_current, perform_fusion
 from bench.running.resources import Resources
@@ -103,7 +103,7 @@ class Executor:
     def _job(self, training: Training, cells: Sequence[Cell], configuration: str = "", counter: str = "") -> Job:
         """Return the job of a training and its cells. Raises `BenchError` for data that are missing or malformed."""
         inputs = self.resources.training_inputs(training)
-        fingerprint = digest({"spec": training.spec.training.key, "inputs": inputs})
+        fingerprint = training_fingerprint(training.spec, inputs)
         entries = {}
         for cell in cells:
             own = self.resources.cell_inputs(cell)

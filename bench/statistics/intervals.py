@@ -1,9 +1,10 @@
 """Intervals of a mean score: over queries, and over seeds and queries together.
 
-A mean over seeds and queries varies with both. Queries are many and are bootstrapped. Seeds are few, and a bootstrap
-over few seeds is too narrow (`benchmarks/calibration.py` shows by how much). So with more than one seed the interval is
-Student's. It is the wider of two: one over seeds and queries, by the variance of a crossed design, and one over seed
-means. The former is too narrow where two or three seeds vary much more than queries do.
+A mean over seeds and queries varies with both. Queries are many and are bootstrapped, with Efron's correction for bias
+and skewness (BCa): near 0 and 1 scores are skewed. Seeds are few, and a bootstrap over few seeds is too narrow
+(`benchmarks/calibration.py` shows by how much). So with more than one seed the interval is Student's. It is the wider
+of two: one over seeds and queries, by the variance of a crossed design, and one over seed means. The former is too
+narrow where two or three seeds vary much more than queries do.
 """
 
 import math
@@ -11,14 +12,17 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import norm
 from scipy.stats import t as student_t
 
 LEVEL = 0.95
-RESAMPLES = 1000
-TAILS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
-"""The interval's ends, in percent of the distribution."""
+RESAMPLES = 10_000
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+"""The shares of the distribution below the interval's ends."""
 CHUNK = 2**22
-"""Numbers of a bootstrap that are in memory at once."""
+"""Numbers of each array of a bootstrap that are in memory at once."""
+TIED = 1e-9
+"""Means that differ by less are equal up to rounding errors."""
 DECIMALS = 6
 BOOTSTRAP = "queries (bootstrap)"
 STUDENT = "seeds and queries (t)"
@@ -68,23 +72,48 @@ def by_length(rows: Sequence[np.ndarray]) -> Iterator[tuple[list[int], np.ndarra
 
 
 def query_bootstrap(rows: Sequence[np.ndarray]) -> list[Interval]:
-    """Return mean and percentile-bootstrap interval over queries of each row of (n_queries,) scores."""
-    found = np.empty((len(rows), 3))
+    """Return mean and BCa bootstrap interval over queries of each row of (n_queries,) scores. Source: Efron, Better
+    Bootstrap Confidence Intervals, Journal of the American Statistical Association 82, 1987. The jackknife's
+    acceleration of a mean is its skewness.
+    """
+    found: list[Interval] = [Interval(math.nan, math.nan, math.nan, BOOTSTRAP)] * len(rows)
+    block = CHUNK // RESAMPLES
     for group, values in by_length(rows):
-        length = values.shape[1]
-        rng, chunk = np.random.default_rng(0), max(CHUNK // length, 1)
-        parts = [
-            resample_shares(length, min(chunk, RESAMPLES - start), rng) @ values.T
-            for start in range(0, RESAMPLES, chunk)
-        ]
-        found[group, 0] = values.mean(axis=1)
-        found[group, 1:] = np.percentile(np.concatenate(parts), TAILS, axis=0).T
-    return [_interval(mean, low, high, BOOTSTRAP) for mean, low, high in found.tolist()]
+        for start in range(0, len(group), block):
+            part = values[start : start + block]
+            ends = _bca_ends(part, _resampled_means(part, np.random.default_rng(0)))
+            for i, mean, low, high in zip(group[start : start + block], part.mean(axis=1), *ends, strict=True):
+                found[i] = _interval(float(mean), float(low), float(high), BOOTSTRAP)
+    return found
+
+
+def _resampled_means(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the means of resampled queries, (n_rows, RESAMPLES), of scores (n_rows, n_queries). The same queries are
+    drawn for all rows.
+    """
+    size = rows.shape[1]
+    chunk = max(CHUNK // size, 1)
+    parts = [rows @ resample_shares(size, min(chunk, RESAMPLES - start), rng).T for start in range(0, RESAMPLES, chunk)]
+    return np.concatenate(parts, axis=1)
+
+
+def _bca_ends(rows: np.ndarray, resampled: np.ndarray) -> np.ndarray:
+    """Return the ends of the BCa intervals, (2, n_rows), from scores and the means of their resamples."""
+    means = rows.mean(axis=1, keepdims=True)
+    below, tied = (resampled < means - TIED).mean(axis=1), (abs(resampled - means) <= TIED).mean(axis=1)
+    bias = norm.ppf(below + tied / 2)
+    cubes, squares = (((rows - means) ** power).sum(axis=1) for power in (3, 2))
+    acceleration = np.divide(cubes, 6 * squares**1.5, out=np.zeros(len(rows)), where=squares > 0)
+    shifted = bias + norm.ppf(TAILS)[:, None]
+    place = norm.cdf(bias + shifted / (1 - acceleration * shifted)) * (resampled.shape[1] - 1)
+    resampled = np.sort(resampled, axis=1)
+    lower, upper = (resampled[np.arange(len(rows)), near(place).astype(int)] for near in (np.floor, np.ceil))
+    return lower + (place % 1) * (upper - lower)
 
 
 def resample_shares(size: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """Return (resamples, size): the share of each item in a sample of that size with replacement."""
-    drawn = rng.integers(0, size, (resamples, size)) + size * np.arange(resamples)[:, None]
+    drawn = rng.integers(0, size, (resamples, size), dtype=np.int32) + size * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size) / size
 
 

@@ -70,6 +70,11 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
+def holm_over(comparisons: int) -> str:
+    """Return the words that state a family."""
+    return f"Holm over {comparisons:,} comparison{'' if comparisons == 1 else 's'}"
+
+
 def effect_size(differences: np.ndarray) -> float:
     """Return the mean difference in standard deviations of the per-query differences; NaN if they are all equal."""
     spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0

@@ -25,6 +25,13 @@ function leaderboardSection(state) {
     className: "supervision",
   };
   const p = (row) => row.standing.p;
+  const ranks = ({ standing: { best_rank: best, worst_rank: worst } }) =>
+    !isNumber(best) ? DASH : best === worst ? figure(best) : `${figure(best)} – ${figure(worst)}`;
+  const rank = {
+    ...{ key: "rank", head: everything ? "mean ranks" : "rank", numeric: true, className: "rank", cell: ranks },
+    value: ({ standing }) => (isNumber(standing.best_rank) ? standing.best_rank + standing.worst_rank : null),
+    hint: "the best and the worst rank that the tests allow",
+  };
   const mine = everything
     ? [
         {
@@ -41,7 +48,7 @@ function leaderboardSection(state) {
               }),
             ]
           : []),
-        number("rank", "mean rank", (row) => row.standing.rank),
+        rank,
         number(
           "better",
           `better / worse`,
@@ -83,10 +90,6 @@ function leaderboardSection(state) {
       cell: (row) => (row.diagnostics.length ? row.diagnostics.join("  ").replaceAll("=", " ") : DASH),
     },
   ];
-  const rank = number("rank", "rank", (row) => row.standing.rank, {
-    className: "rank",
-    hint: "1 + systems that are significantly better",
-  });
   const columns = [...(everything ? [] : [rank]), method, ...mine, supervision, ...costs, ...facts];
   const shown = columns.filter(
     (column) => ["method", "rank"].includes(column.key) || everyone.some((row) => (column.value(row) ?? null) !== null),
@@ -98,7 +101,7 @@ function leaderboardSection(state) {
       !everything &&
         ["rank", "mean"].includes(key) &&
         previous &&
-        previous.standing.rank !== row.standing.rank &&
+        ranks(previous) !== ranks(row) &&
         "group",
     ]
       .filter(Boolean)
@@ -108,12 +111,13 @@ function leaderboardSection(state) {
     down ? "" : `Less of ${measure} is better.`,
     everything
       ? `Means over ${plural(all, "board")}; a bar reaches from the lowest board to the highest and is no interval. ` +
-        "Rank is the mean of the ranks on the boards. Choose a board for intervals and p-values."
-      : "Rank is 1 + the number of systems that are significantly better.",
+        "Mean ranks are the means of the best and of the worst ranks on the boards. Choose a board for intervals and p-values."
+      : "Rank is the best and the worst rank that the tests allow.",
     kinds.size && !everything ? `Intervals are over ${[...kinds].join(" or over ")}.` : "",
     !everything && everyone.some((row) => isNumber(p(row)))
-      ? `p is against ${data.baseline}, Holm-corrected; values below ${data.alpha} are bold.`
+      ? `p is against ${data.baseline}; values below ${data.alpha} are bold.`
       : "",
+    ...(everything ? [] : data.boards[board].corrections[measure].map((text) => `Corrected: ${text}.`)),
   ]
     .filter(Boolean)
     .join(" ");
@@ -124,7 +128,7 @@ function leaderboardSection(state) {
   fill(
     "leaderboard",
     everything ? "Overview" : data.boards[board].title,
-    note,
+    [note, ...(everything ? [] : data.boards[board].seeds[measure])],
     rows.length ? table : nothing(everyone.length ? NONE_PASSES : `This board was not scored by ${measure}.`),
   );
 }
