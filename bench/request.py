@@ -17,6 +17,7 @@ from bench.data.languages import Pairs
 from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
 from bench.evaluation import measures
+from bench.evaluation.conventions import Average, Ties
 from bench.options import Names, Options, Seconds, Seeds, argument, items, option
 from bench.recipe import Budget
 from bench.spec import BudgetText, parse_methods
@@ -50,7 +51,18 @@ class Leaderboards(Ranked):
     measures: ShownMeasures = option((), "columns of the printed table (default: all that were scored)")
 
 
-class Compare(Results):
+class Judging(Options):
+    """The conventions for runs that were made elsewhere."""
+
+    ties: Ties = option("descending-id", "order of a run's documents with equal scores; descending-id is trec_eval's")
+    average: Average = option(
+        "judged",
+        "queries that a run's mean is over: all judged ones (trec_eval -c), those with a relevant document, or those that "
+        "the run returned (trec_eval without -c)",
+    )
+
+
+class Compare(Judging, Results):
     a: str = argument("A", "a method as in a leaderboard, a results folder, or a run")
     b: str = argument("B", "another of the same kind")
     qrels: Path | None = option(None, "judgments of two runs: a file of TREC's or BEIR's columns")
@@ -62,7 +74,7 @@ class Compare(Results):
     output: Path | None = option(None, "a CSV file to write the difference of every query to")
 
 
-class Import(Places, Results):
+class Import(Judging, Places, Results):
     file: Path = argument("FILE", "a TREC run, perhaps gzipped, or MTEB's JSON")
     method: str = option(..., "the name of the row", min_length=1)
     dataset: str = option(..., "the test collection that was searched")

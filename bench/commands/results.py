@@ -70,7 +70,9 @@ def compare(options: Compare) -> int:
     from bench.report import comparison, pairwise
 
     a, b = options.a, options.b
-    pairs = pairwise.opponents(a, b, options.results, options.qrels, options.measures)
+    pairs = pairwise.opponents(
+        a, b, options.results, options.qrels, options.measures, options.average, options.ties
+    )
     found = {measure: comparison.compare(pairs, measure, options.samples) for measure in options.measures}
     if missing := [measure for measure, compared in found.items() if compared.empty]:
         raise BenchError(f"not both of them have scores by {', '.join(missing)}; bench run --measures adds them")

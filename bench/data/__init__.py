@@ -136,6 +136,7 @@ class TestSummary:
     left_out: int
     has_oracle_queries: bool
     task: TaskName
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,8 @@ class TestCollection:
     oracle_queries: tuple[str, ...] | None = None
     left_out: int = 0
     """The number of further queries of the collection, which have no relevant document."""
+    remarks: tuple[str, ...] = ()
+    """Oddities of the files that a user should see, such as "3 documents are empty"."""
     tuning: tuple[str, ...] = ()
     """Ids of the queries on which the threshold of bitext mining is tuned; the others are the test. Empty in other
     tasks."""
@@ -189,7 +192,7 @@ class TestCollection:
     @property
     def summary(self) -> TestSummary:
         sizes = len(self.queries), len(self.documents), self.left_out
-        return TestSummary(self.name, self.pair, self.digest, *sizes, self.oracle_queries is not None, self.task)
+        return TestSummary(self.name, self.pair, self.digest, *sizes, self.oracle_queries is not None, self.task, self.remarks)
 
 
 @dataclass(frozen=True)
