@@ -57,8 +57,8 @@ class Judging(Options):
     ties: Ties = option("descending-id", "order of a run's documents with equal scores; descending-id is trec_eval's")
     average: Average = option(
         "judged",
-        "queries that a run's mean is over: all judged ones (trec_eval -c), those with a relevant document, or those that "
-        "the run returned (trec_eval without -c)",
+        "queries that a run's mean is over: judged ones (trec_eval -c), those of them with a relevant document, or "
+        "those of them that it returned (trec_eval without -c)",
     )
 
 
@@ -75,9 +75,10 @@ class Compare(Judging, Results):
 
 
 class Import(Judging, Places, Results):
-    file: Path = argument("FILE", "a TREC run, perhaps gzipped, or MTEB's JSON")
-    method: str = option(..., "the name of the row", min_length=1)
-    dataset: str = option(..., "the test collection that was searched")
+    file: Path | None = argument("FILE", "a TREC run, perhaps gzipped, or MTEB's JSON", None)
+    published: bool = option(False, "instead of a file: published figures of well-known models, for all boards here")
+    method: str | None = option(None, "the name of the row", min_length=1)
+    dataset: str | None = option(None, "the test collection that was searched")
     pairs: Pairs = option((), "the language pair of a run; the pairs to import from MTEB's results (default: all)")
     encoder: str | None = option(None, "the leaderboard that it joins (default: the only one of the collection)")
     measures: Measures = option(measures.DEFAULT, "the measures of a run")

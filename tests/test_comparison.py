@@ -264,7 +264,8 @@ def test_queries_that_lack_something_are_counted(tmp_path: Path, cli: Cli, avera
     said = cli("compare", one, other, "--qrels", qrels, *(["--average", average] if average != "judged" else []))
     assert f" {1 / queries:.4f}   0.0000 " in said.out
     assert {line.split(": ")[1] for line in said.lines if line.startswith(f"{one}: ")} == {
-        f"no results for 2 of 4 judged queries; {'not counted' if average == 'returned' else 'each scores 0'} (--average)",
+        "no results for 2 of 4 judged queries; "
+        f"{'not counted' if average == 'returned' else 'each scores 0'} (--average)",
         "results for 1 queries without judgments; not counted",
         "1 of 4 judged queries have no relevant document; "
         f"{'not counted' if average == 'relevant' else 'each scores 0'} (--average)",
@@ -280,7 +281,10 @@ def test_ties_of_two_runs_are_counted_and_may_follow_the_other_order(tmp_path: P
     other = write(tmp_path / "other", "q1 Q0 b 1 1 t\n")
     said = cli("compare", one, other, "--qrels", qrels)
     assert " 1.0000   1.0000 " in said.out
-    assert f"{one}: 2 documents share their score with another one; ordered by descending id, as in trec_eval (--ties)" in said.lines
+    assert (
+        f"{one}: 2 documents share their score with another one; ordered by descending id, as in trec_eval (--ties)"
+        in said.lines
+    )
     said = cli("compare", one, other, "--qrels", qrels, "--ties", "ascending-id")
     assert " 0.6309   1.0000 " in said.out
     assert "ordered by ascending id" in "".join(said.lines) and str(other) not in "".join(said.lines)

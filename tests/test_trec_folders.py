@@ -22,7 +22,8 @@ from bench.errors import BenchError
 from bench.evaluation.run import read_run
 
 PAIR = Pair("wol", "eng")
-WORDS = "boundary layer of a slender wing in hypersonic flow with heat transfer and shock waves at high speed".split()
+TEXT = "boundary layer of a slender wing in hypersonic flow with heat transfer and shock waves at high speed"
+WORDS = TEXT.split()
 LOST = "1 judged documents are not in the collection, so that no run can find them"
 EMPTY = "1 documents are empty"
 
@@ -197,9 +198,19 @@ def test_ir_datasets_reads_the_same(tmp_path: Path, make: Callable[[], Files]) -
 
 def test_they_run_unconverted_and_are_scored_as_by_ir_measures(tmp_path: Path, encoder_folder: Path, cli: Cli) -> None:
     folders = {make.__name__: write(tmp_path / make.__name__, make()) for make in (vaswani, cranfield)}
-    run = ["run", "--methods", "zero-shot,bm25", "--datasets", ",".join(map(str, folders.values())), "--pairs", "wol-eng"]
+    run = [
+        "run",
+        "--methods",
+        "zero-shot,bm25",
+        "--datasets",
+        ",".join(map(str, folders.values())),
+        "--pairs",
+        "wol-eng",
+    ]
     results = tmp_path / "results"
-    said = cli(*run, "--encoder", encoder_folder, "--device", "cpu", "--results", results, "--measures", "nDCG@10,AP@100")
+    said = cli(
+        *run, "--encoder", encoder_folder, "--device", "cpu", "--results", results, "--measures", "nDCG@10,AP@100"
+    )
     assert said.line("cranfield wol-eng: " + LOST) and said.line("cranfield wol-eng: " + EMPTY)
     values = {(row["dataset"], row["method"], row["measure"]): float(row["value"]) for row in rows(results)}
     assert len(values) == 8

@@ -138,6 +138,15 @@ class TestSummary:
     task: TaskName
     remarks: tuple[str, ...]
 
+    @property
+    def notes(self) -> list[str]:
+        """Lines about the oddities of its files, and about queries that are left out."""
+        notes = list(self.remarks)
+        if self.left_out:
+            of = f"{self.left_out:,} of {self.left_out + self.queries:,} queries"
+            notes.append(f"left out {of}: no document is judged relevant to them")
+        return [f"{self.name} {self.pair}: {note}" for note in notes]
+
 
 @dataclass(frozen=True)
 class TestCollection:
@@ -192,7 +201,9 @@ class TestCollection:
     @property
     def summary(self) -> TestSummary:
         sizes = len(self.queries), len(self.documents), self.left_out
-        return TestSummary(self.name, self.pair, self.digest, *sizes, self.oracle_queries is not None, self.task, self.remarks)
+        return TestSummary(
+            self.name, self.pair, self.digest, *sizes, self.oracle_queries is not None, self.task, self.remarks
+        )
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,9 @@
 them all.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-if TYPE_CHECKING:
-    from bench.evaluation.run import TrecRun
+from typing import Literal, NamedTuple, TypeVar
 
 Average = Literal["judged", "relevant", "returned"]
 """The queries of a mean. `judged`: all with judgments, as by trec_eval -c and ir_measures; a query without results or
@@ -19,6 +14,17 @@ results, as by trec_eval without -c.
 Ties = Literal["descending-id", "ascending-id"]
 """The order of documents with equal scores: by descending id as in trec_eval, or by ascending id as in own runs."""
 Judged = TypeVar("Judged", bound=Mapping[str, int])
+
+
+class TrecRun(NamedTuple):
+    """A run that was made elsewhere."""
+
+    rankings: Mapping[str, Sequence[tuple[str, float]]]
+    """As a `bench.evaluation.run.Run`."""
+    tied: int
+    """Documents whose score is that of another document of the same query."""
+    rounded: int
+    """Documents whose score is that of another document only as float32."""
 
 
 def averaged(qrels: Mapping[str, Judged], run: TrecRun, average: Average) -> dict[str, Judged]:
@@ -32,14 +38,18 @@ def averaged(qrels: Mapping[str, Judged], run: TrecRun, average: Average) -> dic
     }
 
 
-def remarks(path: Path, run: TrecRun, qrels: Mapping[str, Mapping[str, int]], average: Average, ties: Ties) -> list[str]:
+def remarks(
+    path: Path, run: TrecRun, qrels: Mapping[str, Mapping[str, int]], average: Average, ties: Ties
+) -> list[str]:
     """Return a line for each convention that affects the scores of a run, with the number of documents or queries."""
     found, judged = [], len(qrels)
     if run.tied:
         order = "descending id, as in trec_eval" if ties == "descending-id" else "ascending id"
         found.append(f"{run.tied:,} documents share their score with another one; ordered by {order} (--ties)")
     if run.rounded:
-        found.append(f"{run.rounded:,} documents share their score with another one as float32 only; they keep their order")
+        found.append(
+            f"{run.rounded:,} documents share their score with another one as float32 only; they keep their order"
+        )
     if missing := len(qrels.keys() - run.rankings.keys()):
         effect = "not counted" if average == "returned" else "each scores 0"
         found.append(f"no results for {missing:,} of {judged:,} judged queries; {effect} (--average)")

@@ -7,12 +7,11 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from bench.errors import BenchError
-from bench.evaluation.conventions import Ties
+from bench.evaluation.conventions import Ties, TrecRun
 from bench.storage.atomic import atomic_gzip, open_gzip
 
 Run = Mapping[str, Sequence[tuple[str, float]]]
@@ -22,16 +21,6 @@ Run = Mapping[str, Sequence[tuple[str, float]]]
 LARGEST = float(np.finfo(np.float32).max)
 """The largest absolute value of a score; runs hold float32."""
 _LARGEST_KEY = int(np.float32(LARGEST).view(np.int32))
-
-
-class TrecRun(NamedTuple):
-    """A run that was made elsewhere."""
-
-    rankings: Run
-    tied: int
-    """Documents whose score is that of another document of the same query."""
-    rounded: int
-    """Documents whose score is that of another document only as float32."""
 
 
 def strictly_decreasing(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:

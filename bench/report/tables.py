@@ -67,7 +67,7 @@ def _table(found: Leaderboard, board: int, by_measure: Mapping[str, pd.DataFrame
     against = f"p, {found.baseline}"
     table = pd.DataFrame(
         {
-            "rank": main["rank"].map(str, na_action="ignore"),
+            "rank": main["rank"].astype("string"),
             "method": names["name"],
             "students": names["students"],
             "scoring": names["scoring"],

@@ -18,7 +18,7 @@ from bench.errors import BenchError
 
 IDS = ("_id", "id", "docid", "docno")
 TEXTS = ("text", "contents")
-CONTENT = frozenset("text headline title hl head ttl dd date lp leadpara".split())
+CONTENT = frozenset(["text", "headline", "title", "hl", "head", "ttl", "dd", "date", "lp", "leadpara"])
 """The elements of a TREC document whose text counts, as in Anserini's TrecCollection. In a document that has none of
 them, all text but that of elements such as <DOCNO> counts.
 """

@@ -9,6 +9,7 @@ import zlib
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from xml.etree.ElementTree import Element, ParseError
@@ -109,7 +110,7 @@ def placed_lines(path: Path, start: int = 0) -> Iterator[tuple[str, int, str]]:
     with path.open("rb") as raw:
         packed = raw.read(2) == GZIP
         raw.seek(0)
-        file: IO[bytes] = gzip.open(raw) if packed else raw  # type: ignore[assignment]
+        file: BufferedIOBase = gzip.GzipFile(fileobj=raw) if packed else raw
         _unpacked(path, lambda: file.seek(start))
         while data := _unpacked(path, lambda: file.readline(LONGEST_LINE + 1)):
             number += 1

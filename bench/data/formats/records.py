@@ -6,7 +6,7 @@ first line:
     smart   .I and an id, then fields such as .T and .W (Cranfield, CACM)
     npl     an id, lines of text, and a line with a slash (Vaswani)
 
-The readers of ir_datasets are not used: they skip a document whose end has no newline, and name no line in their errors.
+The readers of ir_datasets are not used: they skip a document whose end has no newline, and their errors name no line.
 """
 
 import re
@@ -57,7 +57,9 @@ def _marked(lines: Iterable[Line]) -> Iterator[Line]:
                 yield *start, parts.text
                 name = ""
             elif not name or name == kind:
-                raise BenchError(f"{place}: {tag[0]} " + ("before another has ended" if name else "without a beginning"))
+                raise BenchError(
+                    f"{place}: {tag[0]} " + ("before another has ended" if name else "without a beginning")
+                )
         if name:
             parts.add(line[position:] + "\n")
     if name:
