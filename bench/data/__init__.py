@@ -136,7 +136,7 @@ class TestSummary:
     left_out: int
     has_oracle_queries: bool
     task: TaskName
-    remarks: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
