@@ -17,6 +17,7 @@ from bench.data.languages import Pairs
 from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
 from bench.evaluation import measures
+from bench.evaluation.conventions import Average, Ties
 from bench.options import Names, Options, Seconds, Seeds, argument, items, option
 from bench.recipe import Budget
 from bench.spec import BudgetText, parse_methods
@@ -55,7 +56,18 @@ class Leaderboards(Ranked):
     measures: ShownMeasures = option((), "columns of the printed table (default: all that were scored)")
 
 
-class Compare(Results):
+class Judging(Options):
+    """The conventions for runs that were made elsewhere."""
+
+    ties: Ties = option("descending-id", "order of a run's documents with equal scores; descending-id is trec_eval's")
+    average: Average = option(
+        "judged",
+        "queries that a run's mean is over: judged ones (trec_eval -c), those of them with a relevant document, or "
+        "those of them that it returned (trec_eval without -c)",
+    )
+
+
+class Compare(Judging, Results):
     a: str = argument("A", "a method as in a leaderboard, a results folder, or a run")
     b: str = argument("B", "another of the same kind")
     qrels: Path | None = option(None, "judgments of two runs: a file of TREC's or BEIR's columns")
@@ -78,10 +90,11 @@ class Power(Options):
     repetitions: int = option(1000, "simulated experiments of each share", ge=100, le=1_000_000)
 
 
-class Import(Places, Results):
-    file: Path = argument("FILE", "a TREC run, perhaps gzipped, or MTEB's JSON")
-    method: str = option(..., "the name of the row", min_length=1)
-    dataset: str = option(..., "the test collection that was searched")
+class Import(Judging, Places, Results):
+    file: Path | None = argument("FILE", "a TREC run, perhaps gzipped, or MTEB's JSON", None)
+    published: bool = option(False, "instead of a file: published figures of well-known models, for all boards here")
+    method: str | None = option(None, "the name of the row", min_length=1)
+    dataset: str | None = option(None, "the test collection that was searched")
     pairs: Pairs = option((), "the language pair of a run; the pairs to import from MTEB's results (default: all)")
     encoder: str | None = option(None, "the leaderboard that it joins (default: the only one of the collection)")
     measures: Measures = option(measures.DEFAULT, "the measures of a run")

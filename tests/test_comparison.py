@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import ir_measures
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +23,7 @@ from scipy.stats import ttest_rel
 from statsmodels.stats.multitest import multipletests
 
 from bench.errors import BenchError
+from bench.evaluation import measures
 from bench.evaluation.run import read_trec_run, write_run
 from bench.report.comparison import common_scores, compare, corrected, most_like, rank_intervals, standings
 from bench.results.store import Store
@@ -166,17 +168,51 @@ def test_run_is_read_by_its_scores(tmp_path: Path, packed: bool) -> None:
     text = "q1 Q0 low 1 0.5 t\nq1\tQ0\thigh\t2\t1e1\tt\nq2 Q0 x 1 -3 t\nq1 Q0 b 7 2 t\nq1 Q0 a 8 2 t\n"
     path = tmp_path / "run"
     path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
-    found = read_trec_run(path, 3)
-    assert [document for document, _ in found["q1"]] == ["high", "a", "b"]  # a tie goes by id
+    found, tied, rounded = read_trec_run(path, 3)
+    assert [document for document, _ in found["q1"]] == ["high", "b", "a"]  # a tie goes by descending id
     assert found["q1"][1][1] > found["q1"][2][1]
     assert found["q2"] == [("x", -3.0)]
+    assert (tied, rounded) == (2, 0)
+    assert [document for document, _ in read_trec_run(path, 2, "ascending-id").rankings["q1"]] == ["high", "a"]
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, 1.0, 2.0, 2.5]), min_size=1, max_size=12), min_size=1, max_size=3))
+def test_ties_are_those_of_trec_eval(tmp_path_factory: pytest.TempPathFactory, scores: list[list[float]]) -> None:
+    """pytrec_eval ranks the file's own scores; ours were made distinct before. Ids are not in the order of bytes."""
+    names = [f"{'abé'[i % 3]}{i * 7 % 13}" for i in range(12)]
+    run = {f"q{i}": dict(zip(names, row, strict=False)) for i, row in enumerate(scores)}
+    lines = [f"{query} Q0 {key} 0 {value} t\n" for query, of in run.items() for key, value in of.items()]
+    path = write(tmp_path_factory.mktemp("run") / "run", "".join(lines))
+    qrels = {query: {names[0]: 1, names[4]: 2, "elsewhere": 1} for query in run}
+    found = read_trec_run(path, 100)
+    names = ["nDCG@10", "AP@100", "P@5", "R@100", "Success@1"]
+    ours = measures.score(found.rankings, qrels, names)
+    parsed = [ir_measures.parse_measure(name) for name in names]
+    for row in ir_measures.pytrec_eval.iter_calc(parsed, qrels, run):
+        assert ours[str(row.measure)][row.query_id] == pytest.approx(row.value, abs=1e-12)
+    assert found.tied == sum(row.count(value) for row in scores for value in set(row) if row.count(value) > 1)
+
+
+def test_scores_that_float32_cannot_tell_apart_keep_their_order(tmp_path: Path) -> None:
+    scores = {"a": 20000000.5, "b": 20000000.0, "c": 20000000.0, "d": -1e300, "e": -2e300}
+    text = "".join(f"q1 Q0 {key} 0 {value!r} t\n" for key, value in sorted(scores.items(), reverse=True))
+    found, tied, rounded = read_trec_run(write(tmp_path / "run", text), 100)
+    assert [document for document, _ in found["q1"]] == ["a", "c", "b", "d", "e"]
+    values = np.array([value for _, value in found["q1"]], dtype=np.float32)
+    assert np.isfinite(values).all() and (values[1:] < values[:-1]).all()
+    assert (tied, rounded) == (2, 3)
+
+
+def test_tags_with_blanks_blank_lines_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "run", "\ufeffq1 Q0 a 1 2 my own run\n\nq1\tQ0\tb\t2\t1\tt\r\n\n \n")
+    assert read_trec_run(path, 10).rankings == {"q1": [("a", 2.0), ("b", 1.0)]}
 
 
 def test_own_runs_are_read_as_they_were_written(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     run = {f"q{i}": [(f"d{j}", float(np.float32(100 - j + rng.random() / 2))) for j in range(50)] for i in range(5)}
     write_run(tmp_path / "run.gz", run, "tag")
-    assert read_trec_run(tmp_path / "run.gz", 100) == run
+    assert read_trec_run(tmp_path / "run.gz", 100) == (run, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +276,7 @@ def test_runs_are_compared_by_judgments(tmp_path: Path, bench_compare: Compare) 
     with output.open(newline="") as file:
         found = {row["query"]: (float(row["a"]), float(row["b"])) for row in csv.DictReader(file)}
     for column, path in enumerate((one, other)):
-        run = {query: dict(ranking[:10]) for query, ranking in read_trec_run(path, 100).items()}
+        run = {query: dict(ranking[:10]) for query, ranking in read_trec_run(path, 100).rankings.items()}
         expected = pytrec_eval.RelevanceEvaluator(judged, {"recip_rank"}).evaluate(run)
         assert {query: scores[column] for query, scores in found.items()} == {
             query: pytest.approx(values["recip_rank"]) for query, values in expected.items()
@@ -254,11 +290,44 @@ def test_runs_are_compared_by_judgments(tmp_path: Path, bench_compare: Compare) 
     assert abs(np.subtract(*found[largest[0]])) == abs(differences).max()
 
 
-def test_queries_without_a_relevant_document_do_not_count(tmp_path: Path, bench_compare: Compare) -> None:
-    qrels = write(tmp_path / "qrels", "q1 0 a 1\nq1 0 b 0\nq2 0 c 2\nq3 0 d 1\nq4 0 a 0\n")
-    one = write(tmp_path / "one", "q1 Q0 a 1 1 t\nq4 Q0 a 1 1 t\n")
+QRELS = {"q1": {"a": 1, "b": 0}, "q2": {"c": 2}, "q3": {"d": 1}, "q4": {"a": 0}}
+RUN = {"q1": {"a": 1.0}, "q4": {"a": 1.0}, "q9": {"a": 1.0}}
+
+
+@pytest.mark.parametrize(("average", "queries"), [("judged", 4), ("relevant", 3), ("returned", 2)])
+def test_queries_that_lack_something_are_counted(tmp_path: Path, cli: Cli, average: str, queries: int) -> None:
+    """One of them is missing twice, one has no relevant document, one no judgment."""
+    judged = "".join(f"{query} 0 {key} {grade}\n" for query, of in QRELS.items() for key, grade in of.items())
+    qrels = write(tmp_path / "qrels", judged)
+    one = write(tmp_path / "one", "".join(f"{query} Q0 a 1 1 t\n" for query in RUN))
+    other = write(tmp_path / "other", "q1 Q0 b 1 1 t\nq4 Q0 a 1 1 t\n")
+    said = cli("compare", one, other, "--qrels", qrels, *(["--average", average] if average != "judged" else []))
+    assert f" {1 / queries:.4f}   0.0000 " in said.out
+    assert {line.split(": ")[1] for line in said.lines if line.startswith(f"{one}: ")} == {
+        "no results for 2 of 4 judged queries; "
+        f"{'not counted' if average == 'returned' else 'each scores 0'} (--average)",
+        "results for 1 queries without judgments; not counted",
+        "1 of 4 judged queries have no relevant document; "
+        f"{'not counted' if average == 'relevant' else 'each scores 0'} (--average)",
+    }
+    if average == "judged":
+        (mean,) = ir_measures.calc_aggregate([ir_measures.parse_measure("nDCG@10")], QRELS, RUN).values()
+        assert mean == pytest.approx(1 / queries)
+
+
+def test_ties_of_two_runs_are_counted_and_may_follow_the_other_order(tmp_path: Path, cli: Cli) -> None:
+    qrels = write(tmp_path / "qrels", "q1 0 b 1\n")
+    one = write(tmp_path / "one", "q1 Q0 a 1 1 t\nq1 Q0 b 2 1 t\n")
     other = write(tmp_path / "other", "q1 Q0 b 1 1 t\n")
-    assert "0.3333" in bench_compare(one, other, "--qrels", qrels)  # one of q1, q2, q3
+    said = cli("compare", one, other, "--qrels", qrels)
+    assert " 1.0000   1.0000 " in said.out
+    assert (
+        f"{one}: 2 documents share their score with another one; ordered by descending id, as in trec_eval (--ties)"
+        in said.lines
+    )
+    said = cli("compare", one, other, "--qrels", qrels, "--ties", "ascending-id")
+    assert " 0.6309   1.0000 " in said.out
+    assert "ordered by ascending id" in "".join(said.lines) and str(other) not in "".join(said.lines)
 
 
 def test_runs_need_judgments_of_their_queries(tmp_path: Path, bench_compare: Compare) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.report.leaderboard import Leaderboard
+    from bench.results.store import Record
 
 
 def print_leaderboard(options: Leaderboards) -> int:
@@ -73,7 +74,7 @@ def compare(options: Compare) -> int:
     from bench.statistics.significance import holm_over
 
     a, b = options.a, options.b
-    pairs = pairwise.opponents(a, b, options.results, options.qrels, options.measures)
+    pairs = pairwise.opponents(a, b, options.results, options.qrels, options.measures, options.average, options.ties)
     compared = comparison.compare(pairs, *options.measures, samples=options.samples)
     found = {measure: compared[compared["measure"] == measure] for measure in options.measures}
     if missing := [measure for measure, part in found.items() if part.empty]:
@@ -101,30 +102,51 @@ def _print_frame(frame: pd.DataFrame, title: str = "") -> None:
 
 def import_results(options: Import) -> int:
     """Add results of other software to a leaderboard, marked as external: a TREC run (such as Pyserini's), which is
-    scored by the collection's judgments, or MTEB's results of a task (JSON), which have means only.
+    scored by the collection's judgments, MTEB's results of a task (JSON), which have means only, or published figures.
     """
-    from bench.data.loading import load_test
     from bench.report.leaderboard import leaderboard
     from bench.report.report import write_leaderboard
-    from bench.results import external
 
-    path, cards = options.file, load_cards(options.cards)
-    card = get_card(options.dataset, cards)
     store = Store(options.results).open()
-    encoder = options.encoder or external.only_encoder(store, card.name)
-    if path.suffix == ".json":
-        entries = external.import_mteb(store, path, options.method, encoder, card.name, options.pairs)
-    else:
-        if len(options.pairs) != 1:
-            raise BenchError("a run has one language pair; name it with --pairs")
-        test = load_test(card, options.pairs[0], Resolver(options.mirror, offline=options.offline), cards)
-        entries = [external.import_run(store, path, options.method, encoder, test, options.measures)]
-    for cell in entries:
-        print(f"{options.method} on {card.name} {cell.spec.pair}: {cell.folder}")
+    for cell in _imported(store, options):
+        print(f"{cell.spec.method} on {cell.spec.dataset} {cell.spec.pair}: {cell.folder}")
     found = leaderboard(store)
     write_leaderboard(found)
     Display().warn(*found.notes)
     return 0
+
+
+def _imported(store: Store, options: Import) -> list[Record]:
+    """Return the new cells of an import."""
+    from bench.data.loading import load_test
+    from bench.results import external
+
+    cards = load_cards(options.cards)
+    if options.published:
+        if options.file or options.method:
+            raise BenchError("--published takes neither a file nor --method")
+        chosen = cards.values() if options.dataset is None else [get_card(options.dataset, cards)]
+        return external.import_published(store, chosen)
+    path, method = options.file, options.method
+    if path is None:
+        raise BenchError("name a file, or --published")
+    if method is None or options.dataset is None:
+        raise BenchError("a file needs --method, the name of its row, and --dataset, the collection that was searched")
+    card = get_card(options.dataset, cards)
+    encoder = options.encoder or external.only_encoder(store, card.name)
+    if path.suffix == ".json":
+        return external.import_mteb(store, path, method, encoder, card, options.pairs)
+    if len(options.pairs) != 1:
+        raise BenchError("a run has one language pair; name it with --pairs")
+    test = load_test(card, options.pairs[0], Resolver(options.mirror, offline=options.offline), cards)
+    Display().warn(*test.summary.notes)
+    if test.left_out:
+        share = len(test.queries) / (len(test.queries) + test.left_out)
+        Display().warn(
+            f"{test.name} {test.pair}: trec_eval -c counts them as 0: there, means are {share:.6g} times these"
+        )
+    names, average, ties = options.measures, options.average, options.ties
+    return [external.import_run(store, path, method, encoder, test, names, average, ties)]
 
 
 def reproduce(options: Reproduce) -> int:

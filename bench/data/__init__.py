@@ -136,6 +136,16 @@ class TestSummary:
     left_out: int
     has_oracle_queries: bool
     task: TaskName
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines about the oddities of its files, and about queries that are left out."""
+        notes = list(self.remarks)
+        if self.left_out:
+            of = f"{self.left_out:,} of {self.left_out + self.queries:,} queries"
+            notes.append(f"left out {of}: no document is judged relevant to them")
+        return [f"{self.name} {self.pair}: {note}" for note in notes]
 
 
 @dataclass(frozen=True)
@@ -161,6 +171,8 @@ class TestCollection:
     oracle_queries: tuple[str, ...] | None = None
     left_out: int = 0
     """The number of further queries of the collection, which have no relevant document."""
+    remarks: tuple[str, ...] = ()
+    """Oddities of the files that a user should see, such as "3 documents are empty"."""
     tuning: tuple[str, ...] = ()
     """Ids of the queries on which the threshold of bitext mining is tuned; the others are the test. Empty in other
     tasks."""
@@ -189,7 +201,9 @@ class TestCollection:
     @property
     def summary(self) -> TestSummary:
         sizes = len(self.queries), len(self.documents), self.left_out
-        return TestSummary(self.name, self.pair, self.digest, *sizes, self.oracle_queries is not None, self.task)
+        return TestSummary(
+            self.name, self.pair, self.digest, *sizes, self.oracle_queries is not None, self.task, self.remarks
+        )
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,17 @@ class Mix(_Table):
         return self
 
 
+class Mteb(_Table):
+    """The task of MTEB whose results are scores of a collection."""
+
+    task: Text
+    split: Text = "test"
+    order: Literal["query-document", "document-query"] = "query-document"
+    """The order of the two languages in the names of its subsets."""
+    scripts: dict[Language, Text] = Field(default_factory=dict)
+    """The script of a language, such as `Cyrl`, if the task has it in several."""
+
+
 class Card(_Table):
     """A collection, a mix of collections, or both."""
 
@@ -113,6 +124,7 @@ class Card(_Table):
     """Notes for readers of results, in a sentence or two."""
     measures: tuple[Text, ...] = ()
     """The usual measures of this collection, besides the default ones."""
+    mteb: Mteb | None = None
     development: bool = False
     """True for a collection to choose settings by, whose scores are not reported; `bench tune` refuses all others."""
     source: Annotated[str, StringConstraints(pattern=f"^({IR_DATASETS}|{_SOURCE})$")] | None = None

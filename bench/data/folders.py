@@ -1,15 +1,19 @@
 """Test collections without a card: a user's own folders in BEIR's or TREC's layout."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.errors import BenchError
 
-PARTS = {"queries": ("topics*",), "documents": ("corpus*", "collection*"), "qrels": ("qrels*",)}
-"""The files of a folder in TREC's layout, one of each."""
+PARTS = {
+    "queries": ("topics*", "queries*", "query-text*", "*.qry*"),
+    "documents": ("corpus*", "collection*", "documents*", "doc-text*", "*.all*"),
+    "qrels": ("qrels*", "cranqrel", "*qrel*.txt*", "rlv-ass*"),
+}
+"""Names of the files of a folder in TREC's layout, by preference, and as Vaswani and Cranfield are published."""
 
 
 def with_folders(cards: Mapping[str, Card], names: Sequence[str], pairs: Sequence[Pair]) -> dict[str, Card]:
@@ -43,24 +47,38 @@ def with_folders(cards: Mapping[str, Card], names: Sequence[str], pairs: Sequenc
     return result
 
 
-def _layout(folder: Path) -> tuple[str, dict[str, str]]:
+def _layout(folder: Path) -> tuple[str, dict[str, list[str]]]:
     """Return the format of a folder, and its files."""
-    if (folder / "corpus.jsonl").is_file() and (folder / "queries.jsonl").is_file():
-        qrels = sorted(path.name for path in folder.glob("qrels/*.tsv"))
-        if "test.tsv" not in qrels and len(qrels) != 1:
-            raise BenchError(f"{folder}/qrels has no test.tsv and {len(qrels)} other files; it needs a single file")
-        qrels_file = "test.tsv" if "test.tsv" in qrels else qrels[0]
-        return "beir", {"queries": "queries.jsonl", "documents": "corpus.jsonl", "qrels": f"qrels/{qrels_file}"}
-    files = {}
-    for part, patterns in PARTS.items():
-        candidates = sorted(path.name for pattern in patterns for path in folder.glob(pattern) if path.is_file())
-        if len(candidates) != 1:
-            raise BenchError(
-                f"{folder} has {len(candidates)} files called {' or '.join(patterns)}; a collection is BEIR's "
-                "corpus.jsonl, queries.jsonl and qrels/test.tsv, or one topics*, one corpus* and one qrels*"
-            )
-        files[part] = candidates[0]
-    return "trec", files
+    beir = [next(_files_of(folder, f"{name}.jsonl", f"{name}.jsonl.gz"), "") for name in ("queries", "corpus")]
+    splits = {name.split(".")[0]: f"qrels/{name}" for name in _files_of(folder / "qrels", "*.tsv.gz", "*.tsv")}
+    if all(beir) and splits:
+        if "test" not in splits and len(splits) > 1:
+            raise BenchError(f"{folder}/qrels has no test.tsv and {len(splits)} other files; it needs a single file")
+        qrels = splits.get("test") or next(iter(splits.values()))
+        return "beir", {"queries": beir[:1], "documents": beir[1:], "qrels": [qrels]}
+    return "trec", {part: _files(folder, part) for part in PARTS}
+
+
+def _files_of(folder: Path, *patterns: str) -> Iterator[str]:
+    """Yield the names of the files that match a pattern, in the order of the patterns."""
+    return (path.name for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file())
+
+
+def _files(folder: Path, part: str) -> list[str]:
+    """Return the file of a part, or all files in the folder of a corpus."""
+    patterns = PARTS[part]
+    matches = ([path for path in folder.glob(name) if path.is_file() or part == "documents"] for name in patterns)
+    found = next(filter(None, matches), [])
+    if len(found) != 1:
+        raise BenchError(
+            f"{folder} has {len(found)} files called {' or '.join(patterns)}; a collection is BEIR's "
+            "corpus.jsonl, queries.jsonl and qrels/test.tsv, or one topics*, one corpus* and one qrels*"
+        )
+    if found[0].is_dir():
+        found = [path for path in sorted(found[0].rglob("*")) if path.is_file() and not path.name.startswith(".")]
+        if not found:
+            raise BenchError(f"{folder} has no file in the folder of its corpus")
+    return [str(path.relative_to(folder)) for path in found]
 
 
 def _plain(name: str) -> str:

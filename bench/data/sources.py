@@ -30,7 +30,7 @@ _Summary = TypeVar("_Summary")
 
 MISSING = "missing"
 """The digest of an entry whose file is not on this machine."""
-LAYOUT = 3
+LAYOUT = 4
 """The layout of the files in the cache, to be raised when it changes."""
 
 

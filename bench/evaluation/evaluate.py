@@ -16,10 +16,7 @@ from bench.evaluation.measures import RUN_DEPTH
 from bench.evaluation.mining import mine
 from bench.evaluation.retrieval import best, search
 from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
-from bench.evaluation.run import Run, strictly_decreasing
-
-LARGEST = float(np.finfo(np.float32).max)
-"""The largest absolute value of a score; runs hold float32."""
+from bench.evaluation.run import LARGEST, Run, strictly_decreasing
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from bench.data.bitext_subsets import BitextSubset
 from bench.data.formats.qrels import read_qrels
 from bench.errors import BenchError
 from bench.evaluation import measures
+from bench.evaluation.conventions import Average, Ties, averaged, remarks
 from bench.evaluation.run import read_trec_run
 from bench.progress import Display
 from bench.report.comparison import common_scores, most_like
@@ -22,13 +23,24 @@ from bench.results.systems import System, boards, gather
 from bench.spec import MethodSpec, RunSpec, select
 
 
-def opponents(a: str, b: str, results: Path, qrels: Path | None, names: Sequence[str]) -> list[tuple[System, System]]:
-    """Return the pairs to compare. Raises `BenchError` if there is nothing to compare."""
+def opponents(
+    a: str,
+    b: str,
+    results: Path,
+    qrels: Path | None,
+    names: Sequence[str],
+    average: Average = "judged",
+    ties: Ties = "descending-id",
+) -> list[tuple[System, System]]:
+    """Return the pairs to compare. `average` and `ties` are for two runs. Raises `BenchError` if there is nothing to
+    compare.
+    """
     one, other = Path(a), Path(b)
     if one.is_file() and other.is_file():
         if qrels is None:
             raise BenchError("two runs are compared by judgments; name their file with --qrels")
-        return [(_of_run(one, qrels, names), _of_run(other, qrels, names))]
+        first, second = (_of_run(path, qrels, names, average, ties) for path in (one, other))
+        return [(first, second)]
     if qrels is not None:
         raise BenchError(f"--qrels needs two run files, and {b if one.is_file() else a} is not a file")
     if (one / CELLS).is_dir() and (other / CELLS).is_dir():
@@ -40,14 +52,15 @@ def opponents(a: str, b: str, results: Path, qrels: Path | None, names: Sequence
     return _of_methods(a, b, results)
 
 
-def _of_run(path: Path, qrels: Path, names: Sequence[str]) -> System:
-    run = read_trec_run(path, measures.depth(names))
-    judged = read_qrels(qrels)
-    if not judged.keys() & run.keys():
+def _of_run(path: Path, qrels: Path, names: Sequence[str], average: Average, ties: Ties) -> System:
+    run, judged = read_trec_run(path, measures.depth(names), ties), read_qrels(qrels)
+    if not judged.keys() & run.rankings.keys():
         raise BenchError(f"{path} has none of the queries that {qrels} judges")
-    scores = measures.score(run, judged, names)
+    Display().warn(*remarks(path, run, judged, average, ties))
+    counted = averaged(judged, run, average)
+    scores = measures.score(run.rankings, counted, names)
     spec = RunSpec(methods=(MethodSpec(name=str(path)),), dataset=qrels.name, encoder="")
-    return System(spec, ("",), tuple(judged), {name: np.array([list(of.values())]) for name, of in scores.items()})
+    return System(spec, ("",), tuple(counted), {name: np.array([list(of.values())]) for name, of in scores.items()})
 
 
 def _current(results: Path) -> list[System]:

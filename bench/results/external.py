@@ -1,20 +1,25 @@
 """Runs and scores of other programs, imported as cells of a results folder; its leaderboards mark them as external."""
 
-import json
+import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from bench.data import Pair, TestCollection
-from bench.data.languages import parse_pair
+from bench.data.cards import Card
 from bench.dependencies.fingerprint import of_code, of_libraries, of_test
 from bench.errors import BenchError
 from bench.evaluation import measures
+from bench.evaluation.conventions import Average, Ties, averaged, remarks
 from bench.evaluation.run import Run, read_trec_run, write_run
+from bench.options import read_toml
+from bench.progress import Display
+from bench.results.mteb import of_pairs, read_results
 from bench.results.store import RUN, Record, Scores, Store
 from bench.spec import MethodSpec, RunSpec
 from bench.storage.hashing import digest
@@ -22,92 +27,117 @@ from bench.storage.sealed import sha256_of
 
 EXTERNAL = "external"
 """The value of the column `supervision` for imported cells."""
-MTEB = {"ndcg_at": "nDCG@", "recall_at": "R@", "mrr_at": "RR@", "map_at": "AP@", "precision_at": "P@"}
-"""Names of MTEB's scores before the cutoff, and ir-measures' names of the same measures."""
+PUBLISHED = "published"
+"""A further value for the cells of figures from `results/published`."""
 
 
 def import_run(
-    store: Store, path: Path, method: str, encoder: str, test: TestCollection, names: Sequence[str]
+    store: Store,
+    path: Path,
+    method: str,
+    encoder: str,
+    test: TestCollection,
+    names: Sequence[str],
+    average: Average = "judged",
+    ties: Ties = "descending-id",
 ) -> Record:
     """Score a TREC run by a collection's judgments, and store it as a cell. Raises `BenchError` if it does not fit."""
-    run = read_trec_run(path, measures.depth(names))
-    where = f"is not in {test.name} {test.pair}"
-    if unknown := sorted(run.keys() - set(test.query_ids)):
-        raise BenchError(f"{path}: the query '{unknown[0]}' {where}; is it another collection's?")
+    run = read_trec_run(path, measures.depth(names), ties)
+    where = f"{test.name} {test.pair}"
+    kept = {query: run.rankings[query][: measures.RUN_DEPTH] for query in test.query_ids if query in run.rankings}
+    if not kept:
+        raise BenchError(f"{path} has no query of {where}; is it another collection's?")
     documents = set(test.document_ids)
-    for query, ranking in run.items():
+    for query, ranking in run.rankings.items():
         if lost := next((document for document, _ in ranking if document not in documents), None):
-            raise BenchError(f"{path}: the document '{lost}' of query '{query}' {where}")
-    scores = measures.score(run, test.qrels, names)
-    kept = {query: ranking[: measures.RUN_DEPTH] for query, ranking in run.items()}
+            raise BenchError(f"{path}: the document '{lost}' of query '{query}' is not in {where}")
+    Display().warn(*remarks(path, run, test.qrels, average, ties))
+    scores = measures.score(run.rankings, averaged(test.qrels, run, average), names)
     inputs = {**of_test(test.name, test.pair, test.digest), **of_code(["bench.evaluation.measures"])}
     inputs |= of_libraries(*measures.LIBRARIES)
     about = {
         "queries": len(test.queries),
         "documents": len(test.documents),
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
+        "conventions": {"average": average, "ties": ties},
     }
     row = method, encoder, test.name, test.pair
-    return _add(store, path, row, about, inputs=inputs, scores=scores, run=kept)
+    return _add(store, _source(path), row, about, inputs=inputs, scores=scores, run=kept)
 
 
-def import_mteb(
-    store: Store, path: Path, method: str, encoder: str, dataset: str, pairs: Sequence[Pair]
-) -> list[Record]:
-    """Store the means of MTEB's results of a task as cells, one per pair; all pairs if `pairs` is empty. Raises
-    `BenchError` if the file has no score of these pairs.
+def import_mteb(store: Store, path: Path, method: str, encoder: str, card: Card, pairs: Sequence[Pair]) -> list[Record]:
+    """Store the means of MTEB's results of a task as cells, one per pair; all pairs of the collection if `pairs` is
+    empty. Raises `BenchError` as `read_results`.
     """
-    found = [(pair, reported) for pair, reported in mteb_scores(path) if not pairs or pair in pairs]
+    found = read_results(path, card, pairs)
+    if found.others:
+        shown = ", ".join(found.others[:3]) + (", ..." if len(found.others) > 3 else "")
+        Display().warn(f"{path}: {len(found.others):,} subsets are not in {card.name}; left out: {shown}")
+    return [
+        _add(store, _source(path), (method, encoder, card.name, pair), {"reported": means})
+        for pair, means in found.means.items()
+    ]
+
+
+def import_published(store: Store, cards: Iterable[Card]) -> list[Record]:
+    """Store the published figures of these collections as cells of each board of the results folder that has one of
+    their pairs. Raises `BenchError` if there is no such board.
+    """
+    figures = list(csv.DictReader((published_folder() / "mteb.csv").read_text(encoding="utf-8").splitlines()))
+    source = {**read_toml(published_folder() / "mteb.toml"), "file": "mteb.csv"}
+    by_model: dict[tuple[str, str], list[tuple[str, dict[str, float]]]] = {}
+    for row in figures:
+        means = {"Success@1": float(row["accuracy"])}
+        by_model.setdefault((row["task"], row["model"]), []).append((row["subset"], means))
+    boards = sorted({cell.spec.board for cell in store.contents().cells})
+    tasks = {card.mteb.task: card for card in cards if card.mteb}
+    found = []
+    for (task, model), rows in by_model.items():
+        if task not in tasks:
+            continue
+        card = tasks[task]
+        for pair, means in of_pairs(rows, card, "mteb.csv").means.items():
+            for dataset, text, encoder in boards:
+                if (dataset, text) == (card.name, str(pair)):
+                    row_of_board = model, encoder, dataset, pair
+                    found.append(_add(store, source, row_of_board, {"reported": means}, marks=(EXTERNAL, PUBLISHED)))
     if not found:
-        wanted = " for " + ", ".join(map(str, pairs)) if pairs else ""
-        raise BenchError(f"{path} has no score of a language pair{wanted}")
-    return [_add(store, path, (method, encoder, dataset, pair), {"reported": reported}) for pair, reported in found]
-
-
-def mteb_scores(path: Path) -> Iterator[tuple[Pair, dict[str, float]]]:
-    """Iterate over the pairs of MTEB's results, each with its means by ir-measures' names. Others are skipped."""
-    try:
-        splits = json.loads(path.read_text(encoding="utf-8"))["scores"].values()
-        subsets = [(str(row["hf_subset"]), dict(row)) for split in splits for row in split]
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BenchError(f"{path} is neither a TREC run nor MTEB's results of a task") from error
-    for subset, row in subsets:
-        with suppress(BenchError):
-            pair = parse_pair("-".join(code.split("_")[0] for code in subset.split("-")))
-            if reported := _reported(row):
-                yield pair, reported
-
-
-def _reported(row: Mapping[str, Any]) -> dict[str, float]:
-    """Return the values of the measures that ir-measures has a name for, by these names."""
-    found = {}
-    for name, value in row.items():
-        prefix, _, cutoff = name.rpartition("_")
-        measure = "Success@1" if name == "accuracy" else MTEB.get(prefix, "") + cutoff
-        if (name == "accuracy" or prefix in MTEB) and isinstance(value, int | float):
-            found[measure] = float(value)
+        names = ", ".join(tasks[task].name for task in dict.fromkeys(task for task, _ in by_model) if task in tasks)
+        raise BenchError(f"{store.root} has no board with published figures; there are some of {names or 'none'}")
     return found
+
+
+def published_folder() -> Traversable:
+    """Return the folder of published figures."""
+    # The wheel maps the checkout's folder `results/published` to this name, as for the cards.
+    try:
+        return resources.files("bench.published")
+    except ModuleNotFoundError:
+        return Path(__file__).parents[2] / "results" / "published"
+
+
+def _source(path: Path) -> dict[str, str]:
+    return {"file": path.name, "sha256": sha256_of(path)}
 
 
 def _add(
     store: Store,
-    path: Path,
+    source: Mapping[str, Any],
     row: tuple[str, str, str, Pair],
     about: Mapping[str, Any],
     *,
+    marks: tuple[str, ...] = (EXTERNAL,),
     inputs: Mapping[str, str] | None = None,
     scores: Scores | None = None,
     run: Run | None = None,
 ) -> Record:
-    """Return the cell of a file, for a row of method, encoder, collection and pair."""
+    """Return the cell of a source, for a row of method, encoder, collection and pair."""
     method, encoder, dataset, pair = row
-    named = (MethodSpec(name=method, supervision=(EXTERNAL,)),)
+    named = (MethodSpec(name=method, supervision=marks),)
     spec = RunSpec(methods=named, dataset=dataset, pair=pair, encoder=encoder, scoring="single-vector")
-    source, inputs = {"file": path.name, "sha256": sha256_of(path)}, inputs or {}
+    inputs = inputs or {}
     label = re.sub(r"[^\w.=+-]", "-", f"{spec.label}.{EXTERNAL}")
-    entry = store.cell(label, digest([spec.key, source, inputs, about]), inputs)
+    entry = store.cell(label, digest([spec.key, dict(source), inputs, about]), inputs)
     folder = entry.begin()
     if scores is not None and run is not None:
         entry.write_scores(scores)
@@ -116,7 +146,7 @@ def _add(
         {
             "kind": "cell",
             "spec": spec.dump(),
-            "external": source,
+            "external": dict(source),
             "training": None,
             "cost": {},
             "documents_cached": False,

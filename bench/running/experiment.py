@@ -165,10 +165,7 @@ def plan_table(experiment: Experiment, finished: Collection[Cell]) -> list[list[
 def _notes(test: LazyTestCollection, known: TestSummary | None, request: Request) -> list[str]:
     if known is None:
         return []
-    notes = []
-    if known.left_out:
-        of = f"{known.left_out:,} of {known.left_out + known.queries:,} queries"
-        notes.append(f"{test.name} {test.pair}: left out {of}: no document is judged relevant to them")
+    notes = known.notes
     if not set(request.scoring) <= set(tasks.scorings(known.task, request.scoring, get_args(Scoring))):
         notes.append(f"{test.name} {test.pair}: {tasks.RESTRICTION}")
     return notes

@@ -19,6 +19,7 @@ import bench
 from bench.data.cards import load_cards
 from bench.data.counts import read_counts, read_sizes
 from bench.report.page import page
+from bench.results.external import published_folder
 
 CHECKOUT = Path(__file__).parents[2]
 DATASETS = "EXPECT_DATASETS" in os.environ
@@ -54,6 +55,10 @@ def test_the_wheel_carries_the_cards() -> None:
 def test_the_wheel_carries_the_numbers_beside_the_cards() -> None:
     assert ("tatoeba", "swh-eng", 390) in {(row.collection, row.key, row.queries) for row in read_counts()}
     assert read_sizes()
+
+
+def test_the_wheel_carries_the_published_figures() -> None:
+    assert {path.name for path in published_folder().iterdir()} >= {"mteb.csv", "mteb.toml"}
 
 
 def test_the_wheel_carries_the_template_of_a_method(tmp_path: Path) -> None:

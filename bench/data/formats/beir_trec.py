@@ -1,103 +1,153 @@
-"""The layouts of BEIR and TREC: queries, a corpus and qrels in three files. The corpus stays on disk."""
+"""The layouts of BEIR and TREC: queries, a corpus and qrels. The corpus, which may be in many files, stays on disk.
+`bench.data.formats.records` has the kinds of files.
+"""
 
 import html
 import re
 from array import array
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import judged_test, read_qrels
-from bench.data.formats.reading import LazyTexts, Source, add_new, json_object, placed_lines, read, text_of
+from bench.data.formats.reading import LONGEST, LazyTexts, Source, add_new, json_object, text_of
+from bench.data.formats.records import Kind, kind_of, records
 from bench.errors import BenchError
 
 IDS = ("_id", "id", "docid", "docno")
 TEXTS = ("text", "contents")
+CONTENT = frozenset(["text", "headline", "title", "hl", "head", "ttl", "dd", "date", "lp", "leadpara"])
+"""The elements of a TREC document whose text counts, as in Anserini's TrecCollection. In a document that has none of
+them, all text but that of elements such as <DOCNO> counts.
+"""
+_ELEMENT = re.compile(r"<(/?)([a-z][\w.-]*)[^<>]*>", re.IGNORECASE)
 
 
 def beir(source: Source, pair: Pair) -> TestCollection:
     """Parse `queries` and `documents` in JSON Lines (`_id`, `text`, optional `title`) and `qrels` of query, document,
-    grade. Raises `BenchError` for a malformed line, a repeated id, and a judgment of an unknown id.
+    grade. Raises `BenchError` for a malformed line and a repeated id.
     """
     return _test(source, pair, columns=3)
 
 
 def trec(source: Source, pair: Pair) -> TestCollection:
-    """Parse `queries` (id, tab, text; JSON Lines; or TREC's <top> with <num> and <title>), `documents` (id, tab, text;
-    or JSON Lines) and `qrels` with four columns: query, unused, document, grade. Errors are those of `beir`.
+    """Parse `queries`, `documents` and `qrels`, the last with four columns (query, unused, document, grade) or three.
+    Errors are those of `beir`.
     """
-    return _test(source, pair, columns=4)
+    return _test(source, pair, columns=None)
 
 
-def _test(source: Source, pair: Pair, columns: int) -> TestCollection:
+def _test(source: Source, pair: Pair, columns: int | None) -> TestCollection:
     queries: dict[str, str] = {}
-    for place, key, text in _topics(source.one("queries")):
-        add_new(queries, key, text, place)
-    ids, documents = _corpus(source.one("documents"))
-    qrels = read_qrels(source.one("qrels"), columns, queries, frozenset(ids))
-    return judged_test(source, pair, queries, ids, documents, qrels)
+    path = source.one("queries")
+    kind = kind_of(path)
+    for number, (place, _, record) in enumerate(records(path), start=1):
+        key, text = _parsed(kind, record, place)
+        if not text:
+            raise BenchError(f"{place}: the text is empty")
+        # The numbers of Cranfield's queries have gaps, but those of its qrels have none.
+        add_new(queries, str(number) if kind == "smart" else key, text, place)
+    ids, documents, empty = _corpus(source.many("documents"))
+    qrels = read_qrels(source.one("qrels"), columns)
+    return judged_test(source, pair, queries, ids, documents, qrels, empty=empty)
 
 
-def _topics(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield the place, id and text of each query."""
-    text = read(path)
-    if not text.lstrip().startswith("<"):
-        yield from ((place, key, query) for place, _, key, query in _rows(path))
-        return
-    topics = list(re.finditer(r"<top>(.*?)</top>", text, re.DOTALL | re.IGNORECASE))
-    if not topics:
-        raise BenchError(f"{path}: no <top> with a <num>")
-    for topic in topics:
-        place = f"{path}: line {text.count(chr(10), 0, topic.start()) + 1}"
-        yield place, _field("num", "number", topic[1], place), _field("title", "topic", topic[1], place)
+def _corpus(paths: Sequence[Path]) -> tuple[tuple[str, ...], LazyTexts, int]:
+    """Return the ids and texts of the documents, and the number of empty ones. Texts are read again on access."""
+    rows: dict[str, int] = {}
+    kinds, first, empty = [kind_of(path) for path in paths], [0], 0
+    for path, kind in zip(paths, kinds, strict=True):
+        for place, offset, record in records(path):
+            key, text = _parsed(kind, record, place)
+            add_new(rows, key, offset, place)
+            empty += not text
+        first.append(len(rows))
+    ids, offsets = tuple(rows), array("q", rows.values())
+
+    def texts(start: int, stop: int) -> Iterator[str]:
+        while start < stop:
+            file = bisect_right(first, start) - 1
+            end = min(stop, first[file + 1])
+            found = islice(records(paths[file], offsets[start]), end - start)
+            yield from (_parsed(kinds[file], record, place)[1] for place, _, record in found)
+            start = end
+
+    return ids, LazyTexts(len(ids), texts), empty
+
+
+def _parsed(kind: Kind, record: str, place: str) -> tuple[str, str]:
+    """Return the id and the text of a record; the text of a document may be empty. Raises `BenchError`."""
+    parse = {"lines": _line, "marked": _marked, "smart": _smart, "npl": _npl}[kind]
+    key, text = parse(record, place)
+    if len(text) > LONGEST:
+        raise BenchError(f"{place}: a text of {len(text):,} characters; the maximum is {LONGEST:,}")
+    return key, text
+
+
+def _line(line: str, place: str) -> tuple[str, str]:
+    """Parse a JSON object or two tab-separated columns. In JSON, the text follows the title."""
+    if not line.lstrip().startswith("{"):
+        cells = line.split("\t")
+        if len(cells) != 2:
+            raise BenchError(f"{place}: {len(cells)} columns instead of two with a tab between, an id and a text")
+        return cells[0], cells[1].strip()
+    row = json_object(line, place)
+    key = next((str(row[name]) for name in IDS if isinstance(row.get(name), str | int)), None)
+    text = next((name for name in TEXTS if name in row), None)
+    for kind, names, found in (("id", IDS, key), ("text", TEXTS, text)):
+        if found is None:
+            raise BenchError(f"{place}: no {kind} under {' or '.join(names)}")
+    filled = [name for name in ("title", text) if name and row.get(name) and str(row[name]).strip()]
+    return str(key), " ".join(text_of(row, name, place) for name in filled)
+
+
+def _marked(markup: str, place: str) -> tuple[str, str]:
+    """Parse a document or a topic of TREC."""
+    if not re.match("<doc", markup, re.IGNORECASE):
+        number = re.match(r"<topic\s[^>]*\bnumber=[\"']?([^\"'\s>]+)", markup, re.IGNORECASE)
+        key = number[1] if number else _field("num", "number", markup, place)
+        return key, _field("title|query", "topic", markup, place)
+    before, *pieces = _ELEMENT.split(markup)
+    key, depth, has_content = "", 0, False
+    content, everything = list[str](), [before]
+    for closing, name, text in zip(pieces[::3], map(str.lower, pieces[1::3]), pieces[2::3], strict=True):
+        if name in CONTENT:
+            depth, has_content = max(depth + (-1 if closing else 1), 0), True
+        if name == "docno" and not closing:
+            key = text.strip()
+        elif closing or name == "doc" or not name.startswith("doc"):
+            (content if depth else everything).append(text)
+    if not key:
+        raise BenchError(f"{place}: a document without <DOCNO>")
+    return key, " ".join(html.unescape(" ".join(content if has_content else everything)).split())
 
 
 def _field(tag: str, label: str, topic: str, place: str) -> str:
     """Return a field of a TREC topic without the label of old topics, as in "<num> Number: 301"."""
-    found = re.search(rf"<{tag}>\s*(?:{label}:)?(.*?)(?=<|\Z)", topic, re.DOTALL | re.IGNORECASE)
+    found = re.search(rf"<(?:{tag})>\s*(?:{label}:)?(.*?)(?=<|\Z)", topic, re.DOTALL | re.IGNORECASE)
     value = " ".join(html.unescape(found[1]).split()) if found else ""
     if not value:
-        raise BenchError(f"{place}: a topic without <{tag}>")
+        raise BenchError(f"{place}: a topic without <{tag.partition('|')[0]}>")
     return value
 
 
-def _corpus(path: Path) -> tuple[tuple[str, ...], LazyTexts]:
-    """Return the ids and texts of the documents. Texts are read again from the file on access."""
-    rows: dict[str, int] = {}
-    for place, offset, key, _ in _rows(path):
-        add_new(rows, key, offset, place)
-    ids, offsets = tuple(rows), array("q", rows.values())
-
-    def texts(start: int, stop: int) -> Iterator[str]:
-        with path.open("rb") as file:
-            for offset in offsets[start:stop]:
-                file.seek(offset)
-                yield _row(file.readline().decode("utf-8").rstrip("\r\n"), f"{path}: byte {offset}")[1]
-
-    return ids, LazyTexts(len(ids), texts)
+def _smart(record: str, place: str) -> tuple[str, str]:
+    """Parse the fields .T (title) and .W (words)."""
+    key, texts, field = "", list[str](), ""
+    for line in record.splitlines():
+        if match := re.match(r"\.([A-Z])(?:\s+(.*))?$", line):
+            field = match[1]
+            key = (match[2] or "").strip() if field == "I" else key
+        elif field in ("T", "W"):
+            texts.append(line)
+    if not key:
+        raise BenchError(f"{place}: .I without an id")
+    return key, " ".join(" ".join(texts).split())
 
 
-def _rows(path: Path) -> Iterator[tuple[str, int, str, str]]:
-    """Yield the place, offset in bytes, id and text of each line that is not blank."""
-    for place, offset, line in placed_lines(path):
-        if line.strip():
-            yield place, offset, *_row(line, place)
-
-
-def _row(line: str, place: str) -> tuple[str, str]:
-    """Return the id and the text, after its title if it has one, of a JSON line or of two tab-separated columns."""
-    if line.startswith("{"):
-        row = json_object(line, place)
-        ids = [str(row[name]) for name in IDS if isinstance(row.get(name), str | int)]
-        for kind, names, found in (("id", IDS, ids), ("text", TEXTS, row.keys() & set(TEXTS))):
-            if not found:
-                raise BenchError(f"{place}: no {kind} under {' or '.join(names)}")
-        key, text = ids[0], " ".join(text_of(row, name, place) for name in ("title", *TEXTS) if row.get(name))
-    else:
-        cells = line.split("\t")
-        if len(cells) != 2:
-            raise BenchError(f"{place}: {len(cells)} columns instead of two with a tab between, an id and a text")
-        key, text = cells[0], cells[1].strip()
-    if not text:
-        raise BenchError(f"{place}: the text is empty")
-    return key, text
+def _npl(record: str, place: str) -> tuple[str, str]:
+    """Parse an id and the lines of a text."""
+    key, _, text = record.partition("\n")
+    return key.strip(), " ".join(text.split())

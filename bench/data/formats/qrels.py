@@ -1,14 +1,17 @@
 """Qrels: files of judgments, judgments of equal queries, and the test collection of the judged queries."""
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.reading import Source, placed_lines
+from bench.data.formats.records import kind_of, records
 from bench.errors import BenchError
 
+LARGEST_GRADE = 10_000
+"""The largest grade: trec_eval makes a table of all grades, and above 2,147,483,647 it computes nonsense."""
 BEIR_HEADER = ["query-id", "corpus-id", "score"]
 Qrels = dict[str, dict[str, int]]
 """Grades by query id and document id."""
@@ -28,17 +31,32 @@ def judge_alike(ids: Iterable[str], relevant: Sequence[str], *columns: Sequence[
     return qrels
 
 
-def read_qrels(
-    path: Path,
-    columns: int | None = None,
-    queries: Container[str] | None = None,
-    documents: Container[str] | None = None,
-) -> Qrels:
-    """Return the grades of all queries with a relevant document, from TREC's four columns or BEIR's three (by default
-    as in the first line). Raises `BenchError` for a malformed line, two grades of one document, an unknown id, and if
-    no query has a relevant document.
+def read_qrels(path: Path, columns: int | None = None) -> Qrels:
+    """Return the grades of all judged queries, from TREC's four columns or BEIR's three (by default as in the first
+    line), or from the lists of the NPL collection (Vaswani). Raises `BenchError` for a malformed line, two grades of
+    one document, and if no query has a relevant document.
     """
     qrels: Qrels = {}
+    for place, query, document, grade in _judgments(path, columns):
+        if not re.fullmatch(r"[+-]?\d+", grade):
+            raise BenchError(f"{place}: the grade '{grade}' is no whole number")
+        if len(grade.lstrip("+-0")) > len(str(LARGEST_GRADE)) or abs(int(grade)) > LARGEST_GRADE:
+            raise BenchError(f"{place}: the grade is larger than {LARGEST_GRADE:,}")
+        if qrels.setdefault(query, {}).setdefault(document, int(grade)) != int(grade):
+            raise BenchError(f"{place}: the document '{document}' has another grade for the query '{query}' above")
+    if not any(grade > 0 for judged in qrels.values() for grade in judged.values()):
+        raise BenchError(f"{path} has no relevant document for any query")
+    return qrels
+
+
+def _judgments(path: Path, columns: int | None) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the place, query, document and grade of each judgment."""
+    if columns is None and kind_of(path) == "npl":
+        for place, _, text in records(path):
+            query, *documents = text.split()
+            for document in documents:
+                yield place, query, document, "1"
+        return
     for number, (place, _, line) in enumerate(placed_lines(path)):
         cells = line.split()
         if not cells or (number == 0 and cells == BEIR_HEADER):
@@ -47,18 +65,7 @@ def read_qrels(
             columns = len(cells)
         if len(cells) != columns:
             raise BenchError(f"{place}: {len(cells)} columns instead of {columns or '3 or 4'}")
-        query, document, grade = cells[0], cells[-2], cells[-1]
-        if not re.fullmatch(r"[+-]?\d+", grade):
-            raise BenchError(f"{place}: the grade '{grade}' is no whole number")
-        for part, key, known in (("query", query, queries), ("document", document, documents)):
-            if known is not None and key not in known:
-                raise BenchError(f"{place}: the {part} '{key}' is not in the collection")
-        if qrels.setdefault(query, {}).setdefault(document, int(grade)) != int(grade):
-            raise BenchError(f"{place}: the document '{document}' has another grade for the query '{query}' above")
-    kept = {query: judged for query, judged in qrels.items() if any(grade > 0 for grade in judged.values())}
-    if not kept:
-        raise BenchError(f"{path} has no relevant document for any query")
-    return kept
+        yield place, cells[0], cells[-2], cells[-1]
 
 
 def make_test(
@@ -82,8 +89,11 @@ def judged_test(
     documents: Sequence[str],
     qrels: Mapping[str, Mapping[str, int]],
     oracles: Mapping[str, str] | None = None,
+    empty: int = 0,
 ) -> TestCollection:
-    """Return the test of the queries with a relevant document. Raises `BenchError` for no query or a missing oracle."""
+    """Return the test of the queries with a relevant document; `empty` is the number of empty documents. Judgments of
+    other queries and documents are counted. Raises `BenchError` for no query or a missing oracle.
+    """
     known = set(ids)
     kept = [
         key for key in queries if any(grade > 0 and document in known for document, grade in qrels.get(key, {}).items())
@@ -92,6 +102,13 @@ def judged_test(
         raise BenchError(f"{source.name} {pair}: no document is judged relevant to any query")
     if without := [key for key in kept if oracles is not None and not oracles.get(key)]:
         raise BenchError(f"{source.name} {pair}: the query '{without[0]}' has no oracle query")
+    counts = {
+        "judged queries are not in the collection; they do not count": len(qrels.keys() - queries.keys()),
+        "judged documents are not in the collection, so that no run can find them": len(
+            {document for key in kept for document in qrels[key]} - known
+        ),
+        "documents are empty": empty,
+    }
     return TestCollection(
         name=source.name,
         pair=pair,
@@ -102,4 +119,5 @@ def judged_test(
         qrels={key: qrels[key] for key in kept},
         oracle_queries=tuple(oracles[key] for key in kept) if oracles is not None else None,
         left_out=len(queries) - len(kept),
+        remarks=tuple(f"{count:,} {text}" for text, count in counts.items() if count),
     )

@@ -3,10 +3,13 @@
 A malformed file raises `BenchError`, which names the file and the line.
 """
 
+import gzip
 import json
+import zlib
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from xml.etree.ElementTree import Element, ParseError
@@ -15,6 +18,8 @@ from bench.errors import BenchError
 
 T = TypeVar("T")
 
+GZIP = b"\x1f\x8b"
+"""The first bytes of a gzipped file."""
 LONGEST = 1 << 20
 """The maximum of characters of a text; no sentence or passage is as long."""
 LONGEST_LINE = LONGEST << 3
@@ -96,18 +101,23 @@ def read(path: Path) -> str:
     return text
 
 
-def placed_lines(path: Path) -> Iterator[tuple[str, int, str]]:
+def placed_lines(path: Path, start: int = 0) -> Iterator[tuple[str, int, str]]:
     """Yield the place (file and line number, for error messages), the offset in bytes and the text of each line of a
-    UTF-8 file. Only LF and CRLF end a line: `str.splitlines` would also split at U+2028 inside sentences.
+    UTF-8 file, perhaps gzipped, from the offset `start` on. Only LF and CRLF end a line: `str.splitlines` would also
+    split at U+2028 inside sentences.
     """
-    number, offset, empty = 0, 0, True
-    with path.open("rb") as file:
-        while data := file.readline(LONGEST_LINE + 1):
+    number, offset, empty = 0, start, True
+    with path.open("rb") as raw:
+        packed = raw.read(2) == GZIP
+        raw.seek(0)
+        file: BufferedIOBase = gzip.GzipFile(fileobj=raw) if packed else raw
+        _unpacked(path, lambda: file.seek(start))
+        while data := _unpacked(path, lambda: file.readline(LONGEST_LINE + 1)):
             number += 1
             place = f"{path}: line {number}"
             if len(data) > LONGEST_LINE:
                 raise BenchError(f"{place}: longer than {LONGEST_LINE:,} bytes, the maximum for a line of text")
-            if number == 1 and data.startswith(BOM_UTF8):
+            if offset == 0 and data.startswith(BOM_UTF8):
                 offset, data = len(BOM_UTF8), data.removeprefix(BOM_UTF8)
             try:
                 line = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
@@ -118,6 +128,14 @@ def placed_lines(path: Path) -> Iterator[tuple[str, int, str]]:
             offset += len(data)
     if empty:
         raise BenchError(f"{path} is empty")
+
+
+def _unpacked(path: Path, read: Callable[[], T]) -> T:
+    """Return what `read` returns. Raises `BenchError` if it finds a damaged gzip archive."""
+    try:
+        return read()
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise BenchError(f"{path} is damaged: {error}") from error
 
 
 def lines(path: Path) -> list[str]:
