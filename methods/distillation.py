@@ -6,10 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from bench.api import Batch, Encoder, Task, TrainedMethod
+from bench.api import Batch, Encoder, Task, TrainedConfig, TrainedMethod
 from methods.examples import TokenizedTexts, pair_batches, squared_distance
+
+
+class DistillationConfig(TrainedConfig):
+    learning_rate_factor: float = Field(1.4, gt=0)
+    """Factor on the recipe's learning rates, also on that of word embeddings (results/tuning/distillation.csv)."""
 
 
 class Distillation(TrainedMethod):
@@ -24,6 +30,7 @@ class Distillation(TrainedMethod):
     name = "distillation"
     source = "Reimers & Gurevych 2020 (arXiv 2004.09813)"
     supervision = ("bitext",)
+    Config = DistillationConfig
 
     def prepare(self, task: Task, student: Encoder) -> None:
         super().prepare(task, student)
