@@ -291,8 +291,8 @@ def test_counts_rows_and_queries_and_shows_the_doubtful_first(options: list[str]
         line.split() for line in out.splitlines()
     ]
     # 51 letters make 47 shingles, five more letters 52: 47/52.
-    assert out.index("near 0.90, document side of row 1\n") < out.index(f"training: {FERRY} sharp\n")
-    assert "contained 1.00, document side of row 2\n" in out
+    assert out.index("near 0.90, document side, line 2\n") < out.index(f"training: {FERRY} sharp\n")
+    assert "contained 1.00, document side, line 3\n" in out
     assert "  and 3 more\n" in out
 
 
@@ -304,11 +304,11 @@ def test_writes_everything_as_csv(options: list[str], tmp_path: Path, cli: Cli) 
         ("fon-eng", "t", "b", "bitext")
     }
     assert [(row["row"], row["side"], row["kind"], row["queries"]) for row in found] == [
-        ("0", "query", "exact", "1"),
-        ("0", "document", "exact", "1"),
-        ("1", "document", "near", "2"),
-        ("2", "document", "contained", "2"),
-        ("3", "document", "exact", "2"),
+        ("line 1", "query", "exact", "1"),
+        ("line 1", "document", "exact", "1"),
+        ("line 2", "document", "near", "2"),
+        ("line 3", "document", "contained", "2"),
+        ("line 4", "document", "exact", "2"),
     ]
     assert (found[0]["training_text"], found[0]["test_text"]) == ("Une.", "une")
 

@@ -20,7 +20,7 @@ ANY_SHARE = 16
 """Letters of another text that counts in a text of any length."""
 ANY_SHARE_INSIDE = 44
 """Letters of a text that counts inside another one of any length: long passages quote short common sentences."""
-COMMON = 10
+COMMON = 5
 """The most texts that another one counts in if it is less than `SHARE` of them; a text in more is a common phrase."""
 
 # Thai, Lao, Burmese, Khmer, Chinese and Japanese, which have no space between words.

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from bench.data.windows import CHUNK, without_marks, windows
+from bench.data.windows import CHUNK, windows, without_marks
 
 SHINGLE = 5
 """Letters of a shingle."""

@@ -20,8 +20,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Leak:
-    """The text on one side of a row that repeats a protected text of the collection `test`. The `kind` is exact for
-    equal texts after normalisation; `duplicates`, `word_changes` and `containment` define the others and the `similarity`.
+    """The text on one side of a row that repeats a protected text of the collection `test`.
+
+    The `kind` is exact for equal texts after normalisation. `duplicates`, `word_changes` and `containment` define the
+    others and the `similarity`.
     """
 
     row: int

@@ -49,8 +49,10 @@ class Index:
         """Return the distinct pairs of a text, with its hashes in `codes`, and a text of the index with the same hash,
         in order.
         """
+        if not len(self._codes):
+            return []
         first = np.searchsorted(self._codes, codes)
-        hits = np.flatnonzero(self._codes[np.minimum(first, len(self._codes) - 1)] == codes) if len(self._codes) else []
+        hits = self._codes[np.minimum(first, len(self._codes) - 1)] == codes
         rows, codes, first = rows[hits], codes[hits], first[hits]
         counts = np.searchsorted(self._codes, codes, "right") - first
         places = np.arange(counts.sum()) + np.repeat(first - np.cumsum(counts) + counts, counts)

@@ -7,7 +7,6 @@ deletion neighbourhood of spelling correction, for words instead of letters (Gar
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
-from os.path import commonprefix
 
 import numpy as np
 
@@ -72,6 +71,7 @@ def _misspelt(one: str, other: str) -> bool:
     """Return True if one letter is added, missing or changed, or two neighbours are swapped, in a long enough word."""
     long_enough = max(len(one), len(other)) >= SHORTEST_WORD
     for _ in range(2):  # drop the common beginning, then the common end
-        start = len(commonprefix([one, other]))
+        common = zip(one, other, strict=False)
+        start = next((place for place, (a, b) in enumerate(common) if a != b), min(len(one), len(other)))
         one, other = one[start:][::-1], other[start:][::-1]
     return long_enough and (max(len(one), len(other)) <= 1 or (len(one) == 2 and one == other[::-1]))

@@ -14,6 +14,8 @@ from xml.etree.ElementTree import Element, ParseError
 from bench.errors import BenchError
 
 T = TypeVar("T")
+Row = tuple[str, str, str]
+"""Two texts of bitext or of a judgment, and their place in the files."""
 
 LONGEST = 1 << 20
 """The maximum of characters of a text; no sentence or passage is as long."""
