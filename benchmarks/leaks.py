@@ -133,9 +133,8 @@ def main() -> None:
         tests, data = {"generated": set(sentences(rng, 5000))}, bitext(sentences(rng, arguments.rows))
         with Meter() as meter:
             leaks = find_leaks(data, tests)
-        print(
-            f"{arguments.rows:,} rows: {meter.cost['cpu_seconds']:.0f} CPU s, {meter.memory_mib:,.0f} MiB, {len(leaks)} leaks"
-        )
+        cost = f"{meter.cost['cpu_seconds']:.0f} CPU s, {meter.memory_mib:,.0f} MiB at peak"
+        print(f"{arguments.rows:,} rows: {cost}, {len({leak.row for leak in leaks})} rows leak")
         return
     if arguments.collection:
         cards, pair = load_cards(), Pair(*arguments.pair.split("-"))
