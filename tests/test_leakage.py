@@ -239,7 +239,7 @@ def test_windows_and_sums_of_words_find_what_comparing_all_finds(seed: int, monk
             shared = mine - sum(map(len, more))
             misspelt = {*more, *less} in ({"nets", "net"}, {"net", "nets"})
             if len(more) <= 1 and len(less) <= 1:
-                least = 10 if not (more and less) else 6 if misspelt else 30
+                least = 12 if not (more and less) else 6 if misspelt else 30
                 near |= {(i, j)} if shared >= least else set()
     assert {pair[:2] for pair in one_word_apart(texts, others)} == near
     assert {pair[:2] for pair in containing(texts, others)} == within

@@ -21,7 +21,7 @@ ANY_SHARE = 16
 ANY_SHARE_INSIDE = 44
 """Letters of a text that counts inside another one of any length: long passages quote short common sentences."""
 COMMON = 5
-"""The most texts that another one counts in if it is less than `SHARE` of them; a text in more is a common phrase."""
+"""The most texts that another one counts in; a text in more is a common phrase."""
 
 # Thai, Lao, Burmese, Khmer, Chinese and Japanese, which have no space between words.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
@@ -37,23 +37,22 @@ def containing(texts: Sequence[str], others: Sequence[str]) -> list[NearDuplicat
     index = Index(rows, codes)
     rarest = np.lexsort((index.count(codes), rows))[np.flatnonzero(np.diff(rows, prepend=-1))]
     anchors = Index(rows[rarest], codes[rarest])
-    found = []
-    inner: Counter[int] = Counter()
+    around, inside = [], []
     for start in range(0, len(texts), CHUNK):
         ours = list(map(without_marks, texts[start : start + CHUNK]))
         rows, codes = windows(list(map(_letters, ours)), SHORTEST)
         for row, other in anchors.pairs(rows, codes):
-            if share := _share(theirs[other], ours[row], ANY_SHARE):
-                found.append((share, NearDuplicate(start + row, other, "contained", 1.0)))
-                inner[other] += share < SHARE
+            if _share(theirs[other], ours[row], ANY_SHARE):
+                around.append(NearDuplicate(start + row, other, "contained", 1.0))
         # A text inside another has its first and its last window there; the rarer one leaves less to compare.
         ends = np.flatnonzero(np.diff(rows, prepend=-1)), np.flatnonzero(np.diff(rows, append=-1))
         counts = [index.count(codes[end]) for end in ends]
         rarer = np.where(counts[0] <= counts[1], *ends)
         for row, other in index.pairs(rows[rarer], codes[rarer]):
             if share := _share(ours[row], theirs[other], ANY_SHARE_INSIDE):
-                found.append((share, NearDuplicate(start + row, other, "contained", share)))
-    return sorted({pair for share, pair in found if share >= SHARE or inner[pair.other] <= COMMON})
+                inside.append(NearDuplicate(start + row, other, "contained", share))
+    times = Counter(pair.other for pair in around)
+    return sorted({*inside, *(pair for pair in around if times[pair.other] <= COMMON)})
 
 
 def _letters(text: str) -> str:

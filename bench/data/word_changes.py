@@ -13,7 +13,7 @@ import numpy as np
 from bench.data.duplicates import NearDuplicate
 from bench.data.windows import CHUNK, Index, without_marks
 
-SHARED = 10
+SHARED = 12
 """The least number of letters in common words if one text has a word more, or another order."""
 SHARED_MISSPELT, SHORTEST_WORD = 6, 4
 """That number if one word differs by one letter or two swapped ones, and the least number of letters of this word."""
