@@ -41,6 +41,8 @@ def parse(
         path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
         paths[part] = (*paths.get(part, ()), path)
     parsed = formats.parse(format, role, Source("mine", paths, codes or {}, options), pair)
+    if role in ("bitext", "relevance"):
+        return [(first, second) for first, second, _ in parsed]
     return parsed if role == "test" else list(parsed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from world import World
 
-from bench.data import Bitext, Pair, Relevance, TestCollection, duplicates
+from bench.data import Bitext, Pair, Relevance, TestCollection, containment, duplicates, word_changes
+from bench.data.containment import containing
 from bench.data.duplicates import near_duplicates
 from bench.data.leakage import Leak, count_rows, find_leaks, protected, remove
 from bench.data.normalise import normalise
 from bench.data.parallel import parallel_groups
+from bench.data.word_changes import one_word_apart
 
 SWH = Pair("swh", "eng")
 ENG = Pair("eng", "eng")
@@ -149,6 +152,110 @@ def test_the_fast_way_finds_what_comparing_all_finds(seed: int, monkeypatch: pyt
 @given(st.lists(st.text(alphabet="ab c", max_size=40), max_size=8), st.lists(st.text(alphabet="ab c"), max_size=8))
 def test_any_texts_are_compared_by_the_definition(texts: list[str], others: list[str]) -> None:
     assert set(near_duplicates(texts, others)) == slow(texts, others)
+
+
+BOAT = "we sold our old boat"
+
+
+def inner(text: str, other: str) -> float | None:
+    found = containing([normalise(text)], [normalise(other)])
+    return found[0].similarity if found else None
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "similarity"),
+    [
+        (f"He said: {BOAT.title()}, and we never bought another one after that.", BOAT, 1.0),
+        ("Nobody knows it, but last year my brother and I were poor and we sold our óld b\u00f3at!", BOAT, 1.0),
+        (f"{BOAT}; {BOAT}", BOAT, 1.0),
+        ("they all were sad when we sold our old boats there", BOAT, None),  # no whole word
+        ("Then what is new, if I may ask that much?", "what is new", None),  # too short
+        ("where is the boat? gone", "where is the boat", 1.0),  # 14 letters, more than half of it
+        ("since nobody told me, where is the boat? gone", "where is the boat", None),  # 14 letters, less than half
+        ("we sold our", "we sold our old", None),  # too short
+        ("our old boat is", "Once our old boat is sold", 12 / 20),
+        ("our old boat is", "After a summer on the sea our old boat is sold.", None),  # a small part of the test text
+        (FISHERMEN, f"The reef lies an hour to the south. {FISHERMEN} {'It is far away. ' * 9}", 81 / 207),
+        ("因此" + CHINESE[:20] + "了", CHINESE[:20], 1.0),  # no spaces, no boundaries
+    ],
+)
+def test_a_whole_text_inside_another_is_found_from_a_length_on(text: str, other: str, similarity: float | None) -> None:
+    assert inner(text, other) == pytest.approx(similarity)
+
+
+def test_a_text_in_many_others_is_a_common_phrase() -> None:
+    rows = [f"{number} times the captain told us that {BOAT}" for number in range(containment.COMMON)]
+    assert len(containing(rows, [BOAT])) == containment.COMMON
+    assert containing([*rows, f"once more the captain told us that {BOAT}"], [BOAT]) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        ("we sold our old red boat", True),
+        ("we sold our boat", True),
+        ("we our sold old boat", True),
+        ("we solt our old boat", True),
+        ("we slod our old boat", True),
+        ("we sold our new boat", False),  # says something else
+        ("we sold my boat", False),
+        ("she sold our old red boat", False),
+        ("we", False),
+        ("", False),
+    ],
+)
+def test_one_word_more_or_less_or_misspelt_or_another_order_is_near(other: str, found: bool) -> None:
+    assert bool(one_word_apart([BOAT], [other])) == bool(one_word_apart([other], [BOAT])) == found
+
+
+def test_another_word_is_near_only_in_a_long_text() -> None:
+    long = "the fishermen mend their nets in the morning"
+    assert one_word_apart([long], [long.replace("nets", "sails")])[0].similarity == 33 / 38
+    assert not one_word_apart(["Who was the first king of Denmark"], ["Who was the first king of Sweden"])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_windows_and_sums_of_words_find_what_comparing_all_finds(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few words, so that most texts are near another one, in chunks that divide the texts."""
+    monkeypatch.setattr(containment, "CHUNK", 7)
+    monkeypatch.setattr(word_changes, "CHUNK", 7)
+    monkeypatch.setattr(containment, "COMMON", 1000)
+    rng = random.Random(seed)
+    words = ["nets", "boats", "net", "morning", "sea", "fishermen", "a"]
+    texts, others = ([" ".join(rng.choices(words, k=rng.randint(0, 7))) for _ in range(60)] for _ in range(2))
+    near, within = set(), set()
+    for i, one in enumerate(texts):
+        for j, other in enumerate(others):
+            mine, theirs = len(one.replace(" ", "")), len(other.replace(" ", ""))
+            if f" {other} " in f" {one} " and theirs >= 12 and (theirs >= 16 or theirs * 2 >= mine):
+                within.add((i, j))
+            if f" {one} " in f" {other} " and mine >= 12 and (mine >= 44 or mine * 2 >= theirs):
+                within.add((i, j))
+            more, less = list(one.split()), list(other.split())
+            for word in other.split():
+                if word in more:
+                    more.remove(word)
+                    less.remove(word)
+            shared = mine - sum(map(len, more))
+            misspelt = {*more, *less} in ({"nets", "net"}, {"net", "nets"})
+            if len(more) <= 1 and len(less) <= 1:
+                least = 12 if not (more and less) else 6 if misspelt else 30
+                near |= {(i, j)} if shared >= least else set()
+    assert {pair[:2] for pair in one_word_apart(texts, others)} == near
+    assert {pair[:2] for pair in containing(texts, others)} == within
+    assert near and within
+
+
+@given(
+    st.lists(st.text(alphabet="ab c\u0301\u4e00", max_size=40), max_size=6), st.lists(st.text(max_size=40), max_size=6)
+)
+def test_any_texts_contain_themselves_if_they_are_long_enough(texts: list[str], others: list[str]) -> None:
+    texts, others = ([normalise(text) for text in column] for column in (texts, others))
+    found = {(near.text, near.other) for near in containing([*texts, *others], [*others, *texts])}
+    for row, text in enumerate(texts):
+        if len(text.replace(" ", "")) >= 60:
+            assert (row, len(others) + row) in found
+    one_word_apart(texts, others)
 
 
 def collection(oracle: tuple[str, ...] | None = None) -> TestCollection:
@@ -291,8 +398,8 @@ def test_counts_rows_and_queries_and_shows_the_doubtful_first(options: list[str]
         line.split() for line in out.splitlines()
     ]
     # 51 letters make 47 shingles, five more letters 52: 47/52.
-    assert out.index("near 0.90, document side of row 1\n") < out.index(f"training: {FERRY} sharp\n")
-    assert "contained 1.00, document side of row 2\n" in out
+    assert out.index("near 0.90, document side, line 2\n") < out.index(f"training: {FERRY} sharp\n")
+    assert "contained 1.00, document side, line 3\n" in out
     assert "  and 3 more\n" in out
 
 
@@ -304,11 +411,11 @@ def test_writes_everything_as_csv(options: list[str], tmp_path: Path, cli: Cli) 
         ("fon-eng", "t", "b", "bitext")
     }
     assert [(row["row"], row["side"], row["kind"], row["queries"]) for row in found] == [
-        ("0", "query", "exact", "1"),
-        ("0", "document", "exact", "1"),
-        ("1", "document", "near", "2"),
-        ("2", "document", "contained", "2"),
-        ("3", "document", "exact", "2"),
+        ("line 1", "query", "exact", "1"),
+        ("line 1", "document", "exact", "1"),
+        ("line 2", "document", "near", "2"),
+        ("line 3", "document", "contained", "2"),
+        ("line 4", "document", "exact", "2"),
     ]
     assert (found[0]["training_text"], found[0]["test_text"]) == ("Une.", "une")
 
@@ -318,3 +425,30 @@ def test_what_could_not_be_checked_is_reported(options: list[str], tmp_path: Pat
     said = cli("inspect", "leakage", *options, "--offline")
     assert said.out == ""
     assert said.line("fon-eng: NOT CHECKED: t: ")
+
+
+def test_places_are_those_of_the_files(tmp_path: Path, cli: Cli) -> None:
+    """Past empty and repeated lines, a heading, and verses that are missing or merged."""
+    world = World(tmp_path)
+    world.aligned("t", "test", f"une\nrien\n{FERRY} aussi\n", f"one boat\nnothing\n{FERRY}\n", "fon-eng")
+    world.aligned("lines", "bitext", "deux\ndeux\n\nune\n", "two\ntwo\n\nthe boat\n", "fon-eng")
+    columns = {"format": "tab-separated", "pairs": ["fon-eng"], "role": "bitext", "options": {"header": True}}
+    world.add("table", {"f": f"fon\teng\ntrois\tthree\nune\t{FERRY}\n"}, data=[{**columns, "files": {"rows": "f"}}])
+    bible = {"format": "verses", "pairs": ["fon-eng"], "role": "bitext"}
+    bible["files"] = {"queries": "q", "documents": "d", "references": "r"}
+    names, texts = "MAT 1:1\nMAT 1:2\nMAT 1:3\nMAT 1:4\n", (f"Up\n\n{FERRY},\n<range>\n", "A\nB\nC\nD\n")
+    world.add("bible", {"q": texts[0], "d": texts[1], "r": names}, data=[bible])
+    asked = {"role": "relevance", "format": "qed", "pairs": ["eng-eng"], "files": {"examples": "f"}}
+    rows = [{"question_text": text, "paragraph_text": "Yes."} for text in ("How many?", FERRY)]
+    world.add("asked", {"f": "\n".join(map(json.dumps, rows))}, data=[asked])
+    options = [*world.options, "--train", "lines,table,bible,asked", "--output", tmp_path / "all.csv"]
+    cli("inspect", "leakage", *options, "--pairs", "fon-eng")
+    with (tmp_path / "all.csv").open(encoding="utf-8") as file:
+        found = {(row["training"], row["side"], row["row"]) for row in csv.DictReader(file)}
+    assert found == {
+        ("lines", "query", "line 4"),
+        ("table", "query", "line 3"),
+        ("table", "document", "line 3"),
+        ("bible", "query", "line 3, MAT 1:3"),
+        ("asked", "query", f"{world.file('asked', 'f')}: line 2"),
+    }

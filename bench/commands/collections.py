@@ -69,7 +69,7 @@ def inspect_leakage(options: InspectLeakage) -> int:
     rows, everything = [], [pd.DataFrame(columns=FINDING)]
     for pair in options.pairs or leakage_pairs(options.train, cards):
         found = search(options.train or (default_mix(pair, cards),), [pair], resolver, cards)
-        leaks = findings(pair, found)
+        leaks = findings(pair, found, resolver, cards)
         for (_, test, training, role), members in leaks.groupby(GROUP, sort=False):
             rows.append(count(members, found))
             everything.append(members)
@@ -86,6 +86,6 @@ def inspect_leakage(options: InspectLeakage) -> int:
         frame = pd.concat(everything)
         frame["queries"] = frame["queries"].map(sorted).map(" ".join)
         with atomic_write(options.output) as file:
-            frame.to_csv(file, index=False, float_format="%.4f", lineterminator="\n")
+            frame.to_csv(file, columns=FINDING, index=False, float_format="%.4f", lineterminator="\n")
         display.say(f"written: {options.output}")
     return 0

@@ -4,13 +4,13 @@ Texts are compared by their shingles: the set of all runs of five letters in a t
 so that scripts without spaces and spellings without tone marks are compared like any other.
 """
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import sparse
+
+from bench.data.windows import CHUNK, windows, without_marks
 
 SHINGLE = 5
 """Letters of a shingle."""
@@ -18,10 +18,6 @@ SIMILAR, SHORTEST_SIMILAR = 0.8, 10
 """Near: the least Jaccard similarity, to a text with at least this number of shingles."""
 CONTAINED, SHORTEST_CONTAINED = 0.9, 40
 """Contained: the least share of the shingles of a text, with at least this number of shingles."""
-CHUNK = 4096
-"""Texts that are compared at a time; memory grows with it."""
-
-_LEFT_OUT = re.compile("[\\s\u0300-\u036f]")  # the marks that NFD takes off Latin, Greek and Cyrillic letters
 
 
 class NearDuplicate(NamedTuple):
@@ -79,16 +75,8 @@ def _rare(rows: np.ndarray, columns: np.ndarray, sizes: np.ndarray, vocabulary: 
 
 
 def _shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the text's number and a 64-bit hash of each distinct shingle of each text, both (n_shingles,), by text."""
-    texts = [_LEFT_OUT.sub("", text if text.isascii() else unicodedata.normalize("NFD", text)) for text in texts]
-    letters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-    rows = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
-    count = max(len(letters) - SHINGLE + 1, 0)
-    codes = np.zeros(count, dtype=np.uint64)
-    for offset in range(SHINGLE):
-        codes = codes * np.uint64(0x9E3779B97F4A7C15) + letters[offset : offset + count]
-    whole = rows[:count] == rows[len(rows) - count :]  # its first and last letter are of one text
-    rows, codes = rows[:count][whole], codes[whole]
+    """Return the text's number and the hash of each distinct shingle of each text, both (n_shingles,), by text."""
+    rows, codes = windows([without_marks(text).replace(" ", "") for text in texts], SHINGLE)
     order = np.lexsort((codes, rows))
     rows, codes = rows[order], codes[order]
     repeated = (np.diff(rows, prepend=-1) == 0) & (np.diff(codes, prepend=codes[:1]) == 0)

@@ -20,8 +20,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Leak:
-    """The text on one side of a row that repeats a protected text of the collection `test`. The `kind` is exact for
-    equal texts after normalisation; `bench.data.duplicates` defines the others and the `similarity`.
+    """The text on one side of a row that repeats a protected text of the collection `test`.
+
+    The `kind` is exact for equal texts after normalisation. `duplicates`, `word_changes` and `containment` define the
+    others and the `similarity`.
     """
 
     row: int
@@ -54,7 +56,10 @@ def protected(test: TestCollection) -> dict[str, frozenset[str]]:
 
 def find_leaks(data: Rows, tests: Mapping[str, Collection[str]]) -> list[Leak]:
     """Return every text of the data that repeats a protected text, by row; `tests` has those of each collection."""
-    from bench.data.duplicates import near_duplicates  # here, because cards are listed without numpy
+    # Here, because cards are listed without numpy.
+    from bench.data.containment import containing
+    from bench.data.duplicates import near_duplicates
+    from bench.data.word_changes import one_word_apart
 
     places: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for side, column in enumerate(data.columns[:2]):
@@ -65,13 +70,14 @@ def find_leaks(data: Rows, tests: Mapping[str, Collection[str]]) -> list[Leak]:
         for text in texts:
             owners[text].append(test)
     ours, theirs = list(places), sorted(owners)
-    pairs: list[tuple[str, str, Kind, float]] = [(text, text, "exact", 1.0) for text in theirs if text in places]
-    near = [(ours[text], theirs[other], kind, value) for text, other, kind, value in near_duplicates(ours, theirs)]
-    pairs += [pair for pair in near if pair[0] != pair[1]]
+    pairs: dict[tuple[str, str], tuple[Kind, float]] = {(text, text): ("exact", 1.0) for text in theirs}
+    for search in (near_duplicates, one_word_apart, containing):
+        for text, other, kind, similarity in search(ours, theirs):
+            pairs.setdefault((ours[text], theirs[other]), (kind, similarity))
     leaks = [
         Leak(row, side, test, other, kind, similarity)
-        for text, other, kind, similarity in pairs
-        for row, side in places[text]
+        for (text, other), (kind, similarity) in pairs.items()
+        for row, side in places.get(text, ())
         for test in owners[other]
     ]
     return sorted(leaks, key=lambda leak: (leak.row, leak.side, leak.test, leak.text))

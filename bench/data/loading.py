@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -88,31 +88,45 @@ def available(card: Card, role: Role, key: Pair | str, resolver: Resolver, cards
 
 
 def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
-    """Return the parsed data of a card's entry: a `TestCollection`, `Bitext`, `Relevance` or a tuple of distinct texts.
+    """Return the data of a card's entry: a `TestCollection`, `Bitext`, `Relevance` or a tuple of distinct texts.
     Raises `BenchError` if the card has none for the key, or a file is missing or malformed.
     """
+    parsed = _parsed(card, role, key, resolver)
+    if role == "test":
+        return parsed
+    if isinstance(key, str):
+        return tuple(dict.fromkeys(parsed))
+    rows = [(first, second) for first, second, _ in parsed]
+    first, second = zip(*rows, strict=True) if rows else ((), ())
+    return (Bitext if role == "bitext" else Relevance).of(key, first, second, card.name)
+
+
+def places(
+    card: Card, role: Role, pair: Pair, resolver: Resolver, rows: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
+    """Return the place in the files of each of these rows of bitext or relevance: the first of equal rows, which is the
+    one that `drop_empty_and_duplicate` keeps. Raises `BenchError` as `read`.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for first, second, place in _parsed(card, role, pair, resolver):
+        if (first, second) in rows:
+            found.setdefault((first, second), place)
+    return found
+
+
+def _parsed(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
+    """Return the output of the parser of a card's entry."""
     source = source_of(card, role, key, resolver)
     if card.source == IR_DATASETS:
         # The library downloads missing files by itself, so the first attempt is without the network.
         try:
             with local_only():
-                return _parse(card, role, key, source)
+                return formats.parse(card.entry(role, key).format, role, source, key)
         except MissingFile:
             if resolver.offline:
                 raise
             resolver.announce(card)
-    return _parse(card, role, key, source)
-
-
-def _parse(card: Card, role: Role, key: Pair | str, source: Source) -> Any:
-    parsed = formats.parse(card.entry(role, key).format, role, source, key)
-    if role == "test":
-        return parsed
-    if isinstance(key, str):
-        return tuple(dict.fromkeys(parsed))
-    rows = list(parsed)
-    first, second = zip(*rows, strict=True) if rows else ((), ())
-    return (Bitext if role == "bitext" else Relevance).of(key, first, second, card.name)
+    return formats.parse(card.entry(role, key).format, role, source, key)
 
 
 def source_of(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Source:

@@ -1,21 +1,24 @@
 """`bench inspect leakage`: the training rows that repeat texts by which a test judges."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from bench.data import Pair
-from bench.data.cards import Card, get_card
-from bench.data.leakage import KINDS
+from bench.data import Origin, Pair, Rows
+from bench.data.cards import Card, Role, get_card
+from bench.data.files import Resolver
+from bench.data.leakage import KINDS, Leak
+from bench.data.loading import places
 from bench.data.training_data import Search
 from bench.errors import BenchError
 from bench.tables import shortened
 
 GROUP = ["pair", "test", "training", "role"]
 FINDING = [*GROUP, "row", "side", "kind", "similarity", "queries", "training_text", "test_text"]
-"""The columns of the CSV file. Rows are numbered from 0 over all rows that are read for a pair and role. `queries` are
-those of the test that are judged by the text.
+"""The columns of the CSV file. `row` is the place of the row in the files of the training collection, such as its line.
+`queries` are those of the test that are judged by the text.
 """
 COLUMNS = ["pair", "test", "queries", "met", "met exactly", "training", "rows", *KINDS]
 """The columns of the table of counts: the queries of a test, those judged by a text that leaks at all and exactly, the
@@ -35,18 +38,38 @@ def leakage_pairs(train: Sequence[str], cards: Mapping[str, Card]) -> tuple[Pair
     return tuple(pairs)
 
 
-def findings(pair: Pair, found: Search) -> pd.DataFrame:
-    """Return a row with the columns `FINDING` for each leak in the training data of a pair; `queries` is a set."""
+def findings(pair: Pair, found: Search, resolver: Resolver, cards: Mapping[str, Card]) -> pd.DataFrame:
+    """Return a row for each leak in the training data of a pair, with the columns `FINDING`, in which `queries` is a
+    set, and the `number` of the training row, since several rows of a collection may have the same place.
+    """
     rows = []
-    for role, leaks in found.leaks.items():
-        columns = getattr(found, role).columns
+    roles: tuple[Role, ...] = ("bitext", "relevance")
+    for role in roles:
+        leaks = found.leaks[role]
+        data: Rows = getattr(found, role)
+        columns, place_of = data.columns, _places(data, leaks, role, resolver, cards)
         for leak in leaks:
             text, training = columns[leak.side][leak.row], columns[2][leak.row]
-            where = (str(pair), leak.test, training, role, leak.row, ("query", "document")[leak.side])
+            where = (str(pair), leak.test, training, role, place_of[leak.row], ("query", "document")[leak.side])
             queries = found.tests[leak.test][leak.text]
-            rows.append((*where, leak.kind, leak.similarity, queries, text, leak.text))
-    frame = pd.DataFrame(rows, columns=FINDING)
+            rows.append((*where, leak.kind, leak.similarity, queries, text, leak.text, leak.row))
+    frame = pd.DataFrame(rows, columns=[*FINDING, "number"])
     return frame.assign(kind=pd.Categorical(frame["kind"], KINDS, ordered=True))
+
+
+def _places(
+    data: Rows, leaks: Sequence[Leak], role: Role, resolver: Resolver, cards: Mapping[str, Card]
+) -> dict[int, str]:
+    """Return the place in its files of each row that leaks."""
+    wanted: dict[Origin, dict[tuple[str, str], int]] = defaultdict(dict)
+    origins = data.origins
+    for row in {leak.row for leak in leaks}:
+        wanted[origins[row]][data.columns[0][row], data.columns[1][row]] = row
+    return {
+        rows[texts]: place
+        for (name, pair), rows in wanted.items()
+        for texts, place in places(get_card(name, cards), role, pair, resolver, rows).items()
+    }
 
 
 def count(members: pd.DataFrame, found: Search) -> list[str]:
@@ -55,7 +78,7 @@ def count(members: pd.DataFrame, found: Search) -> list[str]:
     judged: list[Any] = [found.tests[test].values(), members["queries"], members["queries"][members["kind"] == "exact"]]
     queries = [len(frozenset().union(*texts)) for texts in judged]
     # A row counts once, by its first kind.
-    kinds = members.groupby("row")["kind"].min().value_counts()
+    kinds = members.groupby("number")["kind"].min().value_counts()
     rows = [list(getattr(found, role).sources).count(training), *(kinds[kind] for kind in KINDS)]
     return [pair, test, *map("{:,}".format, queries), f"{training} {role}", *map("{:,}".format, rows)]
 
@@ -63,12 +86,12 @@ def count(members: pd.DataFrame, found: Search) -> list[str]:
 def excerpt(members: pd.DataFrame, limit: int) -> list[str]:
     """Return lines with at most `limit` different pairs of texts, the most doubtful first."""
     distinct = members.drop_duplicates(["training_text", "test_text"], keep="last")
-    ordered = distinct.assign(exact=distinct["kind"] == "exact").sort_values(["exact", "similarity", "row"])
+    ordered = distinct.assign(exact=distinct["kind"] == "exact").sort_values(["exact", "similarity"], kind="stable")
     lines = []
     for leak in ordered.head(limit).to_dict("records"):
         kind = leak["kind"] if leak["exact"] else f"{leak['kind']} {leak['similarity']:.2f}"
         lines += [
-            f"  {kind}, {leak['side']} side of row {leak['row']:,}",
+            f"  {kind}, {leak['side']} side, {leak['row']}",
             f"    training: {shortened(leak['training_text'], SHOWN)}",
             f"    test:     {shortened(leak['test_text'], SHOWN)}",
         ]

@@ -3,7 +3,7 @@
 import csv
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
-from bench.data.formats.reading import Source, add_new, elements, lines, numbered, placed_lines, text_inside
+from bench.data.formats.reading import Row, Source, add_new, elements, lines, numbered, placed_lines, text_inside
 from bench.errors import BenchError
 from bench.options import read_config
 
@@ -23,10 +23,11 @@ _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _MERGED = "<range>"
 
 
-def aligned_lines(source: Source, pair: Pair) -> Iterable[tuple[str, str]]:
-    """Return the rows of the files `queries` and `documents`. Raises `BenchError` if their lengths differ."""
+def aligned_lines(source: Source, pair: Pair) -> Iterator[Row]:
+    """Yield the rows of the files `queries` and `documents`. Raises `BenchError` if their lengths differ."""
     queries, documents = _read_aligned(source, "queries", "documents")
-    return zip(queries, documents, strict=True)
+    for number, (query, document) in enumerate(zip(queries, documents, strict=True), start=1):
+        yield query, document, f"line {number}"
 
 
 def aligned_lines_test(source: Source, pair: Pair) -> TestCollection:
@@ -78,12 +79,12 @@ class Columns(BaseModel):
     """Read cells as in CSV: within quotation marks, those inside doubled."""
 
 
-def tab_separated(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+def tab_separated(source: Source, pair: Pair) -> Iterator[Row]:
     """Yield two columns of the file `rows`. Raises `BenchError` if a line has more or fewer cells than the first."""
     columns = read_config(Columns, source.options, f"{source.name}: options")
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if columns.quoted else csv.QUOTE_NONE
     width, last = 0, max(columns.query, columns.document)
-    for number, (place, _, line) in enumerate(placed_lines(source.one("rows"))):
+    for number, (place, _, line) in enumerate(placed_lines(source.one("rows")), start=1):
         try:
             cells = next(csv.reader([line], "excel-tab", quoting=quoting, strict=True), [])
         except csv.Error as error:
@@ -93,11 +94,11 @@ def tab_separated(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
             raise BenchError(f"{place}: {len(cells)} cells, but line 1 has {width}")
         if width < last:
             raise BenchError(f"{place}: {width} cells, but the card names column {last}")
-        if number or not columns.header:
-            yield cells[columns.query - 1], cells[columns.document - 1]
+        if number > 1 or not columns.header:
+            yield cells[columns.query - 1], cells[columns.document - 1], f"line {number}"
 
 
-def tmx(source: Source, pair: Pair) -> list[tuple[str, str]]:
+def tmx(source: Source, pair: Pair) -> list[Row]:
     """Return the translation units that have both languages, from zip archives with one TMX 1.4 file each, the files
     `memories`. Units of several memories are joined on their `tuid`; of two texts in one language the first counts.
     Raises `BenchError` for an unreadable archive or XML, and if no unit has both languages.
@@ -106,7 +107,8 @@ def tmx(source: Source, pair: Pair) -> list[tuple[str, str]]:
     for path in source.many("memories"):
         _read_memory(path, units)
     query, document = source.code(pair.query).lower(), source.code(pair.document).lower()
-    rows = [(unit[query], unit[document]) for unit in units.values() if query in unit and document in unit]
+    both = {name: unit for name, unit in units.items() if query in unit and document in unit}
+    rows = [(unit[query], unit[document], f"unit {name}") for name, unit in both.items()]
     if not rows:
         languages = sorted({language for unit in units.values() for language in unit})
         raise BenchError(
@@ -141,7 +143,7 @@ def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
         raise BenchError(f"{path}: not a readable zip archive: {error}") from error
 
 
-def verses(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+def verses(source: Source, pair: Pair) -> Iterator[Row]:
     """Yield the verses that both translations have, from the files `queries`, `documents` and `references`.
 
     A translation is a text file with a line per reference, such as `MAT 1:1`, in which an empty line is a missing verse
@@ -157,7 +159,7 @@ def verses(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
             continue
         query, document = _join(queries[start:end]), _join(documents[start:end])
         if query and document:
-            yield query, document
+            yield query, document, f"line {start + 1}, {references[start]}"
         start = end
 
 

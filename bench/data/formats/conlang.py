@@ -1,27 +1,30 @@
 """The generated world and its artificial languages, from `bench.data.conlang`; it has no files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
-from bench.data import Pair, TestCollection, conlang
-from bench.data.formats.reading import Source
+from bench.data import Pair, Rows, TestCollection, conlang
+from bench.data.formats.reading import Row, Source
 from bench.options import read_config
 
 
-def bitext(source: Source, pair: Pair) -> Iterable[tuple[str, str]]:
+def bitext(source: Source, pair: Pair) -> Iterator[Row]:
     """Return the generated bitext of an artificial language and English."""
-    made = conlang.bitext(pair.query, _options(source))
-    return zip(made.query_side, made.document_side, strict=True)
+    return _placed(conlang.bitext(pair.query, _options(source)))
 
 
-def relevance(source: Source, pair: Pair) -> Iterable[tuple[str, str]]:
+def relevance(source: Source, pair: Pair) -> Iterator[Row]:
     """Return the generated English questions, each with a passage that answers it."""
-    made = conlang.relevance(_options(source))
-    return zip(made.queries, made.positives, strict=True)
+    return _placed(conlang.relevance(_options(source)))
 
 
 def test(source: Source, pair: Pair) -> TestCollection:
     """Return the generated test; with the card's option `split = "dev"`, the development collection."""
     return conlang.test(pair.query, _options(source), source.name)
+
+
+def _placed(made: Rows) -> Iterator[Row]:
+    rows = zip(*made.columns[:2], strict=True)
+    return ((*texts, f"generated row {number}") for number, texts in enumerate(rows, start=1))
 
 
 def _options(source: Source) -> conlang.ConlangOptions:

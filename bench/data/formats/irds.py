@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import Qrels, judged_test
-from bench.data.formats.reading import LazyTexts, Source
+from bench.data.formats.reading import LazyTexts, Row, Source
 from bench.errors import BenchError, MissingFile, root_cause, unknown
 from bench.system import offline
 
@@ -36,7 +36,7 @@ def test(source: Source, pair: Pair) -> TestCollection:
     return judged_test(source, pair, queries, ids, texts, qrels, oracles)
 
 
-def relevance(source: Source, pair: Pair) -> list[tuple[str, str]]:
+def relevance(source: Source, pair: Pair) -> list[Row]:
     """Return the first `rows` positive judgments of the dataset, each with its query and its document."""
     with reading(source):
         judged = dataset(source, "qrels")
@@ -45,7 +45,7 @@ def relevance(source: Source, pair: Pair) -> list[tuple[str, str]]:
         queries = _queries(source, "queries", "field")
         documents = judged.docs_store().get_many({document for _, document in rows})
         return [
-            (queries[query], documents[document].default_text())
+            (queries[query], documents[document].default_text(), f"query {query}, document {document}")
             for query, document in rows
             if query in queries and document in documents
         ]

@@ -10,15 +10,16 @@ from typing import Any
 
 from bench.data import MULTIPLE, Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
-from bench.data.formats.reading import Source, add_new, json_lines, numbered, read, text_of
+from bench.data.formats.reading import Row, Source, add_new, json_lines, numbered, read, text_of
 from bench.errors import BenchError
 
 
-def squad_relevance(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+def squad_relevance(source: Source, pair: Pair) -> Iterator[Row]:
     """Yield the questions of the files `articles`, each with its context."""
     for place, context, questions in _contexts(source, "articles"):
         for index, question in enumerate(questions):
-            yield text_of(question, "question", f"{place}.qas[{index}]"), context
+            where = f"{place}.qas[{index}]"
+            yield text_of(question, "question", where), context, where
 
 
 def squad_passages(source: Source, language: str) -> Iterator[str]:
@@ -93,16 +94,16 @@ def lareqa(source: Source, pair: Pair) -> TestCollection:
     )
 
 
-def qed_relevance(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+def qed_relevance(source: Source, pair: Pair) -> Iterator[Row]:
     """Yield the questions of the files `examples`, each with the paragraph that answers it."""
     for path in source.many("examples"):
         for place, row in json_lines(path):
-            yield text_of(row, "question_text", place), text_of(row, "paragraph_text", place)
+            yield text_of(row, "question_text", place), text_of(row, "paragraph_text", place), place
 
 
 def qed_passages(source: Source, language: str) -> Iterator[str]:
     """Yield the paragraphs of the files `examples`."""
-    return (paragraph for _, paragraph in qed_relevance(source, Pair(language, language)))
+    return (paragraph for _, paragraph, _ in qed_relevance(source, Pair(language, language)))
 
 
 def afriqa(source: Source, pair: Pair) -> TestCollection:

@@ -17,6 +17,8 @@ from xml.etree.ElementTree import Element, ParseError
 from bench.errors import BenchError
 
 T = TypeVar("T")
+Row = tuple[str, str, str]
+"""Two texts of bitext or of a judgment, and their place in the files."""
 
 GZIP = b"\x1f\x8b"
 """The first bytes of a gzipped file."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
-from bench.data.formats.reading import Source, numbered, rows
+from bench.data.formats.reading import Row, Source, numbered, rows
 from bench.errors import BenchError, unknown
 
 _LABELS = ("entailment", "neutral", "contradiction")
@@ -56,7 +56,7 @@ def entailment(source: Source, pair: Pair) -> TestCollection:
     return make_test(source, pair, asked, corpus, qrels, oracle_queries=oracles)
 
 
-def bitext(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+def bitext(source: Source, pair: Pair) -> Iterator[Row]:
     """Yield each chosen premise, followed by its entailed hypotheses, from the labelled files `queries` and
     `documents`. The file `english` numbers the premises. Errors are those of `entailment`.
     """
@@ -64,15 +64,15 @@ def bitext(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
     cells = [(number, premises.starts[number], 0) for number in premises.chosen]
     cells += [(premises.of[line], line, 1) for line in premises.entailed]
     cells.sort(key=lambda cell: cell[0])  # stable: the premise comes before its hypotheses
-    return ((queries[line][column], documents[line][column]) for _, line, column in cells)
+    return ((queries[line][column], documents[line][column], f"line {line + 1}") for _, line, column in cells)
 
 
-def relevance(source: Source, pair: Pair) -> Iterator[tuple[str, str]]:
+def relevance(source: Source, pair: Pair) -> Iterator[Row]:
     """Yield the hypotheses, from the labelled file `queries`, that the chosen premises entail, each with its premise
     from `documents`, in one language or two. Errors are those of `bitext`.
     """
     (queries, documents, _), premises = _read(source, "queries", "documents", "english")
-    return ((queries[line][1], documents[line][0]) for line in premises.entailed)
+    return ((queries[line][1], documents[line][0], f"line {line + 1}") for line in premises.entailed)
 
 
 def _read(source: Source, *parts: str, labelled: bool = True) -> tuple[list[_Lines], _Premises]:

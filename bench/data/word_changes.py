@@ -1,0 +1,77 @@
+"""Texts with the same words except for one, in any order.
+
+A text is hashed as the sum of the hashes of its words, which one subtraction corrects for a word that is left out: the
+deletion neighbourhood of spelling correction, for words instead of letters (Garbe's SymSpell).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+
+from bench.data.duplicates import NearDuplicate
+from bench.data.windows import CHUNK, Index, without_marks
+
+SHARED = 12
+"""The least number of letters in common words if one text has a word more, or another order."""
+SHARED_MISSPELT, SHORTEST_WORD = 6, 4
+"""That number if one word differs by one letter or two swapped ones, and the least number of letters of this word."""
+SHARED_CHANGED = 30
+"""That number if one word is another: "Who was the first king of Sweden" asks something else about Denmark."""
+
+
+def one_word_apart(texts: Sequence[str], others: Sequence[str]) -> list[NearDuplicate]:
+    """Return all pairs of a text and another one with one word more, less or changed, or with the words in another
+    order. All texts are normalised. Diacritics do not count. The similarity is the share of letters in common words.
+    """
+    theirs = [without_marks(text).split() for text in others]
+    index = Index(*_variants(theirs))
+    found = []
+    for start in range(0, len(texts), CHUNK):
+        ours = [without_marks(text).split() for text in texts[start : start + CHUNK]]
+        for row, other in index.pairs(*_variants(ours)):
+            if similarity := _similarity(ours[row], theirs[other]):
+                found.append(NearDuplicate(start + row, other, "near", similarity))
+    return found
+
+
+def _variants(texts: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the text's number and the hash of each text, whole and without each of its words, both (n_variants,).
+
+    Variants with fewer than `SHARED_MISSPELT` letters are left out.
+    """
+    words = list(chain.from_iterable(texts))
+    rows = np.repeat(np.arange(len(texts)), list(map(len, texts)))
+    hashes = np.fromiter(map(hash, words), np.int64, len(words)).view(np.uint64)
+    lengths = np.fromiter(map(len, words), np.int64, len(words))
+    totals, letters = np.zeros(len(texts), np.uint64), np.zeros(len(texts), np.int64)
+    np.add.at(totals, rows, hashes)
+    np.add.at(letters, rows, lengths)
+    numbers = np.concatenate([np.arange(len(texts)), rows])
+    codes = np.concatenate([totals, totals[rows] - hashes])
+    enough = np.concatenate([letters, letters[rows] - lengths]) >= SHARED_MISSPELT
+    return numbers[enough], codes[enough]
+
+
+def _similarity(ours: Sequence[str], theirs: Sequence[str]) -> float:
+    """Return the share of letters in common words, and 0 if the texts differ by more than the constants allow."""
+    more, less = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
+    if more.total() > 1 or less.total() > 1:  # equal hashes of different words
+        return 0.0
+    longest = max(sum(map(len, ours)), sum(map(len, theirs)))
+    shared = sum(map(len, ours)) - sum(map(len, more))
+    least = SHARED
+    if more and less:
+        least = SHARED_MISSPELT if _misspelt(*more, *less) else SHARED_CHANGED
+    return shared / longest if shared >= least else 0.0
+
+
+def _misspelt(one: str, other: str) -> bool:
+    """Return True if one letter is added, missing or changed, or two neighbours are swapped, in a long enough word."""
+    long_enough = max(len(one), len(other)) >= SHORTEST_WORD
+    for _ in range(2):  # drop the common beginning, then the common end
+        common = zip(one, other, strict=False)
+        start = next((place for place, (a, b) in enumerate(common) if a != b), min(len(one), len(other)))
+        one, other = one[start:][::-1], other[start:][::-1]
+    return long_enough and (max(len(one), len(other)) <= 1 or (len(one) == 2 and one == other[::-1]))
