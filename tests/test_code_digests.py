@@ -20,8 +20,8 @@ Files = dict[str, str]
 OnPath = Callable[[str, Files], Path]
 
 METHOD = """
-    bench.data bench.encoders.encoder bench.evaluation.retriever bench.training.checkpoint bench.training.method
-    bench.recipe bench.sampling
+    bench.data bench.encoders.encoder bench.encoders.folders bench.evaluation.retriever bench.training.checkpoint
+    bench.training.method bench.recipe bench.sampling
 """
 """The modules that every method depends on: the data, the encoder, the retriever and the contract of a method."""
 LOOP = f"""
@@ -43,7 +43,7 @@ METHODS = {
     "distillation": f"{LOOP} methods.examples",
     "fusion": METHOD,
     "hard_negatives": f"""
-        {LOOP} methods.examples bench.evaluation.retrieval bench.evaluation.run
+        {LOOP} methods.examples bench.evaluation.conventions bench.evaluation.retrieval bench.evaluation.run
     """,
     "hybrid_batch": f"""
         {LOOP} bench.data.ibm_model_1 methods.examples methods.glossing methods.translation_table
@@ -63,13 +63,14 @@ METHODS = {
 """The modules that each method depends on besides itself."""
 OTHERS = {
     "bench.evaluation.evaluate": """
-        bench.data bench.encoders.encoder bench.evaluation.embeddings bench.evaluation.evaluate
+        bench.data bench.encoders.encoder bench.encoders.folders bench.evaluation.conventions
+        bench.evaluation.embeddings bench.evaluation.evaluate
         bench.evaluation.maxsim bench.evaluation.measures bench.evaluation.mining bench.evaluation.retrieval
         bench.evaluation.retriever bench.evaluation.run
     """,
     "bench.evaluation.tasks": """
-        bench.data bench.evaluation.measures bench.evaluation.mining bench.evaluation.retrieval bench.evaluation.run
-        bench.evaluation.tasks
+        bench.data bench.evaluation.conventions bench.evaluation.measures bench.evaluation.mining
+        bench.evaluation.retrieval bench.evaluation.run bench.evaluation.tasks
     """,
     "bench.evaluation.measures": "bench.evaluation.measures",
     "bench.training.tiny": f"{LOOP} {TINY}",

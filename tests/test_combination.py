@@ -22,7 +22,7 @@ from bench.training.combination import Combination
 from bench.training.loop import Batch, TrainedConfig, TrainedMethod
 from bench.training.method import Task
 from methods.contrastive import Contrastive
-from methods.distillation import Distillation
+from methods.distillation import Distillation, DistillationConfig
 from methods.hard_negatives import HardNegatives
 from methods.optical import Optical
 
@@ -63,8 +63,13 @@ class Counts(TrainedMethod):
         return {"count": float(self.count)}
 
 
+def plain_distillation() -> Distillation:
+    """Parts of a combination have one learning rate."""
+    return Distillation(DistillationConfig(learning_rate_factor=1.0))
+
+
 def combined(weight: float = 2.0) -> Combination:
-    return Combination([Distillation(), Counts(TrainedConfig(weight=weight))], ["distillation", "counts"])
+    return Combination([plain_distillation(), Counts(TrainedConfig(weight=weight))], ["distillation", "counts"])
 
 
 @pytest.mark.parametrize(("batches", "size"), [("same", 12), ("split", 6)])
@@ -90,7 +95,7 @@ def _parts(method: Combination) -> list[tuple[str, str, TrainedMethod]]:
 @pytest.mark.parametrize("batches", ["same", "split"])
 def test_parts_read_the_same_examples_unless_they_split_them(make_task: MakeTask, batches: str) -> None:
     task = make_task(recipe={"batch_size": 12, "combined_batches": batches})
-    parts = [Optical(), Distillation(), Contrastive(), HardNegatives()]
+    parts = [Optical(), plain_distillation(), Contrastive(), HardNegatives()]
     method = Combination(parts, [part.name for part in parts])
     method.prepare(task, task.make_student())
     for batch in islice(method.batches(np.random.default_rng(0)), 5):
