@@ -213,15 +213,15 @@ def test_table_has_the_probabilities_of_the_model(prepare: Prepare) -> None:
             assert found[n, i, j] == 0
 
 
-def test_prior_follows_translations_from_random_embeddings(prepare: Prepare) -> None:
+def test_prior_follows_translations_from_random_embeddings(prepare: Prepare, make_task: MakeTask) -> None:
     """Every word of the toy language is an English word turned around, so the diagonal has the truth."""
     sentence = ["the", "cat", "saw", "some", "bread"]
     diagonals = []
     for settings in ({"solver": "entropic"}, {"solver": "prior"}):
-        method = prepare(Optical, **settings)
+        method = prepare(Optical, make_task(recipe={"vocabulary": "new"}), **settings)
         torch.nn.init.normal_(method.student.word_embeddings.weight, generator=torch.Generator().manual_seed(0))
         diagonals.append(method.align(sentence, foreign(" ".join(sentence)).split()).trace())
-    assert diagonals[1] > 0.9 > 0.6 > diagonals[0]
+    assert diagonals[1] > 0.6 > 0.4 > diagonals[0]
 
 
 @pytest.mark.parametrize("layer", [0, -1])

@@ -90,10 +90,12 @@ def read_transformer(folder: Path, name: str) -> Any:
         folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
     )
     # transformers draws missing weights at random and ignores those that it does not know.
-    for verb, keys in (("lacks", loading["missing_keys"]), ("has unknown", loading["unexpected_keys"])):
-        if wrong := sorted(key for key in keys if not UNUSED.fullmatch(key)):
+    missing = [key for key in loading["missing_keys"] if not key.startswith("pooler.")]
+    unknown = [key for key in loading["unexpected_keys"] if not UNUSED.fullmatch(key)]
+    for verb, wrong in (("lacks", missing), ("has unknown", unknown)):
+        if wrong:
             cure = "save the encoder's own weights, without a wrapper or adapter"
-            raise BenchError(f"encoder '{name}': {folder} {verb} weights ({len(wrong)}), such as {wrong[0]}; {cure}")
+            raise BenchError(f"encoder '{name}': {folder} {verb} weights ({len(wrong)}), such as {min(wrong)}; {cure}")
     if getattr(transformer, "pooler", None) is not None:
         transformer.pooler = None
     return transformer

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from bench.training.method import Task
 
 MANY_UNKNOWN = 0.01
-"""The share of [UNK] among the queries' word pieces from which a line is printed."""
+"""A line is printed if a larger share of the queries' word pieces is [UNK]."""
 
 
 @dataclass(frozen=True)
