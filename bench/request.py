@@ -31,8 +31,10 @@ Queries = Annotated[tuple[Annotated[int, Field(ge=2, le=100_000)], ...], BeforeV
 SeedCounts = Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(items), Field(min_length=1)]
 Scoring = Literal["single-vector", "maxsim"]
 Students = Literal["bilingual", "multilingual"]
-ShownMeasures = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(map(measures.canonical, items(value))))]
-Measures = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(measures.parse_measures(items(value))))]
+ShownMeasures = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: tuple(map(measures.canonical, measures.split(value))))
+]
+Measures = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(measures.parse_measures(value)))]
 
 
 class Mirror(Options):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import pytrec_eval
 from hypothesis import given
@@ -76,10 +78,19 @@ def test_judged_query_without_results_scores_zero() -> None:
         ("recall@50", "R@50"),
         ("accuracy", "Success@1"),
         ("P@5", "P@5"),
+        ("P(judged_only=True, rel=2)@5", "P(judged_only=True,rel=2)@5"),
     ],
 )
 def test_measures_may_be_written_as_people_do(written: str, canonical: str) -> None:
-    assert parse_measures([written, canonical]) == [canonical]
+    assert parse_measures([written, canonical]) == parse_measures(f"{written}, {canonical} {written}") == [canonical]
+
+
+@pytest.mark.skipif(shutil.which("perl") is None, reason="ERR is computed by a program in Perl")
+def test_a_measure_has_the_same_values_whatever_the_ids_of_queries() -> None:
+    """The programs behind some measures read only numbers. ERR@10 of a first document of grade 1 is (2^1 - 1) / 2^4."""
+    for query in ("1", "q", "q-1", "2^1", "ä"):
+        scored = score({query: [("x", 2.0), ("y", 1.0)]}, {query: {"x": 1}, "other": {"y": 1}}, ["ERR@10", "RR@10"])
+        assert scored == {"ERR@10": {query: 0.0625, "other": 0.0}, "RR@10": {query: 1.0, "other": 0.0}}
 
 
 def test_every_measure_that_is_described_parses_to_itself() -> None:
@@ -103,6 +114,8 @@ def test_a_stored_run_is_deep_enough_for_a_hundred_documents() -> None:
         ("R@1001", "a whole number from 1 to 1000"),
         ("P(foo=2)@10", "measure"),
         ("P@'a'", "measure"),
+        ("Accuracy@10", "float division by zero"),
+        ("nDCG(dcg='exp-log2',judged_only=True)@10", "Unsupported measures"),
         ("F1", "every collection of its task has it, and no other"),
     ],
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown
@@ -39,13 +40,24 @@ OF_TASKS = {**MINING, **BIAS}
 """Measures that belong to a task: a run computes them whenever it has such a collection, and never on request."""
 
 
-def parse_measures(names: Sequence[str]) -> list[str]:
+def split(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the names in a text, or in several; a comma or blank in brackets belongs to a name."""
+    texts = [names] if isinstance(names, str) else names
+    return tuple(name for text in texts for name in re.split(r"[,\s]+(?![^()]*\))", text.strip(", ")))
+
+
+_FOUND: Run = {"a": [("x", 2.0), ("y", 1.0)], "b": [("x", 1.0)], "c": [("y", 1.0)], "d": []}
+_EXAMPLE = _FOUND, {query: {"x": 1, "y": 0} for query in _FOUND}
+"""A run with all relevant documents, some, none and no document, by which a measure is tried; and its judgments."""
+
+
+def parse_measures(names: str | Iterable[str]) -> list[str]:
     """Return the canonical names of measures. Raises `BenchError` for one that is unknown, unbounded or too deep."""
     import ir_measures
 
     spellings = {known.upper(): known for known in ir_measures.measures.registry}
     canonical: list[str] = []
-    for name in names:
+    for name in split(names):
         if name in OF_TASKS:
             raise BenchError(f"measure '{name}' cannot be requested: every collection of its task has it, and no other")
         word, at, rest = name.partition("@")
@@ -60,7 +72,7 @@ def parse_measures(names: Sequence[str]) -> list[str]:
         if not isinstance(cutoff, int) or not 1 <= cutoff <= EVALUATION_DEPTH:
             raise BenchError(f"measure '{name}' needs a cutoff that is a whole number from 1 to {EVALUATION_DEPTH}")
         try:
-            score({"q": [("d", 1.0)]}, {"q": {"d": 1}}, [official])
+            score(*_EXAMPLE, [official])
         except Exception as error:
             raise BenchError(f"measure '{name}' cannot be computed here: {' '.join(str(error).split())}") from error
         canonical.append(official)
@@ -94,8 +106,9 @@ def score(run: Run, qrels: Mapping[str, Mapping[str, int]], measures: Sequence[s
 
     parsed = [ir_measures.parse_measure(name) for name in measures]
     values = {name: dict.fromkeys(qrels, 0.0) for name in measures}
-    judged: Any = qrels
-    found: dict[str, Any] = {query: dict(ranking) for query, ranking in run.items() if ranking}
+    queries = list(qrels)  # given as numbers: gdeval, the program behind ERR, reads no other ids
+    judged: dict[str, Any] = {str(number): qrels[query] for number, query in enumerate(queries)}
+    found: dict[str, Any] = {str(number): dict(run[query]) for number, query in enumerate(queries) if run.get(query)}
     for metric in ir_measures.iter_calc(parsed, judged, found):
-        values[str(metric.measure)][metric.query_id] = float(metric.value)
+        values[str(metric.measure)][queries[int(metric.query_id)]] = float(metric.value)
     return values
