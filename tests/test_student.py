@@ -20,6 +20,7 @@ from bench.encoders.student import is_multilingual, make_student
 from bench.encoders.vocabulary import pieces_of
 from bench.errors import BenchError
 from bench.recipe import Recipe
+from bench.sampling import numpy_generator
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 RECIPE = Recipe(vocabulary="new", vocabulary_size=250, initialisation="shared")
@@ -120,13 +121,35 @@ def test_accents_are_still_kept_after_saving(encoder: Encoder, data: TrainingDat
     save_encoder(student, tmp_path)
     found = read_encoder(tmp_path, "small")
     assert found.fingerprint() == student.fingerprint()
-    for word in ("taC\u00e9", "tace" * 200):
+    for word in ("taC\u00e9", "tace" * 200, "\u17e3"):
         assert found.tokenize([word], "query") == student.tokenize([word], "query")
 
 
 def test_long_runs_of_letters_are_no_unknown_words(student: Encoder) -> None:
     assert student.unknown_pieces(["tac" * 300], "query") == 0
     assert student.unknown_pieces(["tac" * 400, "tac"], "query") == pytest.approx(1 / 7)
+
+
+@pytest.mark.parametrize(
+    "script", ["THAI", "LAO", "MYANMAR", "TIBETAN", "KHMER", "ETHIOPIC", "ARABIC", "HEBREW", "TAMIL", "DEVANAGARI"]
+)
+def test_text_without_spaces_is_read_in_every_script(encoder: Encoder, data: TrainingData, script: str) -> None:
+    """Random letters and digits of a script, 400 in a text. All digits are read as 0 to 9."""
+    characters = [
+        character for character in map(chr, range(0x500, 0x1900)) if script in unicodedata.name(character, "")
+    ]
+    letters = [character for character in characters if unicodedata.category(character)[0] in "LM"]
+    digits = [character for character in characters if character.isdecimal()]
+    rng = numpy_generator(0, script)
+    texts = ["".join(rng.choice([*letters, *"0123456789"], 400)) for _ in data.bitext.query_side]
+    student = make_student(encoder, replace(data, bitext=replace(data.bitext, query_side=tuple(texts))), RECIPE, 0)
+    unseen = ["".join(rng.choice([*letters, *digits], 400)) for _ in range(20)]
+    assert student.unknown_pieces(unseen, "query") < 0.01
+    assert len(set(map(tuple, student.tokenize(unseen, "query")))) == 20
+    for text in unseen:
+        plain = "".join(str(int(character)) if character.isdecimal() else character for character in text)
+        forms = [text, plain, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))]
+        assert len(set(map(tuple, student.tokenize(forms, "query")))) == 1
 
 
 @pytest.mark.parametrize("text", ["taC\u00e9", "\u0622\u0628", "\u0915\u093c", "\uac00", "\u1e09"])

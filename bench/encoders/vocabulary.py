@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, models, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, trainers
 
 from bench.data import TrainingData
 from bench.dependencies.fingerprint import code_digest, library_versions
@@ -38,17 +39,31 @@ def new_tokenizer(teacher: Encoder, data: TrainingData, size: int, extended: boo
     document language. If it is `extended`, it has all pieces of the teacher, and at most `size` pieces learned on the
     query languages are appended.
 
-    The tokenizer keeps its special tokens and its word splitting, but no longer strips accents: they carry meaning in
-    many languages. Raises `BenchError` if the encoder's tokenizer is not a WordPiece one.
+    The tokenizer keeps its special tokens and its word splitting. Raises `BenchError` if it is not a WordPiece one.
     """
+    own = for_all_scripts(teacher.copy().tokenizer)
     foreign, english = (
         [unicodedata.normalize("NFC", text) for text in data.texts(query_languages=side)] for side in (True, False)
     )
     texts = foreign if foreign and extended else [*foreign, *english[:: ENGLISH_SHARE if foreign else 1]]
-    tokenizer = relearn_tokenizer(teacher.copy().tokenizer, texts, size, teacher.name, cache)
-    if extended:
-        own = pieces_of(teacher.tokenizer)
-        tokenizer = with_pieces(teacher.copy().tokenizer, list(dict.fromkeys([*own, *pieces_of(tokenizer)])))
+    learned = relearn_tokenizer(own, texts, size, teacher.name, cache)
+    if not extended:
+        return learned
+    return with_pieces(own, list(dict.fromkeys([*pieces_of(teacher.tokenizer), *pieces_of(learned)])))
+
+
+def for_all_scripts(tokenizer: Any) -> Any:
+    """Return the tokenizer, changed to keep accents and to replace the digits of every script by 0 to 9.
+
+    Accents carry meaning in many languages. The teacher has embeddings of 0 to 9, and bitext may lack other digits.
+    """
+    backend = tokenizer.backend_tokenizer
+    if hasattr(backend.normalizer, "strip_accents"):
+        backend.normalizer.strip_accents = False
+    digits = [character for character in map(chr, range(128, sys.maxunicode)) if character.isdecimal()]
+    equal = ["".join(digit for digit in digits if int(digit) == value) for value in range(10)]
+    replaced = [normalizers.Replace(Regex(f"[{group}]"), str(value)) for value, group in enumerate(equal)]
+    backend.normalizer = normalizers.Sequence([*replaced, *filter(None, [backend.normalizer])])
     return tokenizer
 
 
@@ -57,8 +72,6 @@ def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str
     model = tokenizer.backend_tokenizer.model
     if not isinstance(model, models.WordPiece):
         raise BenchError(f"the vocabulary of '{name}' cannot be replaced: its tokenizer is not a WordPiece one")
-    if hasattr(tokenizer.backend_tokenizer.normalizer, "strip_accents"):
-        tokenizer.backend_tokenizer.normalizer.strip_accents = False
     # The new tokenizer would inherit the arguments of the last call.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
@@ -78,10 +91,8 @@ def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str
 
 
 def with_pieces(tokenizer: Any, pieces: Sequence[str]) -> Any:
-    """Return the tokenizer with a WordPiece vocabulary of these pieces in this order; it keeps accents."""
+    """Return the tokenizer with a WordPiece vocabulary of these pieces in this order."""
     backend, model = tokenizer.backend_tokenizer, tokenizer.backend_tokenizer.model
-    if hasattr(backend.normalizer, "strip_accents"):
-        backend.normalizer.strip_accents = False
     backend.model = models.WordPiece(
         {piece: i for i, piece in enumerate(pieces)},
         unk_token=model.unk_token,
