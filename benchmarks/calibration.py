@@ -6,8 +6,6 @@ A simulated query has one relevant document. Its rank for a system is log-normal
 merit of the system, an effect of the seed, and noise. The score is nDCG@10 of that rank. All tables take ten minutes.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 python benchmarks/compare_runs.py [QUERIES [DOCUMENTS]]
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

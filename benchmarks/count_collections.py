@@ -6,8 +6,6 @@ writes `counts.csv` and `sizes.csv` to a folder. The project's own are in `datas
 (`BENCH_MIRROR`) and the cache; nothing is downloaded.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 import sys

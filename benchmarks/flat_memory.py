@@ -6,8 +6,6 @@ prints the number of documents, the seconds and the peak of resident memory; giv
 grows with the corpus is ids, their order, and 512 bytes of embeddings per document in the folder for temporary files.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import tempfile

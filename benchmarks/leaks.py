@@ -8,8 +8,6 @@ prints the number of rows found of each kind, and among 2,000 clean rows. Clean 
 read: those of real collections may be leaks. Both are training rows of the pair, checked against all its tests.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import unicodedata

@@ -6,8 +6,6 @@ prints a table for each encoder (default: tiny and all-MiniLM-L6-v2), for batche
 table for generated batches of several sizes. Transport is cost, experiment and loss, without the backward pass.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 import warnings

@@ -1,7 +1,5 @@
 """Finished cells made by hand, for tests of what is made of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Small things that many tests share: an encoder of a few thousand weights, a little bitext, a little collection."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Sources of the methods that tests load as plugins: sound, broken and hostile ones; and how a test installs one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 SOUND = '''"""A file with a method."""

@@ -1,7 +1,5 @@
 """Whole comparisons with a small encoder on a small generated collection, as calls of functions and of the command."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Sequence

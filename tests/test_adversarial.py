@@ -1,7 +1,5 @@
 """Adversarial alignment: samples and gradients, the discriminator by hand, and the probe on data with known answers."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from itertools import islice

@@ -1,7 +1,5 @@
 """Word alignment by token embeddings, against links worked out by hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`bench validate` finds each planted fault by its check; `bench new-method` writes a sound package."""
 
-from __future__ import annotations
-
 import csv
 import os
 import subprocess

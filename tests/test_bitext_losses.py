@@ -1,7 +1,5 @@
 """Contrastive learning and distillation on bitext: the losses by hand, and which pairs are no negatives."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Cards of collections, what is refused in them, and the counts beside them against counting by hand."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import astuple

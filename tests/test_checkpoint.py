@@ -1,7 +1,5 @@
 """A training that dies is resumed as if nothing had happened."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Callable

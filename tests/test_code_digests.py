@@ -1,7 +1,5 @@
 """Digests of code cover all that a result depends on; digests of values change with all they contain."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points, version

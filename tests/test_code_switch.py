@@ -1,7 +1,5 @@
 """Code-switching: the loss by hand, which passages are no negatives, and a glossary for each language."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Combined methods: one student, the weighted sum of the losses, the same examples for each part."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any

@@ -1,7 +1,5 @@
 """Comparisons of systems made by hand; `bench compare` of runs, of results folders and of methods."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import re

@@ -1,7 +1,5 @@
 """The generated collection: the same bytes everywhere, without leakage, with correct alignments and difficulty."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from pathlib import Path

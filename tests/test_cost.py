@@ -1,7 +1,5 @@
 """Energy is read from meters, or not reported at all: with a fake tracker, and with the real one if it is installed."""
 
-from __future__ import annotations
-
 import enum
 import sys
 import types

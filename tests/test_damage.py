@@ -1,7 +1,5 @@
 """Full disks, damaged files, kills and shared folders cost nothing else: the next call ends in the same bytes."""
 
-from __future__ import annotations
-
 import errno
 import multiprocessing
 import os

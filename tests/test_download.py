@@ -1,7 +1,5 @@
 """Downloads against a server that fails in every way, the resolver that decides on them, and `bench fetch`."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import http.server
@@ -40,7 +38,7 @@ PATH = "some folder/swa.txt"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
+    server: "Server"
 
     def do_GET(self) -> None:
         self.server.requests.append(self.path)

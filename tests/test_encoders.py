@@ -1,7 +1,5 @@
 """Encoders: pooling, batching, folders in sentence-transformers' layout, and what is refused."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

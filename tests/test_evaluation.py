@@ -1,13 +1,11 @@
 """Evaluation: which texts are encoded by whom, and what may come from the cache; retrievers are read back the same."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -101,7 +99,7 @@ class Text(str):
 
     alive = most = 0
 
-    def __new__(cls, text: str) -> Text:
+    def __new__(cls, text: str) -> Self:
         cls.alive += 1
         cls.most = max(cls.most, cls.alive)
         return super().__new__(cls, text)

@@ -1,7 +1,5 @@
 """Whole comparisons with a small encoder on a small generated collection: what a user does with `bench run`."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Callable

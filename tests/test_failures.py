@@ -1,7 +1,5 @@
 """Methods that fail or are interrupted: one line and the right exit code, and what is finished is kept."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

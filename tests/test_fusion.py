@@ -1,7 +1,5 @@
 """Fused rankings: the formulas by hand and by brute force, and whole comparisons with fusions of other rows."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """The regression gate: tolerances, comparison, the file of a baseline, and planted faults."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import sys

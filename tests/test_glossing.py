@@ -1,7 +1,5 @@
 """Glosses: which words are replaced by what, and how often."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Hard negatives: the filter, the changes at a refresh, and the cost of mining."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Hybrid batches: how often each kind and each language comes, and what the examples are."""
 
-from __future__ import annotations
-
 import itertools
 from collections import Counter
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`bench inspect cell`: everything in a manifest, found by folder, name or fingerprint, and its ir_metadata."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

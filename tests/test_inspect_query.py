@@ -1,7 +1,5 @@
 """`bench inspect query`: what is shown is what is in the run, and plans of saved students are those of fitted ones."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

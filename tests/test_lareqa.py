@@ -1,7 +1,5 @@
 """Pools of several languages: one student per language is evaluated on all its pairs; language bias by hand."""
 
-from __future__ import annotations
-
 import csv
 import json
 import tomllib

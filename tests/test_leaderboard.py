@@ -1,7 +1,5 @@
 """Leaderboards of cells made by hand, with means computed by hand; LaTeX tables are read by a parser and an engine."""
 
-from __future__ import annotations
-
 import errno
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Repeated texts: copies, near-duplicates, leakage of tests into training data, and parallel groups."""
 
-from __future__ import annotations
-
 import csv
 import json
 import random

@@ -1,7 +1,5 @@
 """The facts about a machine: right whatever this process has set, and asked for once."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

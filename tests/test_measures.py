@@ -1,7 +1,5 @@
 """Measures against pytrec_eval called directly, which the reference implementation trec_eval is wrapped in."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

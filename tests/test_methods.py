@@ -1,7 +1,5 @@
 """Properties of every trained method: a seed decides the student, training helps, and the teacher is never changed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Mining against brute force, F1 against its definition, and a whole comparison on an invented collection."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from itertools import pairwise

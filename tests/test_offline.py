@@ -1,7 +1,5 @@
 """With `--offline` nothing opens a socket, neither the program nor a library nor a method."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """OPTICAL: the loss by POT one pair at a time, its settings, and costs and marginals by hand."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

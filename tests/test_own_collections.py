@@ -1,7 +1,5 @@
 """Collections of the user's own in BEIR's and TREC's layout, and through ir_datasets; what is refused."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import sys

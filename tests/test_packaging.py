@@ -1,7 +1,5 @@
 """The checkout as it is installed for development: its folders must not shadow anybody's packages; what it pins."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tomllib

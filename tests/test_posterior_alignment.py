@@ -1,7 +1,5 @@
 """Posterior alignment: the loss one sentence at a time, its samples, and the distances against POT and plain sums."""
 
-from __future__ import annotations
-
 from itertools import islice
 
 import numpy as np

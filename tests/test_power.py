@@ -1,7 +1,5 @@
 """`bench power`, against the power of t-tests by statsmodels, and its rate of false alarms."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from conftest import Cli

@@ -1,7 +1,5 @@
 """Workers: whatever a function does to its process, the caller gets a value or one clear line and can go on."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Lines about work that goes on, without a terminal."""
 
-from __future__ import annotations
-
 import pytest
 
 from bench import progress

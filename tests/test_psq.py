@@ -1,7 +1,5 @@
 """Probabilistic structured queries and translation tables: by hand, against bm25s, and against a plain IBM Model 1."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The real collections have the published numbers of texts, their parts keep apart, and each ends in a leaderboard."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

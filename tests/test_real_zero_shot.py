@@ -3,8 +3,6 @@
 The expected scores are computed from the raw files with nothing of this project; `zero-shot` must score the same.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterator

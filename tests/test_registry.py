@@ -1,7 +1,5 @@
 """Methods by name: this project's own without an import, plugins whatever is wrong with them, and their pages."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The report: the data of its page equal the frames, no name becomes markup, and plots name every system."""
 
-from __future__ import annotations
-
 import html
 import json
 import re

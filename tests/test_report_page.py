@@ -3,8 +3,6 @@
 A script at the end of the page's own acts and writes what it sees to the page, which headless Chromium prints.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import os

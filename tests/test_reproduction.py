@@ -1,7 +1,5 @@
 """`bench reproduce`: a cell comes out the same from its manifest alone, whatever it was trained with."""
 
-from __future__ import annotations
-
 import gzip
 import shutil
 from collections.abc import Callable

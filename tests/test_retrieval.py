@@ -1,7 +1,5 @@
 """Search and MaxSim against brute force in double precision, and runs whose scores never tie."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise, permutations
 

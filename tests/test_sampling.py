@@ -1,7 +1,5 @@
 """Random generators, the batches that are drawn with them, and subsets of bitext."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections import Counter

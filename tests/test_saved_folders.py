@@ -1,7 +1,5 @@
 """Folders of encoders as others save them: embedded as sentence-transformers does, or refused with one line."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Outlying and failed seeds: Rosner's published example, Grubbs' published critical values, and cells made by hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Choosing a checkpoint: which rows are held out, which weights are kept, by a resumed training as well."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

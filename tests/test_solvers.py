@@ -1,7 +1,5 @@
 """Every solver on random padded problems in float32: against POT, closed forms, company and finite differences."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable, Iterator

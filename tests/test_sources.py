@@ -1,7 +1,5 @@
 """Test collections and training data whose summaries come from a cache, which may be damaged."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -1,7 +1,5 @@
 """The one record of identity: it parses, prints itself, and finds itself however it is spelled."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields, replace
 

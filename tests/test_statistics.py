@@ -1,7 +1,5 @@
 """Intervals and paired tests, against hand-computed variances, scipy, statsmodels and simulated scores."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The results folder: what is finished, what is damaged, and what belongs to the current state."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Students: their vocabulary, their first embeddings, and that both are the same every time."""
 
-from __future__ import annotations
-
 import copy
 import unicodedata
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Encoders by name: the tiny one is the same wherever it is made, and off the shelf is as its folder describes it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The one training loop: budgets, schedule, parameter groups, and what happens when numbers run out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from itertools import accumulate, pairwise
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Translate-distill: the loss by hand, the glosses of each language, and a combination with bitext."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

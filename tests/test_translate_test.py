@@ -1,7 +1,5 @@
 """Translate-test: the trained translator worked out step by step, and models that others have made."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import replace

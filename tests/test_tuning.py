@@ -1,7 +1,5 @@
 """`bench tune`: equal effort for each method, a choice by one measure, and never on a test collection."""
 
-from __future__ import annotations
-
 import csv
 from collections import Counter
 from pathlib import Path

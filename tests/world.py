@@ -1,7 +1,5 @@
 """Small collections whose files are written by hand: a mirror, and a card for each collection."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

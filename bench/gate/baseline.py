@@ -1,14 +1,12 @@
 """The file of a baseline, how far each of its values may move, and the comparison with new results of its suite."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -70,7 +68,7 @@ class Baseline:
             file.write("{" + ",\n".join(f'"{name}": {text}' for name, text in parts.items()) + "}\n")
 
     @classmethod
-    def read(cls, path: Path) -> Baseline:
+    def read(cls, path: Path) -> Self:
         """Read what `write` wrote. Raises `BenchError` if the file is missing or malformed."""
         try:
             return TypeAdapter(cls).validate_json(path.read_bytes())
@@ -79,7 +77,7 @@ class Baseline:
         except ValidationError as error:
             raise BenchError(f"{path} is no baseline; bench baseline writes one, under another name") from error
 
-    def of(self, methods: Sequence[str]) -> Baseline:
+    def of(self, methods: Sequence[str]) -> Self:
         """Return the part of some methods and the reference rows. Raises `BenchError` for a method that it lacks."""
         names = {registry.row_name(text): text for text in self.suite.methods}
         for name in methods:

@@ -14,8 +14,6 @@ noted last; tables leave out all other results. Results of two states therefore 
 to an earlier state shows its results again.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -26,7 +24,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from filelock import FileLock
 
@@ -216,7 +214,7 @@ class Store:
 
     root: Path
 
-    def open(self) -> Store:
+    def open(self) -> Self:
         """Make the folder. Raises `BenchError` if it cannot be written."""
         try:
             (self.root / LOCKS).mkdir(parents=True, exist_ok=True)

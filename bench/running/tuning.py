@@ -1,7 +1,5 @@
 """The protocol of `bench tune`: equally many configurations of each method, one of which is chosen by one measure."""
 
-from __future__ import annotations
-
 import csv
 import itertools
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ The variables EXPECT_DATASETS and EXPECT_OFFLINE say what is installed next to t
 expects one thing where the variable is set and the opposite where it is not.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import os

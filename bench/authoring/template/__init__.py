@@ -1,7 +1,5 @@
 """`bench new-method`: a small package with a method that works without changes."""
 
-from __future__ import annotations
-
 import importlib.util
 import keyword
 import re

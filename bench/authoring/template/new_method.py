@@ -1,7 +1,5 @@
 """The method new-method, which imports from the harness only `bench.api`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

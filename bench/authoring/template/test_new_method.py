@@ -1,7 +1,5 @@
 """The checks that every method must pass. Add the tests of your own method here."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bench.cli import main
