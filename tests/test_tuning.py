@@ -1,11 +1,13 @@
 """`bench tune`: equal effort for each method, a choice by one measure, and never on a test collection."""
 
 import csv
+import math
 from collections import Counter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import Cli
 from small_bench import CARD, Command, contents, rows
@@ -16,7 +18,7 @@ from bench.errors import CellFailed
 from bench.options import spelled
 from bench.results.store import Store
 from bench.running.method_specs import resolve_method
-from bench.running.tuning import FACTORS, Trial, choose, draws, grid
+from bench.running.tuning import FACTORS, choose, draws, grid
 from bench.training.loop import TrainedMethod
 from methods.contrastive import Contrastive
 from methods.distillation import Distillation
@@ -158,18 +160,10 @@ def test_draw_that_failed_is_shown_and_never_chosen(tune: Any, tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    ("scores", "chosen"),
-    [
-        ([[0.2, 0.4], [0.1, 0.6], [0.3, 0.3]], 1),
-        ([[0.2, 0.4], [0.3, 0.3], [0.0, 0.0]], 0),  # of equals the first
-        ([[0.2, None], [0.1, 0.1]], 1),
-        ([[None]], None),
-    ],
+    ("means", "chosen"), [([0.3, 0.35, 0.3], 1), ([0.3, 0.3, 0.0], 0), ([math.nan, 0.1], 1), ([math.nan], None)]
 )
-def test_highest_mean_over_all_cells_is_chosen(scores: list[list[float | None]], chosen: int | None) -> None:
-    tried = [Trial("m", {}, dict(zip("ab", values, strict=False))) for values in scores]
-    choose(tried)
-    assert [trial.chosen for trial in tried] == [number == chosen for number in range(len(tried))]
+def test_highest_mean_is_chosen_the_first_of_equals(means: list[float], chosen: int | None) -> None:
+    assert choose(pd.Series(means)).tolist() == [number == chosen for number in range(len(means))]
 
 
 def wrong_defaults(path: Path) -> dict[str, tuple[str, str]]:

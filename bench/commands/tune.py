@@ -29,9 +29,9 @@ def tune(options: Tune) -> int:
     if (computed := compute(request, cards)) is None:
         return 0
     for name, draws in drawn.items():
-        tried = tuning.trials(draws, computed.experiment, computed.outcome.cells)
-        tuning.print_trials(name, tried)
-        path = tuning.write_trials(name, tried, options, computed.experiment.encoder)
+        settings, results = tuning.trials(draws, computed.experiment, computed.outcome.cells)
+        tuning.print_trials(name, list(draws), results)
+        path = tuning.write_trials(name, settings, results, options, computed.experiment.encoder)
         computed.display.say(f"written: {path}")
     computed.print_counts()
     return computed.outcome.exit_code

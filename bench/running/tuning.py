@@ -1,12 +1,13 @@
 """The protocol of `bench tune`: equally many configurations of each method, one of which is chosen by one measure."""
 
-import csv
 import itertools
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+import pandas as pd
 
 from bench import registry
 from bench.errors import BenchError
@@ -26,28 +27,10 @@ FACTORS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 """The values of `learning_rate_factor`, from which all methods draw: enough for 8 draws of a method without others."""
 COMMAND = ("encoder", "datasets", "pairs", "train", "budget", "seeds", "threads", "draws", "seed")
 """The options in the column `command` of a table. They are all that can change a score, without places of files."""
+RESULTS = [f"mean {MEASURE}", "steps", "cpu_seconds"]
+"""The mean over all cells, NaN if one of them failed, and the cost of all trainings."""
+YES = {True: "yes", False: "no"}
 WIDTH = 80
-
-
-@dataclass
-class Trial:
-    """A configuration of a method and its results."""
-
-    text: str
-    """The method with its settings, as for `bench run --methods`."""
-    settings: Mapping[str, Any]
-    """The values of all tuned settings."""
-    scores: dict[str, float | None] = field(default_factory=dict)
-    """The measure by cell; None for a cell that failed."""
-    steps: int = 0
-    cpu_seconds: float = 0.0
-    chosen: bool = False
-
-    @property
-    def mean(self) -> float | None:
-        """The mean over all cells; None if one of them failed."""
-        values = [score for score in self.scores.values() if score is not None]
-        return fmean(values) if values and len(values) == len(self.scores) else None
 
 
 def grid(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -84,65 +67,62 @@ def draws(text: str, number: int, seed: int) -> dict[str, dict[str, Any]]:
     return drawn
 
 
-def trials(draws: Mapping[str, Mapping[str, Any]], experiment: Experiment, cells: Sequence[Record]) -> list[Trial]:
-    """Return the results of a method's draws among these finished cells. One of them is chosen."""
+def trials(
+    draws: Mapping[str, Mapping[str, Any]], experiment: Experiment, cells: Sequence[Record]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return two frames with a row per draw of a method: the tuned settings as texts, and the results in these finished
+    cells. The latter have `MEASURE` by cell (NaN if it failed), the columns of `RESULTS`, and `chosen`, True for the
+    draw with the highest mean, the first of equals.
+    """
     finished = {cell.spec.fingerprint: cell for cell in cells}
     planned: dict[Any, list[RunSpec]] = {}
     for training, its in experiment.cells.items():
         planned.setdefault(training.method.methods, []).extend(cell.spec for cell in its)
-    tried = []
-    for text, settings in draws.items():
-        trial, costs = Trial(text, settings), {}
-        for spec in planned[resolve_method(text, {}).methods]:
-            cell = finished.get(spec.fingerprint)
-            trial.scores[f"{spec.dataset} {spec.pair} seed{spec.seed}"] = cell.means[MEASURE] if cell else None
-            if cell:
-                costs[cell.manifest["training"]] = cell.trained["cost"]  # several cells may share a training
-        trial.steps = sum(cost.get("trained_steps", 0) for cost in costs.values())
-        trial.cpu_seconds = sum(cost["cpu_seconds"] for cost in costs.values())
-        tried.append(trial)
-    choose(tried)
-    return tried
+    rows = []
+    for text in draws:
+        specs = planned[resolve_method(text, {}).methods]
+        found = {f"{spec.dataset} {spec.pair} seed{spec.seed}": finished.get(spec.fingerprint) for spec in specs}
+        scores = {name: cell.means[MEASURE] if cell else math.nan for name, cell in found.items()}
+        # Several cells may share a training.
+        costs = {cell.manifest["training"]: cell.trained["cost"] for cell in found.values() if cell}.values()
+        totals = [sum(cost.get(name, 0) for cost in costs) for name in ("trained_steps", "cpu_seconds")]
+        rows.append({**scores, **dict(zip(RESULTS, (fmean(scores.values()), *totals), strict=True))})
+    settings = pd.DataFrame([{key: spelled(value) for key, value in point.items()} for point in draws.values()])
+    results = pd.DataFrame(rows)
+    return settings, results.assign(chosen=choose(results[RESULTS[0]]))
 
 
-def choose(tried: Sequence[Trial]) -> None:
-    """Choose the trial with the highest mean, the first of equals; none if each of them failed."""
-    if scored := [(trial.mean, trial) for trial in tried if trial.mean is not None]:
-        max(scored, key=lambda each: each[0])[1].chosen = True
+def choose(means: pd.Series) -> pd.Series:
+    """Return True for the highest mean, the first of equals, and False for the others and for NaN."""
+    return means.index.to_series().eq(means.idxmax() if means.notna().any() else -1)
 
 
-def print_trials(name: str, tried: Sequence[Trial]) -> None:
+def print_trials(name: str, texts: Sequence[str], results: pd.DataFrame) -> None:
     """Print a table of a method's draws, and the chosen one as a text for `bench run --methods`."""
-    rows = [
-        [
-            str(number),
-            trial.text.removeprefix(name).replace(":", " ").strip() or "defaults",
-            "failed" if trial.mean is None else f"{trial.mean:.4f}",
-            str(trial.steps),
-            f"{trial.cpu_seconds:.0f}",
-            "chosen" if trial.chosen else "",
-        ]
-        for number, trial in enumerate(tried)
-    ]
-    columns = ["draw", "settings", MEASURE, "steps", "CPU s", ""]
-    title = f"{name}, mean over {', '.join(tried[0].scores)}"
-    print_table(columns, rows, title=title, right=("draw", MEASURE, "steps", "CPU s"), width=WIDTH)
-    print(f"chosen: {next((trial.text for trial in tried if trial.chosen), 'none, every draw failed')}\n")
+    mean, steps, seconds = (results[column] for column in RESULTS)
+    table = pd.DataFrame(
+        {
+            "draw": results.index.map(str),
+            "settings": [text.removeprefix(name).replace(":", " ").strip() or "defaults" for text in texts],
+            MEASURE: mean.map("{:.4f}".format, na_action="ignore").fillna("failed"),
+            "steps": steps.map(str),
+            "CPU s": seconds.map("{:.0f}".format),
+            "": results["chosen"].map({True: "chosen", False: ""}),
+        }
+    )
+    title = f"{name}, mean over {', '.join(results.columns[: -len(RESULTS) - 1])}"
+    print_table(table.columns.tolist(), table.values.tolist(), title=title, right=("draw", MEASURE, "steps", "CPU s"), width=WIDTH)
+    best = [text for text, wins in zip(texts, results["chosen"], strict=True) if wins]
+    print(f"chosen: {best[0] if best else 'none, every draw failed'}\n")
 
 
-def write_trials(name: str, tried: Sequence[Trial], options: Tune, encoder: str) -> Path:
+def write_trials(name: str, settings: pd.DataFrame, results: pd.DataFrame, options: Tune, encoder: str) -> Path:
     """Write a line for each draw to a CSV file, and return its path. docs/tuning.md describes the columns."""
     path = options.output / f"{registry.find_method(name).name}.csv"
+    texts = {"cpu_seconds": results["cpu_seconds"].map("{:.1f}".format), "chosen": results["chosen"].map(YES)}
+    frame = settings.join(results.assign(**texts, command=command(name, options, encoder)))
     with atomic_write(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        first = tried[0]
-        ends = [f"mean {MEASURE}", "steps", "cpu_seconds", "chosen", "command"]
-        writer.writerow(["draw", *first.settings, *first.scores, *ends])
-        for number, trial in enumerate(tried):
-            scores = ["" if score is None else f"{score:.6f}" for score in (*trial.scores.values(), trial.mean)]
-            settings = map(spelled, trial.settings.values())
-            cost = trial.steps, f"{trial.cpu_seconds:.1f}", "yes" if trial.chosen else "no"
-            writer.writerow([number, *settings, *scores, *cost, command(name, options, encoder)])
+        frame.to_csv(file, index_label="draw", float_format="%.6f", lineterminator="\n")
     return path
 
 
