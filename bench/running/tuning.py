@@ -94,7 +94,8 @@ def trials(
 
 def choose(means: pd.Series) -> pd.Series:
     """Return True for the highest mean, the first of equals, and False for the others and for NaN."""
-    return means.index.to_series().eq(means.idxmax() if means.notna().any() else -1)
+    highest = means.eq(means.max())
+    return highest & highest.cumsum().eq(1)
 
 
 def print_trials(name: str, texts: Sequence[str], results: pd.DataFrame) -> None:
