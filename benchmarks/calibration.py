@@ -16,9 +16,8 @@ from scipy.stats import ttest_1samp
 
 from bench.report.comparison import rank_intervals
 from bench.statistics.intervals import LEVEL, TAILS, query_bootstrap, resample_shares, student_interval
-from bench.statistics.outliers import outliers
 from bench.statistics.power import Share
-from bench.statistics.significance import ALPHA, holm, paired_randomisation, student_test
+from bench.statistics.significance import ALPHA, holm, outliers, paired_randomisation, student_test
 from bench.tables import print_table
 
 SYSTEMS = 6

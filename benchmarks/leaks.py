@@ -141,7 +141,7 @@ def main() -> None:
         tests = {name: set(texts) for name, texts in found.tests.items()}
         test = load_judged(cards[arguments.collection], pair, resolver)
         texts = sorted(text for text in set(test.documents) if normalise(text) in protected(test))
-        clean = list(found.bitext.document_side)
+        clean = list(found.rows["bitext"].document_side)
     else:
         texts, clean = sentences(rng, 2000), sentences(rng, CLEAN)
         tests = {"generated": set(texts)}

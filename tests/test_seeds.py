@@ -9,7 +9,7 @@ from cells import add, spec
 from bench.report.leaderboard import leaderboard
 from bench.report.tables import remarks
 from bench.results.store import FAILURE, Store, training_fingerprint
-from bench.statistics.outliers import outliers
+from bench.statistics.significance import outliers
 
 ROSNER = """
 -0.25 0.68 0.94 1.15 1.20 1.26 1.26 1.34 1.38 1.43 1.49 1.49 1.55 1.56 1.58 1.65 1.69 1.70 1.76 1.77 1.81 1.91 1.94 1.96

@@ -2,9 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from bench.data import Bitext, Origin, Pair, Relevance, Rows, TrainingData, leakage
 from bench.data.cards import IR_DATASETS, Card, Role, get_card, load_cards
@@ -12,7 +12,7 @@ from bench.data.files import Resolver
 from bench.data.loading import drop_empty_and_duplicate, load_judged, read
 from bench.errors import BenchError, MissingFile
 
-_Rows = TypeVar("_Rows", bound=Rows)
+KINDS: dict[Role, type[Any]] = {"bitext": Bitext, "relevance": Relevance}
 
 
 def default_mix(pair: Pair, cards: Mapping[str, Card]) -> str:
@@ -49,19 +49,15 @@ def training_data(
     cards = load_cards() if cards is None else cards
     found = search(names, pairs, resolver, cards)
     caps = caps_of(names, cards)
-    if keep_leaks:
-        clean, relevance = found.bitext, found.relevance
-    else:
-        clean = leakage.remove(found.bitext, found.leaks["bitext"])
-        relevance = leakage.remove(found.relevance, found.leaks["relevance"])
-    bitext = cap(clean, caps)
+    clean = {role: rows if keep_leaks else leakage.remove(rows, found.leaks[role]) for role, rows in found.rows.items()}
+    bitext, relevance = cap(clean["bitext"], caps), clean["relevance"]
     leaked = {role: leakage.count_rows(leaks, found.tests) for role, leaks in found.leaks.items()}
     return TrainingData(
         pairs=tuple(pairs),
         bitext=bitext,
         relevance=relevance,
         report={
-            "bitext": _counts(found.counts["bitext"], clean, bitext, caps, pairs[0]),
+            "bitext": _counts(found.counts["bitext"], clean["bitext"], bitext, caps, pairs[0]),
             "relevance": _counts(found.counts["relevance"], relevance, relevance, {}, judged_pairs(pairs)[0]),
             "leakage": {test: {role: counts[test] for role, counts in leaked.items()} for test in found.tests},
             "not_checked": found.not_checked,
@@ -72,13 +68,13 @@ def training_data(
 
 @dataclass(frozen=True)
 class Search:
-    """All available training rows, and the leakage among them."""
+    """All available training rows, and the leakage among them, by role."""
 
-    bitext: Bitext
-    relevance: Relevance
-    counts: Mapping[str, Mapping[Origin, Mapping[str, int]]]
-    """For "bitext" and "relevance", the numbers of rows `read` and `dropped` of each source and pair."""
-    leaks: Mapping[str, Sequence[leakage.Leak]]
+    rows: Mapping[Role, Any]
+    """The `Bitext` and the `Relevance`."""
+    counts: Mapping[Role, Mapping[Origin, Mapping[str, int]]]
+    """The numbers of rows `read` and `dropped` of each source and pair."""
+    leaks: Mapping[Role, Sequence[leakage.Leak]]
     tests: Mapping[str, Mapping[str, frozenset[str]]]
     """The result of `leakage.protected` for each test collection."""
     not_checked: Mapping[str, str]
@@ -91,12 +87,10 @@ def search(
     """Read the rows of `training_data` and find the leakage among them. Raises `BenchError` likewise."""
     cards = load_cards() if cards is None else cards
     sources, skipped = sources_of(names, pairs, cards)
-
-    def load(role: Role) -> Iterator[tuple[Origin, Any]]:
-        return (((name, pair), read(get_card(name, cards), role, pair, resolver)) for name, pair in sources[role])
-
-    bitext, bitext_counts = _gather(Bitext, load("bitext"))
-    relevance, relevance_counts = _gather(Relevance, load("relevance"))
+    rows, counts = {}, {}
+    for role, origins in sources.items():
+        parts = ((origin, read(get_card(origin[0], cards), role, origin[1], resolver)) for origin in origins)
+        rows[role], counts[role] = _gather(KINDS[role], parts)
     tests: dict[str, Mapping[str, frozenset[str]]] = {}
     not_checked: dict[str, str] = {}
     for name, (card, pair) in tests_of(pairs, cards).items():
@@ -106,15 +100,8 @@ def search(
             tests[name] = leakage.protected(load_judged(card, pair, replace(resolver, offline=offline)))
         except MissingFile as error:
             not_checked[name] = str(error)
-    return Search(
-        bitext=bitext,
-        relevance=relevance,
-        counts={"bitext": bitext_counts, "relevance": relevance_counts},
-        leaks={"bitext": leakage.find_leaks(bitext, tests), "relevance": leakage.find_leaks(relevance, tests)},
-        tests=tests,
-        not_checked=not_checked,
-        skipped=skipped,
-    )
+    leaks = {role: leakage.find_leaks(each, tests) for role, each in rows.items()}
+    return Search(rows, counts, leaks, tests, not_checked, skipped)
 
 
 def cap(bitext: Bitext, caps: Mapping[str, int]) -> Bitext:
@@ -148,7 +135,7 @@ def sources_of(
     """Return the collections of the names by role, and a line for each that lacks one of the pairs; judgments outside
     the document language are optional. Raises `BenchError` as `training_data`.
     """
-    wanted: dict[Role, dict[Origin, None]] = {"bitext": {}, "relevance": {}}
+    wanted: dict[Role, dict[Origin, None]] = {role: {} for role in KINDS}
     skipped = []
     for name in names:
         card = get_card(name, cards)
@@ -193,7 +180,7 @@ def tests_of(pairs: Sequence[Pair], cards: Mapping[str, Card]) -> dict[str, tupl
     }
 
 
-def _gather(kind: type[_Rows], parts: Iterable[tuple[Origin, _Rows]]) -> tuple[_Rows, dict[Origin, dict[str, int]]]:
+def _gather(kind: type[Any], parts: Iterable[tuple[Origin, Rows]]) -> tuple[Any, dict[Origin, dict[str, int]]]:
     """Join the parts, and count the rows read and dropped: empty ones, and those that an earlier part has."""
     kept, counts = [], {}
     seen: dict[Pair, set[tuple[str, str]]] = {}
@@ -209,14 +196,10 @@ def _counts(
     """Complete the counts of each source by the rows without leakage, and by those that are also within the caps."""
     left, kept = Counter(clean.origins), Counter(used.origins)
     report = {}
-    for (name, pair), count in counts.items():
-        origin = (name, pair)
-        capped = {"capped": left[origin] - kept[origin]} if name in caps else {}
+    for origin, count in counts.items():
+        name, pair = origin
         leaked = count["read"] - count["dropped"] - left[origin]
-        report[name if pair == usual else f"{name} {pair}"] = {
-            **count,
-            "leaked": leaked,
-            **capped,
-            "kept": kept[origin],
-        }
+        capped = {"capped": left[origin] - kept[origin]} if name in caps else {}
+        key = name if pair == usual else f"{name} {pair}"
+        report[key] = {**count, "leaked": leaked, **capped, "kept": kept[origin]}
     return report

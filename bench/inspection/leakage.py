@@ -43,10 +43,8 @@ def findings(pair: Pair, found: Search, resolver: Resolver, cards: Mapping[str, 
     set, and the `number` of the training row, since several rows of a collection may have the same place.
     """
     rows = []
-    roles: tuple[Role, ...] = ("bitext", "relevance")
-    for role in roles:
-        leaks = found.leaks[role]
-        data: Rows = getattr(found, role)
+    for role, leaks in found.leaks.items():
+        data: Rows = found.rows[role]
         columns, place_of = data.columns, _places(data, leaks, role, resolver, cards)
         for leak in leaks:
             text, training = columns[leak.side][leak.row], columns[2][leak.row]
@@ -79,7 +77,7 @@ def count(members: pd.DataFrame, found: Search) -> list[str]:
     queries = [len(frozenset().union(*texts)) for texts in judged]
     # A row counts once, by its first kind.
     kinds = members.groupby("number")["kind"].min().value_counts()
-    rows = [list(getattr(found, role).sources).count(training), *(kinds[kind] for kind in KINDS)]
+    rows = [list(found.rows[role].sources).count(training), *(kinds[kind] for kind in KINDS)]
     return [pair, test, *map("{:,}".format, queries), f"{training} {role}", *map("{:,}".format, rows)]
 
 

@@ -1,6 +1,8 @@
 """Leaderboards: frames made from finished cells alone. docs/leaderboards.md describes the columns of their files."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,16 @@ import pandas as pd
 
 from bench.evaluation.measures import lower_is_better
 from bench.report.comparison import AGAINST, COMPARISON, STANDING, standings
-from bench.report.seeds import failed_seeds, outlying_seeds
-from bench.results.store import Record, Store
+from bench.results.store import FAILURE, TRAININGS, Record, Store, training_fingerprint
 from bench.results.systems import System, boards, gather
 from bench.spec import BOARD, COLUMNS, SYSTEM
 from bench.statistics.intervals import DECIMALS, query_bootstrap
+from bench.statistics.significance import outliers
+from bench.tables import shortened
 
 BASELINE = "zero-shot"
+REASON = 100
+"""Characters of a failure's reason that are shown."""
 APART = {column.name: column.apart for column in COLUMNS if column.apart}
 NUMBERS = {column.name for column in COLUMNS if column.number}
 LONG = [*SYSTEM, "seed", "measure", "value", "low", "high", "queries", "cell"]
@@ -227,6 +232,35 @@ def diagnostics_text(diagnostics: Mapping[str, float]) -> str:
     return " ".join(
         f"{name}={value if isinstance(value, int) else format(value, '.3f')}" for name, value in diagnostics.items()
     )
+
+
+def outlying_seeds(system: System, measure: str) -> str:
+    """Return the seeds whose mean is an outlier; empty if there are none."""
+    if measure not in system.scores:
+        return ""
+    means = system.scores[measure].mean(axis=1)
+    found = outliers(means)
+    others = [mean for i, mean in enumerate(means) if i not in found]
+    return ", ".join(
+        f"seed {system.seeds[i]} is an outlier by {measure} ({means[i]:.3f}; "
+        f"others {min(others):.3f} to {max(others):.3f})"
+        for i in found
+    )
+
+
+def failed_seeds(system: System, store: Store) -> str:
+    """Return the seeds whose training failed, as one that diverges does, with the reason; empty if there are none."""
+    inputs = system.cells[-1].trained.get("inputs") if system.cells else None
+    failures = {path.parent.name: path for path in (store.root / TRAININGS).glob(f"*/{FAILURE}")} if inputs else {}
+    lines = []
+    for seed in sorted({int(seed) for name in failures for seed in re.findall(r"\.seed(\d+)", name)}):
+        # The fingerprint is that of another seed's training with the same settings, data and code.
+        spec = replace(system.spec, seed=seed).training
+        entry = store.training(spec.label, training_fingerprint(spec, inputs or {}))
+        if str(seed) not in system.seeds and entry.folder.name in failures:
+            reason = failures[entry.folder.name].read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
+            lines.append(f"seed {seed} failed and is not in the mean ({shortened(reason, REASON)})")
+    return ", ".join(lines)
 
 
 def _joined(frames: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:

@@ -195,16 +195,11 @@ def _curves(systems: Sequence[System]) -> list[dict[str, Any]]:
     for i, system in enumerate(systems):
         for seed, cell in zip(system.seeds, system.cells, strict=True):
             if training := training_of(cell):
-                if training.folder.name not in rows:
+                if (name := training.folder.name) not in rows:
                     points = thinned(read_losses(training))
                     losses = [float(f"{loss:.5g}") for loss in points["loss"]]
-                    rows[training.folder.name] = {
-                        "systems": [],
-                        "seed": seed,
-                        "steps": points["step"].tolist(),
-                        "losses": losses,
-                    }
-                rows[training.folder.name]["systems"].append(i)
+                    rows[name] = {"systems": [], "seed": seed, "steps": points["step"].tolist(), "losses": losses}
+                rows[name]["systems"].append(i)
     return [row for row in rows.values() if row["steps"]]
 
 

@@ -112,7 +112,13 @@ def print_trials(name: str, texts: Sequence[str], results: pd.DataFrame) -> None
         }
     )
     title = f"{name}, mean over {', '.join(results.columns[: -len(RESULTS) - 1])}"
-    print_table(table.columns.tolist(), table.values.tolist(), title=title, right=("draw", MEASURE, "steps", "CPU s"), width=WIDTH)
+    print_table(
+        table.columns.tolist(),
+        table.values.tolist(),
+        title=title,
+        right=("draw", MEASURE, "steps", "CPU s"),
+        width=WIDTH,
+    )
     best = [text for text, wins in zip(texts, results["chosen"], strict=True) if wins]
     print(f"chosen: {best[0] if best else 'none, every draw failed'}\n")
 

@@ -1,4 +1,4 @@
-"""Paired tests of per-query scores, and their correction for many comparisons.
+"""Paired tests of per-query scores, their correction for many comparisons, and outliers among few values.
 
 Sources: Smucker, Allan and Carterette, A Comparison of Statistical Significance Tests for Information Retrieval
 Evaluation, CIKM 2007 (randomisation); Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010 (the +1);
@@ -9,6 +9,7 @@ Retrieval, 2018 (effect size).
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from bench.statistics.intervals import estimates
 
@@ -19,6 +20,10 @@ ENUMERATED = 12
 """Up to this number of queries with a difference, all sign flips are tried and the p-value is exact."""
 CHUNK = 2**22
 """Signs in memory at once."""
+OUTLIER_ALPHA = 0.01
+"""The probability of a false alarm among values of one normal distribution."""
+ONE_IN = 5
+"""At most one value in so many is an outlier, but one of fewer values can be."""
 
 
 def paired_randomisation(differences: np.ndarray, rng: np.random.Generator, samples: int = SAMPLES) -> np.ndarray:
@@ -79,3 +84,23 @@ def effect_size(differences: np.ndarray) -> float:
     """Return the mean difference in standard deviations of the per-query differences; NaN if they are all equal."""
     spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
     return float(np.mean(differences)) / spread if spread > 0 else float("nan")
+
+
+def outliers(values: Sequence[float] | np.ndarray, alpha: float = OUTLIER_ALPHA) -> list[int]:
+    """Return the indices of outliers, most extreme first: the generalised extreme studentised deviate test (Rosner,
+    Technometrics 25, 1983), which for one outlier is Grubbs' test. Fewer than three values have none.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    left, removed, found = np.arange(len(values)), [], 0
+    for _ in range(max(len(values) // ONE_IN, 1)):
+        n, spread = len(left), float(values[left].std(ddof=1)) if len(left) > 2 else 0.0
+        if spread < 1e-12:
+            break
+        deviations = np.abs(values[left] - values[left].mean()) / spread
+        worst = int(deviations.argmax())
+        t = float(student_t.isf(alpha / (2 * n), n - 2))
+        removed.append(int(left[worst]))
+        if deviations[worst] > (n - 1) * t / np.sqrt(n * (n - 2 + t**2)):
+            found = len(removed)
+        left = np.delete(left, worst)
+    return removed[:found]
