@@ -1,6 +1,5 @@
 """Comparisons of systems made by hand; `bench compare` of runs, of results folders and of methods."""
 
-import csv
 import gzip
 import re
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
+from small_bench import rows
 from statsmodels.stats.multitest import multipletests
 
 from bench.errors import BenchError
@@ -271,8 +271,7 @@ def test_runs_are_compared_by_judgments(tmp_path: Path, bench_compare: Compare) 
     one, other, qrels, judged = runs(tmp_path)
     output = tmp_path / "differences.csv"
     printed = bench_compare(one, other, "--qrels", qrels, "--measures", "RR@10", "--output", output)
-    with output.open(newline="") as file:
-        found = {row["query"]: (float(row["a"]), float(row["b"])) for row in csv.DictReader(file)}
+    found = {row["query"]: (float(row["a"]), float(row["b"])) for row in rows(tmp_path, output.name)}
     for column, path in enumerate((one, other)):
         run = {query: dict(ranking[:10]) for query, ranking in read_trec_run(path, 100).rankings.items()}
         expected = pytrec_eval.RelevanceEvaluator(judged, {"recip_rank"}).evaluate(run)
@@ -367,8 +366,8 @@ def test_printed_family_has_all_measures_and_collections(tmp_path: Path, bench_c
             scores = {f"q{i}": 0.5 + value for i, value in enumerate(noise.tolist())}
             add(store, {"nDCG@10": scores, "RR@10": scores}, method=method, pair=pair)
     printed = bench_compare("optical", "distillation", "--results", tmp_path, "--measures", "nDCG@10,RR@10")
-    rows = [line.split() for line in printed.splitlines() if line.startswith(" conlang qa") and " tiny " in line]
-    found = [(float(row[-3]), float(row[-1])) for row in rows if row[4] in ("nDCG@10", "RR@10")]
+    lines = [line.split() for line in printed.splitlines() if line.startswith(" conlang qa") and " tiny " in line]
+    found = [(float(line[-3]), float(line[-1])) for line in lines if line[4] in ("nDCG@10", "RR@10")]
     p_values, corrected_values = zip(*found, strict=True)
     assert len(p_values) == 4 and min(p_values) < 0.9
     assert corrected_values == pytest.approx(multipletests(p_values, method="holm")[1], abs=0.001)
@@ -402,10 +401,8 @@ def test_collection_column_has_all_common_settings(tmp_path: Path, bench_compare
         fill(store, shift / 4, method="distillation", scoring="maxsim")
     path = tmp_path / "differences.csv"
     bench_compare(*(store.root for store in stores), "--output", path)
-    with path.open() as file:
-        assert {row["collection"] for row in csv.DictReader(file)} == {
-            "distillation conlang qaa-eng tiny 10steps maxsim",
-            "distillation conlang qab-eng tiny 10steps maxsim",
-            "optical conlang qaa-eng tiny 10steps multilingual bitext 1,000, 50 % misaligned",
-            "optical conlang qab-eng tiny 10steps multilingual bitext 1,000, 50 % misaligned",
-        }
+    assert {row["collection"] for row in rows(tmp_path, path.name)} == {
+        f"{method} conlang {pair}-eng tiny 10steps {rest}"
+        for method, rest in (("distillation", "maxsim"), ("optical", "multilingual bitext 1,000, 50 % misaligned"))
+        for pair in ("qaa", "qab")
+    }

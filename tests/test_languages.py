@@ -16,17 +16,19 @@ def test_every_spelling_of_a_language_has_one_canonical_code(spelling: str) -> N
     assert parse_language(written) == parse_language(f" {written} ") == canonical
 
 
-@pytest.mark.parametrize(("written", "hint"), [("swahili", "swh (Swahili)"), ("eg", "eng"), ("xx", "ISO 639-3")])
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("swahili", "swh (Swahili)"),
+        ("eg", "eng"),
+        ("xx", "ISO 639-3"),
+        *((code, "") for code in ("", "qua!", "qza", "bnt", "iw")),
+    ],
+)
 def test_an_unknown_language_is_refused_with_a_hint(written: str, hint: str) -> None:
-    with pytest.raises(BenchError, match=f"unknown language '{written}'") as error:
+    with pytest.raises(BenchError) as error:
         parse_language(written)
-    assert hint in str(error.value)
-
-
-@pytest.mark.parametrize("written", ["", "qua!", "qza", "bnt", "iw"])
-def test_what_is_no_language_of_today_is_refused(written: str) -> None:
-    with pytest.raises(BenchError):
-        parse_language(written)
+    assert hint in str(error.value) and (not hint or f"unknown language '{written}'" in str(error.value))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Repeated texts: copies, near-duplicates, leakage of tests into training data, and parallel groups."""
 
-import csv
 import json
 import random
 from dataclasses import replace
@@ -11,6 +10,7 @@ import pytest
 from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
+from small_bench import rows
 from world import World
 
 from bench.data import Bitext, Pair, Relevance, TestCollection, containment, duplicates, word_changes
@@ -27,6 +27,8 @@ FISHERMEN = "The fishermen of the eastern village mend their nets in the morning
 DIACRITICS = "Àwọn apẹja ìlú náà ń tún àwọ̀n wọn ṣe ní òwúrọ̀ kí wọ́n tó lọ sí òkun"
 KHMER = "អ្នកនេសាទនៅភូមិខាងកើតជួសជុលសំណាញ់របស់ពួកគេនៅពេលព្រឹក"
 CHINESE = "东边村庄的渔民每天早上出海之前都在岸边修补他们的渔网和小船"
+FERRY = "the ferry to the northern islands leaves at six in the morning"
+LONGER = f"Bring warm clothes. {FERRY}, and it is never late."
 TEXT = st.integers(0, 25).map(lambda number: f"text {number}")
 
 
@@ -62,36 +64,25 @@ def kind(text: str, other: str) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("text", "other"),
+    ("text", "other", "expected"),
     [
-        (FISHERMEN, FISHERMEN.replace("row", "sail")),
-        (FISHERMEN, FISHERMEN.upper().replace("MORNING", "morn-ing").replace(".", " !!")),
-        (DIACRITICS, "Awon apeja ilu naa n tun awon won se ni owuro ki won to lo si okun"),
-        (KHMER, KHMER.removesuffix("ព្រឹក") + "យប់"),
-        (CHINESE, "\u200b".join(CHINESE) + "。"),
-        (CHINESE, " ".join(CHINESE[:-1])),
+        (FISHERMEN, FISHERMEN.replace("row", "sail"), "near"),
+        (FISHERMEN, FISHERMEN.upper().replace("MORNING", "morn-ing").replace(".", " !!"), "near"),
+        (DIACRITICS, "Awon apeja ilu naa n tun awon won se ni owuro ki won to lo si okun", "near"),
+        (KHMER, KHMER.removesuffix("ព្រឹក") + "យប់", "near"),
+        (CHINESE, "\u200b".join(CHINESE) + "。", "near"),
+        (CHINESE, " ".join(CHINESE[:-1]), "near"),
+        ("Who?", "Who is?", None),  # too short to tell
+        ("She went blind.", "He went blind.", None),
+        ("Who was the first king of Denmark?", "Who was the first king of Sweden?", None),
+        (FISHERMEN, FISHERMEN.replace("morning", "evening").replace("reef", "bank").replace("nets", "sails"), None),
+        (CHINESE, CHINESE.replace("早上", "晚上").replace("修补", "出卖"), None),
+        # Vowel signs are letters' parts, not accents.
+        ("किताब मेज़ पर रखी है और खिड़की खुली है", "कताब मज पर रख ह और खडक खल ह", None),
     ],
 )
-def test_a_text_with_few_letters_changed_is_near_in_any_script(text: str, other: str) -> None:
-    assert kind(text, other) == kind(other, text) == "near"
-
-
-@pytest.mark.parametrize(
-    ("text", "other"),
-    [
-        ("Who?", "Who is?"),  # too short to tell
-        ("She went blind.", "He went blind."),
-        ("Who was the first king of Denmark?", "Who was the first king of Sweden?"),
-        (FISHERMEN, FISHERMEN.replace("morning", "evening").replace("reef", "sandbank").replace("nets", "sails")),
-        (CHINESE, CHINESE.replace("早上", "晚上").replace("修补", "出卖")),
-        (
-            "किताब मेज़ पर रखी है और खिड़की खुली है",
-            "कताब मज पर रख ह और खडक खल ह",
-        ),  # vowel signs are letters' parts, not accents
-    ],
-)
-def test_a_text_with_more_changed_is_another(text: str, other: str) -> None:
-    assert kind(text, other) is kind(other, text) is None
+def test_a_text_with_few_letters_changed_is_near_in_any_script(text: str, other: str, expected: str | None) -> None:
+    assert kind(text, other) == kind(other, text) == expected
 
 
 def test_a_long_text_inside_a_longer_one_is_contained() -> None:
@@ -288,7 +279,7 @@ def test_of_a_mining_collection_only_the_gold_pairs_are_protected() -> None:
     assert set(protected(mining)) == {"mbwa yuko wapi", "kuku", "the dog is here", "judged but not relevant"}
 
 
-def test_bitext_rows_go_if_either_side_is_protected() -> None:
+def test_rows_go_if_either_side_is_protected() -> None:
     bitext = Bitext(
         ("mbwa yuko wapi", "Ng'ombe", "Mbuzi", "Kondoo"),
         ("Some dog", "THE DOG IS HERE!", "A distractor.", "A sheep"),
@@ -304,36 +295,19 @@ def test_bitext_rows_go_if_either_side_is_protected() -> None:
         Leak(3, 1, "u", "a sheep", "exact", 1.0),
     ]
     assert remove(bitext, leaks) == Bitext.of(SWH, ["Mbuzi"], ["A distractor."], "b")
+    relevance = Relevance(*bitext.columns)
+    assert find_leaks(relevance, tests) == leaks
+    assert remove(relevance, leaks) == Relevance.of(SWH, ["Mbuzi"], ["A distractor."], "b")
     assert find_leaks(bitext, {}) == []
     assert remove(bitext, []) == bitext
-    assert count_rows(leaks, [*tests, "v"]) == {
-        "t": {"exact": 2, "near": 0, "contained": 0},
-        "u": {"exact": 2, "near": 0, "contained": 0},
-        "v": {"exact": 0, "near": 0, "contained": 0},
-    }
-
-
-def test_relevance_rows_go_if_query_or_positive_is_protected() -> None:
-    relevance = Relevance(
-        ("Where is the dog?", "which passage", "fine"),
-        ("Somewhere.", "The dog is here", "A distractor."),
-        ("a", "b", "c"),
-        (ENG,) * 3,
-    )
-    leaks = find_leaks(relevance, {"t": protected(collection(("where is the dog", "cat")))})
-    assert remove(relevance, leaks) == Relevance.of(ENG, ["fine"], ["A distractor."], "c")
+    counts = count_rows(leaks, [*tests, "v"])
+    assert counts == {test: {"exact": rows, "near": 0, "contained": 0} for test, rows in (("t", 2), ("u", 2), ("v", 0))}
 
 
 def test_near_copies_leak_on_either_side_and_a_row_counts_once_by_its_worst() -> None:
-    sentence = "the ferry to the northern islands leaves at six in the morning"
-    longer = f"Bring warm clothes. {sentence}, and it is never late."
-    bitext = Bitext.of(
-        SWH,
-        (f"{sentence} sharp", longer, sentence, "Kivuko"),
-        ("a", "b", sentence.replace("leaves", "leave"), "The ferry leaves."),
-        "s",
-    )
-    tests = {"t": {sentence}}
+    queries = (f"{FERRY} sharp", LONGER, FERRY, "Kivuko")
+    bitext = Bitext.of(SWH, queries, ("a", "b", FERRY.replace("leaves", "leave"), "The ferry leaves."), "s")
+    tests = {"t": {FERRY}}
     leaks = find_leaks(bitext, tests)
     kinds = [(leak.row, leak.side, leak.kind) for leak in leaks]
     assert kinds == [(0, 0, "near"), (1, 0, "contained"), (2, 0, "exact"), (2, 1, "near")]
@@ -353,39 +327,19 @@ def brute_force(rows: list[tuple[str, str]]) -> list[set[int]]:
 
 
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=20))
-def test_groups_are_the_chains_of_equal_texts(rows: list[tuple[str, str]]) -> None:
-    groups = parallel_groups(rows)
-    assert [set(np.flatnonzero(groups == group)) for group in groups] == brute_force(rows)
-
-
-def test_texts_are_compared_without_case_and_punctuation() -> None:
-    rows = [("Habari?", "Hello!"), ("HELLO", "Salut."), ("habari", "Hi"), ("Kwaheri", "Bye"), ("Hi there", "Hallo")]
-    groups = parallel_groups(rows)
-    assert groups[0] == groups[1] == groups[2]
-    assert len(set(groups)) == 3
-
-
-FERRY = "the ferry to the northern islands leaves at six in the morning"
-TRAINING_SIDES = {
-    "queries": ["Une.", "deux", "trois", "quatre", "cinq"],
-    "documents": [
-        "One",
-        f"{FERRY} sharp",
-        f"Bring warm clothes. {FERRY}, and it is never late.",
-        FERRY.upper(),
-        "Something else",
-    ],
-}
-TEST_SIDES = {"queries": ["une", "bac", "rien"], "documents": ["one", FERRY, "nothing"]}
+def test_groups_are_the_chains_of_equal_texts(pairs: list[tuple[str, str]]) -> None:
+    groups = parallel_groups(pairs)
+    assert [set(np.flatnonzero(groups == group)) for group in groups] == brute_force(pairs)
+    spelled = [(one.upper() + "!", f" {other}.") if i % 2 else (one, other) for i, (one, other) in enumerate(pairs)]
+    assert parallel_groups(spelled).tolist() == groups.tolist()
 
 
 @pytest.fixture
 def options(tmp_path: Path) -> list[str]:
     """The options that name a bitext `b` and a test `t`."""
-    world = World(tmp_path)
-    for name, role, sides in (("b", "bitext", TRAINING_SIDES), ("t", "test", TEST_SIDES)):
-        queries, documents = ("".join(f"{text}\n" for text in texts) for texts in sides.values())
-        world.aligned(name, role, queries, documents, "fon-eng")
+    world, training = World(tmp_path), ("One", f"{FERRY} sharp", LONGER, FERRY.upper(), "Something else")
+    world.aligned("b", "bitext", "Une.\ndeux\ntrois\nquatre\ncinq\n", "\n".join(training) + "\n", "fon-eng")
+    world.aligned("t", "test", "une\nbac\nrien\n", f"one\n{FERRY}\nnothing\n", "fon-eng")
     return [*world.options, "--train", "b"]
 
 
@@ -403,17 +357,13 @@ def test_counts_rows_and_queries_and_shows_the_doubtful_first(options: list[str]
 
 def test_writes_everything_as_csv(options: list[str], tmp_path: Path, cli: Cli) -> None:
     assert FERRY not in cli("inspect", "leakage", *options, "--limit", "0", "--output", tmp_path / "all.csv").out
-    with (tmp_path / "all.csv").open(encoding="utf-8") as file:
-        found = list(csv.DictReader(file))
-    assert {(row["pair"], row["test"], row["training"], row["role"]) for row in found} == {
-        ("fon-eng", "t", "b", "bitext")
-    }
-    assert [(row["row"], row["side"], row["kind"], row["queries"]) for row in found] == [
-        ("line 1", "query", "exact", "1"),
-        ("line 1", "document", "exact", "1"),
-        ("line 2", "document", "near", "2"),
-        ("line 3", "document", "contained", "2"),
-        ("line 4", "document", "exact", "2"),
+    found = rows(tmp_path, "all.csv")
+    assert [" ".join(list(row.values())[:7]) + f", query {row['queries']}" for row in found] == [
+        "fon-eng t b bitext line 1 query exact, query 1",
+        "fon-eng t b bitext line 1 document exact, query 1",
+        "fon-eng t b bitext line 2 document near, query 2",
+        "fon-eng t b bitext line 3 document contained, query 2",
+        "fon-eng t b bitext line 4 document exact, query 2",
     ]
     assert (found[0]["training_text"], found[0]["test_text"]) == ("Une.", "une")
 
@@ -437,13 +387,11 @@ def test_places_are_those_of_the_files(tmp_path: Path, cli: Cli) -> None:
     names, texts = "MAT 1:1\nMAT 1:2\nMAT 1:3\nMAT 1:4\n", (f"Up\n\n{FERRY},\n<range>\n", "A\nB\nC\nD\n")
     world.add("bible", {"q": texts[0], "d": texts[1], "r": names}, data=[bible])
     asked = {"role": "relevance", "format": "qed", "pairs": ["eng-eng"], "files": {"examples": "f"}}
-    rows = [{"question_text": text, "paragraph_text": "Yes."} for text in ("How many?", FERRY)]
-    world.add("asked", {"f": "\n".join(map(json.dumps, rows))}, data=[asked])
+    examples = [{"question_text": text, "paragraph_text": "Yes."} for text in ("How many?", FERRY)]
+    world.add("asked", {"f": "\n".join(map(json.dumps, examples))}, data=[asked])
     options = [*world.options, "--train", "lines,table,bible,asked", "--output", tmp_path / "all.csv"]
     cli("inspect", "leakage", *options, "--pairs", "fon-eng")
-    with (tmp_path / "all.csv").open(encoding="utf-8") as file:
-        found = {(row["training"], row["side"], row["row"]) for row in csv.DictReader(file)}
-    assert found == {
+    assert {(row["training"], row["side"], row["row"]) for row in rows(tmp_path, "all.csv")} == {
         ("lines", "query", "line 4"),
         ("table", "query", "line 3"),
         ("table", "document", "line 3"),

@@ -11,7 +11,7 @@ import pytest
 from conftest import Cli
 from small_bench import rows
 
-from bench.data import Pair, TestCollection
+from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, load_cards
 from bench.data.fetch import fetch
 from bench.data.files import Resolver
@@ -50,36 +50,30 @@ TREC = {"corpus.tsv": CORPUS_TSV, "topics.txt": TOPICS_TSV, "qrels.txt": QRELS_T
 
 def write(folder: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode("utf-8"))
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(text.encode("utf-8"))
     return folder
 
 
-def load(folder: Path) -> TestCollection:
-    cards = with_folders({}, [str(folder)], [SWH])
-    return load_test(cards[str(folder)], SWH, Resolver(offline=True), cards)
+LAYOUTS = {
+    "beir": BEIR,
+    "no header": {**BEIR, "qrels/test.tsv": QRELS_TSV.partition("\n")[2]},
+    "test before other splits": {**BEIR, "qrels/dev.tsv": "nonsense"},
+    "BOM and CRLF": {**BEIR, "corpus.jsonl": "\ufeff" + CORPUS_JSONL.replace("\n", "\r\n\r\n")},
+    "trec": TREC,
+    "TREC, CRLF": {name: "\ufeff" + text.replace("\n", "\r\n") for name, text in TREC.items()},
+    "SGML": {**TREC, "topics.txt": TOPICS_SGML},
+    "closed tags": {**TREC, "topics.txt": TOPICS_XML},
+    "JSON": {**TREC, "topics.txt": QUERIES_JSONL, "corpus.tsv": CORPUS_JSONL.replace("_id", "docid")},
+    "contents": {**TREC, "corpus.tsv": CORPUS_JSONL.replace('"text"', '"contents"')},
+}
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
-        pytest.param(BEIR, id="beir"),
-        pytest.param({**BEIR, "qrels/test.tsv": QRELS_TSV.partition("\n")[2]}, id="no header"),
-        pytest.param({**BEIR, "qrels/dev.tsv": "nonsense"}, id="test before other splits"),
-        pytest.param({**BEIR, "corpus.jsonl": "\ufeff" + CORPUS_JSONL.replace("\n", "\r\n\r\n")}, id="BOM and CRLF"),
-        pytest.param(TREC, id="trec"),
-        pytest.param({name: "\ufeff" + text.replace("\n", "\r\n") for name, text in TREC.items()}, id="TREC, CRLF"),
-        pytest.param({**TREC, "topics.txt": TOPICS_SGML}, id="SGML"),
-        pytest.param({**TREC, "topics.txt": TOPICS_XML}, id="closed tags"),
-        pytest.param(
-            {**TREC, "topics.txt": QUERIES_JSONL, "corpus.tsv": CORPUS_JSONL.replace("_id", "docid")}, id="JSON"
-        ),
-        pytest.param({**TREC, "corpus.tsv": CORPUS_JSONL.replace('"text"', '"contents"')}, id="contents"),
-    ],
-)
-def test_every_layout_is_the_same_collection(tmp_path: Path, files: dict[str, str]) -> None:
-    test = load(write(tmp_path / "mine", files))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_is_the_same_collection(tmp_path: Path, layout: str) -> None:
+    folder = str(write(tmp_path / "mine", LAYOUTS[layout]))
+    cards = with_folders({}, [folder], [SWH])
+    test = load_test(cards[folder], SWH, Resolver(offline=True), cards)
     assert (test.name, test.pair) == ("mine", SWH)
     assert dict(zip(test.query_ids, test.queries, strict=True)) == {key: QUERIES[key] for key in QRELS}
     assert (test.document_ids, list(test.documents)) == (tuple(DOCUMENTS), list(DOCUMENTS.values()))
@@ -224,11 +218,10 @@ def test_a_folder_of_a_builtin_card_is_in_the_mirror_or_the_cache(tmp_path: Path
         BenchError, match=r"mirror/CIRAL/ciral/.* and .*cache/CIRAL/ciral/.*; see bench ls datasets ciral"
     ):
         load_test(ciral, pair, resolver, {})
-    files = ciral.files(ciral.entry("test", pair), pair)
     texts = {"queries": "1\tWho came?\n", "documents": '{"docid": "d#1", "title": "T", "text": "Watu."}\n'}
-    write(
-        tmp_path / "mirror/CIRAL", {files[part][0]: text for part, text in {**texts, "qrels": "1 Q0 d#1 1\n"}.items()}
-    )
+    texts["qrels"] = "1 Q0 d#1 1\n"
+    files = ciral.files(ciral.entry("test", pair), pair)
+    write(tmp_path / "mirror/CIRAL", {files[part][0]: text for part, text in texts.items()})
     test = load_test(ciral, pair, resolver, {})
     assert (test.queries, list(test.documents), test.qrels) == (("Who came?",), ["T Watu."], {"1": {"d#1": 1}})
 
@@ -247,7 +240,6 @@ def test_a_folder_by_path_runs_end_to_end(tmp_path: Path, encoder_folder: Path, 
     assert [row[1:] for row in found if row[0] == "beir"] == [row[1:] for row in found if row[0] == "trec"]
 
 
-SWH = Pair("swh", "eng")
 ENG = Pair("eng", "eng")
 ENGLISH = ["Goats eat thorns.", "The market opens at dawn.", "Rain fell on the hills."]
 SWAHILI = ["Mbuzi hula miiba.", "Soko hufunguliwa alfajiri.", "Mvua ilinyesha milimani.", "Hakuna jibu."]
@@ -258,36 +250,28 @@ class Library:
     """Datasets in the registry of ir_datasets, from files written by hand."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        import ir_datasets  # its home is set by then
+
+        self.folder, self.api, self.formats = folder, ir_datasets, ir_datasets.formats
 
     def write(self, name: str, rows: Sequence[str]) -> Any:
-        from ir_datasets.util import LocalDownload
-
         path = self.folder / f"{next(numbers)}-{name}"
         path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
-        return LocalDownload(path)
+        return self.api.util.LocalDownload(path)
 
     def register(self, *components: Any) -> str:
-        import ir_datasets
-
         name = f"bench-test-{next(numbers)}"
-        ir_datasets.registry.register(name, ir_datasets.Dataset(*components))
+        self.api.registry.register(name, self.api.Dataset(*components))
         return name
 
     def documents(self, texts: Sequence[str] = ENGLISH) -> Any:
-        from ir_datasets.formats import TsvDocs
-
-        return TsvDocs(self.write("documents", [f"d{i}\t{text}" for i, text in enumerate(texts)]))
+        return self.formats.TsvDocs(self.write("documents", [f"d{i}\t{text}" for i, text in enumerate(texts)]))
 
     def queries(self, name: str, texts: Sequence[str]) -> Any:
-        from ir_datasets.formats import TsvQueries
-
-        return TsvQueries(self.write(name, [f"q{i}\t{text}" for i, text in enumerate(texts)]))
+        return self.formats.TsvQueries(self.write(name, [f"q{i}\t{text}" for i, text in enumerate(texts)]))
 
     def qrels(self, *rows: str) -> Any:
-        from ir_datasets.formats import TrecQrels
-
-        return TrecQrels(self.write("qrels", rows), {})
+        return self.formats.TrecQrels(self.write("qrels", rows), {})
 
     def whole(self) -> str:
         """Four queries; the third has no document that is in the corpus, the last is judged not to have any."""
@@ -296,10 +280,8 @@ class Library:
 
     def far(self) -> str:
         """One whose documents would have to be downloaded, from where nobody answers."""
-        from ir_datasets.formats import TsvDocs
-        from ir_datasets.util import Download, RequestsDownload
-
-        documents = TsvDocs(Download([RequestsDownload("http://127.0.0.1:9/x", tries=1)], self.folder / "far"))
+        nowhere = self.api.util.RequestsDownload("http://127.0.0.1:9/x", tries=1)
+        documents = self.formats.TsvDocs(self.api.util.Download([nowhere], self.folder / "far"))
         return self.register(documents, self.queries("queries", SWAHILI), self.qrels("q0 0 d0 1"))
 
 
@@ -309,8 +291,8 @@ def library(tmp_path: Path) -> Library:
 
 
 def card(role: str = "test", name: str = "mine", **options: Any) -> Card:
-    keys = {"pairs": ["eng-eng" if role == "relevance" else "swh-eng"]}
-    entry = {"role": role, "format": "ir-datasets", "options": options, **keys}
+    pair = "eng-eng" if role == "relevance" else "swh-eng"
+    entry = {"role": role, "format": "ir-datasets", "options": options, "pairs": [pair]}
     about = {"name": name, "description": "d", "licence": "CC0", "source": IR_DATASETS}
     return Card.model_validate({**about, "codes": {"swh": "sw"}, "data": [entry]})
 
@@ -339,12 +321,10 @@ def test_documents_stay_on_the_disk_and_read_like_a_list(library: Library, offli
 
 
 def test_parts_of_several_datasets_and_a_chosen_field(library: Library, offline: Resolver) -> None:
-    from ir_datasets.formats import TrecQueries
-
     topic = (
         "<top>\n<num> Number: q0\n<title> mbuzi\n<desc> Description:\nMbuzi hula nini?\n<narr> Narrative:\n-\n</top>"
     )
-    topics = library.register(TrecQueries(library.write("sw", [topic])))
+    topics = library.register(library.formats.TrecQueries(library.write("sw", [topic])))
     english = library.register(library.queries("english", ["What do goats eat?", "Another."]))
     corpus = library.register(library.documents(), library.qrels("q0 0 d0 1"))
     mine = card(dataset=corpus, queries=topics, field="description", oracles=english)
@@ -425,10 +405,7 @@ def test_a_card_with_an_unknown_dataset_or_option_is_refused(
 
 
 def test_documents_that_have_to_be_put_there_by_hand(library: Library, offline: Resolver) -> None:
-    from ir_datasets.formats import TsvDocs
-    from ir_datasets.util import LocalDownload
-
-    nowhere = TsvDocs(LocalDownload(library.folder / "nowhere"))
+    nowhere = library.formats.TsvDocs(library.api.util.LocalDownload(library.folder / "nowhere"))
     name = library.register(nowhere, library.queries("queries", SWAHILI), library.qrels("q0 0 d0 1"))
     with pytest.raises(MissingFile, match=r"mine: ir_datasets lacks .*nowhere, which it cannot download; see bench"):
         load_test(card(dataset=name), SWH, offline, {})
@@ -442,23 +419,17 @@ def test_without_the_library_the_error_says_what_to_install(offline: Resolver, m
         load_test(card(dataset="x"), SWH, offline, {})
 
 
-BUILTIN = [
-    pytest.param(card.options(entry, key), entry.role, id=f"{card.name} {key}")
-    for card in load_cards().values()
-    for entry in card.data
-    for key in entry.keys
-    if card.source == IR_DATASETS
-]
-
-
-@pytest.mark.parametrize(("options", "role"), BUILTIN)
-def test_every_dataset_of_a_builtin_card_is_registered(options: dict[str, Any], role: str) -> None:
+@pytest.mark.parametrize(
+    "card", [card for card in load_cards().values() if card.source == IR_DATASETS], ids=lambda card: card.name
+)
+def test_every_dataset_of_a_builtin_card_is_registered(card: Card) -> None:
     import ir_datasets
 
-    for part in ("queries", "documents", "qrels", *(["oracles"] if "oracles" in options else [])):
-        name = options.get(part) or options["dataset"]
-        if name in set(ir_datasets.registry):
-            kind = {"documents": "docs", "oracles": "queries"}.get(part, part)
-            assert ir_datasets.load(name).has(kind)
-        else:  # loading one of those would download the list of them
-            assert any(pattern.match(name) for pattern, _ in ir_datasets.registry._patterns)
+    known, patterns = set(ir_datasets.registry), [pattern for pattern, _ in ir_datasets.registry._patterns]
+    for options in (card.options(entry, key) for entry in card.data for key in entry.keys):
+        for part in ("queries", "documents", "qrels", *(["oracles"] if "oracles" in options else [])):
+            name = options.get(part) or options["dataset"]
+            if name in known:
+                assert ir_datasets.load(name).has({"documents": "docs", "oracles": "queries"}.get(part, part))
+            else:  # loading one of those would download the list of them
+                assert any(pattern.match(name) for pattern in patterns)

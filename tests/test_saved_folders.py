@@ -110,12 +110,17 @@ EQUAL: dict[str, Callable[[Path], Any]] = {
     ),
 }
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no configuration": (lambda folder: (folder / "config.json").unlink(), "read: ValueError: Unrecognized model"),
+    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "no files of a fast tokenizer"),
+    "a weight less": (
+        lambda folder: change_weights(folder, lambda name, it: {} if name.endswith("Norm.bias") else {name: it}),
+        r"lacks weights \(3\), such as embeddings.LayerNorm.bias",
+    ),
     "prefixed": (lambda folder: change_weights(folder, lambda name, it: {f"module.{name}": it}), "weights"),
     "adapter": (
         lambda folder: change_weights(folder, lambda name, it: {f"base_model.model.{name}.base_layer": it}),
         "weights",
     ),
-    "half": (lambda folder: change_weights(folder, lambda name, it: {} if "output" in name else {name: it}), "lacks"),
     "other size": (lambda folder: change_weights(folder, lambda name, it: {name: it[:5].clone()}), "cannot be read"),
     "extra layer": (
         lambda folder: change_weights(folder, lambda name, it: {name: it, name.replace("layer.0", "layer.7"): it + 0}),
@@ -128,7 +133,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         "fails on a text of 65 tokens",
     ),
     "prompt of a wrong type": (lambda folder: set_prompts(folder, query=["x"]), "prompt 'query' is not a text"),
-    "dense layer": (lambda folder: add_module(folder, "Dense"), "module Dense"),
+    "dense layer": (lambda folder: add_module(folder, "Dense"), "needs the module Dense"),
     "router": (lambda folder: add_module(folder, "Router"), "module Router"),
     "modules of a wrong type": (lambda folder: write(folder / "modules.json", ["x"]), "cannot be read"),
     "not a number": (lambda folder: change_weights(folder, lambda name, it: {name: it * float("nan")}), "not a number"),
