@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,26 @@ class Bench:
         return run(self.request(results, methods, **changes), self.cards)
 
 
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) * 2 // 3] ^= 4
+    path.write_bytes(data)
+
+
+def replace_by_a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "x").write_text("")
+
+
+HARM: dict[str, Callable[[Path], Any]] = {
+    "a flipped bit": flip_a_bit,
+    "truncation": lambda path: os.truncate(path, path.stat().st_size - 2),
+    "an empty file": lambda path: os.truncate(path, 0),
+    "a deleted file": Path.unlink,
+    "a directory in its place": replace_by_a_directory,
+}
+"""Kinds of damage to a file."""
 CARD = """
 name = "small"
 description = "the generated collection, a twentieth of its size"

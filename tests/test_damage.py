@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from small_bench import METHODS, REFERENCES, Bench, Command, contents, rows, steps_of
+from small_bench import HARM, METHODS, REFERENCES, Bench, Command, contents, flip_a_bit, rows, steps_of
 
 from bench.commands.run import run
 from bench.encoders.encoder import Encoder
@@ -148,25 +148,6 @@ def test_overwrite_says_what_is_computed_again(command: Command, whole: Command,
     assert command.manifest("trainings", "distillation")["provenance"]["finished"] > finished
 
 
-def flip_a_bit(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) * 2 // 3] ^= 4
-    path.write_bytes(data)
-
-
-def replace_by_a_directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-    (path / "x").write_text("")
-
-
-HARM: dict[str, Callable[[Path], Any]] = {
-    "a flipped bit": flip_a_bit,
-    "truncation": lambda path: os.truncate(path, path.stat().st_size - 2),
-    "an empty file": lambda path: os.truncate(path, 0),
-    "a deleted file": Path.unlink,
-    "a directory in its place": replace_by_a_directory,
-}
 CASES = [
     pytest.param(flip_a_bit, "distillation", id="a flipped bit in files of one method"),
     *(pytest.param(harm, "", id=name, marks=pytest.mark.slow) for name, harm in HARM.items()),
