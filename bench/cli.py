@@ -18,6 +18,7 @@ COMMANDS = {
     "baseline": ("gate:baseline", "compute a suite and store its values, for bench check"),
     "check": ("gate:check", "compute a baseline again and list the changed values"),
     "new-method": ("authoring:new_method", "write a small package with a method, as a start"),
+    "new-teacher": ("authoring:new_teacher", "train a late-interaction teacher, for --scoring maxsim"),
     "validate": ("authoring:validate", "check that a method meets the contract of all methods"),
     "ls": ("collections:ls", "list methods, datasets, pairs, encoders or measures"),
     "inspect": ("", "inspect data, results and trained methods"),

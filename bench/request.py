@@ -273,6 +273,15 @@ class NewMethod(Options):
     name: str = argument("NAME", "the name of the method, such as my-method")
 
 
+class NewTeacher(Places):
+    folder: Path = argument("FOLDER", "a new folder for the teacher, in sentence-transformers' layout")
+    encoder: str = option("all-MiniLM-L6-v2", "the encoder that it starts from")
+    train: Names = option((), "collections with English judgments (default: qed and tydiqa; conlang for tiny)")
+    budget: BudgetText = option(Budget(300, "steps"), "of 32 questions a step")
+    seed: int = option(0, "the seed of the batches", ge=0)
+    threads: int | None = option(None, "processor threads (default: torch's choice)", gt=0)
+
+
 class BaselineFile(Options):
     from_environment: ClassVar[bool] = False
     file: Path = argument("FILE", "where to write it, such as results/baselines/mine.json")

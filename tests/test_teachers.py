@@ -1,5 +1,6 @@
 """Encoders by name: the tiny one is the same wherever it is made, and off the shelf is as its folder describes it."""
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -8,16 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_encoder
+from conftest import Cli, make_encoder
+from torch.nn.functional import normalize
 
-from bench.data import conlang
+from bench.data import TrainingData, conlang
 from bench.encoders.encoder import Encoder
 from bench.encoders.folders import read_encoder, save_encoder
 from bench.encoders.models import KNOWN
 from bench.errors import BenchError
+from bench.evaluation.maxsim import maxsim
 from bench.evaluation.retriever import DualEncoder
 from bench.recipe import Budget
-from bench.training import teachers
+from bench.training import late_interaction, teachers
+from bench.training.late_interaction import late_interaction_teacher, mean_maxsim
 from bench.training.method import Task
 from bench.training.teachers import fingerprint_of
 from bench.training.tiny import _untrained, tiny_encoder
@@ -169,3 +173,47 @@ def test_encoder_that_cannot_be_had_is_refused_in_one_line(name: str, message: s
     with pytest.raises(BenchError, match=message) as error:
         fingerprint_of(model, offline=True)
     assert "\n" not in str(error.value)
+
+
+def test_mean_maxsim_is_that_of_loops_over_all_tokens() -> None:
+    rng = np.random.default_rng(0)
+    (queries, in_query), (documents, in_document) = (
+        (normalize(torch.from_numpy(rng.normal(size=(n, length, 8))).float(), dim=-1), rng.random((n, length)) < 0.7)
+        for n, length in ((3, 5), (4, 6))
+    )
+    in_query[:, 0] = in_document[:, 0] = True
+    found = mean_maxsim(queries, torch.from_numpy(in_query), documents, torch.from_numpy(in_document))
+    for i, j in itertools.product(range(3), range(4)):
+        nearest = [
+            max(float(x @ y) for y, there in zip(documents[j], in_document[j], strict=True) if there)
+            for x, here in zip(queries[i], in_query[i], strict=True)
+            if here
+        ]
+        assert float(found[i, j]) == pytest.approx(np.mean(nearest), abs=1e-6)
+
+
+def test_late_interaction_teacher_ranks_by_maxsim_better_than_its_start(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = {"learning_rate": 0.01, "embedding_learning_rate": 0.01}  # random weights learn nothing at usual rates
+    monkeypatch.setattr(late_interaction, "RECIPE", late_interaction.RECIPE.model_copy(update=fast))
+    start = make_encoder().freeze()
+    before = start.fingerprint()
+    trained, same = (late_interaction_teacher(start, data.relevance, Budget(60, "steps")) for _ in range(2))
+    assert trained.fingerprint() == same.fingerprint() != start.fingerprint() == before
+    texts = list(dict.fromkeys(data.relevance.positives))
+
+    def found(encoder: Encoder) -> float:
+        rankings = maxsim(DualEncoder(encoder, encoder), data.relevance.queries, texts, 1, lambda count: None)
+        best = [texts[rows[0]] for rows, _ in next(iter(rankings))]
+        return float(np.mean([text == own for text, own in zip(best, data.relevance.positives, strict=True)]))
+
+    assert found(trained) > found(start) + 0.1
+
+
+def test_command_writes_a_late_interaction_teacher_once(cli: Cli, encoder_folder: Path, tmp_path: Path) -> None:
+    command = "new-teacher", tmp_path / "late", "--encoder", encoder_folder, "--train", "conlang"
+    cli(*command, "--budget", "2steps", "--offline")
+    assert read_encoder(tmp_path / "late", "late").fingerprint() != read_encoder(encoder_folder, "small").fingerprint()
+    (line,) = cli(*command, code=2).lines
+    assert "late exists already" in line

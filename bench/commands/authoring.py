@@ -1,15 +1,21 @@
-"""Commands for authors of methods: `bench new-method`, `bench validate` and `bench inspect alignment`."""
+"""Commands for authors: `bench new-method`, `new-teacher`, `validate` and `inspect alignment`."""
 
 from pathlib import Path
 
 from bench.authoring.template import class_name, write_method
+from bench.data import Pair
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
+from bench.data.training_data import training_data
+from bench.encoders.models import TINY, check_encoder
+from bench.errors import BenchError
 from bench.progress import Display
-from bench.request import InspectAlignment, NewMethod, Request, Validate, check_methods
-from bench.system.machine import machine, prepare_libraries
+from bench.request import InspectAlignment, NewMethod, NewTeacher, Request, Validate, check_methods
+from bench.storage.atomic import atomic_folder
+from bench.system.machine import machine, precision, prepare_libraries
 from bench.system.offline import forbid_network
 from bench.tables import TEXT_WIDTH, print_table
+from bench.training.teachers import load_teacher
 
 
 def new_method(options: NewMethod) -> int:
@@ -34,6 +40,45 @@ def validate(options: Validate) -> int:
     findings = validation.validate(options.name, options, Display())
     print_table(["check", "", "finding"], findings, width=TEXT_WIDTH)
     return int(any(finding.verdict == validation.FAIL for finding in findings))
+
+
+def new_teacher(options: NewTeacher) -> int:
+    """Train a teacher for late interaction, and write it to FOLDER: a copy of an encoder whose token embeddings are
+    trained to be compared by maxsim, on English questions and passages. Rows that overlap with a test collection of
+    English queries or documents are removed. Use it with `bench run --encoder FOLDER --scoring maxsim`.
+    """
+    if options.folder.exists():
+        raise BenchError(f"{options.folder} exists already; use it with --encoder, or choose another name")
+    check_encoder(options.encoder)
+    prepare_libraries(offline=options.offline, threads=options.threads)
+    import torch
+
+    from bench.encoders.folders import save_encoder
+    from bench.training.late_interaction import late_interaction_teacher
+
+    cards, display, english = load_cards(options.cards), Display(), Pair("eng", "eng")
+    tests = {pair.training: None for card in cards.values() for pair in card.pairs("test")}
+    tested = [pair for pair in tests if "eng" in (pair.query, pair.document) and pair != english]
+    names = options.train or (("conlang",) if TINY.fullmatch(options.encoder) else ("qed", "tydiqa"))
+    resolver = Resolver(options.mirror, offline=options.offline, display=display)
+    judgments = training_data(names, [english, *tested], resolver, cards).relevance.between(english)
+    display.say(f"{len(judgments):,} English questions with a passage, of {', '.join(names)}")
+    facts = machine()
+    encoder = load_teacher(options.encoder, torch.device(facts.device), offline=options.offline)
+    number_format = precision("auto", facts.device, encoder.dimension, facts)
+    with display.stage(options.encoder, 1, "of its training") as stage:
+        teacher = late_interaction_teacher(
+            encoder,
+            judgments,
+            options.budget,
+            options.seed,
+            number_format,
+            lambda record: stage(record["share"], f"loss {record['loss']:.3f}"),
+        )
+    with atomic_folder(options.folder) as partial:
+        save_encoder(teacher, partial)
+    print(f"written: {options.folder}")
+    return 0
 
 
 def inspect_alignment(options: InspectAlignment) -> int:

@@ -72,15 +72,24 @@ def token_embeddings(
     """Yield each text, longest first, with the L2-normalised embeddings of its own tokens, (tokens, dim) float32."""
     encoder.eval()
     ids = encoder.tokenize(texts, side)
-    (prompt,) = encoder.tokenize([""], side)
     order = sorted(range(len(texts)), key=lambda i: -len(ids[i]))
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
-        batch = encoder.collate([ids[i] for i in rows])
-        hidden = functional.normalize(encoder.token_embeddings(batch).float(), dim=-1)
-        kept = batch.attention_mask.bool() & ~batch.special
-        for i, vectors, keep in zip(rows, hidden, kept, strict=True):
-            opening = takewhile(lambda pair: pair[0] == pair[1], zip(ids[i], prompt, strict=False))
-            keep[: len(list(opening))] = False
+        hidden, own = own_tokens(encoder, [ids[i] for i in rows], side)
+        for i, vectors, keep in zip(rows, hidden, own, strict=True):
             yield texts[i], vectors[keep]
         on_texts(len(rows))
+
+
+def own_tokens(encoder: Encoder, ids: Sequence[Sequence[int]], side: Side) -> tuple[Tensor, Tensor]:
+    """Return the L2-normalised token embeddings of tokenised texts, (n, length, dim) float32, and a mask (n, length)
+    that is True for a text's own tokens: not for padding, special tokens and the prompt.
+    """
+    (prompt,) = encoder.tokenize([""], side)
+    batch = encoder.collate(ids)
+    hidden = functional.normalize(encoder.token_embeddings(batch).float(), dim=-1)
+    own = batch.attention_mask.bool() & ~batch.special
+    for row, keep in zip(ids, own, strict=True):
+        opening = takewhile(lambda pair: pair[0] == pair[1], zip(row, prompt, strict=False))
+        keep[: len(list(opening))] = False
+    return hidden, own
