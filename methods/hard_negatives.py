@@ -52,7 +52,7 @@ class HardNegativesConfig(TrainedConfig):
 
 
 class HardNegatives(TrainedMethod):
-    """Hard negatives: InfoNCE with the batch's documents and others that a search took for the right ones.
+    """Hard negatives: InfoNCE with the batch's documents and with non-relevant documents that a search ranks high.
 
     Minimises -log of the softmax of cos(S(q), D(d)) / temperature over the batch's positives and all mined negatives
     of its queries. The pipeline's own search ranks the documents. Negatives are drawn at random from the nearest ones
@@ -100,7 +100,7 @@ class HardNegatives(TrainedMethod):
         order = task.numpy_generator("pool").permutation(sorted(first_rows.values()))
         self.candidates = order[: config.candidates]
         if len(np.unique(self.examples.groups[self.candidates])) < 2:
-            raise BenchError("hard-negatives needs documents of which some say different things; give it more data")
+            raise BenchError("hard-negatives needs documents of more than one parallel group; give it more data")
         self.candidate_texts = [rows.positives[row] for row in self.candidates]
         self.frozen: dict[int, np.ndarray] = {}
         self.negatives = np.full((len(rows), config.number), -1)
