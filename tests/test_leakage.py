@@ -11,6 +11,7 @@ from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 from small_bench import rows
+from test_formats import memory
 from world import World
 
 from bench.data import Bitext, Pair, Relevance, TestCollection, containment, duplicates, word_changes
@@ -389,7 +390,16 @@ def test_places_are_those_of_the_files(tmp_path: Path, cli: Cli) -> None:
     asked = {"role": "relevance", "format": "qed", "pairs": ["eng-eng"], "files": {"examples": "f"}}
     examples = [{"question_text": text, "paragraph_text": "Yes."} for text in ("How many?", FERRY)]
     world.add("asked", {"f": "\n".join(map(json.dumps, examples))}, data=[asked])
-    options = [*world.options, "--train", "lines,table,bible,asked", "--output", tmp_path / "all.csv"]
+    xml = "".join(f'<seg id="b.MAR.1.{verse}">{text}</seg>' for verse, text in ((1, "Up"), (2, FERRY)))
+    gospel = {**bible, "options": {"books": {"MAR": "MRK"}}, "files": {**bible["files"], "queries": "q.xml"}}
+    files = {"q.xml": f"<cesDoc>{xml}</cesDoc>", "d": "A\nB\n", "r": "MRK 1:1\nMRK 1:2\n"}
+    world.add("gospel", files, data=[gospel])
+    units = {"u1": {"fon": "un", "eng": "one"}, "u2": {"fon": "deux", "eng": FERRY}}
+    entry = {"format": "tmx-zip", "pairs": ["fon-eng"], "role": "bitext", "files": {"memories": "m"}}
+    world.add("memory", {"m": memory(**units)}, data=[entry])
+    world.squad("squad", ("who", "Elsewhere."), ("when", FERRY))
+    names = "lines", "table", "bible", "asked", "gospel", "memory", "squad"
+    options = [*world.options, "--train", ",".join(names), "--output", tmp_path / "all.csv"]
     cli("inspect", "leakage", *options, "--pairs", "fon-eng")
     assert {(row["training"], row["side"], row["row"]) for row in rows(tmp_path, "all.csv")} == {
         ("lines", "query", "line 4"),
@@ -397,4 +407,7 @@ def test_places_are_those_of_the_files(tmp_path: Path, cli: Cli) -> None:
         ("table", "document", "line 3"),
         ("bible", "query", "line 3, MAT 1:3"),
         ("asked", "query", f"{world.file('asked', 'f')}: line 2"),
+        ("gospel", "query", "MRK 1:2"),
+        ("memory", "document", "unit u2"),
+        ("squad", "document", f"{world.file('squad', 'f')}: data[0].paragraphs[1].qas[0]"),
     }

@@ -153,13 +153,14 @@ def verses(source: Source, pair: Pair) -> Iterator[Row]:
     """
     references = lines(source.one("references"))
     queries, documents = (_read_verses(source, part, references) for part in ("queries", "documents"))
+    in_text = all(source.one(part).suffix != ".xml" for part in ("queries", "documents"))
     start = 0
     for end in range(1, len(references) + 1):
         if end < len(references) and _MERGED in (queries[end].strip(), documents[end].strip()):
             continue
         query, document = _join(queries[start:end]), _join(documents[start:end])
         if query and document:
-            yield query, document, f"line {start + 1}, {references[start]}"
+            yield query, document, f"line {start + 1}, {references[start]}" if in_text else references[start]
         start = end
 
 
