@@ -22,6 +22,7 @@ COMMANDS = {
     "validate": ("authoring:validate", "check that a method meets the contract of all methods"),
     "ls": ("collections:ls", "list methods, datasets, pairs, encoders or measures"),
     "inspect": ("", "inspect data, results and trained methods"),
+    "study": ("", "run, report, check or list studies, which answer a question"),
     "compare": ("results:compare", "compare two methods, two results folders or two runs, with significance"),
     "power": ("power:print_power", "print how often a difference would be significant, by queries and seeds"),
     "import": ("results:import_results", "add runs and scores of other software to a leaderboard"),
@@ -36,7 +37,17 @@ INSPECT = {
     "leakage": ("collections:inspect_leakage", "training rows that overlap with test collections"),
     "alignment": ("authoring:inspect_alignment", "the word alignments of methods, before and after training"),
 }
-"""The same for the subjects of `bench inspect`."""
+STUDY = {
+    "run": ("study:study_run", "compute the runs of a study and write its report"),
+    "report": ("study:study_report", "write the report of a study again from its stored cells"),
+    "check": ("study:study_check", "compute random cells of a study again and compare"),
+    "ls": ("study:study_ls", "list studies and their questions"),
+}
+SUBJECTS = {
+    "inspect": ("Inspect data, results and trained methods.", INSPECT),
+    "study": ("Answer questions by studies: runs whose comparisons were stated before.", STUDY),
+}
+"""The description and the subjects of the commands that have subjects, each like a command."""
 KEPT = "what is finished is kept, the same command goes on from there"
 
 
@@ -72,10 +83,10 @@ def make_parser(chosen: str = "") -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bench {bench.__version__}")
     parsers = _add_commands(parser, "command", COMMANDS)
-    if chosen == "inspect":
-        parsers[chosen].description = "Inspect data, results and trained methods."
-        for subject, subparser in _add_commands(parsers[chosen], "subject", INSPECT).items():
-            _add_options(subparser, INSPECT[subject][0])
+    if chosen in SUBJECTS:
+        parsers[chosen].description, subjects = SUBJECTS[chosen]
+        for subject, subparser in _add_commands(parsers[chosen], "subject", subjects).items():
+            _add_options(subparser, subjects[subject][0])
     elif chosen in parsers:
         _add_options(parsers[chosen], COMMANDS[chosen][0])
     return parser

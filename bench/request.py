@@ -230,6 +230,30 @@ class Request(Ranked, Trainings):
         return list(dict.fromkeys(BitextSubset(size, noise) for size in sizes for noise in self.bitext_noise))
 
 
+class Studies(Options):
+    studies: Path = option(Path("results/studies"), "the folder of the studies, each in a folder of its own")
+
+
+class StudyReport(Studies):
+    name: str = argument("NAME", "a study (see bench study ls)")
+
+
+class StudyRun(StudyReport, Places):
+    scale: Literal["full", "smoke"] = option(
+        "full", "smoke: three steps with the tiny encoder on a generated language; the report is printed, not stored"
+    )
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "where to compute")
+    threads: int | None = option(None, "processor threads (default: torch's choice)", gt=0)
+    quiet: bool = option(False, "print tables and errors only")
+    dry_run: bool = option(False, "print the cells that would run, and which of them are finished")
+
+
+class StudyCheck(StudyReport, Places):
+    sample: int = option(3, "the number of random cells", gt=0)
+    seed: int = option(0, "the seed of their choice", ge=0)
+    quiet: bool = option(False, "print results and errors only")
+
+
 class Tune(Trainings):
     methods: Names = argument("METHOD", "trained methods, without settings (see bench ls methods)")
     datasets: Names = option(("conlang-dev",), "development collections; others are refused", min_length=1)

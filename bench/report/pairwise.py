@@ -49,7 +49,10 @@ def opponents(
         if not pairs:
             raise BenchError(f"{one} and {other} have no cell with the same specification")
         return pairs
-    return _of_methods(a, b, results)
+    pairs = rivals(a, b, _current(results), f"file, results folder or method in {results}:")
+    if not pairs:
+        raise BenchError(f"'{a}' and '{b}' have no collection in common in {results}")
+    return pairs
 
 
 def _of_run(path: Path, qrels: Path, names: Sequence[str], average: Average, ties: Ties) -> System:
@@ -70,20 +73,18 @@ def _current(results: Path) -> list[System]:
     return gather(contents.cells)
 
 
-def _of_methods(a: str, b: str, results: Path) -> list[tuple[System, System]]:
-    """Pair each row named A with the row named B of its board that is most like it."""
-    systems = _current(results)
+def rivals(a: str, b: str, systems: Sequence[System], where: str) -> list[tuple[System, System]]:
+    """Pair each system named A with the system named B of its board that is most like it. Raises `BenchError`, which
+    begins with "unknown" and `where`, if there is no system of a name.
+    """
     specs = [system.spec for system in systems]
-    ours, theirs = (set(select(text, specs, f"file, results folder or method in {results}:")) for text in (a, b))
-    pairs = [
+    ours, theirs = (set(select(text, specs, where)) for text in (a, b))
+    return [
         (system, rival)
         for board in boards(systems).values()
         for system in board
         if system.spec in ours and (rival := most_like(system, [other for other in board if other.spec in theirs]))
     ]
-    if not pairs:
-        raise BenchError(f"'{a}' and '{b}' have no collection in common in {results}")
-    return pairs
 
 
 def table(compared: pd.DataFrame) -> pd.DataFrame:

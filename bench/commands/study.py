@@ -1,0 +1,93 @@
+"""`bench study`: studies that answer a question, from their file to their report."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.commands.run import compute
+from bench.data.cards import load_cards
+from bench.progress import Display
+from bench.request import Reproduce, Studies, StudyCheck, StudyReport, StudyRun, check
+from bench.tables import TEXT_WIDTH, print_table
+
+if TYPE_CHECKING:
+    from bench.results.store import Record
+
+
+def study_ls(options: Studies) -> int:
+    """List the studies of a folder, with their questions."""
+    from bench.report.study import REPORT, read_study, study_names
+
+    rows = []
+    for name in study_names(options.studies):
+        done = (options.studies / name / REPORT).is_file()
+        rows.append([name, read_study(options.studies, name).question, "yes" if done else "no"])
+    print_table(["study", "question", "has results"], rows, width=TEXT_WIDTH)
+    return 0
+
+
+def study_run(options: StudyRun) -> int:
+    """Compute the runs of a study, and write its report. Finished cells are not computed again: the same command
+    continues an interrupted study, and a new method costs only its own trainings.
+    """
+    from bench.report.study import ARCHIVE, read_study, requests_of, write_archive, write_study
+
+    study, folder = read_study(options.studies, options.name), options.studies / options.name
+    smoke = options.scale == "smoke"
+    cells: dict[Path, Record] = {}
+    code = 0
+    with tempfile.TemporaryDirectory(prefix="bench-study-") as scratch:
+        runs = Path(scratch, "runs") if smoke else folder / "runs"
+        places = options.model_dump(include={"mirror", "cards", "offline", "threads", "device", "quiet", "dry_run"})
+        for request in requests_of(study, str(folder / "study.toml"), {**places, "results": runs}, smoke=smoke):
+            cards = load_cards(request.cards)
+            check(request, cards)
+            if computed := compute(request, cards):
+                computed.print_counts()
+                cells |= {cell.folder: cell for cell in computed.outcome.cells}
+                code = max(code, computed.outcome.exit_code)
+        if not cells:
+            return code
+        target = Path(scratch, options.name) if smoke else folder
+        target.mkdir(exist_ok=True)
+        write_archive(list(cells.values()), target / ARCHIVE, options.name)
+        written = write_study(study, target, Path(scratch, "cells"))
+        if smoke:
+            print(written[0].read_text(encoding="utf-8"), end="")
+        else:
+            Display(quiet=options.quiet).say(f"written: {', '.join(map(str, written))}")
+    return code
+
+
+def study_report(options: StudyReport) -> int:
+    """Write the report of a study again, from its stored cells alone."""
+    from bench.report.study import read_study, write_study
+
+    study = read_study(options.studies, options.name)
+    with tempfile.TemporaryDirectory(prefix="bench-study-") as scratch:
+        written = write_study(study, options.studies / options.name, Path(scratch))
+    print(f"written: {', '.join(map(str, written))}")
+    return 0
+
+
+def study_check(options: StudyCheck) -> int:
+    """Compute random cells of a study again from their manifests, trainings included, and compare the numbers. Exits 3
+    if one differs.
+    """
+    from bench.report.study import read_archive, read_study
+    from bench.running.reproduction import reproduce_cell
+
+    read_study(options.studies, options.name)
+    with tempfile.TemporaryDirectory(prefix="bench-study-") as scratch:
+        store = read_archive(options.studies / options.name, Path(scratch))
+        own = [cell for cell in store.contents().cells if not cell.external]
+        chosen = random.Random(options.seed).sample(own, min(options.sample, len(own)))
+        places = options.model_dump(include={"mirror", "cards", "offline", "quiet"})
+        codes = []
+        for cell in chosen:
+            print(cell.folder.name)
+            codes.append(reproduce_cell(Reproduce(cell=str(cell.folder), **places)))
+    return max(codes, default=0)

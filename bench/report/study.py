@@ -1,0 +1,220 @@
+"""Studies: files that state a question, its hypotheses and the runs that test them, and reports of their results.
+
+results/studies/NAME/study.toml   the study, as `Study` reads it
+results/studies/NAME/cells.zip    manifests and scores of its cells, of which everything else is made
+results/studies/NAME/README.md    the report, with leaderboards, page and plots beside it
+"""
+
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from bench.errors import BenchError, unknown
+from bench.evaluation.measures import canonical
+from bench.options import read_config, read_toml
+from bench.report.comparison import compare
+from bench.report.leaderboard import BASELINE, Leaderboard
+from bench.report.pairwise import rivals, table
+from bench.report.report import write_report
+from bench.report.tables import markdown, markdown_table
+from bench.request import Request
+from bench.results.store import CELLS, SCORES, Entry, Record, Store
+from bench.results.systems import System, gather
+from bench.statistics.significance import ALPHA, holm_over
+from bench.storage.atomic import atomic_write
+from bench.storage.sealed import MANIFEST
+
+STUDY, ARCHIVE, REPORT = "study.toml", "cells.zip", "README.md"
+SMOKE: Mapping[str, Any] = {
+    "encoder": "tiny",
+    "datasets": ["conlang"],
+    "pairs": ["qaa-eng"],
+    "train": [],
+    "seeds": [0, 1],
+    "budget": "3steps",
+}
+"""The options of a smoke test, in place of a study's own."""
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Opponents(BaseModel):
+    """Two rows of a leaderboard, of which the first is expected to be better."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    a: Text
+    b: Text
+
+
+class Study(BaseModel):
+    """A question, its hypotheses, and the runs that test them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    question: Text
+    hypotheses: tuple[Text, ...] = Field(min_length=1)
+    """Stated before the first run."""
+    threats: tuple[Text, ...] = ()
+    """Reasons why the results may not hold elsewhere."""
+    measure: Annotated[str, AfterValidator(canonical)] = "nDCG@10"
+    primary: tuple[Opponents, ...] = Field(min_length=1)
+    """The comparisons that answer the question: one family of tests on all collections together."""
+    baseline: Text = BASELINE
+    common: dict[str, Any] = {}
+    """Options of all runs, as in a file of `bench run --config`."""
+    runs: tuple[dict[str, Any], ...] = Field(min_length=1)
+    """Options of each run, which go before the common ones."""
+
+
+def read_study(studies: Path, name: str) -> Study:
+    """Return the study of that name in a folder. Raises `BenchError` if there is none or it is malformed."""
+    path = studies / name / STUDY
+    if not path.is_file():
+        raise unknown(f"study in {studies}", name, study_names(studies))
+    return read_config(Study, read_toml(path), str(path))
+
+
+def study_names(studies: Path) -> list[str]:
+    """Return the names of the studies in a folder."""
+    return sorted(path.parent.name for path in studies.glob(f"*/{STUDY}"))
+
+
+def requests_of(study: Study, place: str, options: Mapping[str, Any], *, smoke: bool) -> list[Request]:
+    """Return the runs of a study; `options` go before its own. Raises `BenchError`, which begins with `place`."""
+    extra = {**(SMOKE if smoke else {}), "baseline": study.baseline, **options}
+    return [
+        read_config(Request, {**study.common, **run, **extra}, f"{place}: runs[{i}]")
+        for i, run in enumerate(study.runs)
+    ]
+
+
+def write_archive(cells: Sequence[Record], path: Path, name: str) -> None:
+    """Write the manifests and the scores of cells to a zip file. The same cells give the same bytes.
+
+    Places of files are left out, and the command is that of the study: they are facts about one machine.
+    """
+    partial = path.with_suffix(".tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for cell in cells:
+            folder = partial / CELLS / cell.folder.name
+            folder.mkdir(parents=True)
+            shutil.copyfile(cell.folder / SCORES, folder / SCORES)
+            manifest = _impersonal(cell.manifest, f"bench study run {name}")
+            Entry(folder, cell.fingerprint, cell.manifest["inputs"]).finish(manifest)
+        with atomic_write(path, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member in sorted(partial.glob(f"{CELLS}/*/*")):
+                info = zipfile.ZipInfo(member.relative_to(partial).as_posix())  # of 1980, whenever it is written
+                archive.writestr(info, member.read_bytes(), zipfile.ZIP_DEFLATED)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _impersonal(manifest: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """Return a manifest without places and with another command, also in the manifest of its training."""
+    result = {key: value for key, value in manifest.items() if key not in ("places", "sources", "configuration")}
+    if "provenance" in result:
+        result["provenance"] = {**result["provenance"], "command": command}
+    if "trained" in result:
+        result["trained"] = _impersonal(result["trained"] or {}, command)
+    return result
+
+
+def read_archive(folder: Path, scratch: Path) -> Store:
+    """Unpack the cells of a study to an empty folder, and return them. Raises `BenchError` if there are none."""
+    try:
+        with zipfile.ZipFile(folder / ARCHIVE) as archive:
+            for name in archive.namelist():
+                parts = Path(name).parts
+                if len(parts) == 3 and parts[0] == CELLS and parts[2] in (MANIFEST, SCORES):
+                    archive.extract(name, scratch)
+    except FileNotFoundError as error:
+        raise BenchError(f"{folder} has no results; bench study run {folder.name} makes them") from error
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise BenchError(f"{folder / ARCHIVE} cannot be read: {error}; bench study run makes it again") from error
+    return Store(scratch)
+
+
+def write_study(study: Study, folder: Path, scratch: Path) -> list[Path]:
+    """Write the report of a study from its archive, with leaderboards, page and plots; return their paths."""
+    contents = read_archive(folder, scratch).contents()
+    found = Leaderboard(contents.cells, Store(scratch), study.baseline, contents.notes)
+    written, _ = write_report(found, (), folder)
+    with atomic_write(folder / REPORT) as file:
+        file.write(report_text(study, found, folder.name))
+    return [folder / REPORT, *written]
+
+
+def report_text(study: Study, found: Leaderboard, name: str) -> str:
+    """Return the report of a study in Markdown: the question, an answer that claims no more than the tests, tables."""
+    systems = gather(found.cells)
+    pairs = [rivals(each.a, each.b, systems, f"row of {name}:") for each in study.primary]
+    compared = compare([pair for own in pairs for pair in own], study.measure)
+    names = [f"{each.a} - {each.b}" for each, own in zip(study.primary, pairs, strict=True) for _ in own]
+    rows = table(compared)
+    rows.insert(0, "comparison", names)
+    parts = [
+        f"# {study.question}",
+        f"`bench study run {name}` made this page. `bench study report {name}` makes it again from `{ARCHIVE}`.",
+        "## Answer",
+        _bullets([_answer(each, own) for each, own in compared.groupby(names, sort=False)]),
+        f"{study.measure}, {_seeds(found.systems)}, {holm_over(len(compared))}, significant: p < {ALPHA:g}. All other "
+        "comparisons on this page and in the files beside it are exploratory.",
+        "## Hypotheses, stated before the first run",
+        _bullets(study.hypotheses),
+        "## Primary comparisons",
+        markdown_table(rows),
+        "## Leaderboards",
+        markdown(found).strip(),
+        "## Cost",
+        _bullets(_costs(found.cells)),
+        *(["## Threats to validity", _bullets(study.threats)] if study.threats else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _answer(comparison: Any, compared: pd.DataFrame) -> str:
+    """Return a sentence about one comparison on all of its collections."""
+    better, worse = ((compared["significant"] == sign).sum() for sign in (1, -1))
+    least, most = compared["difference"].min(), compared["difference"].max()
+    return (
+        f"{comparison}: significantly better on {better} of {len(compared)} collections and pairs, significantly worse "
+        f"on {worse}, no significant difference on {len(compared) - better - worse} ({least:+.3f} to {most:+.3f})."
+    )
+
+
+def _bullets(texts: Sequence[str]) -> str:
+    return "\n".join(f"- {text}" for text in texts)
+
+
+def _seeds(systems: Sequence[System]) -> str:
+    numbers = sorted({len(system.seeds) for system in systems if system.spec.budget})
+    return f"{' to '.join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))} seeds" if numbers else "no training"
+
+
+def _costs(cells: Sequence[Record]) -> list[str]:
+    """Return a line for each machine, with the processor hours of its trainings and evaluations."""
+    rows = pd.DataFrame(
+        {
+            "machine": cell.manifest["provenance"].get("gpu") or cell.manifest["provenance"].get("processor_model"),
+            "training": cell.trained.get("fingerprint"),
+            "trained": cell.trained.get("cost", {}).get("cpu_seconds", 0.0) / 3600,
+            "evaluated": cell.manifest["cost"].get("cpu_seconds", 0.0) / 3600,
+        }
+        for cell in cells
+        if not cell.external
+    )
+    lines = []
+    for machine, own in rows.groupby("machine", dropna=False):
+        trained = own.drop_duplicates("training")["trained"]
+        lines.append(
+            f"{machine}: {len(trained)} trainings and references in {trained.sum():.1f} processor hours, "
+            f"{len(own)} evaluations in {own['evaluated'].sum():.1f}"
+        )
+    return lines
