@@ -35,7 +35,8 @@ def containing(texts: Sequence[str], others: Sequence[str]) -> list[NearDuplicat
     theirs = list(map(without_marks, others))
     rows, codes = windows(list(map(_letters, theirs)), SHORTEST)
     index = Index(rows, codes)
-    rarest = np.lexsort((index.count(codes), rows))[np.flatnonzero(np.diff(rows, prepend=-1))]
+    _, numbers, times = np.unique(codes, return_inverse=True, return_counts=True)
+    rarest = np.lexsort((times[numbers], rows))[np.flatnonzero(np.diff(rows, prepend=-1))]
     anchors = Index(rows[rarest], codes[rarest])
     around, inside = [], []
     for start in range(0, len(texts), CHUNK):
@@ -51,8 +52,8 @@ def containing(texts: Sequence[str], others: Sequence[str]) -> list[NearDuplicat
         for row, other in index.pairs(rows[rarer], codes[rarer]):
             if share := _share(ours[row], theirs[other], ANY_SHARE_INSIDE):
                 inside.append(NearDuplicate(start + row, other, "contained", share))
-    times = Counter(pair.other for pair in around)
-    return sorted({*inside, *(pair for pair in around if times[pair.other] <= COMMON)})
+    outer = Counter(pair.other for pair in around)
+    return sorted({*inside, *(pair for pair in around if outer[pair.other] <= COMMON)})
 
 
 def _letters(text: str) -> str:
