@@ -117,15 +117,12 @@ def row(text: str, **settings: Any) -> Any:
     return resolve_methods(Request(methods=(text,), **settings))[-1]
 
 
-def test_the_first_part_decides_who_encodes_documents() -> None:
+def test_the_first_part_decides_who_encodes_documents_and_the_factor_on_learning_rates() -> None:
     for text, documents in (("optical+adversarial", "teacher"), ("adversarial+optical", "student")):
         found = row(text)
         assert [dict(method.settings)["document_encoder"] for method in found.methods] == [documents, documents]
         assert [method.changed for method in found.methods] == [(), ()]  # that the second follows is nothing unusual
         assert found.name == text
-
-
-def test_the_first_part_decides_the_factor_on_learning_rates() -> None:
     found = row("optical:learning_rate_factor=2+distillation:learning_rate_factor=0.5")
     assert [dict(method.settings)["learning_rate_factor"] for method in found.methods] == [2, 2]
     made = make_method(found.methods)
@@ -142,18 +139,17 @@ def test_settings_of_a_combination_belong_to_its_parts() -> None:
     assert spec.columns["supervision"] == "bitext"
     method = make_method(found.methods)
     assert isinstance(method, Combination)
-    assert {name: type(part) for name, part in method.parts.items()} == {
-        "optical": Optical,
-        "distillation": Distillation,
-    }
+    assert [type(part) for part in method.parts.values()] == [Optical, Distillation]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("optical+zero-shot", "'zero-shot' trains no student; write fusion.optical.zero-shot to fuse"),
-        ("fusion+optical", "two or more methods follow it, as in fusion.psq.contrastive"),
-        ("optical+fusion+psq", "fusion comes first"),
+        *(
+            (text, "fusion comes first, and two or more methods follow it, as in fusion.psq.contrastive")
+            for text in ("fusion+optical", "fusion+[psq+bm25]", "optical+fusion+psq", "[fusion+psq]+bm25")
+        ),
         ("fusion+psq+psq:k1=2", "'psq' is combined with itself"),
         ("fusion:k=-1+psq+optical", "k"),
         ("hybrid-batch+translate-distill", "method 'translate-distill': document_encoder = 'student'"),

@@ -14,7 +14,6 @@ from small_bench import REFERENCES, Bench, entry, rows
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
-from bench.errors import BenchError
 from bench.evaluation.run import Run, read_run, strictly_decreasing
 from bench.gate.baseline import Baseline, Value
 from bench.progress import Display
@@ -64,17 +63,8 @@ def test_brackets_join_the_parts_that_train_one_student() -> None:
     assert not spec.matches(text.replace("[", "").replace("]", ""))
 
 
-@pytest.mark.parametrize("text", ["fusion+psq", "fusion+[psq+bm25]", "psq+fusion+bm25", "[fusion+psq]+bm25"])
-def test_fusion_comes_before_two_parts_or_more(text: str) -> None:
-    with pytest.raises(BenchError, match="fusion comes first, and two or more methods follow it"):
-        resolve_method(text, {})
-
-
-def test_equal_sums_are_ordered_by_document_id() -> None:
+def test_equal_sums_are_ordered_by_document_id_and_a_single_document_has_the_largest_score() -> None:
     assert [*fuse([("b", 2.0), ("a", 1.0)], [("a", 2.0), ("b", 1.0)])] == ["a", "b"]
-
-
-def test_single_document_has_the_largest_normalised_score() -> None:
     assert fuse([("a", -3.0)], [("b", 2.0), ("a", 1.0)], by="scores") == {"a": 1.0, "b": pytest.approx(1.0)}
 
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from itertools import accumulate, pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import Died, MakeTask, Prepare, dies_after
+from conftest import MakeTask, Prepare
 from torch import Tensor, nn
 
 from bench.encoders.encoder import Encoder
 from bench.errors import CellFailed
 from bench.recipe import Budget, Recipe, Spent
-from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Batch, TrainedConfig, TrainedMethod, count_rows, make_optimiser, schedule, train
 from bench.training.method import Task
 from methods.adversarial import Adversarial
@@ -105,20 +103,6 @@ def test_examples_are_the_rows_of_all_arrays_but_a_seed(make_task: MakeTask) -> 
     trained(task, Several())
     spent = task.outcome["spent"]
     assert (spent.examples, spent.bitext_rows) == (4 * (8 + 3), {"qaa-eng": 4 * 3})
-
-
-def test_resumed_training_keeps_the_sum_of_its_expenses(make_task: MakeTask, tmp_path: Path) -> None:
-    whole = make_task(6)
-    Distillation().fit(whole)
-    checkpoint, records = Checkpoint(tmp_path / "checkpoint", interval=0), []
-    with pytest.raises(Died):
-        Distillation().fit(make_task(6, checkpoint=checkpoint, on_step=dies_after(4)))
-    resumed = make_task(6, checkpoint=checkpoint, on_step=records.append)
-    Distillation().fit(resumed)
-    assert [record["examples"] for record in records] == [4 * 16, 5 * 16, 6 * 16]
-    spent, expected = (task.outcome["spent"] for task in (resumed, whole))
-    assert (spent.examples, spent.bitext_rows) == (expected.examples, expected.bitext_rows) == (96, {"qaa-eng": 96})
-    assert spent.cpu_seconds >= checkpoint.load()[1].cpu_seconds > 0
 
 
 @pytest.mark.parametrize(
