@@ -167,18 +167,15 @@ def test_links_join_words_with_entries_of_their_lemmas(code: str, language: Lang
 
 def test_articles_and_auxiliaries_fuse_or_vanish() -> None:
     for sentence, translation in spoken(FAR, 50):
-        sources = {source for source, _ in translation.links}
-        for position, token in enumerate(sentence.words):
-            assert position not in sources or (
-                token.lemma not in ARTICLES and token.part not in ("auxiliary", "copula")
-            )
+        linked = [sentence.words[source] for source, _ in translation.links if source < len(sentence.words)]
+        assert not any(token.lemma in ARTICLES or token.part in ("auxiliary", "copula") for token in linked)
     for sentence, translation in spoken(NEAR, 50):
         parts = [token.part for token in sentence.words]
         if "auxiliary" in parts:
-            links = [set(), set()]
-            for index, part in enumerate(("auxiliary", "verb")):
-                links[index] = {t for s, t in translation.links if s == parts.index(part)}
-            assert links[0] == {max(links[1])}
+            auxiliary, verb = (
+                {t for s, t in translation.links if s == parts.index(part)} for part in ("auxiliary", "verb")
+            )
+            assert auxiliary == {max(verb)}
 
 
 @pytest.mark.parametrize(("language", "order"), [(NEAR, "SVO"), (MIDDLE, "SOV"), (FAR, "VSO")])

@@ -1,6 +1,5 @@
 """Whole comparisons with a small encoder on a small generated collection: what a user does with `bench run`."""
 
-import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,11 +8,10 @@ from typing import Any
 
 import pytest
 import pytrec_eval
-from conftest import english_sentences, make_encoder
+from conftest import Cli, english_sentences, make_encoder
 from small_bench import METHODS, REFERENCES, SIZES, Bench, contents, entry, rows, steps_of
 
 from bench import registry
-from bench.cli import main
 from bench.commands.run import run
 from bench.data import Pair, TestCollection, conlang
 from bench.data.cards import Card
@@ -94,8 +92,8 @@ def test_every_method_and_reference_has_rows_and_stored_files(finished: tuple[Pa
     folder, outcome = finished
     assert counts(outcome) == (6, 0, 0)
     found = rows(folder)
-    cells = {(method, measure) for method in (*METHODS, *REFERENCES) for measure in measures.DEFAULT}
-    assert len(found) == len(cells) and {(row["method"], row["measure"]) for row in found} == cells
+    cells = sorted((method, measure) for method in (*METHODS, *REFERENCES) for measure in measures.DEFAULT)
+    assert sorted((row["method"], row["measure"]) for row in found) == cells
     about = {tuple(row[name] for name in ("dataset", "pair", "scoring", "queries", "encoder")) for row in found}
     assert about == {("conlang", "qaa-eng", "single-vector", "20", str(bench.encoder))}
     told = {row["method"]: tuple(row[name] for name in ("budget", "seed", "train", "supervision")) for row in found}
@@ -128,11 +126,7 @@ def test_every_method_and_reference_has_rows_and_stored_files(finished: tuple[Pa
 
 
 def test_second_identical_call_and_a_dry_run_compute_nothing(
-    finished: tuple[Path, Outcome],
-    bench: Bench,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    finished: tuple[Path, Outcome], bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     before = contents(finished[0])
     never(monkeypatch, "bench.training.loop.train", "bench.encoders.encoder.Encoder.encode")
@@ -205,12 +199,8 @@ def test_one_student_of_two_languages_is_trained_once_and_serves_both(
     pairs = (Pair("qaa", "eng"), Pair("qab", "eng"))
     outcome = two.execute(tmp_path, ["optical+adversarial"], pairs=pairs, students=("bilingual", "multilingual"))
     assert counts(outcome) == (12, 0, 0)
-    students = {
-        "optical+adversarial": ("", "multilingual"),
-        "untrained": ("", "multilingual"),
-        "zero-shot": ("",),
-        "oracle": ("",),
-    }
+    students = dict.fromkeys(("optical+adversarial", "untrained"), ("", "multilingual"))
+    students |= dict.fromkeys(("zero-shot", "oracle"), ("",))
     assert {(row["method"], row["students"], row["pair"]) for row in rows(tmp_path)} == {
         (method, kind, str(pair)) for method, kinds in students.items() for kind in kinds for pair in pairs
     }
@@ -326,8 +316,7 @@ def test_one_student_is_scored_both_ways(bench: Bench, tmp_path: Path) -> None:
 def test_translated_queries_are_kept_with_the_run(bench: Bench, tmp_path: Path, small_test: TestCollection) -> None:
     outcome = bench.execute(tmp_path, ["translate-test"])
     cell = next(cell for cell in outcome.cells if cell.spec.method == "translate-test")
-    with (cell.folder / REWRITTEN).open(encoding="utf-8") as file:
-        lines = list(csv.reader(file, delimiter="\t"))
+    lines = [line.split("\t") for line in (cell.folder / REWRITTEN).read_text(encoding="utf-8").splitlines()]
     assert [tuple(line[:2]) for line in lines] == list(zip(small_test.query_ids, small_test.queries, strict=True))
     assert all(len(line) == 3 for line in lines)
     assert "rewrite_queries_seconds" in cell.manifest["cost"]
@@ -381,34 +370,22 @@ def change_encoder(folder: Path, state: int) -> None:
     save_encoder(make_encoder(seed=state), folder / "encoder")
 
 
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        (change_judgments, "test collection beir qaz-eng"),
-        (change_corpus, "test collection beir qaz-eng"),
-        (change_encoder, "encoder"),
-    ],
-)
+@pytest.mark.parametrize("change", [change_judgments, change_corpus, change_encoder])
 def test_back_in_an_earlier_state_its_results_are_shown_again(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[Path, int], None],
-    what: str,
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path, int], None]
 ) -> None:
     monkeypatch.setattr("bench.results.provenance.package_commit", dict)  # asking git takes longer than all the rest
+    what = "encoder" if change is change_encoder else "test collection beir qaz-eng"
     for each in (change_judgments, change_corpus, change_encoder):
         each(tmp_path, 0)
     inputs = ["--datasets", str(tmp_path / "beir"), "--pairs", "qaz-eng", "--encoder", str(tmp_path / "encoder")]
     results, boards = tmp_path / "results", []
     for state in (0, 1, 0):
         change(tmp_path, state)
-        capsys.readouterr()
-        run = ["run", "--methods", "zero-shot", *inputs, "--threads", "1", "--quiet", "--results", str(results)]
-        assert main(run) == 0
+        said = cli("run", "--methods", "zero-shot", *inputs, "--threads", "1", "--quiet", "--results", results)
         boards.append((results / "leaderboard.csv").read_bytes())
     assert boards[0] == boards[2] != boards[1]
-    assert f"left out: 1 cell with another {what}" in capsys.readouterr().err
-    assert main(["leaderboard", "--results", str(results)]) == 0
+    assert said.line(f"left out: 1 cell with another {what}")
+    cli("leaderboard", "--results", results)
     assert (results / "leaderboard.csv").read_bytes() == boards[0]
     assert len(list(results.glob("cells/*"))) == 2  # nothing was computed a third time

@@ -1,6 +1,5 @@
 """Pools of several languages: one student per language is evaluated on all its pairs; language bias by hand."""
 
-import csv
 import json
 import tomllib
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 from cells import add
+from small_bench import rows
 from test_formats import LAREQA
 from world import World
 
@@ -34,21 +34,13 @@ def lareqa_world(folder: Path, bitext: dict[str, str]) -> World:
     world = World(folder)
     files = {f"{code}.json": text for code, text in LAREQA.items()}
     test = {"role": "test", "format": "lareqa"}
-    two = {
-        "pairs": ["deu-eng", "deu-deu", "deu-spa"],
-        "files": {"queries": "{query}.json", "documents": "{document}.json"},
-    }
+    files_of_two = {"queries": "{query}.json", "documents": "{document}.json"}
+    two = {"pairs": ["deu-eng", "deu-deu", "deu-spa"], "files": files_of_two}
     pool = {"pairs": ["deu-mul"], "files": {"queries": "{query}.json", "documents": list(files)}}
     codes = {"deu": "de", "eng": "en", "spa": "es"}
     world.add("pool", files, data=[{**test, **pool}, {**test, **two}], codes=codes, measures=["MAP@1000", "R@100"])
-    sides = {"q": bitext, "d": bitext.values()}
-    news = {
-        "role": "bitext",
-        "format": "aligned-lines",
-        "pairs": ["deu-eng"],
-        "files": {"queries": "q", "documents": "d"},
-    }
-    world.add("news", {name: "".join(f"{text}\n" for text in side) for name, side in sides.items()}, data=[news])
+    sides = ("".join(f"{text}\n" for text in side) for side in (bitext, bitext.values()))
+    world.aligned("news", "bitext", *sides, pair="deu-eng")
     world.add("usual", mix={"pairs": ["deu-eng"], "bitext": ["news"]})
     return world
 
@@ -100,19 +92,17 @@ def test_one_student_per_language_is_evaluated_on_all_its_pairs(tmp_path: Path, 
     assert set(experiment.measures) == {*DEFAULT, "AP@1000", *BIAS}
 
     assert run(request, world.cards) == 0
-    with (tmp_path / "results" / "leaderboard.csv").open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
+    board = rows(tmp_path / "results")
     pairs = {"deu-mul", "deu-eng", "deu-deu"}
-    assert {row["pair"] for row in rows if row["method"] == "distillation"} == pairs
-    assert {row["pair"] for row in rows if row["method"] == "zero-shot"} == {*pairs, "deu-spa"}
-    pooled = {row["measure"] for row in rows if row["pair"] == "deu-mul"}
+    assert {row["pair"] for row in board if row["method"] == "distillation"} == pairs
+    assert {row["pair"] for row in board if row["method"] == "zero-shot"} == {*pairs, "deu-spa"}
+    pooled = {row["measure"] for row in board if row["pair"] == "deu-mul"}
     assert pooled == {*DEFAULT, "AP@1000", *BIAS}
-    assert {row["measure"] for row in rows if row["pair"] == "deu-eng"} == {*DEFAULT, "AP@1000"}
-    with (tmp_path / "results" / "languages.csv").open(newline="") as lines:
-        shares = {(row["method"], row["language"]): float(row["documents"]) for row in csv.DictReader(lines)}
-    assert {language for method, language in shares if method == "distillation"} == {"deu", "eng", "spa"}
-    assert sum(pool for (method, _), pool in shares.items() if method == "distillation") == pytest.approx(1, abs=1e-5)
-    assert {row["queries"] for row in rows if row["pair"] == "deu-mul"} == {"3"}
+    assert {row["measure"] for row in board if row["pair"] == "deu-eng"} == {*DEFAULT, "AP@1000"}
+    shares = [row for row in rows(tmp_path / "results", "languages.csv") if row["method"] == "distillation"]
+    assert {row["language"] for row in shares} == {"deu", "eng", "spa"}
+    assert sum(float(row["documents"]) for row in shares) == pytest.approx(1, abs=1e-5)
+    assert {row["queries"] for row in board if row["pair"] == "deu-mul"} == {"3"}
     (configuration,) = (tmp_path / "results" / "configurations").iterdir()
     assert tomllib.loads(configuration.read_text())["measures"] == [*DEFAULT, "AP@1000"]
     (training,) = (tmp_path / "results" / "trainings").glob("distillation.*")
@@ -164,9 +154,7 @@ def test_languages_of_the_top_are_held_against_the_pool() -> None:
         "fra": {"documents": 0.2, "top": 0.166667},
     }
     assert language_shares({}, POOL)["fra"] == {"documents": 0.2, "top": 0.0}
-
-
-def test_only_the_first_ten_count() -> None:
+    # Only the first ten count.
     long = replace(
         POOL,
         document_ids=tuple(f"d{i}" for i in range(20)),
