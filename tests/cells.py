@@ -37,18 +37,10 @@ def spec(
 ) -> RunSpec:
     """A spec from the texts of its columns."""
     settings = [(key, toml_value(value)) for key, _, value in (word.partition("=") for word in config.split())]
-    names = tuple(name for name, _ in settings)
+    names, uses = tuple(name for name, _ in settings), tuple(supervision.split(" + ")) if supervision else ()
     return RunSpec.parse(
         {
-            "methods": [
-                MethodSpec(
-                    tuple(settings),
-                    names,
-                    name=method,
-                    shown=names,
-                    supervision=tuple(supervision.split(" + ")) if supervision else (),
-                )
-            ],
+            "methods": [MethodSpec(tuple(settings), names, name=method, shown=names, supervision=uses)],
             "dataset": dataset,
             "pair": pair,
             "encoder": encoder,
@@ -85,14 +77,8 @@ def add(
     lines = [json.dumps({"step": step, "loss": 1 / step}) for step in range(1, losses + 1)]
     (entry.begin() / LOG).write_text("\n".join(lines))
     cost = {"seconds": 12.5, "trained_steps": 10, "peak_memory_mib": None}
-    trained = {
-        "fingerprint": entry.fingerprint,
-        "inputs": inputs,
-        "cost": cost,
-        "diagnostics": dict(diagnostics),
-        "provenance": {"finished": finished},
-        **training,
-    }
+    trained = {"fingerprint": entry.fingerprint, "inputs": inputs, "cost": cost, "diagnostics": dict(diagnostics)}
+    trained |= {"provenance": {"finished": finished}, **training}
     folder = entry.finish({"kind": "training", "spec": about.training.dump(), **trained}).folder
     entry = store.cell("cell", fingerprint)
     entry.begin()

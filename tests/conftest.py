@@ -138,16 +138,9 @@ def collection() -> TestCollection:
     documents = tuple(english_sentences()[:40])
     query_ids = tuple(f"q{i:02d}" for i in range(20))
     document_ids = tuple(f"d{i:02d}" for i in range(40))
-    return TestCollection(
-        "hand",
-        PAIR,
-        query_ids,
-        tuple(map(foreign, documents[:20])),
-        document_ids,
-        documents,
-        {query: {document: 1} for query, document in zip(query_ids, document_ids, strict=False)},
-        oracle_queries=documents[:20],
-    )
+    columns = query_ids, tuple(map(foreign, documents[:20])), document_ids, documents
+    qrels = {query: {document: 1} for query, document in zip(query_ids, document_ids, strict=False)}
+    return TestCollection("hand", PAIR, *columns, qrels, oracle_queries=documents[:20])
 
 
 @pytest.fixture

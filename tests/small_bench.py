@@ -55,19 +55,9 @@ class Bench:
     encoder: Path
 
     def request(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> Request:
-        values = {
-            "methods": tuple(methods),
-            "datasets": ("conlang",),
-            "pairs": (Pair("qaa", "eng"),),
-            "encoder": str(self.encoder),
-            "budget": Budget(2, "steps"),
-            "device": "cpu",
-            "precision": "float32",
-            "threads": 1,
-            "results": results,
-            "offline": True,
-        }
-        return Request(**{**values, **changes})
+        values = {"datasets": ("conlang",), "pairs": (Pair("qaa", "eng"),), "encoder": str(self.encoder)}
+        values |= {"device": "cpu", "precision": "float32", "threads": 1, "budget": Budget(2, "steps"), "offline": True}
+        return Request(**{"methods": tuple(methods), "results": results, **values, **changes})
 
     def execute(self, results: Path, methods: Sequence[str] = METHODS, **changes: Any) -> Outcome:
         """Compute a request as `run` does, and return its outcome."""

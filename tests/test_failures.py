@@ -59,10 +59,8 @@ def test_method_that_trains_its_teacher_harms_only_itself(misbehaving: Command, 
     command = misbehaving
     assert command("Meddles distillation").code == 0
     assert [row for row in rows(command.results) if row["method"] != "Meddles"] == rows(whole.results)
-    cells = {
-        name: data for name, data in command.files().items() if name.startswith("cells/") and "Meddles" not in name
-    }
-    assert cells == {name: data for name, data in whole.files().items() if name.startswith("cells/")}
+    files = {name: data for name, data in command.files().items() if "Meddles" not in name}
+    assert all(files[name] == data for name, data in whole.files().items() if name.startswith("cells/"))
     for method in ("distillation", *REFERENCES):
         assert command.manifest("trainings", method)["teacher"] == {"drift": 0, "trainable": 0}
     changed = command.manifest("trainings", "Meddles")["teacher"]

@@ -113,23 +113,14 @@ def test_arms_name_what_they_use() -> None:
     assert HybridBatch(HybridBatchConfig(alpha=1, gloss=False)).supervision == ("relevance",)
     assert HybridBatch(HybridBatchConfig(alpha=1)).supervision == ("relevance", "bitext")
     assert HybridBatch().supervision == ("relevance", "bitext")
-    assert {name: HybridBatchConfig(**settings).alpha for name, settings in HybridBatch.variants.items()} == {
-        "monolingual-batches": 1,
-        "cross-lingual-batches": 0,
-    }
+    alphas = {name: HybridBatchConfig(**settings).alpha for name, settings in HybridBatch.variants.items()}
+    assert alphas == {"monolingual-batches": 1, "cross-lingual-batches": 0}
 
 
-@pytest.mark.parametrize(
-    ("lacks", "gloss", "cure"),
-    [
-        ("relevance", True, "alpha=0"),
-        ("relevance", False, "alpha=0"),
-        ("bitext", True, "name a collection that has some with --train"),
-        ("bitext", False, "alpha=1"),
-    ],
-)
-def test_what_it_lacks_is_said(make_task: MakeTask, data: TrainingData, lacks: str, gloss: bool, cure: str) -> None:
-    kinds = {"bitext": Bitext, "relevance": Relevance}
-    task = make_task(data=replace(data, **{lacks: kinds[lacks].join([])}))
-    with pytest.raises(BenchError, match=cure):
-        HybridBatch(HybridBatchConfig(gloss=gloss)).fit(task)
+def test_what_it_lacks_is_said(make_task: MakeTask, data: TrainingData) -> None:
+    without = replace(data, relevance=Relevance.join([])), replace(data, bitext=Bitext.join([]))
+    cures = ("alpha=0", "alpha=0"), ("name a collection that has some with --train", "alpha=1")
+    for given, of_gloss in zip(without, cures, strict=True):
+        for gloss, cure in zip((True, False), of_gloss, strict=True):
+            with pytest.raises(BenchError, match=cure):
+                HybridBatch(HybridBatchConfig(gloss=gloss)).fit(make_task(data=given))

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +31,10 @@ def cell(results: Path) -> Record:
     return find_cell(str(next(results.glob("cells/optical.*"))), results)
 
 
-def test_cell_is_found_by_folder_manifest_name_and_fingerprint(results: Path, cell: Record) -> None:
-    fingerprint = cell.manifest["fingerprint"]
-    for text in (
-        str(cell.folder),
-        str(cell.folder / "manifest.json"),
-        cell.folder.name,
-        fingerprint[:8],
-        fingerprint[:20],
-        fingerprint,
-    ):
+def test_cell_is_found_by_folder_manifest_name_and_fingerprint(results: Path, cell: Record, tmp_path: Path) -> None:
+    places = str(cell.folder), str(cell.folder / "manifest.json"), cell.folder.name
+    for text in (*places, *(cell.fingerprint[:length] for length in (8, 20, 64))):
         assert find_cell(text, results).folder == cell.folder
-
-
-def test_what_names_no_cell_is_told(results: Path, cell: Record, tmp_path: Path) -> None:
     training = next(results.glob("trainings/optical.*"))
     for text, complaint in (
         (cell.folder.name[:-4], f"did you mean {cell.folder.name}"),
@@ -91,20 +82,10 @@ def test_copied_manifest_has_all(cell: Record, tmp_path: Path, monkeypatch: pyte
 
 COMPONENTS = ["platform", "research goal", "implementation", "method", "actor", "data"]
 DEMANDED = """
-platform/hardware/cpu/architecture
-platform/operating system/kernel
-platform/software/libraries/python
-platform/software/retrieval toolkit
-research goal/evaluation/reported measures
-research goal/evaluation/baseline
-implementation/executable/cmd
-implementation/source/lang
-method/automatic
-method/score ties
-method/retrieval
-actor/role
-data/test collection/name
-data/test collection/source
+platform/hardware/cpu/architecture, platform/operating system/kernel, platform/software/libraries/python,
+platform/software/retrieval toolkit, research goal/evaluation/reported measures, research goal/evaluation/baseline,
+implementation/executable/cmd, implementation/source/lang, method/automatic, method/score ties, method/retrieval,
+actor/role, data/test collection/name, data/test collection/source
 """
 """The paths that the schema of ir_metadata demands: YAML with the components of PRIMAD."""
 
@@ -127,10 +108,8 @@ def test_every_run_has_the_fields_that_the_schema_demands(cells: dict[str, Path]
         assert list(found) == ["schema-version", "run-version", "tag", *COMPONENTS]
         assert found["tag"] == method
         assert len(read_run(folder / RUN)) == found["data"]["test collection"]["queries"] == 20
-        for path in DEMANDED.strip().splitlines():
-            value: Any = found
-            for key in path.split("/"):
-                value = value[key]
+        for path in DEMANDED.split(","):
+            value = reduce(dict.__getitem__, path.strip().split("/"), found)
             assert value not in (None, "", [], {}), path
         assert cli("inspect", "cell", folder / MANIFEST, "--ir-metadata").out == text
 

@@ -11,16 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from cells import add
+from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexNode, LatexWalker
 
-from bench.commands.results import print_leaderboard
-from bench.errors import BenchError
 from bench.report.leaderboard import COMPARISONS, Leaderboard, cost_frame, diagnostics_text, leaderboard, long_frame
 from bench.report.report import write_leaderboard
 from bench.report.tables import escaped, markdown_table, p_value, remarks, tables
-from bench.request import Leaderboards
 from bench.results.store import Store
 from bench.tables import PLAIN_WIDTH, WORDS_WIDTH, print_table
 
@@ -31,7 +29,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_row_is_the_mean_over_queries(store: Store) -> None:
-    entry = add(store, {"RR@10": {"q1": 1.0, "q2": 0.5, "q3": 0.0}, "R@100": {"q1": 1.0, "q2": 1.0, "q3": 1.0}})
+    entry = add(store, {"RR@10": {"q1": 1.0, "q2": 0.5, "q3": 0.0}, "R@100": dict.fromkeys(("q1", "q2", "q3"), 1.0)})
     frame = long_frame([entry]).set_index("measure")
     assert frame.loc["RR@10", "value"] == 0.5
     assert frame.loc["R@100", ["value", "low", "high"]].tolist() == [1, 1, 1]
@@ -84,10 +82,8 @@ def test_files_are_the_frames_the_same_bytes_every_time_and_costs_are_apart_from
         add(store, {"RR@10": {f"q{i}": i / 8 for i in range(8)}}, method="a, b"),
     ]
     paths = {path.name: path for path in write_leaderboard(leaderboard(store))}
-    assert set(paths) == {
-        *("leaderboard.csv", "leaderboard-wide.csv", "comparisons.csv", "cost.csv"),
-        *("leaderboard.md", "leaderboard.tex"),
-    }
+    names = "leaderboard.csv leaderboard-wide.csv comparisons.csv cost.csv leaderboard.md leaderboard.tex"
+    assert set(paths) == set(names.split())
     found = pd.read_csv(paths["leaderboard.csv"], dtype={"seed": str}, keep_default_na=False)
     pd.testing.assert_frame_equal(found, long_frame(entries).reset_index(drop=True), check_dtype=False)
     before = {path: path.read_bytes() for path in paths.values()}
@@ -99,13 +95,10 @@ def test_files_are_the_frames_the_same_bytes_every_time_and_costs_are_apart_from
     assert b"12.5" not in before[paths["leaderboard.csv"]] + before[paths["leaderboard-wide.csv"]]
 
 
-def test_diagnostics_are_below_their_table_and_averaged_over_seeds(
-    store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_diagnostics_are_below_their_table_and_averaged_over_seeds(store: Store, cli: Cli) -> None:
     for seed, found in enumerate(({"accuracy": 0.5, "count": 4}, {"accuracy": 0.75, "count": 4}, {"count": 6})):
         add(store, {"RR@10": {"q": 0.1}}, seed=str(seed), diagnostics=found)
-    assert print_leaderboard(Leaderboards(results=store.root)) == 0
-    name, *means = capsys.readouterr().out.rstrip().splitlines()[-1].split()
+    name, *means = cli("leaderboard", "--results", store.root).out.rstrip().splitlines()[-1].split()
     assert (name, sorted(means)) == ("optical:", ["accuracy=0.625", "count=4.667"])
     assert (store.root / "leaderboard.md").read_text().endswith(f"|\n\noptical: {' '.join(means)}\n")
 
@@ -187,10 +180,10 @@ def test_texts_of_numbers_and_tables() -> None:
     assert [p_value(p, digits=4) for p in (1 / 10_001, 0.0002)] == ["<.0001", ".0002"]
 
 
-def test_measure_that_no_cell_was_scored_by_is_an_error(store: Store) -> None:
+def test_measure_that_no_cell_was_scored_by_is_an_error(store: Store, cli: Cli) -> None:
     add(store, {"RR@10": {"q": 0.5}})
-    with pytest.raises(BenchError, match="no cell was scored by P@5; scored: RR@10"):
-        print_leaderboard(Leaderboards(results=store.root, measures=("P@5",)))
+    said = cli("leaderboard", "--results", store.root, "--measures", "P@5", code=2)
+    assert said.line("no cell was scored by P@5; scored: RR@10")
 
 
 def test_significance_is_against_the_baseline_that_is_named(store: Store) -> None:
@@ -270,9 +263,7 @@ def test_columns_are_those_that_the_documentation_has(store: Store) -> None:
             assert column.isna().all() or column.dtype.kind == KINDS[known[str(name)]], (file, name)
 
 
-def test_a_folder_that_cannot_be_written_is_printed(
-    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_cannot_be_written_is_printed(store: Store, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     add(store, {"RR@10": {"q1": 0.5}})
     before = sorted(store.root.rglob("*"))
 
@@ -280,10 +271,9 @@ def test_a_folder_that_cannot_be_written_is_printed(
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     monkeypatch.setattr("bench.report.report.atomic_write", refuse)
-    assert print_leaderboard(Leaderboards(results=store.root)) == 0
-    captured = capsys.readouterr()
-    assert " optical " in captured.out
-    assert captured.err == f"not written: Read-only file system: {store.root / 'leaderboard.csv'}\n"
+    said = cli("leaderboard", "--results", store.root)
+    assert " optical " in said.out
+    assert said.lines == [f"not written: Read-only file system: {store.root / 'leaderboard.csv'}"]
     assert sorted(store.root.rglob("*")) == before
 
 

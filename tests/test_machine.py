@@ -30,10 +30,6 @@ def test_facts_are_those_of_a_fresh_process(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.device == ("cuda" if torch.cuda.is_available() else "cpu")
     monkeypatch.setattr(module, "_facts", None)
     assert machine() == found
-
-
-def test_variable_for_threads_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert machine().threads == 1
 

@@ -177,11 +177,7 @@ def invented(tmp_path: Path) -> World:
 
 
 def test_mining_and_searching_in_one_comparison(
-    invented: World,
-    encoder_folder: Path,
-    encoder: Encoder,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    invented: World, encoder_folder: Path, encoder: Encoder, tmp_path: Path, capsys: Any
 ) -> None:
     cards, resolver = invented.cards, invented.resolver
     asked = Request(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import Cli
 from small_bench import rows
+from world import write
 
 from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, load_cards
@@ -46,13 +47,6 @@ QRELS_TREC = "q1 0 d1 2\nq1\tQ0\td3\t0\n\nq2 0 d2 1\n"
 
 BEIR = {"corpus.jsonl": CORPUS_JSONL, "queries.jsonl": QUERIES_JSONL, "qrels/test.tsv": QRELS_TSV}
 TREC = {"corpus.tsv": CORPUS_TSV, "topics.txt": TOPICS_TSV, "qrels.txt": QRELS_TREC}
-
-
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(text.encode("utf-8"))
-    return folder
 
 
 LAYOUTS = {

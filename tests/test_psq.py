@@ -78,9 +78,7 @@ def test_unknown_words_stand_for_themselves_unless_told_otherwise() -> None:
     rows = {"mji": {"city": 1.0}}
     assert [*rank(retriever(rows), ["mji wa London 2012"], documents)[0]] == ["d0"]
     assert rank(retriever(rows, keep_unknown=False), ["mji wa London 2012", ""], documents) == [{}, {}]
-
-
-def test_depth_cuts_equal_scores_by_document_id() -> None:
+    # Equal scores are cut by document id.
     documents = ["cat"] * 11 + ["dog", "cat cat"]
     assert [*rank(retriever({}), ["cat"], documents, depth=4)[0]] == ["d12", "d0", "d1", "d10"]
 
@@ -187,17 +185,14 @@ def test_same_as_brute_force(
     assert log_likelihood == pytest.approx(expected_likelihood)
 
 
-def test_likelihood_rises_and_rows_sum_to_one(bitext: tuple[list[str], list[str]]) -> None:
+def test_likelihood_rises_and_rows_sum_to_one_unless_there_is_no_bitext(bitext: tuple[list[str], list[str]]) -> None:
     table, log_likelihood = learn_table(*bitext, 15)
     assert (np.diff(log_likelihood) > 0).all()
     assert [sum(row.values()) for row in table.values()] == pytest.approx([1] * len(table))
     assert learn_table(*bitext, 15) == (table, log_likelihood)
-
-
-@pytest.mark.parametrize("texts", [[], ["", "..."]])
-def test_no_bitext_is_an_error_of_one_line(texts: list[str]) -> None:
-    with pytest.raises(BenchError, match="there is no bitext to learn a translation table from"):
-        learn_table(texts, texts, 1)
+    for texts in ([], ["", "..."]):
+        with pytest.raises(BenchError, match="there is no bitext to learn a translation table from"):
+            learn_table(texts, texts, 1)
 
 
 @pytest.mark.parametrize(

@@ -113,10 +113,8 @@ def test_xnli_entailment(real: Resolver, pair: Pair) -> None:
     bitext = load_rows(card, "bitext", pair, real)
     assert len(bitext) == 660
     assert set(bitext.document_side) == {*premises, *relevance["eng", "eng"].queries}
-    assert set(bitext.query_side) == {
-        *relevance[pair.query, pair.query].positives,
-        *relevance[pair.query, pair.query].queries,
-    }
+    own = relevance[pair.query, pair.query]
+    assert set(bitext.query_side) == {*own.positives, *own.queries}
     texts = set(protected(test))
     for rows in (bitext.document_side, premises, relevance["eng", "eng"].queries):
         assert not texts & set(map(normalise, rows))

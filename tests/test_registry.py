@@ -3,18 +3,15 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import plugins
 import pytest
 from conftest import Cli
 from plugins import BROKEN, SOUND, with_attribute
-from pydantic import Field
 
 from bench import registry
-from bench.api import TrainedConfig
 from bench.errors import BenchError
-from bench.inspection.pages import meaning, method_page
+from bench.inspection.pages import method_page
 from bench.registry import find_method
 from bench.running.method_specs import expand
 from bench.training.method import Method
@@ -42,13 +39,10 @@ def test_facts_read_from_the_source_are_those_of_the_class(entry: registry.Metho
 def test_class_in_a_file_is_a_method(tmp_path: Path) -> None:
     path = tmp_path / "plugin.py"
     path.write_text(SOUND)
-    entry = find_method(f"{path}:Mine")
+    entry, supervision = find_method(f"{path}:Mine"), ("bitext", "relevance")
     assert (entry.name, entry.reference) == ("Mine", False)
-    assert entry.describe() == {
-        "description": "Keeps the encoder as it is.",
-        "source": "a test",
-        "supervision": ("bitext", "relevance"),
-    }
+    about = {"description": "Keeps the encoder as it is.", "source": "a test", "supervision": supervision}
+    assert entry.describe() == about
 
 
 TRAINED = """
@@ -177,6 +171,7 @@ from bench.api import TrainedConfig, TrainedMethod
 
 class MineConfig(TrainedConfig):
     document_encoder: Literal["teacher", "student"] = "student"
+    silent: int = 1
     width: int = Field(3, gt=0, le=9)
     """Width in `units`
     of a_b."""
@@ -217,6 +212,7 @@ Minimises \|a\|\*b\* \< c.
 | setting | type | default | meaning |
 |---|---|---|---|
 | `document_encoder` | `teacher` or `student` | `student` | Encoder of documents: the frozen teacher, so that the student reads queries only, or the student itself. |
+| `silent` | int | `1` |  |
 | `width` | int > 0 and ≤ 9 | `3` | Width in `units` of a\_b. |
 | `sharp` | bool | `true` | A switch. |
 | `weight` | float > 0 | `1.0` | Weight of this method's loss in a combination of methods. |
@@ -249,15 +245,6 @@ def test_page_says_all_there_is_to_say(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN)
     assert method_page(registry.find_method(f"{path}:Mine")) == PAGE
-
-
-def test_field_without_a_docstring_means_what_it_meant_before() -> None:
-    class Config(TrainedConfig):
-        document_encoder: Literal["teacher", "student"] = "student"
-        silent: int = Field(1)
-
-    assert meaning(Config, "document_encoder").startswith("Encoder of documents")
-    assert meaning(Config, "silent") == ""
 
 
 def test_page_is_shown(cli: Cli) -> None:

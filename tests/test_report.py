@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from cells import BREAKOUT, EVIL, MEASURES, add, add_external, fill_report, random_scores
 from conftest import Cli
@@ -57,11 +58,8 @@ def test_standings_and_comparisons_are_those_of_the_frames(found: Leaderboard) -
 def test_per_query_scores_are_averaged_over_seeds_and_missing_ones_are_none(store: Store) -> None:
     add(store, {"RR@10": {"q0": 0.5, "another": 1.0}}, method="psq")
     data = report_data(leaderboard(store))
-    rows = {
-        system["method"]: dict(zip(data["boards"][0]["queries"], row or [], strict=False))
-        for system, row in zip(data["systems"], data["scores"]["RR@10"], strict=True)
-        if system["board"] == 0
-    }
+    queries, systems = data["boards"][0]["queries"], zip(data["systems"], data["scores"]["RR@10"], strict=True)
+    rows = {each["method"]: dict(zip(queries, row, strict=True)) for each, row in systems if each["board"] == 0}
     both = [random_scores(seed, centre)["RR@10"] for seed, centre in ((0, 0.6), (2, 0.55))]
     means = {query: pytest.approx((both[0][query] + both[1][query]) / 2, abs=5.1e-5) for query in both[0]}
     assert rows["optical"] == {**means, "another": None}
@@ -118,11 +116,8 @@ def test_overview_is_over_the_boards(found: Leaderboard) -> None:
 
 def test_systems_of_the_same_name_have_labels_that_differ(store: Store) -> None:
     add(store, random_scores(20, 0.5), budget="20steps")
-    details = {
-        (system["board"], *system["details"])
-        for system in report_data(leaderboard(store))["systems"]
-        if system["method"] == "optical"
-    }
+    systems = [each for each in report_data(leaderboard(store))["systems"] if each["method"] == "optical"]
+    details = {(system["board"], *system["details"]) for system in systems}
     assert details == {(0, "budget 10steps"), (0, "budget 20steps"), (1, "budget 10steps")}
 
 
@@ -153,8 +148,6 @@ def test_curves_are_thin_and_belong_to_their_trainings(store: Store, found: Lead
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=700), st.integers(1, 250))
 def test_thinning_keeps_the_mean_and_the_last_step(losses: list[float], limit: int) -> None:
-    import pandas as pd
-
     points = pd.DataFrame({"step": range(1, len(losses) + 1), "loss": losses})
     thin = thinned(points, limit)
     assert len(thin) == min(limit, len(losses)) and thin["step"].iloc[-1] == len(losses)

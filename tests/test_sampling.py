@@ -39,9 +39,6 @@ def test_draws_depend_on_seed_and_purpose_alone() -> None:
     code = f"import sys; sys.path.append({str(FOLDER)!r}); from test_sampling import draws; print(draws(0, 'batches'))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == str(draws(0, "batches"))
-
-
-def test_purposes_are_uncorrelated() -> None:
     one, other = (numpy_generator(0, purpose).standard_normal(10_000) for purpose in ("a", "b"))
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.05
 
@@ -66,6 +63,8 @@ def test_epoch_of_whole_batches_is_a_new_permutation_that_the_generator_determin
     assert all(sorted(rows) == list(range(60)) for rows in epochs)
     assert epochs[:2] == epochs[2:4]
     assert len({*map(tuple, epochs)}) == 4
+    with pytest.raises(BenchError, match="no training data"):
+        next(length_buckets([], 8, np.random.default_rng(0)))
 
 
 def test_sentences_of_a_batch_are_of_similar_length_and_batches_in_random_order() -> None:
@@ -77,11 +76,6 @@ def test_sentences_of_a_batch_are_of_similar_length_and_batches_in_random_order(
     lengths = list(range(500))  # and the batches do not come in the order of their length
     means = [np.mean(batch) for batch in islice(length_buckets(lengths, 10, np.random.default_rng(0)), 50)]
     assert abs(np.corrcoef(means, range(50))[0, 1]) < 0.5
-
-
-def test_nothing_to_sample_from_is_an_error() -> None:
-    with pytest.raises(BenchError, match="no training data"):
-        next(length_buckets([], 8, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize(("exponent", "shares"), [(1.0, (0.9, 0.1)), (0.5, (0.75, 0.25)), (0.0, (0.5, 0.5))])
@@ -107,12 +101,8 @@ QAA = Pair("qaa", "eng")
 
 def bitext(rows: int) -> Bitext:
     """Row i is qi, di, of the source `even` or `odd`."""
-    return Bitext(
-        tuple(f"q{i}" for i in range(rows)),
-        tuple(f"d{i}" for i in range(rows)),
-        tuple(("even", "odd")[i % 2] for i in range(rows)),
-        (QAA,) * rows,
-    )
+    columns = zip(*((f"q{i}", f"d{i}", ("even", "odd")[i % 2], QAA) for i in range(rows)), strict=True)
+    return Bitext(*columns) if rows else Bitext.join([])
 
 
 def numbers(side: tuple[str, ...]) -> list[int]:

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_bench import HARM
-from test_own_collections import BEIR, Library, write
+from test_own_collections import BEIR, Library
 from test_own_collections import card as irds_card
-from world import World, training_world
+from world import World, training_world, write
 
 import bench
 from bench.data import Pair, TestCollection, TestSummary, TrainingData, download, formats, sources

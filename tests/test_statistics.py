@@ -104,13 +104,6 @@ def test_bootstrap_needs_bounded_memory_and_does_not_depend_on_it(monkeypatch: p
     assert query_bootstrap(rows) == together
 
 
-def test_bootstrap_is_the_normal_approximation_for_many_queries() -> None:
-    values = np.random.default_rng(0).uniform(size=5_000)
-    (found,) = query_bootstrap([values])
-    error = 1.96 * values.std() / len(values) ** 0.5
-    assert (found.low, found.high) == pytest.approx((found.mean - error, found.mean + error), abs=error / 5)
-
-
 def test_seeds_that_agree_leave_the_spread_of_queries() -> None:
     scores = np.tile(np.random.default_rng(0).random(200), (3, 1))
     found = student_interval(scores)

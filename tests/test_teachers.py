@@ -71,9 +71,8 @@ def test_identity_is_known_once_it_is_trained(short: list[int]) -> None:
     assert teachers.identity_if_known("tiny", offline=True) is None
     encoder = load(short)
     assert short == [1, 2]
-    assert teachers.identity_if_known("tiny", offline=True) == teachers.Identity(
-        encoder.fingerprint(), encoder.dimension
-    )
+    identity = teachers.Identity(encoder.fingerprint(), encoder.dimension)
+    assert teachers.identity_if_known("tiny", offline=True) == identity
     assert teachers.identity_if_known("tiny-1", offline=True) is None
     assert teachers.fingerprint_of("tiny", offline=True) == encoder.fingerprint() == load(short).fingerprint()
     assert short == [1, 2]
@@ -88,8 +87,7 @@ def test_damaged_encoder_is_trained_again(short: list[int], name: str) -> None:
     told: list[str] = []
     assert load(short, told).fingerprint() == before
     assert short == [1, 2, 1, 2]
-    assert len(told) == 1
-    assert told[0].endswith("the encoder is trained again")
+    assert [line.endswith("the encoder is trained again") for line in told] == [True]
     assert load(short, told).fingerprint() == before
     assert (len(short), len(told)) == (4, 1)
 
@@ -115,17 +113,15 @@ def fitted(task: Task, folder: Path | str, **settings: str) -> DualEncoder:
     return OffTheShelf(OffTheShelfConfig(encoder=str(folder), **settings)).fit(task)
 
 
-def test_encoder_is_what_its_folder_says(make_task: Callable[..., Task], encoder_folder: Path) -> None:
-    retriever, encoder = fitted(make_task(), encoder_folder), read_encoder(encoder_folder, "x")
+def test_encoder_is_what_its_folder_says_with_other_prefixes_and_pooling(
+    make_task: Callable[..., Task], encoder_folder: Path
+) -> None:
+    plain, retriever = read_encoder(encoder_folder, "x"), fitted(make_task(), encoder_folder)
     assert retriever.query_encoder is retriever.document_encoder
-    assert retriever.query_encoder.fingerprint() == encoder.fingerprint()
+    assert retriever.query_encoder.fingerprint() == plain.fingerprint()
     assert not any(parameter.requires_grad for parameter in retriever.query_encoder.parameters())
-
-
-def test_prefixes_and_pooling_are_heeded(make_task: Callable[..., Task], encoder_folder: Path) -> None:
     given = {"query_prefix": "the cat ", "document_prefix": "some ", "pooling": "cls"}
     retriever = fitted(make_task(), encoder_folder, **given)
-    plain = read_encoder(encoder_folder, "x")
     for encode, prefix in ((retriever.encode_queries, "the cat "), (retriever.encode_documents, "some ")):
         for text in TEXTS:
             batch = plain.collate(plain.tokenize([prefix + text], "query"))

@@ -11,6 +11,14 @@ from bench.data.cards import Card
 from bench.data.files import Resolver
 
 
+def write(folder: Path, files: dict[str, str]) -> Path:
+    """Write texts by their paths below a folder, and return the folder."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(text.encode("utf-8"))
+    return folder
+
+
 class World:
     """A mirror and the cards of its collections, also as a folder of cards."""
 

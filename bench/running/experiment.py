@@ -1,7 +1,7 @@
 """The experiment of a comparison: the trainings and cells of a request, laid out without reading texts."""
 
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from bench.options import read_config
 from bench.recipe import Recipe
 from bench.request import Request, Scoring, measures_of, offered_pairs
 from bench.running.method_specs import Call, ResolvedMethod, resolve_methods, with_recipe
-from bench.spec import Configured, RunSpec
+from bench.spec import RunSpec
 
 TABLE = ("training", "budget", "trains on", "collection", "queries", "documents", "state")
 
@@ -113,8 +113,11 @@ def make_experiment(
     missing = [(name, pair) for pair in request.pairs for name in request.datasets if (name, pair) not in tests]
     experiment.notes += [f"skipped: {name} has no {pair}" for name, pair in missing]
     known = {key: test.summary if read else test.summary_if_known for key, test in tests.items()}
-    for key, summary in known.items():
-        experiment.notes += _notes(tests[key], summary, request)
+    for (name, pair), summary in known.items():
+        if summary:
+            experiment.notes += summary.notes
+            if not set(request.scoring) <= set(tasks.scorings(summary.task, request.scoring, get_args(Scoring))):
+                experiment.notes.append(f"{name} {pair}: {tasks.RESTRICTION}")
     if request.leakage == "keep":
         experiment.notes.append("LEAKAGE IS KEPT: rows marked leakage=keep were trained on texts of test collections")
     mixes: dict[Pair, tuple[str, ...]] = {}
@@ -126,6 +129,7 @@ def make_experiment(
             why_not[pair] = str(error)
     subsets: dict[tuple[Pair, ...], list[BitextSubset]] = {}
     configured = with_recipe(usual.model_dump(), recipe.model_dump())
+    common = RunSpec(methods=(), encoder=encoder, recipe=configured, leakage=request.leakage, budget=request.budget)
     runnable = False
     for pair in pairs:
         for method in experiment.methods:
@@ -138,7 +142,9 @@ def make_experiment(
                 if together not in subsets:
                     data = LazyTrainingData(train, together, resolver, cards, request.leakage == "keep")
                     subsets[together] = _subsets(request, data, experiment.notes, read=read)
-                for spec in _specs(request, method, together, train, subsets[together], encoder, configured):
+                spec = replace(common, pairs=together, train=train)
+                each = [replace(spec, subset=size, seed=seed) for size in subsets[together] for seed in request.seeds]
+                for spec in dict.fromkeys(_of_method(one, method, together[0]) for one in each):
                     for dataset in (other for other in request.datasets if (other, pair) in tests):
                         experiment.add(Training(spec, method), tests[dataset, pair], known[dataset, pair], request)
     if not runnable:
@@ -160,15 +166,6 @@ def plan_table(experiment: Experiment, finished: Collection[Cell]) -> list[list[
             rows.append([*about, where, *sizes, "finished" if cell in finished else "missing"])
             about = ["", "", ""]
     return rows
-
-
-def _notes(test: LazyTestCollection, known: TestSummary | None, request: Request) -> list[str]:
-    if known is None:
-        return []
-    notes = known.notes
-    if not set(request.scoring) <= set(tasks.scorings(known.task, request.scoring, get_args(Scoring))):
-        notes.append(f"{test.name} {test.pair}: {tasks.RESTRICTION}")
-    return notes
 
 
 def _students(
@@ -195,29 +192,6 @@ def _subsets(request: Request, data: LazyTrainingData, notes: list[str], *, read
     notes += [f"bitext size {size:,} on {of} is all: there are {available:,} pairs" for size in whole]
     subsets = [replace(subset, bitext_size=None) if subset.bitext_size in whole else subset for subset in subsets]
     return list(dict.fromkeys(subsets))
-
-
-def _specs(
-    request: Request,
-    method: ResolvedMethod,
-    pairs: tuple[Pair, ...],
-    train: tuple[str, ...],
-    subsets: Sequence[BitextSubset],
-    encoder: str,
-    recipe: Configured,
-) -> list[RunSpec]:
-    """Return the spec of each subset and seed."""
-    spec = RunSpec(
-        methods=method.methods,
-        pairs=pairs,
-        train=train,
-        encoder=encoder,
-        recipe=recipe,
-        leakage=request.leakage,
-        budget=request.budget,
-    )
-    each = (replace(spec, subset=subset, seed=seed) for subset in subsets for seed in request.seeds)
-    return list(dict.fromkeys(_of_method(spec, method, pairs[0]) for spec in each))
 
 
 def _of_method(spec: RunSpec, method: ResolvedMethod, pair: Pair) -> RunSpec:

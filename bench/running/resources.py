@@ -36,18 +36,9 @@ if TYPE_CHECKING:
     from bench.encoders.encoder import Encoder
     from bench.training.method import Task
 
-TRAINING_LIBRARIES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "POT",
-    "faiss-cpu",
-    "numpy",
-    "pandas",
-    "scipy",
-    "scikit-learn",
-)
-CELL_LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu", *LIBRARIES)
+ENCODER_LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu")
+TRAINING_LIBRARIES = (*ENCODER_LIBRARIES, "POT", "numpy", "pandas", "scipy", "scikit-learn")
+CELL_LIBRARIES = (*ENCODER_LIBRARIES, *LIBRARIES)
 CELL_CODE = ("bench.evaluation.evaluate", "bench.evaluation.tasks")
 TOKENS = "tokens"
 """The folder of tokenised texts in the cache."""

@@ -42,29 +42,15 @@ def run_bench(*arguments: str, home: Path, cwd: Path | None = None) -> subproces
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd or home)
 
 
-def test_it_runs_from_site_packages() -> None:
+def test_the_wheel_in_site_packages_carries_all_data(tmp_path: Path) -> None:
+    """Cards and the numbers beside them, published figures, the template of a method and the page of a report."""
     assert "site-packages" in Path(bench.__file__).parts
-
-
-def test_the_wheel_carries_the_cards() -> None:
     assert {"conlang", "tatoeba", "afriqa", "standard"} <= set(load_cards())
-
-
-def test_the_wheel_carries_the_numbers_beside_the_cards() -> None:
     assert ("tatoeba", "swh-eng", 390) in {(row.collection, row.key, row.queries) for row in read_counts()}
     assert read_sizes()
-
-
-def test_the_wheel_carries_the_published_figures() -> None:
     assert {path.name for path in published_folder().iterdir()} >= {"mteb.csv", "mteb.toml"}
-
-
-def test_the_wheel_carries_the_template_of_a_method(tmp_path: Path) -> None:
     assert run_bench("new-method", "mine", home=tmp_path).returncode == 0
     assert (tmp_path / "mine" / "pyproject.toml").is_file()
-
-
-def test_the_wheel_carries_the_page_of_a_report() -> None:
     assert "default-src 'none'" in page({"boards": [], "overview": []})
 
 
