@@ -65,79 +65,29 @@ from methods.distillation import Distillation
 from methods.references import ZeroShot
 
 
-def method(fit):
+def method(name, fit):
     """Make a method of a function of the task. If it returns nothing, the retriever is that of `zero-shot`."""
     attributes = {"fit": lambda self, task: fit(task) or ZeroShot().fit(task), "__module__": __name__}
-    return type(fit.__name__, (Method,), attributes)
-
-
-@method
-def Good(task):
-    pass
-
-
-@method
-def Vanishes(task):
-    os._exit(0)
+    globals()[name] = type(name, (Method,), attributes)
 
 
 class Custom(BaseException):
     pass
 
 
-@method
-def Raises(task):
-    raise Custom("on purpose")
+def throw(error):
+    raise error
 
 
-@method
-def PretendsCtrlC(task):
-    raise KeyboardInterrupt
-
-
-@method
-def TellsNoNumber(task):
-    task.outcome["diagnostics"] = {"a": {1, 2}}
-
-
-@method
-def TellsNoMapping(task):
-    task.outcome["diagnostics"] = "fine"
-
-
-@method
-def KeepsTheUnkeepable(task):
-    task.outcome[("a", 1)] = 1
-
-
-@method
-def DeletesItsFolder(task):
-    shutil.rmtree(task.checkpoint.path.parent)
-
-
-@method
-def Overwrites(task):
-    """Reports values under the names of the harness's own."""
-    task.outcome |= {"fingerprint": "mine", "kind": "cell", "cost": None, "files": {}, "sha256": "0", "spec": {}}
-
-
-@method
-def EmbedsNothing(task):
+def embed_nothing(task):
     student = task.make_student()
     with torch.no_grad():
         student.word_embeddings.weight.fill_(float("nan"))
     return DualEncoder(student, task.teacher)
 
 
-@method
-def Sleeps(task):
-    """Never returns, or not before a test of it has failed."""
-    time.sleep(15)
-
-
-@method
-def Swallows(task):
-    """Never returns, whatever is raised in it."""
+def swallow_all(task):
+    """Never return, whatever is raised in it."""
     end = time.monotonic() + 15
     while time.monotonic() < end:
         try:
@@ -147,7 +97,7 @@ def Swallows(task):
 
 
 def swallow(task):
-    """Is interrupted, and swallows it."""
+    """Interrupt itself, and swallow it."""
     try:
         os.kill(os.getppid(), signal.SIGINT)  # that of the call, which passes it on
         time.sleep(5)
@@ -155,9 +105,20 @@ def swallow(task):
         pass
 
 
-@method
-def DeafWithoutSteps(task):
-    swallow(task)
+OWN_FIELDS = {"fingerprint": "mine", "kind": "cell", "cost": None, "files": {}, "sha256": "0", "spec": {}}
+method("Good", lambda task: None)
+method("Vanishes", lambda task: os._exit(0))
+method("Raises", lambda task: throw(Custom("on purpose")))
+method("PretendsCtrlC", lambda task: throw(KeyboardInterrupt()))
+method("TellsNoNumber", lambda task: task.outcome.update(diagnostics={"a": {1, 2}}))
+method("TellsNoMapping", lambda task: task.outcome.update(diagnostics="fine"))
+method("KeepsTheUnkeepable", lambda task: task.outcome.update({("a", 1): 1}))
+method("DeletesItsFolder", lambda task: shutil.rmtree(task.checkpoint.path.parent))
+method("Overwrites", lambda task: task.outcome.update(OWN_FIELDS))  # names of the harness's own
+method("EmbedsNothing", embed_nothing)
+method("Sleeps", lambda task: time.sleep(15))
+method("Swallows", swallow_all)
+method("DeafWithoutSteps", swallow)
 
 
 class Ranks(Ranker):

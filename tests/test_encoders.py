@@ -114,6 +114,10 @@ def test_special_tokens_and_padding_are_marked_but_not_unknown_words(encoder: En
     assert "[UNK]" in pieces[0] and "[PAD]" in pieces[0]
     for row, special in zip(pieces, batch.special.tolist(), strict=True):
         assert [piece in ("[CLS]", "[SEP]", "[PAD]") for piece in row] == special
+    student = encoder.copy()  # whose special tokens are those of its own vocabulary
+    student.tokenizer = relearn_tokenizer(student.tokenizer, ["a dog saw"] * 3, 60, "small")
+    batch = student.collate(student.tokenize(["a dog saw"], "query"))
+    assert batch.special[0].tolist() == [True] + [False] * (batch.tokens - 2) + [True]
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
@@ -281,9 +285,6 @@ def test_identity_is_that_of_the_loaded_encoder_in_every_state_of_its_files(
             assert found[-1] == identity_if_known(str(folder), offline=True)
     assert len(set(found)) == len(set(files)) == 5
     assert files[-1] == files_fingerprint(folder)
-
-
-def test_encoder_that_is_not_there_has_no_identity_yet() -> None:
     assert identity_if_known("nobody/nothing-of-that-name", offline=True) is None
     with pytest.raises(BenchError, match="unknown encoder"):
         identity_if_known("nothing", offline=True)
@@ -327,10 +328,3 @@ def test_saved_encoder_loads_in_sentence_transformers(tmp_path: Path, pooling: s
     for side in ("query", "document"):
         expected = loaded.encode(TEXTS, prompt_name=side)
         assert np.allclose(encoder.encode(TEXTS, side), expected, atol=1e-5)
-
-
-def test_special_tokens_of_a_student_are_those_of_its_own_vocabulary(encoder: Encoder) -> None:
-    student = encoder.copy()
-    student.tokenizer = relearn_tokenizer(student.tokenizer, ["a dog saw"] * 3, 60, "small")
-    batch = student.collate(student.tokenize(["a dog saw"], "query"))
-    assert batch.special[0].tolist() == [True] + [False] * (batch.tokens - 2) + [True]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import MakeTask
+from conftest import Died, MakeTask, dies_after
 
 from bench import registry
 from bench.encoders.encoder import Encoder
@@ -68,13 +68,6 @@ def test_every_method_is_in_the_table() -> None:
 def test_resumed_training_ends_in_the_same_bytes(
     name: str, last: int, make_task: MakeTask, teacher: Encoder, tmp_path: Path
 ) -> None:
-    class Died(Exception):
-        pass
-
-    def dies(record: dict[str, Any]) -> None:
-        if record["step"] == last:
-            raise Died
-
     def fit(seed: int = 0, **fields: Any) -> list[Any]:
         torch.manual_seed(len(fields))  # the global state has no effect
         method, task = ALL[name](), make_task(6, seed, recipe={"batch_size": 12, "dropout": 0.1}, **fields)
@@ -87,7 +80,7 @@ def test_resumed_training_ends_in_the_same_bytes(
 
     checkpoint, before = Checkpoint(tmp_path / "checkpoint.safetensors", interval=0), teacher.fingerprint()
     with pytest.raises(Died):
-        fit(checkpoint=checkpoint, on_step=dies)
+        fit(checkpoint=checkpoint, on_step=dies_after(last))
     assert fit(checkpoint=checkpoint) == (whole := fit())
     assert fit(seed=1)[0] != whole[0]
     assert teacher.fingerprint() == before

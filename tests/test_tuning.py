@@ -41,10 +41,7 @@ def test_every_trained_method_has_as_many_distinct_draws_that_it_accepts(name: s
     for text, point in drawn.items():
         accepted = dict(resolve_method(text, {}).methods[0].settings)
         assert {key: accepted[key] for key in point} == point
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_every_point_of_a_grid_is_a_configuration(name: str) -> None:
+    # Every point of the grid is a configuration.
     defaults, others = grid(name)
     entry = registry.find_method(name)
     assert {point["learning_rate_factor"] for point in (defaults, *others)} == set(FACTORS)

@@ -139,7 +139,10 @@ def is_exact(name: str) -> bool:
 
 
 def tolerance(seeds: Sequence[float], checked: int, family: int) -> float:
-    """Return how far a mean over `checked` seeds may move if `family` values are tested together; see `bench.gate`."""
+    """Return how far a mean over `checked` seeds may move: t(1 - alpha / (2 family), S - 1) s sqrt(2 / checked), with
+    the standard deviation s of the S seeds. This is a two-sided test between two means, corrected for `family` values
+    (Bonferroni). Each seed of the embedded suite has its own teacher, so that s covers the variation between machines.
+    """
     quantile = float(student_t.ppf(1 - ALPHA / (2 * family), len(seeds) - 1))
     return quantile * stdev(seeds) * math.sqrt(2 / checked)
 

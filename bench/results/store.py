@@ -5,13 +5,9 @@
                                                  rewritten.tsv, if queries were translated
     <results>/state.json                         the latest value of every input
 
-A manifest has the sha256 of every file beside it (`bench.storage.sealed`). Tables and pages are derived from finished
-cells, which are verified when they are read. A damaged cell is left out, and `bench run` computes it again.
-
-Judgments, corpora, encoder weights, training data, code and libraries may change in place. Each call notes their
-present values in the *state* of the folder. A result belongs to the current state if each of its inputs has the value
-noted last; tables leave out all other results. Results of two states therefore never stand side by side, and a return
-to an earlier state shows its results again.
+A manifest has the sha256 of every file beside it. Each call notes the present values of its inputs in the *state* of
+the folder. A result belongs to the current state if each of its inputs has the value noted last; tables leave out all
+other results. docs/results.md describes the consequences.
 """
 
 import csv
@@ -30,19 +26,10 @@ from filelock import FileLock
 
 from bench.errors import BenchError, unknown
 from bench.spec import RunSpec
+from bench.storage import sealed
 from bench.storage.atomic import atomic_gzip, open_gzip, sweep
 from bench.storage.hashing import digest
-from bench.storage.sealed import (
-    FILES,
-    MANIFEST,
-    Damaged,
-    read_manifest,
-    read_sealed,
-    remove,
-    seal,
-    verify,
-    write_sealed,
-)
+from bench.storage.sealed import FILES, MANIFEST, Damaged, remove
 
 CELLS, TRAININGS, LOCKS, STATE = "cells", "trainings", "locks", "state.json"
 HOW = ("device", "precision", "threads")
@@ -124,7 +111,7 @@ class Record:
 
     def verify(self, below: str = "") -> None:
         """Raise `Damaged` if a file changed whose path begins with `below`."""
-        verify(self.folder, self.manifest, below)
+        sealed.verify(self.folder, self.manifest, below)
 
 
 @dataclass(frozen=True)
@@ -143,7 +130,7 @@ class Entry:
         """
         if not os.path.lexists(self.folder / MANIFEST):
             return None
-        record = Record(self.folder, read_manifest(self.folder))
+        record = Record(self.folder, sealed.read_manifest(self.folder))
         if not record.fingerprint.startswith(self.fingerprint):
             raise Damaged(f"{self.folder / MANIFEST} is that of another result")
         try:
@@ -151,7 +138,7 @@ class Entry:
         except ValueError as error:
             raise Damaged(f"{self.folder / MANIFEST} is of another version of this program") from error
         if record.manifest.get("kind") == "cell":
-            verify(self.folder, record.manifest, missing_ok=alone)
+            sealed.verify(self.folder, record.manifest, missing_ok=alone)
         return record
 
     @property
@@ -177,9 +164,9 @@ class Entry:
     def finish(self, manifest: Mapping[str, Any]) -> Record:
         """Write the manifest, after all other files: from now on the entry is finished."""
         own = {"fingerprint": self.fingerprint, "inputs": dict(self.inputs)}
-        seal(self.folder, {**own, **manifest}, leave_out=NOT_KEPT)
+        sealed.seal(self.folder, {**own, **manifest}, leave_out=NOT_KEPT)
         self.remove_leftovers()
-        return Record(self.folder, read_manifest(self.folder))
+        return Record(self.folder, sealed.read_manifest(self.folder))
 
     def add_scores(self, record: Record, scores: Scores) -> Record:
         """Return the finished cell with more measures. If this is interrupted, the cell is damaged."""
@@ -241,12 +228,12 @@ class Store:
             before = self._noted()
             after = before | dict(inputs)
             if after != before or not (self.root / STATE).is_file():
-                write_sealed(self.root / STATE, json.dumps(after, sort_keys=True, indent=0).encode())
+                sealed.write_sealed(self.root / STATE, json.dumps(after, sort_keys=True, indent=0).encode())
 
     def _noted(self) -> dict[str, str]:
         """Return the latest value of each input by name; none if the state is missing or damaged."""
         try:
-            return dict(json.loads(read_sealed(self.root / STATE)))
+            return dict(json.loads(sealed.read_sealed(self.root / STATE)))
         except Damaged:
             return {}
 
