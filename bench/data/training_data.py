@@ -12,7 +12,7 @@ from bench.data.files import Resolver
 from bench.data.loading import drop_empty_and_duplicate, load_judged, read
 from bench.errors import BenchError, MissingFile
 
-KINDS: dict[Role, type[Any]] = {"bitext": Bitext, "relevance": Relevance}
+TYPES: dict[Role, type[Any]] = {"bitext": Bitext, "relevance": Relevance}
 
 
 def default_mix(pair: Pair, cards: Mapping[str, Card]) -> str:
@@ -90,7 +90,7 @@ def search(
     rows, counts = {}, {}
     for role, origins in sources.items():
         parts = ((origin, read(get_card(origin[0], cards), role, origin[1], resolver)) for origin in origins)
-        rows[role], counts[role] = _gather(KINDS[role], parts)
+        rows[role], counts[role] = _gather(TYPES[role], parts)
     tests: dict[str, Mapping[str, frozenset[str]]] = {}
     not_checked: dict[str, str] = {}
     for name, (card, pair) in tests_of(pairs, cards).items():
@@ -135,7 +135,7 @@ def sources_of(
     """Return the collections of the names by role, and a line for each that lacks one of the pairs; judgments outside
     the document language are optional. Raises `BenchError` as `training_data`.
     """
-    wanted: dict[Role, dict[Origin, None]] = {role: {} for role in KINDS}
+    wanted: dict[Role, dict[Origin, None]] = {role: {} for role in TYPES}
     skipped = []
     for name in names:
         card = get_card(name, cards)
