@@ -72,9 +72,9 @@ class Bench:
         return run(self.request(results, methods, **changes), self.cards)
 
 
-def flip_a_bit(path: Path) -> None:
+def flip_a_bit(path: Path, place: float = 2 / 3) -> None:
     data = bytearray(path.read_bytes())
-    data[len(data) * 2 // 3] ^= 4
+    data[int(len(data) * place)] ^= 4
     path.write_bytes(data)
 
 

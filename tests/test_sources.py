@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_bench import HARM
+from small_bench import HARM, flip_a_bit
 from test_own_collections import BEIR, Library
 from test_own_collections import card as irds_card
 from world import World, training_world, write
@@ -176,9 +176,9 @@ def replace_by_another(path: Path) -> None:
     shutil.copy(max(path.parent.iterdir()), min(path.parent.iterdir()))
 
 
-@given(st.sampled_from([*HARM.values(), replace_by_another]), st.integers(0, 3))
-@settings(deadline=None, max_examples=24)
-def test_damage_of_the_cache_changes_nothing(harm: Callable[[Path], object], which: int) -> None:
+@given(st.sampled_from([*HARM.values(), replace_by_another]), st.integers(0, 3), st.floats(0, 1, exclude_max=True))
+@settings(deadline=None, max_examples=60)
+def test_damage_of_the_cache_changes_nothing(harm: Callable[..., object], which: int, place: float) -> None:
     with another_world() as world:
 
         def state() -> tuple[list[TestSummary], TrainingData, str]:
@@ -188,7 +188,7 @@ def test_damage_of_the_cache_changes_nothing(harm: Callable[[Path], object], whi
         whole = state()
         files = sorted((world.cache / "collections").iterdir())
         assert len(files) == 4
-        harm(files[which])
+        harm(files[which], place) if harm is flip_a_bit else harm(files[which])
         assert state() == whole
         assert sorted(path for path in world.cache.glob("*/*") if path.is_file()) == files
 
