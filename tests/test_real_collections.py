@@ -121,7 +121,7 @@ def test_xnli_entailment(real: Resolver, pair: Pair) -> None:
 
 
 def test_what_xnli_trains_on_and_what_it_tests_are_apart(real: Resolver) -> None:
-    report = training_data(["xnli-entailment"], [SWH], real).report
+    report = training_data(["xnli-entailment"], [SWH], real, CARDS).report
     assert report["bitext"] == {"xnli-entailment": {"read": 660, "dropped": 0, "leaked": 0, "kept": 660}}
     # The premises and hypotheses are translations of each other, so each is a judgment within and between languages.
     of = ["xnli-entailment", *(f"xnli-entailment {pair}" for pair in ("swh-eng", "eng-swh", "swh-swh"))]
@@ -208,7 +208,7 @@ def test_lareqa_with_documents_in_one_language(real: Resolver, name: str, pair: 
     ],
 )
 def test_the_standard_mix(real: Resolver, language: str, read: dict[str, int]) -> None:
-    data = training_data(["standard"], [Pair(language, "eng")], real)
+    data = training_data(["standard"], [Pair(language, "eng")], real, CARDS)
     bitext, leakage = data.report["bitext"], data.report["leakage"]
     assert {name: counts["read"] for name, counts in bitext.items()} == read
     # MENYO-20k and LAFAND share sources; Tatoeba's bitext repeats Tatoeba's test.
@@ -229,13 +229,13 @@ def test_the_standard_mix(real: Resolver, language: str, read: dict[str, int]) -
 
 
 def test_the_standard_mix_and_another_collection_are_united(real: Resolver) -> None:
-    report = training_data(["standard", "xnli-entailment"], [SWH], real).report
+    report = training_data(["standard", "xnli-entailment"], [SWH], real, CARDS).report
     assert [counts["kept"] for counts in report["bitext"].values()] == [30701, 30331, 3070, 660]
 
 
 @pytest.mark.parametrize(("language", "english", "either"), [("mar", 702, 731), ("tgl", 251, 258)])
 def test_tatoeba_as_bitext_repeats_tatoeba_as_a_test(real: Resolver, language: str, english: int, either: int) -> None:
-    found = search([f"tatoeba-{language}"], [Pair(language, "eng")], real)
+    found = search([f"tatoeba-{language}"], [Pair(language, "eng")], real, CARDS)
     leaks = [leak for leak in found.leaks["bitext"] if leak.test == "tatoeba" and leak.kind == "exact"]
     met = [
         frozenset[str]().union(*(found.tests["tatoeba"][leak.text] for leak in leaks if leak.side in sides))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.data import Bitext, Origin, Pair, Relevance, Rows, TrainingData, leakage
-from bench.data.cards import IR_DATASETS, Card, Role, get_card, load_cards
+from bench.data.cards import IR_DATASETS, Card, Role, get_card
 from bench.data.files import Resolver
 from bench.data.loading import drop_empty_and_duplicate, load_judged, read
 from bench.errors import BenchError, MissingFile
@@ -29,7 +29,7 @@ def training_data(
     names: Sequence[str],
     pairs: Sequence[Pair],
     resolver: Resolver,
-    cards: Mapping[str, Card] | None = None,
+    cards: Mapping[str, Card],
     *,
     keep_leaks: bool = False,
 ) -> TrainingData:
@@ -46,7 +46,6 @@ def training_data(
 
     Raises `BenchError` for an unknown name, and if no collection has data for one of the pairs.
     """
-    cards = load_cards() if cards is None else cards
     found = search(names, pairs, resolver, cards)
     caps = caps_of(names, cards)
     clean = {role: rows if keep_leaks else leakage.remove(rows, found.leaks[role]) for role, rows in found.rows.items()}
@@ -81,11 +80,8 @@ class Search:
     skipped: Sequence[str]
 
 
-def search(
-    names: Sequence[str], pairs: Sequence[Pair], resolver: Resolver, cards: Mapping[str, Card] | None = None
-) -> Search:
+def search(names: Sequence[str], pairs: Sequence[Pair], resolver: Resolver, cards: Mapping[str, Card]) -> Search:
     """Read the rows of `training_data` and find the leakage among them. Raises `BenchError` likewise."""
-    cards = load_cards() if cards is None else cards
     sources, skipped = sources_of(names, pairs, cards)
     rows, counts = {}, {}
     for role, origins in sources.items():
