@@ -67,6 +67,7 @@ def read_only(source: Path, folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.usefixtures("interrupted_at_checkpoint")  # every step has a checkpoint
 def test_disk_that_is_full_at_a_checkpoint_costs_one_training(
     command: Command, whole: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
