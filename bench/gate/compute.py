@@ -77,20 +77,9 @@ def compute(suite: Suite, work: Work, seed: int) -> Found:
     """Return the results of one seed. Raises as `compute_seeds`."""
     prepare_libraries(offline=True, threads=1)
     display = work.display.about(f"seed {seed}")
-    request = Request(
-        methods=suite.methods,
-        datasets=suite.datasets,
-        pairs=suite.pairs,
-        encoder=suite.encoder.format(seed=seed),
-        budget=suite.budget,
-        seeds=(seed,),
-        measures=suite.measures,
-        device="cpu",
-        precision="float32",
-        threads=1,
-        results=work.folder,
-        offline=True,
-    )
+    options = {name: value for name, value in suite if name in Request.model_fields}
+    options |= {"encoder": suite.encoder.format(seed=seed), "seeds": (seed,), "results": work.folder, "offline": True}
+    request = Request(**options, device="cpu", precision="float32", threads=1)
     check(request, work.cards)
     experiment = make_experiment(request, work.cards, work.resolver)
     resources = Resources(experiment.encoder, "cpu", "float32", work.cards, work.resolver, display, threads=1)
