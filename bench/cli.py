@@ -1,15 +1,16 @@
 """The command line: imports the module of one command, and turns errors into exit codes."""
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import get_type_hints
+from typing import NoReturn, get_type_hints
 
 import bench
 from bench.errors import BenchError, describe, unknown
 from bench.system.interrupt import remembered_interrupt
+from bench.terminal import discard, open_streams, write_error
 
 COMMANDS = {
     "run": ("run:run_command", "train methods, evaluate them, print a leaderboard"),
@@ -53,29 +54,53 @@ KEPT = "what is finished is kept, the same command goes on from there"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    chosen = next((word for word in arguments if not word.startswith("-")), "")
-    options, others = make_parser(chosen).parse_known_args(arguments)
+    open_streams()
     try:
+        try:
+            return _call(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()  # an error of the last line counts
+    except BrokenPipeError:  # as by `bench ls methods | head -1`
+        discard(sys.stdout.fileno())
+        discard(sys.stderr.fileno())
+        return 0
+    except OSError as error:  # of stdout, such as a full disk
+        discard(sys.stdout.fileno())
+        with suppress(OSError):
+            write_error(f"bench: the output cannot be written: {describe(error)}")
+        return 1
+
+
+def _call(arguments: Sequence[str]) -> int:
+    """Run one command and turn errors into one line and an exit code."""
+    chosen = next((word for word in arguments if not word.startswith("-")), "")
+    try:
+        options, others = make_parser(chosen).parse_known_args(arguments)
         with remembered_interrupt():
             return _run(options, others)
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        write_error(f"bench: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"bench: interrupted; {KEPT}", file=sys.stderr)
+        write_error(f"bench: interrupted; {KEPT}")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except (OSError, MemoryError) as error:
-        print(f"bench: {describe(error)}; {KEPT}", file=sys.stderr)
+        write_error(f"bench: {describe(error)}; {KEPT}")
         return 1
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises `BenchError`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BenchError(f"{message}; see {self.prog} --help")
 
 
 def make_parser(chosen: str = "") -> argparse.ArgumentParser:
     """Return the parser; only the command `chosen` has its options, because they import the modules they need."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bench",
         description="Compare training methods for cross-lingual retrieval on low-resource languages: "
         "same student, same data, same budget, one pipeline.",

@@ -3,11 +3,14 @@
 A field `bitext_size` is the option `--bitext-size`, the environment variable `BENCH_BITEXT_SIZE` and the key
 `bitext_size` of a configuration file. The command line goes before the environment, that before the file, and that
 before the default. A field with a title is a positional argument, which is read from the command line only.
+
+Values are validated here: by pydantic, with the kinds of fields below and a range for every number.
 """
 
 import argparse
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources.abc import Traversable
@@ -15,21 +18,27 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bench.errors import RENAMED, BenchError, nearest, unknown
 from bench.system.offline import forbid_network
 
 Model = TypeVar("Model", bound=BaseModel)
 PREFIX = "BENCH_"
+LARGEST = 10**12
+"""The largest number of a recipe or of a method's settings."""
+LONGEST = 4096
+"""Characters of a text, such as a path."""
+SHOWN = 80
+"""Characters of a refused value in an error."""
 
 
 class Options(BaseModel):
     """The base of options; each subclass is a group of them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=LONGEST)
     from_environment: ClassVar[bool] = True
     """True if environment variables set options that the command line does not."""
 
@@ -80,7 +89,7 @@ def read_options(model: type[AnyOptions], options: argparse.Namespace) -> AnyOpt
     given = vars(options)
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if "config" in given:
-        layers.append((f"{given['config']}: ", read_toml(given["config"])))
+        layers.append((f"{given['config']}: ", _read_config_file(given["config"])))
     if model.from_environment:
         variables = {name: variable for variable, name in _variables(model).items() if os.environ.get(variable)}
         layers += [(f"{variable}: ", {name: os.environ[variable]}) for name, variable in variables.items()]
@@ -91,6 +100,11 @@ def read_options(model: type[AnyOptions], options: argparse.Namespace) -> AnyOpt
     for source, layer in layers:
         values = _merged(values, layer)
         sources |= dict.fromkeys(layer, source)
+    for name, value in values.items():
+        if not _is_text(value):
+            raise BenchError(f"{sources[name]}{name} = {_shown(value)}: it has a NUL or is not UTF-8")
+        if isinstance(value, str) and not value.strip():
+            raise BenchError(f"{sources[name]}{name} = {value!r}: it is empty; give a value or leave it out")
     try:
         result = model.model_validate(values)
     except ValidationError as error:
@@ -100,6 +114,13 @@ def read_options(model: type[AnyOptions], options: argparse.Namespace) -> AnyOpt
     if getattr(result, "offline", False):
         forbid_network()
     return result
+
+
+def _read_config_file(path: Path) -> dict[str, Any]:
+    try:
+        return read_toml(_file(path))
+    except PydanticCustomError as error:
+        raise BenchError(f"{path} cannot be read: {error.message()}") from error
 
 
 def check_environment(model: type[Options]) -> None:
@@ -113,11 +134,17 @@ def check_environment(model: type[Options]) -> None:
 
 
 def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
-    """Return a model from values of a user. Raises `BenchError`, which begins with `what`, if they do not fit."""
+    """Return a model from values of a user. Raises `BenchError`, which begins with `what`, if they do not fit, and for
+    a number that is not finite or larger than `LARGEST`.
+    """
     try:
-        return model.model_validate(dict(values))
+        result = model.model_validate(dict(values))
     except ValidationError as error:
         raise BenchError(f"{what}: {_complaint(error, model)}") from error
+    for name, value in result:
+        if isinstance(value, int | float) and not abs(value) <= LARGEST:
+            raise BenchError(f"{what}: {name} = {_shown(value)}: numbers are finite and at most {LARGEST:g}")
+    return result
 
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:
@@ -128,7 +155,7 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
         raise BenchError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise BenchError(f"{path}: not UTF-8 (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is no `TOMLDecodeError`
         raise BenchError(f"{path}: not TOML: {error}") from error
 
 
@@ -136,7 +163,7 @@ def toml_value(text: str) -> Any:
     """Return the value of a text in TOML (a number, true, a list), else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -150,21 +177,80 @@ def spelled(value: Any) -> str:
 
 
 def items(value: Any) -> tuple[Any, ...]:
-    """Split `a,b c`, or a list of such texts, into a, b, c, each once; other values are left as they are."""
+    """Split `a,b c`, or a list of such texts, into a, b, c, each once; other values are left as they are. A text that is
+    a path that exists, up to a colon, is one item.
+    """
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
-    parts = (item.replace(",", " ").split() if isinstance(item, str) else [item] for item in values)
-    return tuple(dict.fromkeys(item for part in parts for item in part))
+    return tuple(dict.fromkeys(item for each in values for item in _split(each)))
+
+
+def _split(item: Any) -> list[Any]:
+    if not isinstance(item, str):
+        return [item]
+    parts = item.replace(",", " ").split()
+    is_path = len(parts) > 1 and any(map(os.path.exists, (item, item.partition(":")[0])))
+    return [item] if is_path else parts
 
 
 def _seconds(value: Any) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|)", str(value).strip())
-    if match is None or float(match[1]) == 0:
-        raise BenchError(f"'{value}' is not a length of time; write 90s, 30min or 2h")
-    return float(match[1]) * {"s": 1, "": 1, "min": 60, "h": 3600}[match[2]]
+    seconds = float(match[1]) * {"s": 1, "": 1, "min": 60, "h": 3600}[match[2]] if match else 0
+    if not 0 < seconds <= LONGEST_TIME:
+        raise BenchError(f"{_shown(value)} is not a length of time; write 90s, 30min or 2h, at most {LONGEST_TIME:g}s")
+    return seconds
 
 
+def _file(path: Path) -> Path:
+    """Return the path of a file, or of a pipe that the shell has opened, as in `<(zcat a.gz)`."""
+    opened = stat.S_ISFIFO(_mode(path)) and str(path).startswith(("/dev/fd/", "/proc/self/fd/"))
+    return path if opened else _checked(path, stat.S_ISREG(_mode(path)), "there is no such file")
+
+
+def _folder(path: Path) -> Path:
+    return _checked(path, stat.S_ISDIR(_mode(path)), "the folder does not exist")
+
+
+def _new_file(path: Path) -> Path:
+    _checked(path, _mode(path) == 0 or stat.S_ISREG(_mode(path)), "it exists and is not a file")
+    _checked(path, path.name != "", "it is not the name of a file")
+    _new_folder(path.parent)
+    return path
+
+
+def _new_folder(path: Path) -> Path:
+    return _checked(path, _mode(path) == 0 or stat.S_ISDIR(_mode(path)), "it exists and is not a folder")
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of a file, 0 if there is none. Raises pydantic's error for a path that can never exist."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError) as error:
+        raise PydanticCustomError("path", "{why}", {"why": str(getattr(error, "strerror", None) or error)}) from error
+
+
+def _checked(path: Path, fits: bool, why: str) -> Path:
+    if not fits:
+        raise PydanticCustomError("path", "{why}", {"why": why})
+    return path
+
+
+LONGEST_TIME = 1e9
+"""Seconds, about 32 years."""
 Names = Annotated[tuple[str, ...], BeforeValidator(items)]
-Seeds = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(items), Field(min_length=1)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(items), Field(min_length=1)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
+File = Annotated[Path, AfterValidator(_file)]
+"""A file that exists."""
+Folder = Annotated[Path, AfterValidator(_folder)]
+"""A folder that exists."""
+NewFile = Annotated[Path, AfterValidator(_new_file)]
+"""A file to write, which may exist."""
+NewFolder = Annotated[Path, AfterValidator(_new_folder)]
+"""A folder to write to, which may exist."""
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 """`90s`, `30min` or `2h` in seconds; a bare number means seconds."""
 
@@ -190,7 +276,25 @@ def _complaint(error: ValidationError, model: type[BaseModel]) -> str:
         case "value_error":  # raised by this project's own parsers, which name the value
             message = first["msg"].removeprefix("Value error, ")
             return f"{place}: {message}" if parents else message
-    return f"{place} = {first['input']!r}: {first['msg']}"
+    return f"{place} = {_shown(first['input'])}: {first['msg']}"
+
+
+def _shown(value: Any) -> str:
+    """Return the beginning of a value's literal."""
+    try:
+        text = repr(str(value) if isinstance(value, Path) else value)
+    except ValueError:  # more digits than Python converts
+        text = "a number of too many digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether every text in a value can be encoded in UTF-8 and named to the system."""
+    if isinstance(value, Mapping):
+        return all(map(_is_text, (*value, *value.values())))
+    if isinstance(value, str | Path):
+        return not re.search("[\0\ud800-\udfff]", str(value))
+    return all(map(_is_text, value)) if isinstance(value, list | tuple) else True
 
 
 def _nested(model: type[BaseModel], location: list[int | str]) -> type[BaseModel]:
@@ -235,15 +339,16 @@ def _argparse_kind(field: FieldInfo) -> dict[str, Any]:
     kind = field.annotation
     if get_origin(kind) in (Union, UnionType):  # something or None
         kind = get_args(kind)[0]
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     if kind is bool:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(kind) is tuple:
-        return {"nargs": "+", "metavar": "NAME"}
-    if get_origin(kind) is Literal:
-        return {"choices": get_args(kind)}
+        return {"nargs": "+", "metavar": field.title or "NAME", **({} if field.title else {"action": "extend"})}
+    metavar = f"{{{','.join(get_args(kind))}}}" if get_origin(kind) is Literal else field.title
     if field.title:
-        return {"metavar": field.title} if field.is_required() else {"metavar": field.title, "nargs": "?"}
-    return {"metavar": "PATH" if kind is Path else "NUMBER" if kind is int else "TEXT"}
+        return {"metavar": metavar} if field.is_required() else {"metavar": metavar, "nargs": "?"}
+    return {"metavar": metavar or ("PATH" if kind is Path else "NUMBER" if kind is int else "TEXT")}
 
 
 def _help(field: FieldInfo) -> str:

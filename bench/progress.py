@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
+from bench.terminal import one_line, write_error
+
 PLAIN_INTERVAL = 60.0
 """Seconds between two lines about the same stage if there is no terminal."""
 RATE_PERIOD = 50.0
@@ -33,7 +35,7 @@ class Display:
     def warn(self, *lines: str) -> None:
         """Print lines, even if the display is quiet."""
         for line in lines:
-            print(f"{self.prefix}{line}", file=sys.stderr, flush=True)
+            write_error(f"{self.prefix}{line}")
 
     @contextmanager
     def stage(self, label: str, total: float, unit: str) -> Iterator[Callable[..., None]]:
@@ -44,17 +46,17 @@ class Display:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
             transient=True,
             speed_estimate_period=RATE_PERIOD,
             get_time=time.monotonic,
         )
-        progress.add_task(label, total=total, unit=unit, note="")
+        progress.add_task(one_line(label), total=total, unit=unit, note="")
         task, printed = progress.tasks[0], time.monotonic()
 
         def update(done: float, note: str = "") -> None:

@@ -14,6 +14,7 @@ UNITS = ("seconds", "steps", "tokens", "examples", "cpu_seconds")
 COUNTED = ("tokens", "examples")
 """The units of large numbers, which are written with the prefixes of `FACTORS`."""
 FACTORS = {"": 1, "k": 1_000, "M": 1_000_000}
+LARGEST = 10**12
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class Budget:
     def parse(cls, text: str) -> Budget:
         """Read `600steps`, `2Mtokens`, `64kexamples`, `90s` or `90cpu-s`; a bare number means steps."""
         units = "s|sec|seconds?|steps?|tokens?|examples?|cpu-s|cpu-sec|cpu-seconds?"
-        match = re.fullmatch(rf"0*([1-9]\d*)\s*([kM]?)\s*(|{units})", text.strip())
-        if match is None:
+        match = re.fullmatch(rf"0*([1-9][0-9]{{0,12}})\s*([kM]?)\s*(|{units})", text.strip())
+        if match is None or int(match[1]) * FACTORS[match[2]] > LARGEST:
             accepted = "600steps, 64kexamples, 2Mtokens, 90seconds or 90cpu-seconds"
-            raise BenchError(f"budget '{text}' does not parse; write {accepted}")
+            raise BenchError(f"budget '{text:.80}' does not parse; write {accepted}; at most {LARGEST:g}")
         unit = next(unit for unit in UNITS if unit.startswith(match[3].replace("-", "_") or "steps"))
         return cls(int(match[1]) * FACTORS[match[2]], unit)
 
@@ -75,7 +76,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    batch_size: int = Field(64, gt=0)
+    batch_size: int = Field(64, gt=0, le=1_000_000)
     """Training examples (sentence pairs, or their equivalent number of texts) per step."""
     learning_rate: float = Field(1e-4, gt=0)
     embedding_learning_rate: float = Field(1e-3, gt=0)
@@ -100,12 +101,12 @@ class Recipe(BaseModel):
     """Text that a student reads before every query, in training and in retrieval; None for that of its teacher."""
     document_prompt: str | None = None
     """Text that a student reads before every document; None for that of its teacher."""
-    max_length: int = Field(128, gt=2)
+    max_length: int = Field(128, gt=2, le=1_000_000)
     """Longest training text, in word pieces. Evaluation uses the encoder's own limit."""
     vocabulary: Literal["new", "extended"] = "extended"
     """`new`: learned word pieces replace those of the teacher. `extended`: they are appended, so that names are read
     as in English. A student that encodes documents always has an extended one."""
-    vocabulary_size: int = Field(24_000, gt=0)
+    vocabulary_size: int = Field(24_000, gt=0, le=1_000_000)
     """Word pieces that are learned for the query languages; a multilingual teacher's vocabulary stays."""
     initialisation: Literal["translations", "shared", "noise"] = "translations"
     """The first embeddings of learned pieces: the mean of the teacher's embeddings of their translations, by a table

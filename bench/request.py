@@ -18,14 +18,29 @@ from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
 from bench.evaluation import measures
 from bench.evaluation.conventions import Average, Ties
-from bench.options import Names, Options, Seconds, Seeds, argument, items, option
+from bench.options import (
+    File,
+    Folder,
+    Names,
+    NewFile,
+    NewFolder,
+    Options,
+    Seconds,
+    Seed,
+    Seeds,
+    Threads,
+    argument,
+    items,
+    option,
+)
 from bench.recipe import Budget
 from bench.spec import BudgetText, parse_methods
 
-Size = Annotated[str, StringConstraints(pattern=r"^(all|[1-9]\d*)$")]
+Size = Annotated[str, StringConstraints(pattern=r"^(all|[1-9][0-9]{0,11})$")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Spread = Annotated[float, Field(ge=0, le=1000)]
+Positive = Annotated[float, Field(ge=1e-9, le=1000)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Differences = Annotated[tuple[Positive, ...], BeforeValidator(items), Field(min_length=1)]
 Queries = Annotated[tuple[Annotated[int, Field(ge=2, le=100_000)], ...], BeforeValidator(items), Field(min_length=1)]
 SeedCounts = Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(items), Field(min_length=1)]
@@ -38,8 +53,8 @@ Measures = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(measur
 
 
 class Mirror(Options):
-    cards: Path | None = option(None, "a folder of your own with more cards of collections")
-    mirror: Path | None = option(None, "a folder with collections, laid out owner/repository/path")
+    cards: Folder | None = option(None, "a folder of your own with more cards of collections")
+    mirror: Folder | None = option(None, "a folder with collections, laid out owner/repository/path")
 
 
 class Places(Mirror):
@@ -47,7 +62,7 @@ class Places(Mirror):
 
 
 class Results(Options):
-    results: Path = option(Path("results/runs"), "where results are kept")
+    results: NewFolder = option(Path("results/runs"), "where results are kept")
 
 
 class Ranked(Results):
@@ -72,13 +87,13 @@ class Judging(Options):
 class Compare(Judging, Results):
     a: str = argument("A", "a method as in a leaderboard, a results folder, or a run")
     b: str = argument("B", "another of the same kind")
-    qrels: Path | None = option(None, "judgments of two runs: a file of TREC's or BEIR's columns")
+    qrels: File | None = option(None, "judgments of two runs: a file of TREC's or BEIR's columns")
     measures: Measures = option(
         ("nDCG@10",), "measures of ir-measures; methods and folders must have been scored by them"
     )
-    samples: int = option(10_000, "random sign flips of the paired randomisation test", ge=100)
-    queries: int = option(10, "the number of most changed queries that are shown", ge=0)
-    output: Path | None = option(None, "a CSV file to write the difference of every query to")
+    samples: Count = option(10_000, "random sign flips of the paired randomisation test", ge=100)
+    queries: Count = option(10, "the number of most changed queries that are shown")
+    output: NewFile | None = option(None, "a CSV file to write the difference of every query to")
 
 
 class Power(Options):
@@ -88,12 +103,12 @@ class Power(Options):
     sd: Positive = option(0.2, "standard deviation over queries of the difference between two students")
     noise: Share = option(0.5, "share of that variance that differs from training to training")
     seed_sd: Spread = option(0.005, "standard deviation over seeds of a method's mean")
-    comparisons: int = option(1, "size of the family that Holm's procedure corrects for", gt=0)
+    comparisons: Count = option(1, "size of the family that Holm's procedure corrects for", gt=0)
     repetitions: int = option(1000, "simulated experiments of each share", ge=100, le=1_000_000)
 
 
 class Import(Judging, Places, Results):
-    file: Path | None = argument("FILE", "a TREC run, perhaps gzipped, or MTEB's JSON", None)
+    file: File | None = argument("FILE", "a TREC run, perhaps gzipped, or MTEB's JSON", None)
     published: bool = option(False, "instead of a file: published figures of well-known models, for all boards here")
     method: str | None = option(None, "the name of the row", min_length=1)
     dataset: str | None = option(None, "the test collection that was searched")
@@ -104,7 +119,7 @@ class Import(Judging, Places, Results):
 
 class Reports(Leaderboards):
     measures: ShownMeasures = option((), "measures that are shown (default: all that were scored)")
-    output: Path | None = option(None, "a folder to write everything to (default: the results folder)")
+    output: NewFolder | None = option(None, "a folder to write everything to (default: the results folder)")
 
 
 class Fetch(Places):
@@ -116,14 +131,14 @@ class Fetch(Places):
 class Listing(Mirror):
     kind: Literal["methods", "datasets", "pairs", "encoders", "measures"] = argument("KIND")
     name: str | None = argument("name", "show everything about one of them (methods, datasets, encoders)", None)
-    output: Path | None = option(None, "a folder to write a page for each method to")
+    output: NewFolder | None = option(None, "a folder to write a page for each method to")
 
 
 class InspectLeakage(Places):
     pairs: Pairs = option((), "language pairs (default: all that the training collections name)")
     train: Names = option((), "collections to search (default: the standard mix of each pair)")
-    limit: int = option(5, "pairs of texts that are shown per test and training collection", ge=0)
-    output: Path | None = option(None, "a CSV file to write all of them to")
+    limit: Count = option(5, "pairs of texts that are shown per test and training collection")
+    output: NewFile | None = option(None, "a CSV file to write all of them to")
 
 
 class InspectAlignment(Options):
@@ -131,7 +146,7 @@ class InspectAlignment(Options):
     pairs: Pairs = option((Pair("qaa", "eng"),), "pairs of the embedded collection")
     budget: BudgetText = option(Budget(200, "steps"), "per training")
     seeds: Seeds = option((0,), "one training per seed")
-    threads: int | None = option(None, "processor threads (default: torch's choice)", gt=0)
+    threads: Threads | None = option(None, "processor threads (default: torch's choice)")
 
 
 class InspectCell(Results):
@@ -144,7 +159,7 @@ class Reproduce(Results, Places):
     """The places of collections are those of the manifest, unless they are given here."""
 
     cell: str = argument("CELL", "as for bench inspect cell")
-    keep: Path | None = option(None, "a folder to keep the new results in (default: none is kept)")
+    keep: NewFolder | None = option(None, "a folder to keep the new results in (default: none is kept)")
     quiet: bool = option(False, "print results and errors only")
 
 
@@ -155,7 +170,7 @@ class InspectQuery(Results, Mirror):
     methods: Names = option((), "only these methods (default: all in the results folder)")
     measure: str | None = option(None, "the measure to show and sort by (default: all, sorted by the first)")
     document: str | None = option(None, "the document whose words are aligned with the query's (default: the top one)")
-    limit: int = option(5, "documents that are shown per method", gt=0)
+    limit: Count = option(5, "documents that are shown per method", gt=0)
 
 
 class Trainings(Places):
@@ -174,7 +189,7 @@ class Trainings(Places):
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "of training (evaluation is float32); auto: bfloat16 where it is faster"
     )
-    threads: int | None = option(None, "processor threads (default: torch's choice)", gt=0)
+    threads: Threads | None = option(None, "processor threads (default: torch's choice)")
     overwrite: Literal["never", "failed", "always"] = option(
         "failed", "cells to compute again: none, failed ones, or all"
     )
@@ -257,10 +272,10 @@ class StudyCheck(StudyReport, Places):
 class Tune(Trainings):
     methods: Names = argument("METHOD", "trained methods, without settings (see bench ls methods)")
     datasets: Names = option(("conlang-dev",), "development collections; others are refused", min_length=1)
-    draws: int = option(8, "configurations of each method; the first one is its defaults", gt=0)
-    seed: int = option(0, "the seed of the draws", ge=0)
-    results: Path = option(Path("results/tuning/runs"), "where trainings and cells are kept")
-    output: Path = option(Path("results/tuning"), "the folder for a table of each method")
+    draws: Count = option(8, "configurations of each method; the first one is its defaults", gt=0)
+    seed: Seed = option(0, "the seed of the draws")
+    results: NewFolder = option(Path("results/tuning/runs"), "where trainings and cells are kept")
+    output: NewFolder = option(Path("results/tuning"), "the folder for a table of each method")
 
 
 class Suite(Options):
@@ -274,7 +289,7 @@ class Suite(Options):
     budget: BudgetText = option(Budget(100, "steps"), "per training")
     measures: Measures = option(measures.DEFAULT, "measures of ir-measures")
     seeds: Seeds = option(tuple(range(10)), "at least 5, or one to compare by query; each has its own teacher")
-    checked: int = option(3, "the number of seeds that a check computes again", gt=0)
+    checked: Count = option(3, "the number of seeds that a check computes again", gt=0)
 
     @property
     def by_query(self) -> bool:
@@ -284,7 +299,7 @@ class Suite(Options):
 
 class Validation(Options):
     from_environment: ClassVar[bool] = False
-    steps: int = option(20, "optimiser steps of each training", ge=4)
+    steps: Count = option(20, "optimiser steps of each training", ge=4)
     recipe: dict[str, Any] = option({}, "settings of the training loop")
     method: dict[str, dict[str, Any]] = option({}, "settings of methods, by their names")
 
@@ -308,21 +323,21 @@ class NewTeacher(Places):
 
 class BaselineFile(Options):
     from_environment: ClassVar[bool] = False
-    file: Path = argument("FILE", "where to write it, such as results/baselines/mine.json")
+    file: NewFile = argument("FILE", "where to write it, such as results/baselines/mine.json")
     reason: str = option("", "why a baseline is replaced; stored in the file")
 
 
 class Check(Options):
     from_environment: ClassVar[bool] = False
-    file: Path = argument("BASELINE", "a file that bench baseline wrote")
+    file: File = argument("BASELINE", "a file that bench baseline wrote")
     methods: Names = option((), "only these methods of the baseline (default: all)")
 
 
 class Computing(Mirror):
     """Options of `bench baseline` and `bench check` that change no value."""
 
-    jobs: int | None = option(None, "processes; each computes a seed with one thread (default: one per core)", gt=0)
-    keep: Path | None = option(None, "a folder for the results, which later calls reuse (default: none is kept)")
+    jobs: Threads | None = option(None, "processes; each computes a seed with one thread (default: one per core)")
+    keep: NewFolder | None = option(None, "a folder for the results, which later calls reuse (default: none is kept)")
     quiet: bool = option(False, "print results and errors only")
 
 

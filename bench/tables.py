@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 import sys
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from bench.terminal import one_line, printable
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
 PLAIN_WIDTH = 170
@@ -15,6 +22,10 @@ WORDS_WIDTH = 24
 """Least width of a column of words, unless it has shorter texts only."""
 TEXT_WIDTH = 118
 """`PLAIN_WIDTH` of tables that are mostly words."""
+FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠].", re.DOTALL)
+"""The beginning of a cell that a spreadsheet runs as a formula, unless it is a number."""
+MARKDOWN = re.compile(r"[\\`*<|]|\[(?=[^\]]*\][\[(:])|:(?=//)|(?<=www)\.")
+"""The characters that begin code, emphasis, HTML, a cell or a link."""
 
 
 def print_table(
@@ -31,7 +42,9 @@ def print_table(
     from rich.measure import Measurement
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    right = {one_line(name) for name in right}
+    columns, rows = [one_line(name) for name in columns], [[one_line(cell) for cell in row] for row in rows]
+    table = Table(title=one_line(title) or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     console, plain = _console(width), not sys.stdout.isatty()
     for number, column in enumerate(columns):
         longest = max(cell_len(text) for text in (column, *(row[number] for row in rows)))
@@ -56,7 +69,39 @@ def print_markdown(text: str) -> None:
     """Print rendered Markdown to stdout."""
     from rich.markdown import Markdown
 
-    _console(TEXT_WIDTH).print(Markdown(text))
+    _console(TEXT_WIDTH).print(Markdown(printable(text)))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table for other programs as CSV. A cell that a spreadsheet would run gets a leading apostrophe."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([_inert(cell) for cell in row] for row in (columns, *rows))
+    return file.getvalue()
+
+
+def frame_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
+    """Return a frame as `csv_text`."""
+    import pandas as pd
+
+    texts = frame.select_dtypes(exclude="number").items()
+    inert = {name: pd.Series(list(map(_inert, column)), column.index, dtype=object) for name, column in texts}
+    safe = frame.assign(**inert).rename(columns=_inert)
+    return str(safe.to_csv(index=False, float_format=float_format, lineterminator="\n"))
+
+
+def _inert(cell: Any) -> Any:
+    """Return a cell that no spreadsheet runs, as `csv_text`."""
+    if not isinstance(cell, str):
+        return cell
+    with suppress(ValueError):
+        float(cell)
+        return cell
+    return printable(f"'{cell}" if FORMULA.match(cell) else cell)
+
+
+def escape_markdown(text: str) -> str:
+    """Return one line of Markdown that shows the text."""
+    return MARKDOWN.sub(r"\\\g<0>", one_line(text))
 
 
 def shortened(text: str, length: int) -> str:
@@ -68,4 +113,4 @@ def shortened(text: str, length: int) -> str:
 def _console(width: int) -> Console:
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else width, highlight=False, markup=False)
+    return Console(width=None if sys.stdout.isatty() else width, highlight=False, markup=False, emoji=False)

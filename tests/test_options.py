@@ -103,8 +103,8 @@ energy = true
 quiet = true
 results = "elsewhere"
 baseline = "untrained"
-mirror = "data"
-cards = "mine"
+mirror = "."
+cards = "."
 offline = true
 dry_run = false
 [recipe]

@@ -15,15 +15,16 @@ from bench.storage.atomic import atomic_folder
 from bench.system.machine import machine, precision, prepare_libraries
 from bench.system.offline import forbid_network
 from bench.tables import TEXT_WIDTH, print_table
+from bench.terminal import write_out
 from bench.training.teachers import load_teacher
 
 
 def new_method(options: NewMethod) -> int:
     """Write a small package with a method that works as it is, a test of it and an entry point, to the folder NAME."""
     _, module, _ = written = write_method(options.name, Path())
-    print(f"written: {', '.join(map(str, written))}")
-    print(f"check it with: bench validate {module}:{class_name(options.name)}")
-    print(f"install it with: pip install -e {options.name}")
+    write_out(f"written: {', '.join(map(str, written))}")
+    write_out(f"check it with: bench validate {module}:{class_name(options.name)}")
+    write_out(f"install it with: pip install -e {options.name}")
     return 0
 
 

@@ -10,7 +10,8 @@ from bench.inspection.listing import counts_table, describe_dataset, describe_en
 from bench.progress import Display
 from bench.request import Fetch, InspectLeakage, Listing
 from bench.storage.atomic import atomic_write
-from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, print_markdown, print_table
+from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, frame_csv, print_markdown, print_table
+from bench.terminal import write_out
 
 
 def fetch(options: Fetch) -> int:
@@ -43,13 +44,13 @@ def ls(options: Listing) -> int:
         print_markdown(method_page(entry))
     elif kind == "datasets":
         card = get_card(name, cards)
-        print("\n".join(describe_dataset(card, Resolver(options.mirror, offline=True))))
+        write_out("\n".join(describe_dataset(card, Resolver(options.mirror, offline=True))))
         if counts := [row for row in read_counts() if row.collection == card.name]:
             columns, rows, right = counts_table(counts)
-            print()
+            write_out()
             print_table(columns, rows, right=right)
     elif kind == "encoders":
-        print("\n".join(describe_encoder(name, offline=False)))
+        write_out("\n".join(describe_encoder(name, offline=False)))
     else:
         raise BenchError(f"bench ls {kind} takes no name")
     return 0
@@ -74,8 +75,8 @@ def inspect_leakage(options: InspectLeakage) -> int:
             rows.append(count(members, found))
             everything.append(members)
             if options.limit:
-                print(f"{pair}: {training} {role} repeats {test}")
-                print("\n".join([*excerpt(members, options.limit), ""]))
+                write_out(f"{pair}: {training} {role} repeats {test}")
+                write_out("\n".join([*excerpt(members, options.limit), ""]))
         if clean := [test for test in found.tests if test not in set(leaks["test"])]:
             display.say(f"{pair}: no leakage of {', '.join(clean)}")
         for test, reason in found.not_checked.items():
@@ -86,6 +87,6 @@ def inspect_leakage(options: InspectLeakage) -> int:
         frame = pd.concat(everything)
         frame["queries"] = frame["queries"].map(sorted).map(" ".join)
         with atomic_write(options.output) as file:
-            frame.to_csv(file, columns=FINDING, index=False, float_format="%.4f", lineterminator="\n")
+            file.write(frame_csv(frame[FINDING], float_format="%.4f"))
         display.say(f"written: {options.output}")
     return 0

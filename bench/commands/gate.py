@@ -8,6 +8,7 @@ from bench.errors import BenchError
 from bench.request import BaselineFile, Check, Computing, Suite
 from bench.system.machine import prepare_libraries
 from bench.tables import print_table
+from bench.terminal import write_out
 
 
 def baseline(suite: Suite, computing: Computing, target: BaselineFile) -> int:
@@ -23,7 +24,7 @@ def baseline(suite: Suite, computing: Computing, target: BaselineFile) -> int:
 
     methods, notes = expand(suite.methods or (registry.ALL,), {})
     for note in notes:
-        print(note)
+        write_out(note)
     suite = fit_for_a_baseline(suite.model_copy(update={"methods": methods}))
     path, reason = target.file, target.reason.strip()
     history = Baseline.read(path).history if path.exists() else ()
@@ -36,7 +37,7 @@ def baseline(suite: Suite, computing: Computing, target: BaselineFile) -> int:
         history = (*history, {"date": date, "commit": made.made_by["commit"], "reason": reason})
     replace(made, history=history).write(path)
     seeds = "seed" if suite.by_query else "seeds"
-    print(f"written: {path}, {len(made.values)} values of {len(suite.seeds)} {seeds}")
+    write_out(f"written: {path}, {len(made.values)} values of {len(suite.seeds)} {seeds}")
     return 0
 
 
@@ -64,5 +65,5 @@ def check(options: Check, computing: Computing) -> int:
         return 0
     print_table(COLUMNS, changes, right=COLUMNS[2:6])
     cells = dict.fromkeys(cell for cell, *_ in changes)
-    print(f"{len(changes)} of {len(expected.values)} values moved, in: {', '.join(cells)}")
+    write_out(f"{len(changes)} of {len(expected.values)} values moved, in: {', '.join(cells)}")
     return 3

@@ -15,7 +15,8 @@ from bench.results.store import Store, find_cell
 from bench.storage.atomic import atomic_write
 from bench.storage.sealed import MANIFEST
 from bench.system.offline import forbid_network
-from bench.tables import TEXT_WIDTH, print_table
+from bench.tables import TEXT_WIDTH, frame_csv, print_table
+from bench.terminal import write_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +47,9 @@ def report(options: Reports) -> int:
 
     found, folder = _leaderboard(options), options.output or options.results
     written, notes = write_report(found, options.measures, folder)
-    print(f"written: {', '.join(map(str, written))}")
+    write_out(f"written: {', '.join(map(str, written))}")
     for note in notes:
-        print(note)
+        write_out(note)
     return 0
 
 
@@ -79,17 +80,17 @@ def compare(options: Compare) -> int:
     found = {measure: compared[compared["measure"] == measure] for measure in options.measures}
     if missing := [measure for measure, part in found.items() if part.empty]:
         raise BenchError(f"not both of them have scores by {', '.join(missing)}; bench run --measures adds them")
-    print(f"A: {a}\nB: {b}")
+    write_out(f"A: {a}\nB: {b}")
     for part in found.values():
         _print_frame(pairwise.table(part))
-    print(f" p, Holm: {holm_over(len(compared))}", end="\n\n")
+    write_out(f" p, Holm: {holm_over(len(compared))}", end="\n\n")
     first = options.measures[0]
     _print_frame(pairwise.changes(found[first], options.queries), f"queries that differ most by {first}")
-    print("\n".join(f"{measure}: {pairwise.verdict(a, b, each)}" for measure, each in found.items()))
+    write_out("\n".join(f"{measure}: {pairwise.verdict(a, b, each)}" for measure, each in found.items()))
     if options.output is not None:
         with atomic_write(options.output) as file:
-            pd.concat(pairwise.differences(compared)).to_csv(file, index=False, lineterminator="\n")
-        print(f"written: {options.output}")
+            file.write(frame_csv(pd.concat(pairwise.differences(compared))))
+        write_out(f"written: {options.output}")
     return 0
 
 
@@ -109,7 +110,7 @@ def import_results(options: Import) -> int:
 
     store = Store(options.results).open()
     for cell in _imported(store, options):
-        print(f"{cell.spec.method} on {cell.spec.dataset} {cell.spec.pair}: {cell.folder}")
+        write_out(f"{cell.spec.method} on {cell.spec.dataset} {cell.spec.pair}: {cell.folder}")
     found = leaderboard(store)
     write_leaderboard(found)
     Display().warn(*found.notes)
@@ -167,14 +168,14 @@ def inspect_cell(options: InspectCell) -> int:
 
     cell = find_cell(options.cell, options.results)
     if options.json_:
-        print((cell.folder / MANIFEST).read_text(encoding="utf-8"), end="")
+        write_out((cell.folder / MANIFEST).read_text(encoding="utf-8"), end="")
     elif options.ir_metadata:
         if cell.external:
             raise BenchError(f"{cell.folder.name} was imported, so its manifest does not say how it was made")
-        print(to_yaml(cell.manifest), end="")
+        write_out(to_yaml(cell.manifest), end="")
     else:
         for name, section in describe_cell(cell).items():
-            print(yaml.safe_dump({name: section}, sort_keys=False, allow_unicode=True, width=TEXT_WIDTH))
+            write_out(yaml.safe_dump({name: section}, sort_keys=False, allow_unicode=True, width=TEXT_WIDTH))
     return 0
 
 

@@ -17,6 +17,7 @@ from bench.system.machine import machine, prepare_libraries
 from bench.system.offline import local_only
 from bench.system.processes import Worker
 from bench.tables import print_table
+from bench.terminal import write_out
 
 if TYPE_CHECKING:
     from bench.running.execute import Outcome
@@ -107,9 +108,9 @@ def compute(request: Request, cards: Mapping[str, Card]) -> Computed | None:
             finished = executor.finished(experiment)
             print_table(TABLE, plan_table(experiment, finished), right=("queries", "documents"))
             for note in [*notes, *experiment.notes]:
-                print(note)
+                write_out(note)
             cells = sum(len(cells) for cells in experiment.cells.values())
-            print(f"{len(experiment.cells)} retrievers, {cells} cells, {len(finished)} of them finished")
+            write_out(f"{len(experiment.cells)} retrievers, {cells} cells, {len(finished)} of them finished")
             return None
         executor.store.open()
         display.warn(*notes)

@@ -85,4 +85,4 @@ def _value(value: Any) -> str:
 
 def _escaped(text: str) -> str:
     """Return Markdown that shows the text; text between backquotes stays code."""
-    return re.sub(r"(`[^`]*`)|([*_<|])", lambda found: found[1] or f"\\{found[2]}", text)
+    return re.sub(r"(`[^`]*`)|([*_<|]|\[(?=[^\]]*\]\())", lambda found: found[1] or f"\\{found[2]}", text)

@@ -19,6 +19,7 @@ from bench.running.method_specs import load_retriever, make_method, method_class
 from bench.running.resources import recipe_of
 from bench.spec import MethodSpec
 from bench.tables import TEXT_WIDTH, print_table
+from bench.terminal import write_out
 from bench.training.loop import TrainedMethod
 from bench.training.method import Task
 from bench.training.teachers import load_teacher
@@ -41,7 +42,7 @@ def print_plan(title: str, query: Sequence[str], document: Sequence[str], mass: 
     """Print the mass, (document words, query words), in shades. Words of the document with the least are left out."""
     largest, last = float(mass.max()), len(SHADES) - 1
     if largest <= 0:
-        print(f"{title}\n  nothing is moved between them\n")
+        write_out(f"{title}\n  nothing is moved between them\n")
         return
     shown = sorted(np.argsort(-mass.max(axis=1), kind="stable")[:ROWS].tolist())
     levels = np.rint(mass / largest * last).astype(int)
@@ -49,7 +50,7 @@ def print_plan(title: str, query: Sequence[str], document: Sequence[str], mass: 
     print_table(["", *query], rows, title=title, width=TEXT_WIDTH)
     shares = " ".join(f"{SHADES[level]} {level / last * largest:.3f}" for level in range(1, last + 1))
     left = len(document) - len(shown)
-    print(f"  share of the mass: {shares}{f'; {left:,} words of the document have less' if left else ''}\n")
+    write_out(f"  share of the mass: {shares}{f'; {left:,} words of the document have less' if left else ''}\n")
 
 
 def cell_plans(

@@ -18,6 +18,7 @@ from bench.running.reproduction import data_places, test_of
 from bench.running.resources import Resources
 from bench.spec import COLUMNS
 from bench.tables import TEXT_WIDTH, print_table, shortened
+from bench.terminal import write_out
 
 APART = [column.name for column in COLUMNS if column.name not in ("method", "config", "supervision", "dataset", "pair")]
 """The columns that distinguish rows of one method besides its settings."""
@@ -48,7 +49,7 @@ def print_query(options: InspectQuery) -> int:
     shown = rankings(query, cells, options.measure)
     # The manifest of an imported cell lacks the place of the collection.
     first = next((cell for cell in cells if not cell.external), cells[0])
-    print(f"{first.spec.dataset} {first.spec.pair}, query {query}")
+    write_out(f"{first.spec.dataset} {first.spec.pair}, query {query}")
     relevant: dict[str, int] = {}
     documents: dict[str, str] = {}
     try:
@@ -67,11 +68,11 @@ def print_query(options: InspectQuery) -> int:
         if missing := wanted - documents.keys() - relevant.keys():
             raise BenchError(f"no document is called '{min(missing)}' in {test.name} {test.pair}")
         row = test.query_ids.index(query)
-        print(f"  query        {test.queries[row]}")
+        write_out(f"  query        {test.queries[row]}")
         if test.oracle_queries:
-            print(f"  translation  {test.oracle_queries[row]}")
+            write_out(f"  translation  {test.oracle_queries[row]}")
         for key, grade in relevant.items():
-            print(f"  relevant     {key} (grade {grade}): {shortened(documents.get(key, '-'), TEXT_WIDTH)}")
+            write_out(f"  relevant     {key} (grade {grade}): {shortened(documents.get(key, '-'), TEXT_WIDTH)}")
     print_overview(shown, relevant)
     for ranking in shown:
         print_ranking(ranking, query, relevant, documents, options.limit)
@@ -157,7 +158,7 @@ def print_ranking(
         with path.open(encoding="utf-8", newline="") as file:
             rewritten = {row[0]: row[2] for row in csv.reader(file, delimiter="\t")}
         if rewritten.get(query):
-            print(f"encoded text: {rewritten[query]}\n")
+            write_out(f"encoded text: {rewritten[query]}\n")
 
 
 def show_plans(

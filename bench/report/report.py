@@ -9,6 +9,7 @@ from bench.report.leaderboard import BASELINE, Leaderboard, bitext_of, cost_fram
 from bench.report.page import page, report_data
 from bench.report.tables import latex, markdown
 from bench.storage.atomic import atomic_write
+from bench.tables import frame_csv
 
 NO_PLOTS = "no plots: matplotlib is not installed; pip install -c constraints.txt '.[plots]'"
 
@@ -24,7 +25,7 @@ def write_leaderboard(found: Leaderboard, folder: Path | None = None) -> list[Pa
         "gaps.csv": gap_frame(found.systems, bitext_of(found.cells)),
     }
     contents = {
-        name: frame.to_csv(index=False, lineterminator="\n")
+        name: frame_csv(frame)
         for name, frame in frames.items()
         if len(frame) or name not in ("languages.csv", "gaps.csv")
     }

@@ -9,7 +9,8 @@ from bench.errors import BenchError
 from bench.evaluation.tasks import TOP
 from bench.report.leaderboard import Leaderboard, diagnostics_text, favoured
 from bench.statistics.significance import ALPHA, holm_over
-from bench.tables import print_table
+from bench.tables import escape_markdown, print_table
+from bench.terminal import one_line, write_out
 
 LEFT = {"method", "scoring", "students", "trains on"}
 USUAL = {"scoring": {"single-vector"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}}
@@ -126,13 +127,13 @@ def print_tables(found: Leaderboard, measures: Sequence[str] = ()) -> None:
         columns = list(table.columns)
         print_table(columns, table.values.tolist(), title=found.titles[board], right=set(columns) - LEFT)
         if lines := remarks(found, board, measures):
-            print("\n".join(f" {line}" for line in lines), end="\n\n")
+            write_out("\n".join(f" {line}" for line in lines), end="\n\n")
 
 
 def markdown(found: Leaderboard) -> str:
     """Return the tables as Markdown, each followed by its remarks."""
     return "\n".join(
-        "\n\n".join([f"### {found.titles[board]}", markdown_table(table), *remarks(found, board)]) + "\n"
+        "\n\n".join([f"### {escape_markdown(found.titles[board])}", markdown_table(table), *map(escape_markdown, remarks(found, board))]) + "\n"
         for board, table in tables(found).items()
     )
 
@@ -140,7 +141,7 @@ def markdown(found: Leaderboard) -> str:
 def markdown_table(table: pd.DataFrame) -> str:
     """Return a Markdown table of texts."""
     lines = [list(table.columns), ["---"] * len(table.columns), *table.values.tolist()]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(escape_markdown(str(cell)) for cell in line) + " |" for line in lines)
 
 
 def latex(found: Leaderboard) -> str:
@@ -175,7 +176,7 @@ def latex(found: Leaderboard) -> str:
 
 def escaped(text: str) -> str:
     """Escape all characters that LaTeX reads as a command or typesets as another character."""
-    return text.translate(ESCAPES)
+    return one_line(text).translate(ESCAPES)
 
 
 def p_value(p: float, digits: int = 3) -> str:

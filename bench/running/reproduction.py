@@ -22,6 +22,7 @@ from bench.running.method_specs import resolve_method
 from bench.running.resources import Resources
 from bench.spec import joined_names
 from bench.tables import print_table
+from bench.terminal import write_out
 
 COLUMNS = ["measure", "then", "now", "difference"]
 WITHOUT_EFFECT = ("command", "finished")
@@ -48,10 +49,10 @@ def reproduce_cell(options: Reproduce) -> int:
     print_table(COLUMNS, rows, right=COLUMNS[1:])
     same, same_run = again.means == cell.means, again.manifest["run"] == cell.manifest["run"]
     run = "the run is the same, to the last byte" if same_run else "the run has other documents or scores"
-    print(f"{'the same' if same else 'NOT the same'} numbers; {run}")
+    write_out(f"{'the same' if same else 'NOT the same'} numbers; {run}")
     if not (same and same_run):
         unexplained = "the manifests do not differ; another processor or a budget in seconds may be the reason"
-        print("\n".join(f"differs: {cause}" for cause in differences(cell, again)) or unexplained)
+        write_out("\n".join(f"differs: {cause}" for cause in differences(cell, again)) or unexplained)
     return 0 if same else 3
 
 

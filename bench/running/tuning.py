@@ -19,7 +19,8 @@ from bench.running.method_specs import resolve_method
 from bench.sampling import numpy_generator
 from bench.spec import RunSpec, parse_methods
 from bench.storage.atomic import atomic_write
-from bench.tables import print_table
+from bench.tables import frame_csv, print_table
+from bench.terminal import write_out
 from bench.training.loop import TrainedMethod
 
 MEASURE = "nDCG@10"
@@ -120,7 +121,7 @@ def print_trials(name: str, texts: Sequence[str], results: pd.DataFrame) -> None
         width=WIDTH,
     )
     best = [text for text, wins in zip(texts, results["chosen"], strict=True) if wins]
-    print(f"chosen: {best[0] if best else 'none, every draw failed'}\n")
+    write_out(f"chosen: {best[0] if best else 'none, every draw failed'}\n")
 
 
 def write_trials(name: str, settings: pd.DataFrame, results: pd.DataFrame, options: Tune, encoder: str) -> Path:
@@ -129,7 +130,7 @@ def write_trials(name: str, settings: pd.DataFrame, results: pd.DataFrame, optio
     texts = {"cpu_seconds": results["cpu_seconds"].map("{:.1f}".format), "chosen": results["chosen"].map(YES)}
     frame = settings.join(results.assign(**texts, command=command(name, options, encoder)))
     with atomic_write(path) as file:
-        frame.to_csv(file, index_label="draw", float_format="%.6f", lineterminator="\n")
+        file.write(frame_csv(frame.rename_axis("draw").reset_index(), float_format="%.6f"))
     return path
 
 

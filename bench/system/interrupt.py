@@ -1,11 +1,12 @@
 """Ctrl-C: no library can swallow it, and a training obeys it after the step, a second one at once."""
 
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from bench.terminal import write_error
 
 
 @dataclass
@@ -73,7 +74,7 @@ def deferred_interrupt() -> Iterator[Interrupt]:
     def on_interrupt(number: int, frame: object) -> None:
         interrupt.requested = True
         signal.signal(signal.SIGINT, usual)
-        print("bench: finishing the step and saving; press Ctrl-C again to stop at once", file=sys.stderr)
+        write_error("bench: finishing the step and saving; press Ctrl-C again to stop at once")
 
     with handled_interrupts(on_interrupt):
         yield interrupt
