@@ -51,9 +51,9 @@ def option(default: Any, help: str, **limits: Any) -> Any:
     return Field(default, description=help, **limits)
 
 
-def argument(metavar: str, help: str | None = None, default: Any = ...) -> Any:
+def argument(metavar: str, help: str | None = None, default: Any = ..., **limits: Any) -> Any:
     """Return a field that is a positional argument, with its name and text in `--help`."""
-    return Field(default, title=metavar, description=help)
+    return Field(default, title=metavar, description=help, **limits)
 
 
 def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
@@ -177,8 +177,8 @@ def spelled(value: Any) -> str:
 
 
 def items(value: Any) -> tuple[Any, ...]:
-    """Split `a,b c`, or a list of such texts, into a, b, c, each once; other values are left as they are. A text that is
-    a path that exists, up to a colon, is one item.
+    """Split `a,b c`, or a list of such texts, into a, b, c, each once; other values are left as they are. A text is one
+    item if it, or its part before the first colon, is a path that exists.
     """
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
     return tuple(dict.fromkeys(item for each in values for item in _split(each)))

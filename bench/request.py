@@ -89,7 +89,7 @@ class Compare(Judging, Results):
     b: str = argument("B", "another of the same kind")
     qrels: File | None = option(None, "judgments of two runs: a file of TREC's or BEIR's columns")
     measures: Measures = option(
-        ("nDCG@10",), "measures of ir-measures; methods and folders must have been scored by them"
+        ("nDCG@10",), "measures of ir-measures; methods and folders must have been scored by them", min_length=1
     )
     samples: Count = option(10_000, "random sign flips of the paired randomisation test", ge=100)
     queries: Count = option(10, "the number of most changed queries that are shown")
@@ -114,7 +114,7 @@ class Import(Judging, Places, Results):
     dataset: str | None = option(None, "the test collection that was searched")
     pairs: Pairs = option((), "the language pair of a run; the pairs to import from MTEB's results (default: all)")
     encoder: str | None = option(None, "the leaderboard that it joins (default: the only one of the collection)")
-    measures: Measures = option(measures.DEFAULT, "the measures of a run")
+    measures: Measures = option(measures.DEFAULT, "the measures of a run", min_length=1)
 
 
 class Reports(Leaderboards):
@@ -123,7 +123,7 @@ class Reports(Leaderboards):
 
 
 class Fetch(Places):
-    names: Names = argument("NAME", "collections or mixes (see bench ls datasets)")
+    names: Names = argument("NAME", "collections or mixes (see bench ls datasets)", min_length=1)
     pairs: Pairs = option((), "only what these language pairs need (default: all pairs)")
     quiet: bool = option(False, "print errors only")
 
@@ -270,7 +270,7 @@ class StudyCheck(StudyReport, Places):
 
 
 class Tune(Trainings):
-    methods: Names = argument("METHOD", "trained methods, without settings (see bench ls methods)")
+    methods: Names = argument("METHOD", "trained methods, without settings (see bench ls methods)", min_length=1)
     datasets: Names = option(("conlang-dev",), "development collections; others are refused", min_length=1)
     draws: Count = option(8, "configurations of each method; the first one is its defaults", gt=0)
     seed: Seed = option(0, "the seed of the draws")
@@ -287,7 +287,7 @@ class Suite(Options):
     pairs: Pairs = option((Pair("qaa", "eng"),), "language pairs")
     encoder: str = option("tiny-{seed}", "teacher and student; {seed} is replaced by the seed")
     budget: BudgetText = option(Budget(100, "steps"), "per training")
-    measures: Measures = option(measures.DEFAULT, "measures of ir-measures")
+    measures: Measures = option(measures.DEFAULT, "measures of ir-measures", min_length=1)
     seeds: Seeds = option(tuple(range(10)), "at least 5, or one to compare by query; each has its own teacher")
     checked: Count = option(3, "the number of seeds that a check computes again", gt=0)
 

@@ -44,7 +44,9 @@ def print_table(
 
     right = {one_line(name) for name in right}
     columns, rows = [one_line(name) for name in columns], [[one_line(cell) for cell in row] for row in rows]
-    table = Table(title=one_line(title) or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=one_line(title) or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     console, plain = _console(width), not sys.stdout.isatty()
     for number, column in enumerate(columns):
         longest = max(cell_len(text) for text in (column, *(row[number] for row in rows)))

@@ -12,6 +12,7 @@ from bench.errors import BenchError
 from bench.progress import Display
 from bench.request import InspectAlignment, NewMethod, NewTeacher, Request, Validate, check_methods
 from bench.storage.atomic import atomic_folder
+from bench.storage.sealed import cache_problems
 from bench.system.machine import machine, precision, prepare_libraries
 from bench.system.offline import forbid_network
 from bench.tables import TEXT_WIDTH, print_table
@@ -38,7 +39,9 @@ def validate(options: Validate) -> int:
     prepare_libraries(offline=False, threads=1)
     from bench.authoring import validation
 
-    findings = validation.validate(options.name, options, Display())
+    display = Display()
+    display.warn(*cache_problems())
+    findings = validation.validate(options.name, options, display)
     print_table(["check", "", "finding"], findings, width=TEXT_WIDTH)
     return int(any(finding.verdict == validation.FAIL for finding in findings))
 
@@ -98,6 +101,7 @@ def inspect_alignment(options: InspectAlignment) -> int:
     values = options.model_dump() | {"methods": options.methods or aligners(), "encoder": "tiny"}
     request, resolver = Request.model_validate(values), Resolver(offline=True)
     resources = Resources("tiny", "cpu", "float32", cards, resolver, display, threads)
+    display.warn(*cache_problems())
     rows = []
     for row in alignment_rows(make_experiment(request, cards, resolver), resources):
         display.say("  ".join(row))

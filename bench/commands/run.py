@@ -13,6 +13,7 @@ from bench.options import check_environment
 from bench.progress import Display
 from bench.request import Request, check
 from bench.results.store import Store
+from bench.storage.sealed import cache_problems
 from bench.system.machine import machine, prepare_libraries
 from bench.system.offline import local_only
 from bench.system.processes import Worker
@@ -113,6 +114,6 @@ def compute(request: Request, cards: Mapping[str, Card]) -> Computed | None:
             write_out(f"{len(experiment.cells)} retrievers, {cells} cells, {len(finished)} of them finished")
             return None
         executor.store.open()
-        display.warn(*notes)
+        display.warn(*cache_problems(), *notes)
         display.say(*experiment.notes)
         return Computed(experiment, executor.run(experiment), executor.store, display)

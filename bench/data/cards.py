@@ -34,10 +34,21 @@ def _split(path: str) -> tuple[str | None, str]:
 
 
 def _relative(path: str) -> str:
-    inner = PurePosixPath(_split(path)[1])
-    if inner.is_absolute() or ".." in inner.parts or "\\" in path:
+    """Return a path of a file, perhaps with its repository. Raises `ValueError` if it leaves the folder."""
+    source, inner = _split(path)
+    parts = PurePosixPath(inner).parts
+    if not parts or parts[0] == "/" or ".." in parts or re.search(r"[\\\0]", path):
         raise ValueError(f"'{path}' is not a relative path inside the repository")
+    if source is not None:
+        _repository(source)
     return path
+
+
+def _repository(source: str) -> str:
+    """Return a source. Raises `ValueError` if its owner or repository is the name of another folder."""
+    if {".", ".."} & set(re.split("[/@]", source)):
+        raise ValueError(f"'{source}' is not owner/repository@commit")
+    return source
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -127,7 +138,9 @@ class Card(_Table):
     mteb: Mteb | None = None
     development: bool = False
     """True for a collection to choose settings by, whose scores are not reported; `bench tune` refuses all others."""
-    source: Annotated[str, StringConstraints(pattern=f"^({IR_DATASETS}|{_SOURCE})$")] | None = None
+    source: (
+        Annotated[str, StringConstraints(pattern=f"^({IR_DATASETS}|{_SOURCE})$"), AfterValidator(_repository)] | None
+    ) = None
     """`owner/repository@commit` on GitHub, or IR_DATASETS; None for local files, generated data and mixes."""
     folder: Text | None = None
     """The folder of local files, relative to the card; in a card of the project, to the mirror or the cache. They are
@@ -155,7 +168,7 @@ class Card(_Table):
                 if (entry.role, key) in offered:
                     raise ValueError(f"two [[data]] entries offer {entry.role} for {key}")
                 offered.add((entry.role, key))
-                used.update(path for paths in self.files(entry, key).values() for path in paths)
+                used.update(_relative(path) for paths in self.files(entry, key).values() for path in paths)
         if self.folder is None and (missing := sorted(used - set(self.sha256))):
             raise ValueError(f"sha256 of {missing[0]} is missing")
         if unused := sorted(set(self.sha256) - used):

@@ -86,6 +86,9 @@ class Resolver:
         from bench.data import download  # here, because it imports requests
 
         self.announce(card)
+        cache = (self.cache or default_cache()).resolve()
+        if not target.resolve().is_relative_to(cache):
+            raise BenchError(f"{card.name}: {target} leads out of the cache {cache} through a link; remove the link")
         repository, commit, inner = card.origin(relative)
         url = f"{RAW}/{repository}/{commit}/{quote(inner)}"
         label, attempts = f"{card.name}: {target.name}", 1 if RAW in self._unreachable else download.ATTEMPTS

@@ -41,6 +41,10 @@ def read_encoder(folder: Path, name: str) -> Encoder:
     try:
         listed = read_json(folder / "modules.json") or []
         modules = {each["type"].rsplit(".", 1)[-1]: folder / each["path"] for each in listed}
+        if outside := [path for path in modules.values() if not path.resolve().is_relative_to(folder.resolve())]:
+            raise BenchError(
+                f"encoder '{name}': {folder / 'modules.json'} names {outside[0]}, which is not in the folder"
+            )
         if unsupported := [module for module in modules if module not in MODULES]:
             raise BenchError(f"encoder '{name}' needs the module {unsupported[0]}, which is not supported")
         main = modules.get("Transformer", folder)

@@ -23,6 +23,7 @@ from bench.running.execute import Executor
 from bench.running.experiment import make_experiment
 from bench.running.method_specs import load_retriever
 from bench.running.resources import Resources
+from bench.storage.sealed import cache_problems
 from bench.system.machine import prepare_libraries
 from bench.system.processes import in_processes
 
@@ -61,7 +62,9 @@ def working(computing: Computing, name: str) -> Iterator[Work]:
         folder = computing.keep or Path(scratch)
         resolver = Resolver(computing.mirror, offline=True, derived=folder / "cache")
         try:
-            yield Work(load_cards(computing.cards), resolver, folder, Display(quiet=computing.quiet))
+            work = Work(load_cards(computing.cards), resolver, folder, Display(quiet=computing.quiet))
+            work.display.warn(*cache_problems())
+            yield work
         except KeyboardInterrupt:
             if computing.keep is not None:
                 raise

@@ -133,7 +133,14 @@ def print_tables(found: Leaderboard, measures: Sequence[str] = ()) -> None:
 def markdown(found: Leaderboard) -> str:
     """Return the tables as Markdown, each followed by its remarks."""
     return "\n".join(
-        "\n\n".join([f"### {escape_markdown(found.titles[board])}", markdown_table(table), *map(escape_markdown, remarks(found, board))]) + "\n"
+        "\n\n".join(
+            [
+                f"### {escape_markdown(found.titles[board])}",
+                markdown_table(table),
+                *map(escape_markdown, remarks(found, board)),
+            ]
+        )
+        + "\n"
         for board, table in tables(found).items()
     )
 

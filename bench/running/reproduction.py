@@ -21,6 +21,7 @@ from bench.running.experiment import Experiment, Training
 from bench.running.method_specs import resolve_method
 from bench.running.resources import Resources
 from bench.spec import joined_names
+from bench.storage.sealed import cache_problems
 from bench.tables import print_table
 from bench.terminal import write_out
 
@@ -38,6 +39,7 @@ def reproduce_cell(options: Reproduce) -> int:
     cell, display = find_cell(options.cell, options.results), Display(quiet=options.quiet)
     if cell.external:
         raise BenchError(f"{cell.folder.name} was imported, so its manifest does not say how it was made")
+    display.warn(*cache_problems())
     prepare_libraries(offline=options.offline, threads=int(cell.inputs["threads"]))
     with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as scratch:
         folder = options.keep or Path(scratch)

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import platformdirs
@@ -26,12 +27,35 @@ CHECKSUM = "sha256"
 FILES = "files"
 SEAL = 66
 """Bytes at the end of a sealed file: a line end, 64 hexadecimal digits, a line end."""
+PROBE = 1 << 16
+"""Bytes that are written to find out if a disk is full."""
 
 
 def default_cache() -> Path:
-    """Return the folder of downloaded and derived files: `BENCH_HOME`, else the platform's cache folder."""
-    home = os.environ.get("BENCH_HOME")
-    return Path(home) if home else platformdirs.user_cache_path("bench")
+    """Return the folder of downloaded and derived files: `BENCH_HOME`, else the platform's cache folder. Raises
+    `BenchError` if the user has no home folder.
+    """
+    if home := os.environ.get("BENCH_HOME"):
+        return Path(home)
+    with suppress(RuntimeError):  # old versions of platformdirs return ~
+        if (folder := platformdirs.user_cache_path("bench")).is_absolute():
+            return folder
+    raise BenchError("there is no home folder for the cache; set BENCH_HOME to a folder")
+
+
+def cache_problems() -> list[str]:
+    """Return a line if no file can be written to the cache, which then saves no time; else none."""
+    folder = default_cache()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(PROBE))
+    except (OSError, ValueError) as error:
+        return [
+            f"the cache {folder} cannot be written: {getattr(error, 'strerror', None) or error}; "
+            "what is not there is computed again in each call; set BENCH_HOME to another folder"
+        ]
+    return []
 
 
 class Damaged(BenchError):
