@@ -108,9 +108,9 @@ def read_options(model: type[AnyOptions], options: argparse.Namespace) -> AnyOpt
     try:
         result = model.model_validate(values)
     except ValidationError as error:
-        name, missing = _first(error)["loc"][0], _first(error)["type"] == "missing"
-        message = f"--{name} is missing; see --help" if missing else _complaint(error, model)
-        raise BenchError(f"{sources.get(str(name), '')}{message}") from error
+        option, missing = str(_first(error)["loc"][0]), _first(error)["type"] == "missing"
+        message = f"--{option} is missing; see --help" if missing else _complaint(error, model)
+        raise BenchError(f"{sources.get(option, '')}{message}") from error
     if getattr(result, "offline", False):
         forbid_network()
     return result
@@ -211,14 +211,14 @@ def _folder(path: Path) -> Path:
 
 
 def _new_file(path: Path) -> Path:
-    _checked(path, _mode(path) == 0 or stat.S_ISREG(_mode(path)), "it exists and is not a file")
-    _checked(path, path.name != "", "it is not the name of a file")
+    _checked(path, _mode(path) == 0 or stat.S_ISREG(_mode(path)), "it exists and is not a file; name another")
+    _checked(path, path.name != "", "it is not the name of a file; name another")
     _new_folder(path.parent)
     return path
 
 
 def _new_folder(path: Path) -> Path:
-    return _checked(path, _mode(path) == 0 or stat.S_ISDIR(_mode(path)), "it exists and is not a folder")
+    return _checked(path, _mode(path) == 0 or stat.S_ISDIR(_mode(path)), "it exists and is not a folder; name another")
 
 
 def _mode(path: Path) -> int:
@@ -228,7 +228,8 @@ def _mode(path: Path) -> int:
     except FileNotFoundError:
         return 0
     except (OSError, ValueError) as error:
-        raise PydanticCustomError("path", "{why}", {"why": str(getattr(error, "strerror", None) or error)}) from error
+        why = f"{getattr(error, 'strerror', None) or error}; name another"
+        raise PydanticCustomError("path", "{why}", {"why": why}) from error
 
 
 def _checked(path: Path, fits: bool, why: str) -> Path:

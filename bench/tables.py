@@ -86,7 +86,7 @@ def frame_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
     import pandas as pd
 
     texts = frame.select_dtypes(exclude="number").items()
-    inert = {name: pd.Series(list(map(_inert, column)), column.index, dtype=object) for name, column in texts}
+    inert = {str(name): pd.Series(list(map(_inert, column)), column.index, dtype=object) for name, column in texts}
     safe = frame.assign(**inert).rename(columns=_inert)
     return str(safe.to_csv(index=False, float_format=float_format, lineterminator="\n"))
 

@@ -79,6 +79,11 @@ OTHER = f"other/repo.txt@{'1' * 40}:b/c.txt"
         ("0" * 64, "0" * 63, "sha256.swa/a.txt = "),
         ('"{query}/a.txt"', '"../{query}/a.txt"', "files.queries[0]: '../{query}/a.txt' is not a relative path"),
         ('"{query}/a.txt"', f'"{OTHER.replace("b/", "/b/")}"', "c.txt' is not a relative path inside the repository"),
+        ('swh = "swa"', 'swh = "../../swa"', "'../../swa/a.txt' is not a relative path"),
+        ('swh = "swa"', 'swh = "/swa"', "'/swa/a.txt' is not a relative path"),
+        ("owner/repo@", "../..@", "'../..@0123"),
+        ("owner/repo@", "owner/..@", "is not owner/repository@commit"),
+        ('"{query}/a.txt"', f'"{OTHER.replace("other/repo.txt", "../..")}"', "is not owner/repository@commit"),
         ("[[data]]", "[[data]", "not TOML"),
         (VALID, VALID.partition("source")[0], "needs [[data]] or [mix]"),
         (

@@ -102,9 +102,9 @@ def test_results_folder_that_cannot_be_written_is_refused(command: Command, whol
         for results in (tmp_path / "file" / "results", mounted, mounted / "new"):
             said = replace(command, results=results)("optical", "--quiet")
             assert (said.code, len(said.lines)) == (2, 1)
-            assert said.line(
-                f"bench: the results folder {results} cannot be written: ", "; choose another with --results"
-            )
+            problem = f"the results folder {results} cannot be written: ", "; choose another with --results"
+            below = f"results = '{results}': Not a directory", "; name another"
+            assert said.line("bench: ", *(below if "file" in results.parts else problem))
         assert replace(command, results=mounted).files() == whole.files()
 
 

@@ -265,6 +265,18 @@ def test_a_download_lands_in_the_cache_once(cache: Path, server: Server, capfd: 
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_download_leaves_the_cache_through_no_link(tmp_path: Path, cache: Path, server: Server) -> None:
+    (tmp_path / "outside").mkdir()
+    (cache / "owner").mkdir(parents=True)
+    (cache / "owner/repo").symlink_to(tmp_path / "outside")
+    with pytest.raises(BenchError, match=r"leads out of the cache .* through a link; remove the link"):
+        Resolver(None, cache).path(CARD, PATH)
+    assert list((tmp_path / "outside").iterdir()) == []
+    assert server.requests == []
+    (tmp_path / "link").symlink_to(tmp_path / "outside")  # of the cache itself, which is the user's
+    assert Resolver(None, tmp_path / "link").path(CARD, PATH).read_bytes() == CONTENT
+
+
 def test_a_file_that_the_host_lacks_or_has_changed_is_refused(cache: Path, server: Server) -> None:
     server.script = [status(404), body(b"other")]
     with pytest.raises(MissingFile, match=r"^mine: swa.txt: cannot download http.* 404 .*; give a folder .* --mirror$"):

@@ -415,6 +415,13 @@ def add_module(folder: Path, name: str) -> None:
     write(folder / "modules.json", [*json.loads((folder / "modules.json").read_text()), module])
 
 
+def move_module(folder: Path, path: str) -> None:
+    """Name another place of the transformer, which is there."""
+    shutil.copytree(folder, folder.parent / "elsewhere")
+    first, *others = json.loads((folder / "modules.json").read_text())
+    write(folder / "modules.json", [{**first, "path": path}, *others])
+
+
 EQUAL: dict[str, Callable[[Path], Any]] = {
     "in subfolders": in_subfolders,
     "in shards": in_shards,
@@ -445,6 +452,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "weights elsewhere": (lambda folder: in_another_place(folder, "../outside.safetensors"), "names"),
     "pickled by index": (lambda folder: in_another_place(folder, "inside.bin"), "names inside.bin"),
+    "module elsewhere": (lambda folder: move_module(folder, "../elsewhere"), r"/\.\./elsewhere, which is not in"),
+    "module in the system": (lambda folder: move_module(folder, "/etc"), "names /etc, which is not in the folder"),
     "longer than it is": (
         lambda folder: write(folder / "sentence_bert_config.json", {"max_seq_length": 65}),
         "fails on a text of 65 tokens",

@@ -171,6 +171,26 @@ def test_mistake_in_the_environment_names_the_variable(read: Read, variable: str
     assert read(BENCH_PRESS="100kg", BENCH_HOME="somewhere").methods == ("optical",)
 
 
+def test_path_that_exists_is_one_item_of_a_list(read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data, old").mkdir()
+    (tmp_path / "my methods.py").write_text("")
+    folder, plugin = "./my data, old", "./my methods.py:Mine:weight=2"
+    given = ("tatoeba,afriqa", folder)
+    assert read("--datasets", *given).datasets == ("tatoeba", "afriqa", folder)
+    assert read(*(word for item in given for word in ("--datasets", item))).datasets == ("tatoeba", "afriqa", folder)
+    assert read(BENCH_DATASETS=folder).datasets == (folder,)
+    assert read(file=f"methods = ['{plugin}', 'optical adversarial']").methods == (plugin, "optical", "adversarial")
+    assert read("--datasets", "./my data").datasets == ("./my", "data")  # there is no such folder
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "1e400", "-1e13", "1e13", "9" * 5000])
+def test_number_of_a_setting_is_finite_and_not_huge(command: Command, number: str) -> None:
+    for setting in ("method.optical.epsilon", "recipe.learning_rate"):
+        said = command("optical", "--dry-run", "--set", f"{setting}={number}")
+        assert (said.code, len(said.lines)) == (2, 1)
+
+
 def test_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_bytes(b'methods = "\xff"')
     with pytest.raises(BenchError, match=r"mine.toml: not UTF-8"):

@@ -269,7 +269,7 @@ def test_without_matplotlib_the_page_is_written_with_a_note(
         (["--measures", "P@5"], "unknown measure 'P@5'"),
         (["--measures", "bogus"], "bogus"),
         (["--baseline", "zero-sho"], "unknown baseline 'zero-sho'; did you mean zero-shot?"),
-        (["--output", "{file}"], "{file} cannot be written: File exists; choose another with --output"),
+        (["--output", "{file}"], "output = '{file}': it exists and is not a folder; name another"),
         (["--results", "{empty}"], "{empty} holds no finished cell; fill it with bench run --results {empty}"),
     ],
 )
