@@ -246,7 +246,7 @@ class Request(Ranked, Trainings):
 
 
 class Studies(Options):
-    studies: Path = option(Path("results/studies"), "the folder of the studies, each in a folder of its own")
+    studies: Folder = option(Path("results/studies"), "the folder of the studies, each in a folder of its own")
 
 
 class StudyReport(Studies):
@@ -258,14 +258,14 @@ class StudyRun(StudyReport, Places):
         "full", "smoke: three steps with the tiny encoder on a generated language; the report is printed, not stored"
     )
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where to compute")
-    threads: int | None = option(None, "processor threads (default: torch's choice)", gt=0)
+    threads: Threads | None = option(None, "processor threads (default: torch's choice)")
     quiet: bool = option(False, "print tables and errors only")
     dry_run: bool = option(False, "print the cells that would run, and which of them are finished")
 
 
 class StudyCheck(StudyReport, Places):
-    sample: int = option(3, "the number of random cells", gt=0)
-    seed: int = option(0, "the seed of their choice", ge=0)
+    sample: Count = option(3, "the number of random cells", gt=0)
+    seed: Seed = option(0, "the seed of their choice")
     quiet: bool = option(False, "print results and errors only")
 
 
@@ -313,12 +313,12 @@ class NewMethod(Options):
 
 
 class NewTeacher(Places):
-    folder: Path = argument("FOLDER", "a new folder for the teacher, in sentence-transformers' layout")
+    folder: NewFolder = argument("FOLDER", "a new folder for the teacher, in sentence-transformers' layout")
     encoder: str = option("all-MiniLM-L6-v2", "the encoder that it starts from")
     train: Names = option((), "collections with English judgments (default: qed and tydiqa; conlang for tiny)")
     budget: BudgetText = option(Budget(300, "steps"), "of 32 questions a step")
-    seed: int = option(0, "the seed of the batches", ge=0)
-    threads: int | None = option(None, "processor threads (default: torch's choice)", gt=0)
+    seed: Seed = option(0, "the seed of the batches")
+    threads: Threads | None = option(None, "processor threads (default: torch's choice)")
 
 
 class BaselineFile(Options):

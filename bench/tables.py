@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -74,15 +72,8 @@ def print_markdown(text: str) -> None:
     _console(TEXT_WIDTH).print(Markdown(printable(text)))
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a table for other programs as CSV. A cell that a spreadsheet would run gets a leading apostrophe."""
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows([_inert(cell) for cell in row] for row in (columns, *rows))
-    return file.getvalue()
-
-
 def frame_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
-    """Return a frame as `csv_text`."""
+    """Return a frame as CSV for other programs. A cell that a spreadsheet would run gets a leading apostrophe."""
     import pandas as pd
 
     texts = frame.select_dtypes(exclude="number").items()
@@ -92,7 +83,6 @@ def frame_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
 
 
 def _inert(cell: Any) -> Any:
-    """Return a cell that no spreadsheet runs, as `csv_text`."""
     if not isinstance(cell, str):
         return cell
     with suppress(ValueError):

@@ -18,7 +18,7 @@ from cells import add
 from small_bench import CARD
 
 from bench import registry
-from bench.cli import COMMANDS, INSPECT, main, make_parser
+from bench.cli import COMMANDS, SUBJECTS, main, make_parser
 from bench.errors import BenchError
 from bench.options import (
     PREFIX,
@@ -58,6 +58,11 @@ CALLS = {
     "inspect query": ("q1",),
     "inspect leakage": ("--pairs", "qaa-eng", "--train", "small", "--cards", "cards"),
     "inspect alignment": (),
+    "new-teacher": ("teacher", "--train", "small", "--cards", "cards"),
+    "study run": ("mine", "--studies", "studies", "--dry-run"),
+    "study report": ("mine", "--studies", "studies"),
+    "study check": ("mine", "--studies", "studies"),
+    "study ls": ("--studies", "studies"),
 }
 """Arguments with which a command is quick."""
 Call = Callable[..., int]
@@ -69,6 +74,8 @@ COMPUTING = (
     "bench.running.reproduction.reproduce",
     "bench.report.plots.write_plots",
     "bench.data.training_data.search",
+    "bench.commands.authoring.load_teacher",
+    "bench.commands.study.compute",
 )
 """The functions behind the options that take long."""
 NUMBERS = ("1" + "0" * 30, "9" * 5000, "1e400", "nan", "inf")
@@ -87,6 +94,12 @@ MALFORMED = {
     "terminal": b"\x1b]0;evil\x07\r\n" * 3,
     "long": b"x" * 1_000_000,
 }
+STUDY = """
+question = "?"
+hypotheses = ["h"]
+primary = [{ a = "optical", b = "zero-shot" }]
+runs = [{ methods = ["optical"] }]
+"""
 TIME = 60
 """Seconds after which a call hangs."""
 
@@ -107,7 +120,8 @@ def models(command: str) -> tuple[type[Options], ...]:
     return tuple(parser.get_default("models"))
 
 
-NAMES = [name for name in COMMANDS if name != "inspect"] + [f"inspect {name}" for name in INSPECT]
+NAMES = [name for name in COMMANDS if name not in SUBJECTS]
+NAMES += [f"{name} {subject}" for name, (_, subjects) in SUBJECTS.items() for subject in subjects]
 OPTIONS = [(name, field) for name in NAMES for model in models(name) for field in model.model_fields]
 TABLES = [(name, "config") for name in NAMES if any("recipe" in model.model_fields for model in models(name))]
 
@@ -146,6 +160,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (place / name).write_text("q1 Q0 d1 1 2.0 x\nq2 Q0 d2 1 1.0 x\n")
     (place / "qrels.txt").write_text("q1 0 d1 1\nq2 0 d2 1\n")
     (place / "baseline.json").write_text('{"suite": {}, "made_by": {"libraries": {}}, "values": []}')
+    (place / "studies/mine").mkdir(parents=True)
+    (place / "studies/mine/study.toml").write_text(STUDY)
     store = Store(place / "results/runs").open()
     add(store, {"nDCG@10": {"q1": 0.5, "q2": 1.0}}, method="optical")
     add(store, {"nDCG@10": {"q1": 0.25, "q2": 1.0}}, method="zero-shot", train="", budget=None, supervision="")

@@ -81,7 +81,7 @@ def new_teacher(options: NewTeacher) -> int:
         )
     with atomic_folder(options.folder) as partial:
         save_encoder(teacher, partial)
-    print(f"written: {options.folder}")
+    write_out(f"written: {options.folder}")
     return 0
 
 

@@ -12,6 +12,7 @@ from bench.data.cards import load_cards
 from bench.progress import Display
 from bench.request import Reproduce, Studies, StudyCheck, StudyReport, StudyRun, check
 from bench.tables import TEXT_WIDTH, print_table
+from bench.terminal import write_out
 
 if TYPE_CHECKING:
     from bench.results.store import Record
@@ -56,7 +57,7 @@ def study_run(options: StudyRun) -> int:
         write_archive(list(cells.values()), target / ARCHIVE, options.name)
         written = write_study(study, target, Path(scratch, "cells"))
         if smoke:
-            print(written[0].read_text(encoding="utf-8"), end="")
+            write_out(written[0].read_text(encoding="utf-8"), end="")
         else:
             Display(quiet=options.quiet).say(f"written: {', '.join(map(str, written))}")
     return code
@@ -69,7 +70,7 @@ def study_report(options: StudyReport) -> int:
     study = read_study(options.studies, options.name)
     with tempfile.TemporaryDirectory(prefix="bench-study-") as scratch:
         written = write_study(study, options.studies / options.name, Path(scratch))
-    print(f"written: {', '.join(map(str, written))}")
+    write_out(f"written: {', '.join(map(str, written))}")
     return 0
 
 
@@ -88,6 +89,6 @@ def study_check(options: StudyCheck) -> int:
         places = options.model_dump(include={"mirror", "cards", "offline", "quiet"})
         codes = []
         for cell in chosen:
-            print(cell.folder.name)
+            write_out(cell.folder.name)
             codes.append(reproduce_cell(Reproduce(cell=str(cell.folder), **places)))
     return max(codes, default=0)
