@@ -256,7 +256,7 @@ def test_published_figures_join_all_boards_of_their_collections(tmp_path: Path, 
         (["--published"], "has no board with published figures; there are some of "),
         (["--published", "--method", "x"], "--published takes neither a file nor --method"),
         ([], "name a file, or --published"),
-        (["run.txt"], "a file needs --method, the name of its row, and --dataset"),
+        ([__file__], "a file needs --method, the name of its row, and --dataset"),
     ],
 )
 def test_an_import_needs_a_file_or_published_figures(
@@ -285,7 +285,7 @@ def test_ties_and_queries_of_an_imported_run_are_counted(imports: Imports) -> No
     assert imports.wide.loc["x", "RR@10"] == 1.0
 
 
-@pytest.mark.parametrize("moment", ["external.write_run", "store.seal"])
+@pytest.mark.parametrize("moment", ["external.write_run", "store.sealed.seal"])
 def test_a_killed_import_leaves_the_old_cell(imports: Imports, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     """The file changed, and the import of its new content dies at some moment."""
     arguments = imports.arguments(imports.run, "bm25", "--pairs", "swh-eng", "--measures", "RR@10")

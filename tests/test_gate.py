@@ -164,13 +164,13 @@ def test_baseline_needs_seeds_and_one_that_exists_is_replaced_with_a_reason_only
 ) -> None:
     file = tmp_path / "b.json"
 
-    def run(*arguments: str, computed: bool = True) -> int:
+    def run(*arguments: str, seeds: str = "0,1,2,3,4", computed: bool = True) -> int:
         found = [now(**{"nDCG@10": score}) for score in SEEDS] if computed else None
         monkeypatch.setattr("bench.gate.compute.compute_seeds", lambda *_: found)
-        return cli.main(["baseline", str(file), "--methods", "psq", "--seeds", "0,1,2,3,4", *arguments])
+        return cli.main(["baseline", str(file), "--methods", "psq", "--seeds", seeds, *arguments])
 
     for seeds in ("0,1,2", "0,1"):
-        assert run("--seeds", seeds, computed=False) == 2
+        assert run(seeds=seeds, computed=False) == 2
         assert capsys.readouterr().err == (
             "bench: a baseline needs at least 5 seeds, and as many as a check computes again; or one seed, to be "
             "compared query by query\n"
