@@ -26,11 +26,17 @@ RENAMED = {
 }
 """The new names of options, values and settings, by their old names."""
 
+LONGEST_MESSAGE = 1000
+
 
 class BenchError(ValueError):
     """Bad usage or bad input; its text is one line that names cause and cure. Validators of pydantic raise it."""
 
     exit_code = 2
+
+    def __init__(self, text: str) -> None:
+        line = " ".join(text.splitlines())  # values from files may have line ends, or be whole files
+        super().__init__(line if len(line) <= LONGEST_MESSAGE else f"{line[:700]} ... {line[-250:]}")
 
 
 class MissingFile(BenchError):

@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bench.errors import RENAMED, BenchError, nearest, unknown
+from bench.storage.reading import read_text, refuse_depth
 from bench.system.offline import forbid_network
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -149,22 +150,26 @@ def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Mod
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:
     """Return the content of a TOML file. Raises `BenchError` if it cannot be read."""
-    try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BenchError(f"{path}: not UTF-8 (byte {error.start})") from error
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is no `TOMLDecodeError`
-        raise BenchError(f"{path}: not TOML: {error}") from error
+    return _parse_toml(read_text(path), str(path))
 
 
 def toml_value(text: str) -> Any:
     """Return the value of a text in TOML (a number, true, a list), else the text itself."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
+        return _parse_toml(f"value = {text}", text)["value"]
+    except BenchError:
         return text
+
+
+def _parse_toml(text: str, place: str) -> dict[str, Any]:
+    try:
+        value = tomllib.loads(text)
+    except RecursionError as error:
+        raise BenchError(f"{place}: not TOML: nested too deeply") from error
+    except ValueError as error:  # also of integers with thousands of digits
+        raise BenchError(f"{place}: not TOML: {error}") from error
+    refuse_depth(value, place)
+    return value
 
 
 def spelled(value: Any) -> str:

@@ -42,7 +42,7 @@ METHODS = {
     "distillation": f"{LOOP} methods.examples",
     "fusion": METHOD,
     "hard_negatives": f"""
-        {LOOP} methods.examples bench.evaluation.conventions bench.evaluation.retrieval bench.evaluation.run
+        {LOOP} methods.examples bench.evaluation.retrieval bench.evaluation.run
     """,
     "hybrid_batch": f"{LOOP} {GLOSSES}",
     "off_the_shelf": f"{METHOD} bench.encoders.models bench.training.teachers",
@@ -56,13 +56,12 @@ METHODS = {
 """The modules that each method depends on besides itself."""
 OTHERS = {
     "bench.evaluation.evaluate": """
-        bench.data bench.encoders.encoder bench.encoders.folders bench.evaluation.conventions
-        bench.evaluation.embeddings bench.evaluation.evaluate
+        bench.data bench.encoders.encoder bench.encoders.folders bench.evaluation.embeddings bench.evaluation.evaluate
         bench.evaluation.maxsim bench.evaluation.measures bench.evaluation.mining bench.evaluation.retrieval
         bench.evaluation.retriever bench.evaluation.run
     """,
     "bench.evaluation.tasks": """
-        bench.data bench.evaluation.conventions bench.evaluation.measures bench.evaluation.mining
+        bench.data bench.evaluation.measures bench.evaluation.mining
         bench.evaluation.retrieval bench.evaluation.run bench.evaluation.tasks
     """,
     "bench.evaluation.measures": "bench.evaluation.measures",

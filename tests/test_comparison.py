@@ -22,7 +22,7 @@ from statsmodels.stats.multitest import multipletests
 
 from bench.errors import BenchError
 from bench.evaluation import measures
-from bench.evaluation.run import read_trec_run, write_run
+from bench.evaluation.run_files import read_trec_run, write_run
 from bench.report.comparison import common_scores, compare, corrected, most_like, rank_intervals, standings
 from bench.results.store import Store
 from bench.results.systems import System

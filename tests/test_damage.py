@@ -112,7 +112,7 @@ def test_results_folder_that_cannot_be_written_is_refused(command: Command, whol
     ("broken", "failed"),
     [
         ("methods.distillation.Distillation.loss", {"distillation"}),
-        ("bench.evaluation.run.write_run", {"distillation", *REFERENCES}),
+        ("bench.evaluation.run_files.write_run", {"distillation", *REFERENCES}),
     ],
     ids=["training", "evaluation"],
 )

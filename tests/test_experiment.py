@@ -20,7 +20,7 @@ from bench.data.loading import load_test
 from bench.encoders.folders import read_encoder, save_encoder
 from bench.errors import BenchError
 from bench.evaluation import measures
-from bench.evaluation.run import read_run
+from bench.evaluation.run_files import read_run
 from bench.gate.compute import training_values
 from bench.recipe import Budget
 from bench.results.store import LOG, RETRIEVER, REWRITTEN, RUN, Record

@@ -119,7 +119,7 @@ def test_run_is_scored_and_joins_the_leaderboard(imports: Imports) -> None:
         ("run", "nonsense", "swh-eng", "line 1"),
         ("run", RUN, "", "a run has one language pair; name it with --pairs"),
         ("e5.json", "{}", "mar-eng", NO_RESULTS),
-        ("e5.json", "nonsense", "mar-eng", NO_RESULTS),
+        ("e5.json", "nonsense", "mar-eng", "e5.json: not JSON: Expecting value"),
         ("e5.json", mteb(row("swa-eng")), "mar-eng", "notes has no test for mar-eng; it has swh-eng"),
         ("e5.json", mteb(row("mar-eng")), "", "has no score of a language pair of notes"),
         (

@@ -16,8 +16,9 @@ from test_formats import json_lines, parse, zipped
 
 from bench.data import Pair
 from bench.data.formats import bitext
-from bench.data.formats.reading import LONGEST, LONGEST_LINE, lines
+from bench.data.formats.reading import LONGEST, lines
 from bench.errors import BenchError
+from bench.storage.reading import LONGEST_LINE
 
 SWH = Pair("swh", "eng")
 CODES = {"swh": "sw", "eng": "en"}
@@ -221,6 +222,6 @@ def test_archives_that_cannot_be_unfolded_bit_by_bit_are_refused(tmp_path: Path,
 
 
 def test_an_archive_within_the_limit_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bitext, "_MAX_BYTES", len(MEMORY))
+    monkeypatch.setattr(bitext, "LARGEST_FILE", len(MEMORY))
     assert len(SAMPLES["tmx-zip"].parse(tmp_path, zipped("a.tmx", MEMORY))) == 1
     assert "would unpack to" in refusal(SAMPLES["tmx-zip"], tmp_path, zipped("a.tmx", MEMORY + b" "))

@@ -12,7 +12,7 @@ from conftest import Cli
 from small_bench import Bench
 
 from bench.errors import BenchError
-from bench.evaluation.run import read_run
+from bench.evaluation.run_files import read_run
 from bench.inspection.cell import describe_cell
 from bench.results.ir_metadata import FILE, ir_metadata
 from bench.results.store import RUN, Record, Store, find_cell

@@ -12,7 +12,7 @@ from conftest import Cli
 from small_bench import Bench
 
 from bench.data import TestCollection, TrainingData
-from bench.evaluation.run import read_run
+from bench.evaluation.run_files import read_run
 from bench.inspection.plans import print_plan, split_words, word_plan
 from bench.results.external import import_run
 from bench.results.store import Store

@@ -20,7 +20,8 @@ from bench.encoders.encoder import Encoder
 from bench.errors import BenchError
 from bench.evaluation.measures import DEFAULT, MINING
 from bench.evaluation.mining import NEIGHBOURS, linearised, mine, score, threshold
-from bench.evaluation.run import Run, read_run
+from bench.evaluation.run import Run
+from bench.evaluation.run_files import read_run
 from bench.request import Leaderboards, Request
 
 SWH = Pair("swh", "eng")

@@ -193,7 +193,7 @@ def test_number_of_a_setting_is_finite_and_not_huge(command: Command, number: st
 
 def test_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_bytes(b'methods = "\xff"')
-    with pytest.raises(BenchError, match=r"mine.toml: not UTF-8"):
+    with pytest.raises(BenchError, match=r"mine.toml: line 1: not UTF-8"):
         read_toml(tmp_path / "mine.toml")
 
 

@@ -17,7 +17,8 @@ from bench.evaluation.maxsim import maxsim
 from bench.evaluation.measures import score
 from bench.evaluation.retrieval import best, count_unnormalised, search
 from bench.evaluation.retriever import DualEncoder
-from bench.evaluation.run import read_run, strictly_decreasing, write_run
+from bench.evaluation.run import strictly_decreasing
+from bench.evaluation.run_files import read_run, write_run
 
 
 def unit_vectors(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:

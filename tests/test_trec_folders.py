@@ -19,7 +19,7 @@ from bench.data.files import Resolver
 from bench.data.folders import with_folders
 from bench.data.loading import load_test
 from bench.errors import BenchError
-from bench.evaluation.run import read_run
+from bench.evaluation.run_files import read_run
 
 PAIR = Pair("wol", "eng")
 TEXT = "boundary layer of a slender wing in hypersonic flow with heat transfer and shock waves at high speed"

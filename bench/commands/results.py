@@ -135,7 +135,7 @@ def _imported(store: Store, options: Import) -> list[Record]:
         raise BenchError("a file needs --method, the name of its row, and --dataset, the collection that was searched")
     card = get_card(options.dataset, cards)
     encoder = options.encoder or external.only_encoder(store, card.name)
-    if path.suffix == ".json":
+    if ".json" in path.suffixes:
         return external.import_mteb(store, path, method, encoder, card, options.pairs)
     if len(options.pairs) != 1:
         raise BenchError("a run has one language pair; name it with --pairs")

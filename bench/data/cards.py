@@ -266,7 +266,8 @@ def builtin_folder() -> Traversable:
 def _read_cards(folder: Traversable) -> Iterator[Card]:
     if not folder.is_dir():
         raise BenchError(f"the folder of cards {folder} does not exist")
-    files = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
+    shown = [file for file in folder.iterdir() if file.name.endswith(".toml") and not file.name.startswith(".")]
+    files = {file.name.removesuffix(".toml"): file for file in shown}
     for name, file in sorted(files.items()):
         card = read_config(Card, read_toml(file), str(file))
         if name != card.name:

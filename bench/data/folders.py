@@ -61,13 +61,13 @@ def _layout(folder: Path) -> tuple[str, dict[str, list[str]]]:
 
 def _files_of(folder: Path, *patterns: str) -> Iterator[str]:
     """Yield the names of the files that match a pattern, in the order of the patterns."""
-    return (path.name for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file())
+    return (path.name for pattern in patterns for path in _shown(folder, pattern) if path.is_file())
 
 
 def _files(folder: Path, part: str) -> list[str]:
     """Return the file of a part, or all files in the folder of a corpus."""
     patterns = PARTS[part]
-    matches = ([path for path in folder.glob(name) if path.is_file() or part == "documents"] for name in patterns)
+    matches = ([path for path in _shown(folder, name) if path.is_file() or part == "documents"] for name in patterns)
     found = next(filter(None, matches), [])
     if len(found) != 1:
         raise BenchError(
@@ -75,10 +75,16 @@ def _files(folder: Path, part: str) -> list[str]:
             "corpus.jsonl, queries.jsonl and qrels/test.tsv, or one topics*, one corpus* and one qrels*"
         )
     if found[0].is_dir():
-        found = [path for path in sorted(found[0].rglob("*")) if path.is_file() and not path.name.startswith(".")]
+        found = [path for path in _shown(found[0], "**/*") if path.is_file()]
         if not found:
             raise BenchError(f"{folder} has no file in the folder of its corpus")
     return [str(path.relative_to(folder)) for path in found]
+
+
+def _shown(folder: Path, pattern: str) -> list[Path]:
+    """Return the paths that match a pattern, without hidden ones such as those that macOS adds to every file."""
+    paths = sorted(folder.glob(pattern))
+    return [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _plain(name: str) -> str:

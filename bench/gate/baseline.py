@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AllowInfNan, Strict, TypeAdapter, ValidationError
 from scipy.stats import t as student_t
 
 from bench import registry
@@ -19,6 +19,7 @@ from bench.request import Suite
 from bench.results.provenance import provenance
 from bench.statistics.significance import holm, paired_randomisation
 from bench.storage.atomic import atomic_write
+from bench.storage.reading import read_json
 
 ALPHA = 0.01
 LEAST_SEEDS = 5
@@ -27,6 +28,9 @@ SAMPLES = 100_000
 COLUMNS = ["cell", "value", "baseline", "now", "difference", "tolerance", ""]
 RESOLUTION = 0.01
 """The least tolerance of a diagnostic, as a share of its value; that of a measure over n queries is 1 / n."""
+
+Number = Annotated[float, Strict(), AllowInfNan(False)]
+"""A value that no comparison with is always true or always false."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,10 @@ class Value:
 
     cell: str
     name: str
-    checked: float
-    tolerance: float
-    seeds: tuple[float, ...]
-    queries: Mapping[str, float] = field(default_factory=dict)
+    checked: Number
+    tolerance: Number
+    seeds: tuple[Number, ...]
+    queries: Mapping[str, Number] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -70,10 +74,9 @@ class Baseline:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read what `write` wrote. Raises `BenchError` if the file is missing or malformed."""
+        content = read_json(path)
         try:
-            return TypeAdapter(cls).validate_json(path.read_bytes())
-        except OSError as error:
-            raise BenchError(f"the baseline {path} cannot be read: {error.strerror}") from error
+            return TypeAdapter(cls).validate_python(content)
         except ValidationError as error:
             raise BenchError(f"{path} is no baseline; bench baseline writes one, under another name") from error
 

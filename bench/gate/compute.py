@@ -15,7 +15,7 @@ from bench.data.files import Resolver
 from bench.errors import CellFailed, Interrupted
 from bench.evaluation.alignment import alignment_f1
 from bench.evaluation.retriever import DualEncoder, Retriever
-from bench.evaluation.run import read_run
+from bench.evaluation.run_files import read_run
 from bench.progress import Display
 from bench.request import Computing, Request, Suite, check
 from bench.results.store import LOG, RETRIEVER, Record, Store, training_of

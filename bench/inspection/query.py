@@ -9,7 +9,7 @@ from bench.data import TrainingData
 from bench.data.languages import parse_pair
 from bench.dependencies.fingerprint import of_test
 from bench.errors import BenchError, nearest, unknown
-from bench.evaluation.run import read_run
+from bench.evaluation.run_files import read_run
 from bench.inspection.plans import cell_plans, print_plan
 from bench.progress import Display
 from bench.request import InspectQuery

@@ -14,7 +14,7 @@ from bench.data.formats.qrels import read_qrels
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.conventions import Average, Ties, averaged, remarks
-from bench.evaluation.run import read_trec_run
+from bench.evaluation.run_files import read_trec_run
 from bench.progress import Display
 from bench.report.comparison import common_scores, most_like
 from bench.report.tables import p_value

@@ -16,7 +16,8 @@ from bench.dependencies.fingerprint import of_code, of_libraries, of_test
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.conventions import Average, Ties, averaged, remarks
-from bench.evaluation.run import Run, read_trec_run, write_run
+from bench.evaluation.run import Run
+from bench.evaluation.run_files import read_trec_run, write_run
 from bench.options import read_toml
 from bench.progress import Display
 from bench.results.mteb import of_pairs, read_results

@@ -1,6 +1,6 @@
 """MTEB's results of a task: its subsets as language pairs of a collection, and its scores by ir-measures' names."""
 
-import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,8 @@ from bench.data import Pair
 from bench.data.cards import Card, Mteb
 from bench.data.languages import parse_language
 from bench.errors import BenchError
+from bench.evaluation.measures import EVALUATION_DEPTH
+from bench.storage.reading import read_json
 
 MEASURES = {"ndcg_at": "nDCG@", "recall_at": "R@", "mrr_at": "RR@", "map_at": "AP@", "precision_at": "P@"}
 """Names of MTEB's scores before the cutoff, and ir-measures' names of the same measures."""
@@ -28,21 +30,18 @@ def read_results(path: Path, card: Card, pairs: Sequence[Pair] = ()) -> Subsets:
     """Return the means of a file of MTEB's, of the split that the card names. Raises `BenchError` if the file has
     another task, lacks the split or any of `pairs`, or has a score that is no share.
     """
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         task, splits = str(content["task_name"]), dict(content["scores"])
-        rows = [(str(row["hf_subset"]), dict(row)) for split in splits.values() for row in split]
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        rows = {name: [(str(row["hf_subset"]), dict(row)) for row in split] for name, split in splits.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{path} is neither a TREC run nor MTEB's results of a task") from error
     mteb = mteb_of(card)
     if task != mteb.task:
         raise BenchError(f"{path} has results of {task}, but {card.name} is MTEB's {mteb.task}")
     if mteb.split not in splits:
         raise BenchError(f"{path} has no split '{mteb.split}', which {card.name} is; it has {', '.join(splits)}")
-    rows = [(str(row["hf_subset"]), dict(row)) for row in splits[mteb.split]]
-    scored = [(subset, means) for subset, row in rows if (means := _means(row, f"{path}: {subset}"))]
+    scored = [(subset, means) for subset, row in rows[mteb.split] if (means := _means(row, f"{path}: {subset}"))]
     return of_pairs(scored, card, str(path), pairs)
 
 
@@ -115,8 +114,9 @@ def _means(row: Mapping[str, Any], where: str) -> Means:
     found = {}
     for name, value in row.items():
         prefix, _, cutoff = name.rpartition("_")
-        if name == "accuracy" or (prefix in MEASURES and cutoff.isdecimal()):
+        at_depth = re.fullmatch("[1-9][0-9]{0,3}", cutoff) and int(cutoff) <= EVALUATION_DEPTH
+        if name == "accuracy" or (prefix in MEASURES and at_depth):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise BenchError(f"{where}: {name} = {value!r} is not between 0 and 1")
+                raise BenchError(f"{where}: {name} = {value!r:.60} is not between 0 and 1")
             found["Success@1" if name == "accuracy" else MEASURES[prefix] + cutoff] = float(value)
     return found

@@ -30,7 +30,8 @@ def perform_fusion(job: Job, missing: Sequence[Cell], finished: Iterable[Record]
 def fuse_cell(job: Job, cell: Cell, test: TestCollection, finished: Mapping[RunSpec, Record]) -> None:
     """Compute and score the fused run of a cell. Raises `CellFailed` if the run of a part is missing."""
     from bench.evaluation.evaluate import Evaluation
-    from bench.evaluation.run import read_run, strictly_decreasing
+    from bench.evaluation.run import strictly_decreasing
+    from bench.evaluation.run_files import read_run
 
     if known := job.find(cell):
         add_measures(job, cell, test, known)

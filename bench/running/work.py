@@ -264,7 +264,7 @@ def _lacking(cell: Cell, finished: Record) -> list[str]:
 
 def add_measures(job: Job, cell: Cell, test: TestCollection, finished: Record) -> None:
     """Score the run of a finished cell by the measures that it lacks."""
-    from bench.evaluation.run import read_run
+    from bench.evaluation.run_files import read_run
 
     scores = tasks.score(read_run(finished.run), test, _lacking(cell, finished))
     job.cells[cell].add_scores(finished, scores)
@@ -279,7 +279,7 @@ def finish_cell(
     origin: Mapping[str, Any],
 ) -> None:
     """Score and store an evaluation; `origin` is the part of the manifest about the training, in `trained`."""
-    from bench.evaluation.run import write_run
+    from bench.evaluation.run_files import write_run
 
     entry, folder = job.cells[cell], job.cells[cell].folder
     if (unknown := evaluation.unknown_pieces or 0) > MANY_UNKNOWN:

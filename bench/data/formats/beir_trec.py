@@ -6,9 +6,10 @@ import html
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import judged_test, read_qrels
@@ -17,12 +18,15 @@ from bench.data.formats.records import Kind, kind_of, records
 from bench.errors import BenchError
 
 IDS = ("_id", "id", "docid", "docno")
+"""Keys of an id. The first one with a text or a whole number counts."""
 TEXTS = ("text", "contents")
+"""Keys of a text. The first one with a text counts: in Pyserini's collections, `contents` repeats `title` and `text`.
+"""
 CONTENT = frozenset(["text", "headline", "title", "hl", "head", "ttl", "dd", "date", "lp", "leadpara"])
 """The elements of a TREC document whose text counts, as in Anserini's TrecCollection. In a document that has none of
 them, all text but that of elements such as <DOCNO> counts.
 """
-_ELEMENT = re.compile(r"<(/?)([a-z][\w.-]*)[^<>]*>", re.IGNORECASE)
+_ELEMENT = re.compile(r"<(/?)([a-z][\w.-]*+)[^<>]*>", re.IGNORECASE)
 
 
 def beir(source: Source, pair: Pair) -> TestCollection:
@@ -91,16 +95,23 @@ def _line(line: str, place: str) -> tuple[str, str]:
     if not line.lstrip().startswith("{"):
         cells = line.split("\t")
         if len(cells) != 2:
-            raise BenchError(f"{place}: {len(cells)} columns instead of two with a tab between, an id and a text")
+            expected = "an id and a text with a tab between, or a JSON object in one line"
+            raise BenchError(f"{place}: {len(cells)} columns instead of two; expected {expected}")
         return cells[0], cells[1].strip()
     row = json_object(line, place)
-    key = next((str(row[name]) for name in IDS if isinstance(row.get(name), str | int)), None)
-    text = next((name for name in TEXTS if name in row), None)
-    for kind, names, found in (("id", IDS, key), ("text", TEXTS, text)):
-        if found is None:
-            raise BenchError(f"{place}: no {kind} under {' or '.join(names)}")
-    filled = [name for name in ("title", text) if name and row.get(name) and str(row[name]).strip()]
-    return str(key), " ".join(text_of(row, name, place) for name in filled)
+    key = next((str(row[name]) for name in IDS if type(row.get(name)) in (str, int)), None)
+    if key is None:
+        raise BenchError(f"{place}: no id under {' or '.join(IDS)}")
+    if not row.keys() & set(TEXTS):
+        raise BenchError(f"{place}: no text under {' or '.join(TEXTS)}")
+    title, text = (next(filter(None, (_text(row, name, place) for name in names)), "") for names in (["title"], TEXTS))
+    return key, " ".join(filter(None, (title, text)))
+
+
+def _text(row: Mapping[str, Any], name: str, place: str) -> str:
+    """Return the text under a key, which may be missing, null or blank."""
+    value = row.get(name)
+    return "" if value is None or (isinstance(value, str) and not value.strip()) else text_of(row, name, place)
 
 
 def _marked(markup: str, place: str) -> tuple[str, str]:
@@ -116,6 +127,8 @@ def _marked(markup: str, place: str) -> tuple[str, str]:
         if name in CONTENT:
             depth, has_content = max(depth + (-1 if closing else 1), 0), True
         if name == "docno" and not closing:
+            if key not in ("", text.strip()):
+                raise BenchError(f"{place}: a document with two <DOCNO>, {key} and {text.strip()}")
             key = text.strip()
         elif closing or name == "doc" or not name.startswith("doc"):
             (content if depth else everything).append(text)
@@ -136,7 +149,7 @@ def _field(tag: str, label: str, topic: str, place: str) -> str:
 def _smart(record: str, place: str) -> tuple[str, str]:
     """Parse the fields .T (title) and .W (words)."""
     key, texts, field = "", list[str](), ""
-    for line in record.splitlines():
+    for line in record.split("\n"):
         if match := re.match(r"\.([A-Z])(?:\s+(.*))?$", line):
             field = match[1]
             key = (match[2] or "").strip() if field == "I" else key

@@ -1,6 +1,7 @@
 """Formats of aligned text: aligned lines, tab-separated pairs, translation memories (TMX) and Bible translations."""
 
 import csv
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
-from bench.data.formats.reading import Row, Source, add_new, elements, lines, numbered, placed_lines, text_inside
+from bench.data.formats.reading import Row, Source, add_new, elements, lines, numbered, text_inside
 from bench.errors import BenchError
 from bench.options import read_config
+from bench.storage.reading import LARGEST_FILE, opened, placed_lines
 
-# A limit far above any translation memory, for small malicious archives that unpack to gigabytes.
-_MAX_BYTES = 1 << 28
 # With other compression methods, zipfile unpacks a block at once, whatever its size.
 _BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -121,11 +121,11 @@ def tmx(source: Source, pair: Pair) -> list[Row]:
 def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
     """Add the units of one archive to `units`: tuid -> language in lower case -> text."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if member.filename.lower().endswith(".tmx")]
+        with opened(path) as packed, zipfile.ZipFile(packed) as archive:
+            members = [member for member in archive.infolist() if _is_memory(member.filename)]
             if len(members) != 1:
                 raise BenchError(f"{path}: {len(members)} .tmx files in the archive instead of one")
-            if members[0].file_size > _MAX_BYTES:
+            if members[0].file_size > LARGEST_FILE:
                 raise BenchError(f"{path}: {members[0].filename} would unpack to {members[0].file_size:,} bytes")
             if members[0].compress_type not in _BOUNDED:
                 raise BenchError(f"{path}: {members[0].filename} is neither stored nor deflated; zip it again")
@@ -139,8 +139,21 @@ def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
                             unit.setdefault(language.lower(), text_inside(path, segment))
     except BenchError:
         raise
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise BenchError(f"{path}: not a readable zip archive: {error}") from error
+
+
+def _is_memory(name: str) -> bool:
+    """Return True for the name of a TMX file that is not hidden, as macOS adds them to archives."""
+    return re.fullmatch(r"(.*[/\\])?[^./\\][^/\\]*\.tmx", name, re.IGNORECASE) is not None
+
+
+class Books(BaseModel):
+    """The option of a card for verses in XML: the names of books in `references` by those in the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    books: dict[str, str] = Field(default_factory=dict)
 
 
 def verses(source: Source, pair: Pair) -> Iterator[Row]:
@@ -168,7 +181,7 @@ def _read_verses(source: Source, part: str, references: Sequence[str]) -> list[s
     """Return the text of each reference."""
     path = source.one(part)
     if path.suffix == ".xml":
-        found = _read_segments(path, source.options.get("books", {}))
+        found = _read_segments(path, read_config(Books, source.options, f"{source.name}: options").books)
         if not found.keys() & set(references):
             raise BenchError(f"{path} has none of the verses of {source.one('references')}")
         return [found.get(reference, "") for reference in references]
@@ -183,7 +196,7 @@ def _read_verses(source: Source, part: str, references: Sequence[str]) -> list[s
 def _read_segments(path: Path, books: Mapping[str, str]) -> dict[str, str]:
     """Return the verses of a CES file by their references."""
     found: dict[str, str] = {}
-    with path.open("rb") as file:
+    with opened(path) as file:
         for segment in elements(path, file, "seg"):
             key = segment.get("id", "")
             parts = key.split(".")

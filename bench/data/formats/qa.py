@@ -3,15 +3,15 @@
 Roy et al., LAReQA: Language-agnostic answer retrieval from a multilingual pool, EMNLP 2020.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.data import MULTIPLE, Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
-from bench.data.formats.reading import Row, Source, add_new, json_lines, numbered, read, text_of
+from bench.data.formats.reading import Row, Source, add_new, json_lines, numbered, text_of
 from bench.errors import BenchError
+from bench.storage.reading import read_json
 
 
 def squad_relevance(source: Source, pair: Pair) -> Iterator[Row]:
@@ -63,10 +63,14 @@ def lareqa(source: Source, pair: Pair) -> TestCollection:
     """
     documents: dict[str, str] = {}
     languages: list[str] = []
+    files: set[str] = set()
     qrels: dict[str, dict[str, int]] = {}
     translations: dict[str, str] = {}
     codes = {code: language for language, code in source.codes.items()}
     for path in source.many("documents"):
+        if path.stem in files:
+            raise BenchError(f"{path}: another file of 'documents' is called {path.stem} too, and ids begin with names")
+        files.add(path.stem)
         sentences, questions, answers = _read_lareqa(path)
         candidates = numbered(sentences, f"{path.stem}-")
         ids = list(candidates)
@@ -145,13 +149,7 @@ def _contexts(source: Source, part: str) -> Iterator[tuple[str, str, list[Any]]]
 
 def _paragraphs(path: Path) -> Iterator[tuple[str, Any]]:
     """Yield the place (file and keys, for error messages) and content of every paragraph of a file."""
-    try:
-        content = json.loads(read(path))
-    except json.JSONDecodeError as error:
-        raise BenchError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from error
-    except RecursionError as error:
-        raise BenchError(f"{path}: not SQuAD's JSON: nested too deeply") from error
-    for number, article in enumerate(_list(content, "data", str(path))):
+    for number, article in enumerate(_list(read_json(path), "data", str(path))):
         place = f"{path}: data[{number}]"
         for index, paragraph in enumerate(_list(article, "paragraphs", place)):
             yield f"{place}.paragraphs[{index}]", paragraph

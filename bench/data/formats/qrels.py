@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.data import Pair, TestCollection
-from bench.data.formats.reading import Source, placed_lines
+from bench.data.formats.reading import Source
 from bench.data.formats.records import kind_of, records
 from bench.errors import BenchError
+from bench.storage.reading import placed_lines
 
 LARGEST_GRADE = 10_000
 """The largest grade: trec_eval makes a table of all grades, and above 2,147,483,647 it computes nonsense."""
@@ -38,7 +39,7 @@ def read_qrels(path: Path, columns: int | None = None) -> Qrels:
     """
     qrels: Qrels = {}
     for place, query, document, grade in _judgments(path, columns):
-        if not re.fullmatch(r"[+-]?\d+", grade):
+        if not re.fullmatch("[+-]?[0-9]+", grade):
             raise BenchError(f"{place}: the grade '{grade}' is no whole number")
         if len(grade.lstrip("+-0")) > len(str(LARGEST_GRADE)) or abs(int(grade)) > LARGEST_GRADE:
             raise BenchError(f"{place}: the grade is larger than {LARGEST_GRADE:,}")
@@ -59,7 +60,10 @@ def _judgments(path: Path, columns: int | None) -> Iterator[tuple[str, str, str,
         return
     for number, (place, _, line) in enumerate(placed_lines(path)):
         cells = line.split()
-        if not cells or (number == 0 and cells == BEIR_HEADER):
+        if number == 0 and cells == BEIR_HEADER:
+            columns = columns or len(cells)
+            continue
+        if not cells:
             continue
         if columns is None and len(cells) in (3, 4):
             columns = len(cells)

@@ -1,31 +1,26 @@
-"""Tools that all parsers share: the files of a card, strict readers of text, JSON Lines and XML, and lazy texts.
+"""Tools that all parsers share: the files of a card, strict readers of columns, JSON Lines and XML, and lazy texts.
 
 A malformed file raises `BenchError`, which names the file and the line.
 """
 
-import gzip
-import json
-import zlib
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BufferedIOBase
+from gzip import GzipFile
 from pathlib import Path
 from typing import IO, Any, TypeVar
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from bench.errors import BenchError
+from bench.storage.reading import DEEPEST, LARGEST_FILE, LONGEST_LINE, parse_json, placed_lines
 
 T = TypeVar("T")
 Row = tuple[str, str, str]
 """Two texts of bitext or of a judgment, and their place in the files."""
 
-GZIP = b"\x1f\x8b"
-"""The first bytes of a gzipped file."""
 LONGEST = 1 << 20
 """The maximum of characters of a text; no sentence or passage is as long."""
-LONGEST_LINE = LONGEST << 3
-"""The maximum of bytes of a line, which may have a text with escapes."""
+CHUNK = 1 << 16
+"""Bytes of XML that are parsed at once."""
 
 
 @dataclass(frozen=True)
@@ -90,56 +85,6 @@ def add_new(values: dict[str, T], key: str, value: T, place: str) -> None:
     values[key] = value
 
 
-def read(path: Path) -> str:
-    """Return the text of a UTF-8 file without its byte order mark."""
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise BenchError(f"{path}: line {line}: not UTF-8") from error
-    if not text.strip():
-        raise BenchError(f"{path} is empty")
-    return text
-
-
-def placed_lines(path: Path, start: int = 0) -> Iterator[tuple[str, int, str]]:
-    """Yield the place (file and line number, for error messages), the offset in bytes and the text of each line of a
-    UTF-8 file, perhaps gzipped, from the offset `start` on. Only LF and CRLF end a line: `str.splitlines` would also
-    split at U+2028 inside sentences.
-    """
-    number, offset, empty = 0, start, True
-    with path.open("rb") as raw:
-        packed = raw.read(2) == GZIP
-        raw.seek(0)
-        file: BufferedIOBase = gzip.GzipFile(fileobj=raw) if packed else raw
-        _unpacked(path, lambda: file.seek(start))
-        while data := _unpacked(path, lambda: file.readline(LONGEST_LINE + 1)):
-            number += 1
-            place = f"{path}: line {number}"
-            if len(data) > LONGEST_LINE:
-                raise BenchError(f"{place}: longer than {LONGEST_LINE:,} bytes, the maximum for a line of text")
-            if offset == 0 and data.startswith(BOM_UTF8):
-                offset, data = len(BOM_UTF8), data.removeprefix(BOM_UTF8)
-            try:
-                line = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
-            except UnicodeDecodeError as error:
-                raise BenchError(f"{place}: not UTF-8") from error
-            empty = empty and not line.strip()
-            yield place, offset, line
-            offset += len(data)
-    if empty:
-        raise BenchError(f"{path} is empty")
-
-
-def _unpacked(path: Path, read: Callable[[], T]) -> T:
-    """Return what `read` returns. Raises `BenchError` if it finds a damaged gzip archive."""
-    try:
-        return read()
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise BenchError(f"{path} is damaged: {error}") from error
-
-
 def lines(path: Path) -> list[str]:
     """Return the text of each line."""
     return [line for _, _, line in placed_lines(path)]
@@ -161,10 +106,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def json_object(line: str, place: str) -> Mapping[str, Any]:
     """Return the JSON object in a line."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BenchError(f"{place}: not JSON: {error}") from error
+    row = parse_json(line, place)
     if not isinstance(row, dict):
         raise BenchError(f"{place}: not a JSON object")
     return row
@@ -177,30 +119,86 @@ def text_of(row: Any, key: str, place: str) -> str:
         raise BenchError(f"{place}: no text under '{key}'")
     if len(value) > LONGEST:
         raise BenchError(f"{place}: {len(value):,} characters under '{key}'; the maximum is {LONGEST:,}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise BenchError(f"{place}: half of a surrogate pair under '{key}', which UTF-8 cannot encode") from error
     return value
 
 
-def elements(path: Path, file: IO[bytes], tag: str) -> Iterator[Element]:
-    """Yield the XML elements of a name. Each is emptied before the next. XML entities are refused."""
+def elements(path: Path, file: IO[bytes] | GzipFile, tag: str) -> Iterator[Element]:
+    """Yield the XML elements of a name; nothing else stays in memory. XML entities are refused."""
     from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import iterparse
+    from defusedxml.ElementTree import DefusedXMLParser
 
+    target = _Elements(tag)
+    parser = DefusedXMLParser(target=target)
+    size = 0
     try:
-        for _, element in iterparse(file):
-            if element.tag == tag:
-                yield element
-                element.clear()
+        while chunk := file.read(CHUNK):
+            size += len(chunk)
+            target.silent += len(chunk)
+            if size > LARGEST_FILE or target.silent > LONGEST_LINE:
+                raise BenchError(f"{path}: its XML or one tag of it is longer than any translation")
+            parser.feed(chunk)
+            yield from target.take()
+        parser.close()
+        yield from target.take()
+    except BenchError:
+        raise
     except ParseError as error:
         reason = str(error).partition(":")[0]  # the rest repeats the position
         raise BenchError(f"{path}: line {error.position[0]} of its XML: {reason}") from error
     except DefusedXmlException as error:
         raise BenchError(f"{path}: it declares XML entities, which are refused: {error}") from error
-    except (ValueError, LookupError) as error:  # from its encoding
+    except (ValueError, LookupError) as error:  # of the encoding, or of the limits
         raise BenchError(f"{path}: not readable XML: {error}") from error
+
+
+class _Elements:
+    """The target of an XML parser, which collects the elements of one name."""
+
+    def __init__(self, tag: str) -> None:
+        self._tag, self._found = tag, list[Element]()
+        self._builder: TreeBuilder | None = None
+        self._depth = self._start = self._size = 0
+        self.silent = 0
+        """Bytes since the last call. The parser needs time that is quadratic in the length of a tag."""
+
+    def take(self) -> list[Element]:
+        """Return the elements that ended since the last call."""
+        found, self._found = self._found, []
+        return found
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.silent = 0
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} levels deep")
+        if self._builder is None and tag == self._tag:
+            self._builder, self._start, self._size = TreeBuilder(), self._depth, 0
+        if self._builder is not None:
+            self._grow(64 + sum(map(len, attributes.values())))  # an element takes as much memory as a short text
+            self._builder.start(tag, attributes)
+
+    def data(self, text: str) -> None:
+        self.silent = 0
+        if self._builder is not None:
+            self._grow(len(text))
+            self._builder.data(text)
+
+    def end(self, tag: str) -> None:
+        self.silent = 0
+        if self._builder is not None:
+            self._builder.end(tag)
+            if self._depth == self._start:
+                self._found.append(self._builder.close())
+                self._builder = None
+        self._depth -= 1
+
+    def close(self) -> None:
+        """End the document; the parser calls it."""
+
+    def _grow(self, size: int) -> None:
+        self._size += size
+        if self._size > LONGEST_LINE:
+            raise ValueError(f"a <{self._tag}> of more than {LONGEST_LINE:,} characters")
 
 
 def text_inside(path: Path, element: Element) -> str:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from bench.data.formats.reading import LONGEST_LINE, placed_lines
 from bench.errors import BenchError
+from bench.storage.reading import LONGEST_LINE, placed_lines
 
 Kind = Literal["lines", "marked", "smart", "npl"]
 Line = tuple[str, int, str]
@@ -44,13 +44,15 @@ def records(path: Path, start: int = 0) -> Iterator[Line]:
 
 
 def _marked(lines: Iterable[Line]) -> Iterator[Line]:
-    name, start, place, offset, parts = "", ("", 0), "", 0, _Parts("")
+    name, start, place, parts = "", ("", 0), "", _Parts("")
     for place, offset, line in lines:
-        position = 0
+        position = before = 0
         for tag in _TAG.finditer(line):
             kind = tag[2].lower()
+            offset += len(line[before : tag.start()].encode())
+            before = tag.start()
             if not name and not tag[1]:
-                name, start = kind, (place, offset + len(line[: tag.start()].encode()))
+                name, start = kind, (place, offset)
                 parts, position = _Parts(place), tag.start()
             elif name == kind and tag[1]:
                 parts.add(line[position : tag.end()])
@@ -64,7 +66,7 @@ def _marked(lines: Iterable[Line]) -> Iterator[Line]:
             parts.add(line[position:] + "\n")
     if name:
         raise BenchError(f"{start[0]}: <{name}> without </{name}>")
-    if not parts.text:
+    if not parts:
         raise BenchError(f"{place.rpartition(': ')[0]}: no <DOC>, <top> or <topic number=...> ends in it")
 
 
@@ -72,7 +74,7 @@ def _smart(lines: Iterable[Line]) -> Iterator[Line]:
     start, parts = ("", 0), _Parts("")
     for place, offset, line in lines:
         if re.match(r"\.I\s", line):
-            if parts.text:
+            if parts:
                 yield *start, parts.text
             start, parts = (place, offset), _Parts(place)
         parts.add(line + "\n")
@@ -83,14 +85,14 @@ def _npl(lines: Iterable[Line]) -> Iterator[Line]:
     start, parts = ("", 0), _Parts("")
     for place, offset, line in lines:
         if line.strip() == "/":
-            if parts.text:
+            if parts:
                 yield *start, parts.text
             parts = _Parts("")
         elif line.strip():
-            if not parts.text:
+            if not parts:
                 start, parts = (place, offset), _Parts(place)
             parts.add(line + "\n")
-    if parts.text:
+    if parts:
         raise BenchError(f"{start[0]}: no line with a slash ends the text")
 
 
@@ -105,6 +107,9 @@ class _Parts:
         if self._length > LONGEST_LINE:
             raise BenchError(f"{self._place}: a record longer than {LONGEST_LINE:,} characters")
         self._parts.append(text)
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
 
     @property
     def text(self) -> str:

@@ -1,0 +1,155 @@
+"""Files of users: opened, unpacked, decoded and parsed in one way, whatever their format.
+
+A file that is missing, not a regular file, damaged, too large or malformed raises `BenchError`, which names the file
+and, if possible, the line.
+"""
+
+import gzip
+import json
+import re
+import stat
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import IO, Any
+
+from bench.errors import BenchError
+
+GZIP = b"\x1f\x8b"
+"""The first bytes of a gzipped file."""
+LONGEST_LINE = 1 << 23
+"""The maximum of bytes of a line, eight times that of a text (`LONGEST`), since a line may escape characters."""
+LARGEST_FILE = 1 << 28
+"""The maximum of bytes, unpacked, of a file that is read as a whole: JSON, TOML and XML."""
+UNPACKED, SMALL = 50, 1 << 26
+"""A gzipped file of lines may unpack to 50 times its size, or to 64 MiB if that is more. Text unpacks to about 4 times
+its size."""
+BLANK_LINES = 1 << 20
+"""The maximum of blank lines in a row."""
+DEEPEST = 100
+"""The maximum of levels of JSON, TOML and XML."""
+DIGITS = 100
+"""The maximum of digits of an integer in JSON."""
+
+
+@contextmanager
+def opened(path: Path | Traversable) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """Open a regular file for reading, unpacked if it is gzipped. Raises `BenchError` for errors of reading, too."""
+    try:
+        if isinstance(path, Path) and not stat.S_ISREG(path.stat().st_mode):  # a pipe would block
+            raise BenchError(f"{path} cannot be read: not a regular file")
+        with path.open("rb") as raw:
+            packed = raw.read(len(GZIP)) == GZIP
+            raw.seek(0)
+            yield gzip.GzipFile(fileobj=raw) if packed else raw
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise BenchError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_text(path: Path | Traversable) -> str:
+    """Return the text of a UTF-8 file without its byte order mark."""
+    with opened(path) as file:
+        data = file.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise BenchError(f"{path}: more than {LARGEST_FILE:,} bytes, the maximum for a file of its kind")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BenchError(f"{path}: line {line}: not UTF-8") from error
+
+
+def placed_lines(path: Path, start: int = 0, *, may_be_empty: bool = False) -> Iterator[tuple[str, int, str]]:
+    """Yield the place (file and line number, for error messages), the offset in bytes and the text of each line of a
+    UTF-8 file, perhaps gzipped, from the offset `start` on. Only LF and CRLF end a line: `str.splitlines` would also
+    split at U+2028 inside sentences.
+    """
+    number, offset, blank, empty = 0, start, 0, not may_be_empty
+    with opened(path) as file:
+        most = max(SMALL, UNPACKED * path.stat().st_size)
+        file.seek(start)
+        while data := file.readline(LONGEST_LINE + 1):
+            number += 1
+            place = f"{path}: line {number}"
+            if len(data) > LONGEST_LINE:
+                raise BenchError(f"{place}: longer than {LONGEST_LINE:,} bytes, the maximum for a line of text")
+            if offset == 0 and data.startswith(BOM_UTF8):
+                offset, data = len(BOM_UTF8), data.removeprefix(BOM_UTF8)
+            try:
+                line = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+            except UnicodeDecodeError as error:
+                raise BenchError(f"{place}: not UTF-8") from error
+            blank = 0 if line.strip() else blank + 1
+            empty = empty and blank > 0
+            if blank > BLANK_LINES:
+                raise BenchError(f"{place}: more than {BLANK_LINES:,} blank lines in a row")
+            yield place, offset, line
+            offset += len(data)
+            if offset > most:
+                raise BenchError(f"{place}: the file unpacks to more than {UNPACKED} times its size, unlike any text")
+    if empty:
+        raise BenchError(f"{path} is empty")
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON file."""
+    return parse_json(read_text(path), str(path))
+
+
+def parse_json(text: str, place: str) -> Any:
+    """Return the value of JSON text. NaN and infinities become floats: whoever uses a number checks its range. Raises
+    `BenchError`, which begins with `place`, for repeated keys, halves of surrogate pairs, and values beyond the limits.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno}: " if "\n" in text else ""
+        raise BenchError(f"{place}: {line}not JSON: {error.msg} (character {error.colno})") from error
+    except RecursionError as error:
+        raise BenchError(f"{place}: {_TOO_DEEP}") from error
+    except ValueError as error:
+        raise BenchError(f"{place}: {error}") from error
+    if text.count("[") + text.count("{") > DEEPEST:
+        refuse_depth(value, place)
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise BenchError(f"{place}: half of a surrogate pair, which UTF-8 cannot encode") from error
+    return value
+
+
+_TOO_DEEP = f"nested more than {DEEPEST} levels deep"
+
+
+def refuse_depth(value: Any, place: str) -> None:
+    """Raise `BenchError` for lists and tables that are nested too deeply; messages cannot print them either."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [part for whole in level if isinstance(whole, list | dict) for part in _parts(whole)]
+    if level:
+        raise BenchError(f"{place}: {_TOO_DEEP}")
+
+
+def _parts(whole: list[Any] | dict[str, Any]) -> Any:
+    return whole.values() if isinstance(whole, dict) else whole
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {repeated!r:.60} occurs twice in one object")
+    return result
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"an integer of {len(digits):,} digits; the maximum is {DIGITS}")
+    return int(digits)
