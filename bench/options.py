@@ -186,7 +186,10 @@ def items(value: Any) -> tuple[Any, ...]:
     item if it, or its part before the first colon, is a path that exists.
     """
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
-    return tuple(dict.fromkeys(item for each in values for item in _split(each)))
+    found = [item for each in values for item in _split(each)]
+    if any(isinstance(item, list | dict) for item in found):
+        raise BenchError("write a list of names or numbers, without lists or tables in it")
+    return tuple(dict.fromkeys(found))
 
 
 def _split(item: Any) -> list[Any]:

@@ -189,7 +189,7 @@ def test_baseline_needs_seeds_and_one_that_exists_is_replaced_with_a_reason_only
     file.write_text("[]")
     assert run("--reason", "it is mine", computed=False) == 2
     assert "is no baseline" in capsys.readouterr().err
-    assert file.read_text() == "notes"
+    assert file.read_text() == "[]"
 
 
 def test_log_figures_are_means_over_the_last_quarter(tmp_path: Path) -> None:
