@@ -42,8 +42,8 @@ OF_TASKS = {**MINING, **BIAS}
 
 def split(names: str | Iterable[str]) -> tuple[str, ...]:
     """Return the names in a text, or in several; a comma or blank in brackets belongs to a name."""
-    texts = [names] if isinstance(names, str) else names
-    return tuple(name for text in texts for name in re.split(r"[,\s]+(?![^()]*\))", text.strip(", ")))
+    texts = [names] if isinstance(names, str) or not isinstance(names, Iterable) else names
+    return tuple(name for text in texts for name in re.split(r"[,\s]+(?![^()]*\))", str(text).strip(", ")))
 
 
 _FOUND: Run = {"a": [("x", 2.0), ("y", 1.0)], "b": [("x", 1.0)], "c": [("y", 1.0)], "d": []}
