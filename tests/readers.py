@@ -230,16 +230,17 @@ def limited_memory() -> Iterator[None]:
 
 
 @contextmanager
-def limited_time() -> Iterator[None]:
-    """Raise `TimeoutError` in a block that takes too long."""
+def limited_time(*, waiting: bool = False) -> Iterator[None]:
+    """Raise `TimeoutError` in a block that computes too long, or with `waiting` that takes too long."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"more than {SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    timer, number = (signal.ITIMER_REAL, signal.SIGALRM) if waiting else (signal.ITIMER_PROF, signal.SIGPROF)
+    before = signal.signal(number, stop)
+    signal.setitimer(timer, SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(timer, 0)
+        signal.signal(number, before)

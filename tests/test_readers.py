@@ -156,7 +156,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, name: str) -
             reader.write(folder)
             (folder / file).unlink()
             make(folder / file)
-            with limited_time():
+            with limited_time(waiting=True):
                 message = reader.refusal(folder)
             assert reader.layout or Path(file).name in message
             assert message

@@ -10,6 +10,7 @@ import re
 import stat
 import zlib
 from codecs import BOM_UTF8
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources.abc import Traversable
@@ -24,8 +25,8 @@ LONGEST_LINE = 1 << 23
 """The maximum of bytes of a line, eight times that of a text (`LONGEST`), since a line may escape characters."""
 LARGEST_FILE = 1 << 28
 """The maximum of bytes, unpacked, of a file that is read as a whole: JSON, TOML and XML."""
-UNPACKED, SMALL = 50, 1 << 26
-"""A gzipped file of lines may unpack to 50 times its size, or to 64 MiB if that is more. Text unpacks to about 4 times
+UNPACKED, SMALL = 20, 1 << 26
+"""A gzipped file of lines may unpack to 20 times its size, or to 64 MiB if that is more. Text unpacks to about 4 times
 its size."""
 BLANK_LINES = 1 << 20
 """The maximum of blank lines in a row."""
@@ -143,8 +144,7 @@ def _parts(whole: list[Any] | dict[str, Any]) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        ((repeated, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the key {repeated!r:.60} occurs twice in one object")
     return result
 
