@@ -217,6 +217,10 @@ OTHERS = {
 READERS = {**PARSERS, **OTHERS}
 
 
+class TooLong(BaseException):
+    """The end of a time limit, which no reader may take for an error of the file."""
+
+
 @contextmanager
 def limited_memory() -> Iterator[None]:
     """Let this process have only so much more memory."""
@@ -231,10 +235,10 @@ def limited_memory() -> Iterator[None]:
 
 @contextmanager
 def limited_time(*, waiting: bool = False) -> Iterator[None]:
-    """Raise `TimeoutError` in a block that computes too long, or with `waiting` that takes too long."""
+    """Raise `TooLong` in a block that computes too long, or with `waiting` that takes too long."""
 
     def stop(*_: object) -> None:
-        raise TimeoutError(f"more than {SECONDS} s")
+        raise TooLong(f"more than {SECONDS} s")
 
     timer, number = (signal.ITIMER_REAL, signal.SIGALRM) if waiting else (signal.ITIMER_PROF, signal.SIGPROF)
     before = signal.signal(number, stop)

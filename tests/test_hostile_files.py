@@ -1,141 +1,42 @@
-"""Files that are damaged or made to do harm: read as if whole, or refused with one line that names the file."""
+"""Files that were made to do harm: refused with one line, in time and memory that are linear in their size."""
 
 from __future__ import annotations
 
-import json
+import gzip
 import struct
 import tracemalloc
 import zipfile
 import zlib
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from test_formats import json_lines, parse, zipped
+from readers import MEMORY, READERS, XML, limited_memory, limited_time
+from test_formats import zipped
 
-from bench.data import Pair
 from bench.data.formats import bitext
 from bench.data.formats.reading import LONGEST, lines
-from bench.errors import BenchError
-from bench.storage.reading import LONGEST_LINE
+from bench.storage import reading
+from bench.storage.reading import BLANK_LINES, LONGEST_LINE
 
-SWH = Pair("swh", "eng")
-CODES = {"swh": "sw", "eng": "en"}
 HUGE = 100 << 20
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Valid files of one format, by part; the first of them is the one that tests damage."""
-
-    format: str
-    role: str
-    files: dict[str, bytes]
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def content(self) -> bytes:
-        return next(iter(self.files.values()))
-
-    @property
-    def file(self) -> str:
-        return next(iter(self.files)).split("/")[-1]
-
-    def parse(self, folder: Path, content: bytes) -> Any:
-        """The data of these files, the first with another content."""
-        files = {**self.files, next(iter(self.files)): content}
-        key = SWH if self.role in ("bitext", "test") else "eng"
-        return parse(folder, self.format, self.role, files, key, CODES, **self.options)
+def refusal(folder: Path, name: str, content: bytes, file: str = "") -> str:
+    """Return the line that refuses a file of a reader, by default its first one; empty if it is read."""
+    reader = READERS[name]
+    reader.write(folder, **{file or next(iter(reader.files)): content})
+    with limited_time():
+        return reader.refusal(folder)
 
 
-VERSES = b"""<?xml version="1.0" encoding="utf-8"?>
-<cesDoc><text><body>
-<seg id="b.MAR.1.1" type="verse"> moja </seg>
-<seg id="b.MAR.1.3" type="verse">tatu &amp; nne</seg>
-</body></text></cesDoc>
-"""
-MEMORY = b"""<?xml version="1.0" encoding="utf-8"?>
-<tmx version="1.4"><body>
-<tu tuid="1"><tuv xml:lang="sw"><seg>moja</seg></tuv><tuv xml:lang="en"><seg>one</seg></tuv></tu>
-</body></tmx>
-"""
-QUESTION = {"id": "1", "question_lang": "wapi?", "question_translated": "where?", "context": "here"}
-ARTICLES = {"data": [{"paragraphs": [{"context": "here", "qas": [{"id": "1", "question": "where?"}]}]}]}
-SAMPLES = {
-    "aligned-lines": Sample("aligned-lines", "bitext", {"queries": b"moja\nmbili\n", "documents": b"one\ntwo\n"}),
-    "aligned-lines-test": Sample("aligned-lines", "test", {"queries": b"moja\nmbili\n", "documents": b"one\ntwo\n"}),
-    "documents-of-lines": Sample(
-        "documents-of-lines", "test", {"document-ids": b"x\ny\n", "queries": b"moja\nmbili\n", "documents": b"1\n2\n"}
-    ),
-    "verses": Sample(
-        "verses", "bitext", {"queries": b"moja\n<range>\n\n", "documents": b"1\n2\n3\n", "references": b"A\nB\nC\n"}
-    ),
-    "verses-xml": Sample(
-        "verses",
-        "bitext",
-        {"queries/q.xml": VERSES, "documents": b"one\n<range>\nthree\n", "references": b"MRK 1:1\nMRK 1:2\nMRK 1:3\n"},
-        {"books": {"MAR": "MRK"}},
-    ),
-    "tab-separated": Sample("tab-separated", "bitext", {"rows": b"moja\tone\tby me\nmbili\ttwo\tby you\n"}),
-    "tab-separated-quoted": Sample(
-        "tab-separated",
-        "bitext",
-        {"rows": b'English\tSwahili\n"""one"", he said"\tmoja\ntwo\t"mbili"\n'},
-        {"query": 2, "document": 1, "header": True, "quoted": True},
-    ),
-    "xnli": Sample("xnli-premises", "test", {"queries": b"moja\ta\nmbili\tb\n", "documents": b"one\ta\ntwo\tb\n"}),
-    "qed": Sample(
-        "qed",
-        "passages",
-        {"examples": json_lines(*[{"question_text": "?", "paragraph_text": c} for c in "ab"]).encode()},
-    ),
-    "afriqa": Sample("afriqa", "test", dict.fromkeys(("queries", "documents"), json_lines(QUESTION).encode())),
-    "squad": Sample("squad", "relevance", {"articles": json.dumps(ARTICLES).encode()}),
-    "tmx-zip": Sample("tmx-zip", "bitext", {"memories": zipped("a.tmx", MEMORY)}),
-}
-TEXTS = {name: sample for name, sample in SAMPLES.items() if name != "tmx-zip"}
-
-
-def refusal(sample: Sample, folder: Path, content: bytes) -> str:
-    """The one line that refuses it."""
-    with pytest.raises(BenchError) as error:
-        sample.parse(folder, content)
-    message = str(error.value)
-    assert "\n" not in message
-    assert len(message) < 400 + 2 * len(str(folder))
-    return message
-
-
-@pytest.mark.parametrize("name", SAMPLES)
-def test_a_file_that_is_cut_or_damaged_anywhere_is_read_or_refused(tmp_path: Path, name: str) -> None:
-    sample = SAMPLES[name]
-    content = sample.content
-    assert sample.parse(tmp_path, content)
-    places = range(0, len(content), max(len(content) // 150, 1))
-    cut = [content[:i] for i in places]
-    damaged = [content[:i] + bytes([content[i] ^ flip]) + content[i + 1 :] for i in places for flip in (1, 255)]
-    for version in (*cut, *damaged):
-        try:
-            sample.parse(tmp_path, version)
-        except BenchError as error:
-            assert "\n" not in str(error)
-
-
-@pytest.mark.parametrize("name", TEXTS)
-def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path, name: str) -> None:
-    sample = SAMPLES[name]
-    windows = b"\xef\xbb\xbf" + sample.content.replace(b"\n", b"\r\n")
-    assert sample.parse(tmp_path, windows) == sample.parse(tmp_path, sample.content)
-
-
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", [name for name in READERS if name != "tmx-zip bitext"])
 def test_what_is_not_utf8_is_refused_with_its_line(tmp_path: Path, name: str) -> None:
-    lines = SAMPLES[name].content.split(b"\n")
-    lines[-2:-1] = [lines[-2][:3] + b"\xff" + lines[-2][3:]] if len(lines) > 1 else []
-    lines[-1] = lines[-1] and b"\xff" + lines[-1]
-    number = max(len(lines) - 1, 1)
-    assert f"{SAMPLES[name].file}: line {number}" in refusal(SAMPLES[name], tmp_path, b"\n".join(lines))
+    file, content = next(iter(READERS[name].files.items()))
+    rows = content.split(b"\n")
+    place = max(len(rows) - 2, 0)
+    rows[place] = rows[place][:3] + b"\xff" + rows[place][3:]
+    message = refusal(tmp_path, name, b"\n".join(rows))
+    assert f"{Path(file).name}: line {place + 1}" in message
 
 
 def test_a_line_that_never_ends_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -144,49 +45,48 @@ def test_a_line_that_never_ends_is_refused_before_it_is_read(tmp_path: Path) -> 
         file.write(b"one\n")
         file.truncate(HUGE)  # of zeros, which the file system need not keep
     tracemalloc.start()
-    with pytest.raises(BenchError, match="lines: line 2: longer than 8,388,608 bytes"):
+    with pytest.raises(ValueError, match="lines: line 2: longer than 8,388,608 bytes"):
         lines(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 * LONGEST_LINE
 
 
-@pytest.mark.parametrize("name", ["squad", "verses-xml"])
-def test_a_text_that_no_sentence_or_passage_is_as_long_as_is_refused(tmp_path: Path, name: str) -> None:
-    sample = SAMPLES[name]
-    text = {"squad": b"where?", "verses-xml": b"moja"}[name]
-    assert "1,048,577 characters" in refusal(sample, tmp_path, sample.content.replace(text, b"x" * (LONGEST + 1)))
-    assert sample.parse(tmp_path, sample.content.replace(text, b"x" * LONGEST))
+@pytest.mark.parametrize(("name", "text"), [("squad relevance", b'"A"'), ("verses bitext, XML", b"moja")])
+def test_a_text_that_no_sentence_or_passage_is_as_long_as_is_refused(tmp_path: Path, name: str, text: bytes) -> None:
+    content = next(iter(READERS[name].files.values()))
+    quote = b'"' * text.startswith(b'"')
+    for length, complaint in ((LONGEST, ""), (LONGEST + 1, "1,048,577 characters")):
+        message = refusal(tmp_path, name, content.replace(text, quote + b"x" * length + quote))
+        assert complaint in message and bool(message) == bool(complaint)
 
 
-BOMB = b'<!DOCTYPE t [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]>'
-OUTSIDE = b'<!DOCTYPE t [<!ENTITY a SYSTEM "file:///etc/hostname">]>'
+BOMB = '<!DOCTYPE t [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]>'
+OUTSIDE = '<!DOCTYPE t [<!ENTITY a SYSTEM "file:///etc/hostname">]>'
 
 
 @pytest.mark.parametrize("declaration", [BOMB, OUTSIDE])
-@pytest.mark.parametrize("name", ["tmx-zip", "verses-xml"])
-def test_entities_are_refused(tmp_path: Path, name: str, declaration: bytes) -> None:
-    header, rest = (VERSES if name == "verses-xml" else MEMORY).split(b"\n", 1)
-    text = b"\n".join([header, declaration, rest.replace(b"moja", b"&a;")])
-    content = text if name == "verses-xml" else zipped("a.tmx", text)
-    assert "declares XML entities, which are refused" in refusal(SAMPLES[name], tmp_path, content)
+@pytest.mark.parametrize("name", ["tmx-zip bitext", "verses bitext, XML"])
+def test_entities_are_refused(tmp_path: Path, name: str, declaration: str) -> None:
+    header, rest = (MEMORY if name == "tmx-zip bitext" else XML).split("\n", 1)
+    text = "\n".join([header, declaration, rest.replace("moja", "&a;")])
+    content = zipped("a.tmx", text) if name == "tmx-zip bitext" else text.encode()
+    assert "declares XML entities, which are refused" in refusal(tmp_path, name, content)
 
 
-@pytest.mark.parametrize("encoding", [b"shift_jis", b"klingon", b"utf-16"])
-def test_xml_in_another_encoding_than_it_says_is_refused(tmp_path: Path, encoding: bytes) -> None:
-    assert "q.xml" in refusal(SAMPLES["verses-xml"], tmp_path, VERSES.replace(b"utf-8", encoding))
+@pytest.mark.parametrize("encoding", ["shift_jis", "klingon", "utf-16"])
+def test_xml_in_another_encoding_than_it_says_is_refused(tmp_path: Path, encoding: str) -> None:
+    assert "q.xml" in refusal(tmp_path, "verses bitext, XML", XML.replace("utf-8", encoding).encode())
 
 
 @pytest.mark.parametrize("member", ["../../outside.tmx", "/outside.tmx", "..\\outside.tmx"])
 def test_an_archive_writes_nothing_wherever_its_member_wants_to_go(tmp_path: Path, member: str) -> None:
-    folder = tmp_path / "a" / "b"
-    folder.mkdir(parents=True)
-    assert SAMPLES["tmx-zip"].parse(folder, zipped(member, MEMORY)) == [("moja", "one")]
+    assert refusal(tmp_path / "a" / "b", "tmx-zip bitext", zipped(member, MEMORY)) == ""
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["memories"]
 
 
 def bomb(unfolded: int, declared: int) -> bytes:
-    """An archive whose member unfolds to `unfolded` bytes of white space and says that they are `declared`."""
+    """Return an archive whose member unfolds to `unfolded` bytes of white space and says that they are `declared`."""
     deflate = zlib.compressobj(9, wbits=-15)
     # After a full flush the stream stands where it began, so that one block can be repeated at no cost.
     block = deflate.compress(b" " * (1 << 20)) + deflate.flush(zlib.Z_FULL_FLUSH)
@@ -208,7 +108,7 @@ def test_an_archive_that_unfolds_to_gigabytes_is_refused_before_it_does(
     content = bomb(3 << 30, declared)
     assert len(content) < 8 << 20
     tracemalloc.start()
-    message = refusal(SAMPLES["tmx-zip"], tmp_path, content)
+    message = refusal(tmp_path, "tmx-zip bitext", content)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert complaint in message
@@ -217,11 +117,67 @@ def test_an_archive_that_unfolds_to_gigabytes_is_refused_before_it_does(
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_archives_that_cannot_be_unfolded_bit_by_bit_are_refused(tmp_path: Path, compression: int) -> None:
-    message = refusal(SAMPLES["tmx-zip"], tmp_path, zipped("a.tmx", MEMORY, compression))
+    message = refusal(tmp_path, "tmx-zip bitext", zipped("a.tmx", MEMORY, compression))
     assert "a.tmx is neither stored nor deflated" in message
 
 
 def test_an_archive_within_the_limit_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bitext, "LARGEST_FILE", len(MEMORY))
-    assert len(SAMPLES["tmx-zip"].parse(tmp_path, zipped("a.tmx", MEMORY))) == 1
-    assert "would unpack to" in refusal(SAMPLES["tmx-zip"], tmp_path, zipped("a.tmx", MEMORY + b" "))
+    assert refusal(tmp_path, "tmx-zip bitext", zipped("a.tmx", MEMORY)) == ""
+    assert "would unpack to" in refusal(tmp_path, "tmx-zip bitext", zipped("a.tmx", MEMORY + " "))
+
+
+MANY = 50_000
+TMX = "tmx-zip bitext"
+
+
+def memory(inside: bytes) -> bytes:
+    return zipped("a.tmx", b"<tmx>" + inside + b"</tmx>")
+
+
+HANGING = {
+    # Each needs hours if the time is quadratic, and seconds if it is linear.
+    "topics without an end": ("trec test, SGML", b"<top>" * MANY, "before another has ended"),
+    "a topic without an end": ("trec test, SGML", b"<top" + b" <" * MANY, "<top>"),
+    "documents in one line": (
+        "corpus",
+        b"".join(b"<DOC><DOCNO>%d</DOCNO>a</DOC>" % number for number in range(MANY)),
+        "no document is judged relevant",
+    ),
+    "an element without an end": ("corpus", b"<DOC><DOCNO>1</DOCNO><" + b"a" * 1_040_000 + b"</DOC>", "no doc"),
+    "lines of an NPL text": ("corpus", b"1\n" + b"a\n" * (LONGEST // 4) + b"/\n", "no document is judged"),
+    "fields of a SMART text": ("corpus", b".I 1\n" + b".W\n" * MANY, "no document is judged relevant"),
+    "queries of a run in turn": (
+        "run",
+        "".join(f"q{number % 3} Q0 d{number} 1 {number} t\n" for number in range(MANY)).encode(),
+        "",
+    ),
+    "keys of JSON": ("MTEB", b"{" + b",".join(b'"%d":1' % (n % (MANY - 1)) for n in range(MANY)) + b"}", "'0' occurs"),
+    "blank lines": ("corpus", gzip.compress(b"\n" * (BLANK_LINES + 1), 1), "more than 1,048,576 blank lines in a row"),
+    "packed zeros": ("qrels", gzip.compress(bytes(HUGE), 1), "line 1: longer than"),
+    "elements in elements": (TMX, memory(b"<a>" * 1_000_000), "nested more than 100 levels deep"),
+    "elements in a unit": (TMX, memory(b"<tu>" + b"<a/>" * 200_000), "a <tu> of more than 8,388,608 characters"),
+    "elements": (TMX, memory(b"<a/>" * 200_000), "no unit has both"),
+    "a text": (TMX, memory(b"<tu><tuv><seg>" + b"a" * (9 << 20)), "a <tu> of more than 8,388,608 characters"),
+    "a comment": (TMX, memory(b"<!--" + b"a" * (9 << 20)), "longer than any translation"),
+}
+
+
+@pytest.mark.parametrize("case", HANGING)
+def test_time_and_memory_are_linear(tmp_path: Path, case: str) -> None:
+    name, content, complaint = HANGING[case]
+    corpus = name == "corpus"
+    with limited_memory():
+        message = refusal(tmp_path, "trec test" if corpus else name, content, "documents" if corpus else "")
+    assert complaint in message and bool(message) == bool(complaint)
+
+
+def test_lines_unpack_to_a_multiple_of_their_size_and_whole_files_to_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "SMALL", MANY)
+    assert "unpacks to more than 20 times its size" in refusal(
+        tmp_path, "aligned-lines test", gzip.compress(b"a\n" * MANY)
+    )
+    monkeypatch.setattr(reading, "LARGEST_FILE", MANY)
+    assert "more than 50,000 bytes" in refusal(tmp_path, "MTEB", gzip.compress(b" " * MANY + b"7"))
