@@ -206,6 +206,13 @@ def test_tags_with_blanks_blank_lines_and_a_byte_order_mark_are_read(tmp_path: P
     assert read_trec_run(path, 10).rankings == {"q1": [("a", 2.0), ("b", 1.0)]}
 
 
+def test_queries_in_turn_change_nothing(tmp_path: Path) -> None:
+    lines = [f"q{i % 3} Q0 d{i} 1 {(i * 7) % 11}{'e300' * (i % 2)} t\n" for i in range(60)]
+    in_turn = read_trec_run(write(tmp_path / "in turn", "".join(lines)), 5)
+    assert in_turn == read_trec_run(write(tmp_path / "sorted", "".join(sorted(lines))), 5)
+    assert in_turn.tied > 0 and in_turn.rounded > 0
+
+
 def test_own_runs_are_read_as_they_were_written(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     run = {f"q{i}": [(f"d{j}", float(np.float32(100 - j + rng.random() / 2))) for j in range(50)] for i in range(5)}
@@ -219,6 +226,7 @@ def test_own_runs_are_read_as_they_were_written(tmp_path: Path) -> None:
         ("", "is empty"),
         ("q1 Q0 a 1 0.5\n", "line 1: expected six columns"),
         ("q1 Q0 a 1 0.5 t\nq1 Q0 b 2 high t\n", "line 2: expected six columns with a numeric score in column 5"),
+        ("q1 Q0 a 1 1_0 t\n", "line 1: expected six columns with a numeric score"),
         ("q1 Q0 a 1 nan t\n", "line 1: expected six columns with a numeric score"),
         ("q1 Q0 a 1 3 t\nq1 Q0 a 2 2 t\n", "a document occurs twice for the query 'q1'"),
         ("q1 Q0 a 1 3 t\nq2 Q0 a 1 2 t\nq1 Q0 a 2 2 t\n", "a document occurs twice for the query 'q1'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import math
 import multiprocessing
@@ -128,6 +129,14 @@ def test_run_is_scored_and_joins_the_leaderboard(imports: Imports) -> None:
             "",
             "has results of Tatoeba, but notes is MTEB's NotesRetrieval",
         ),
+        (
+            "e5.json",
+            mteb(row("swa-eng")).replace('"dev"', '"dev": [], "dev"'),
+            "",
+            "the key 'dev' occurs twice",
+        ),
+        ("e5.json", mteb(row("swa-eng"), row("swa-eng", 0.5)), "", "has two subsets for notes swh-eng: swa-eng and"),
+        ("e5.json", mteb(row("swa-eng", ndcg_at_10=10**400)), "", "an integer of 401 digits"),
         ("e5.json", mteb(row("swa-eng"), split="test"), "", "has no split 'dev', which notes is; it has test"),
         (
             "e5.json",
@@ -158,6 +167,11 @@ def test_which_leaderboard_to_join_must_be_said_where_there_are_several(imports:
     assert imports(imports.run, "x", "--pairs", "swh-eng", "--encoder", "large")[0] == 0
 
 
+def test_results_of_mteb_may_be_gzipped(imports: Imports, tmp_path: Path) -> None:
+    (tmp_path / "e5.json.gz").write_bytes(gzip.compress(mteb(row("swa-eng")).encode()))
+    assert imports(tmp_path / "e5.json.gz", "e5")[0] == 0
+
+
 def test_means_of_mteb_stand_without_an_interval(imports: Imports, tmp_path: Path) -> None:
     imports.add({"Success@1": {"q1": 0.0, "q2": 1.0}}, method="zero-shot")
     (tmp_path / "e5.json").write_text(mteb(row("swa_Latn-eng_Latn", f1=0.7, main_score=0.7)))
@@ -175,6 +189,7 @@ def test_means_of_mteb_stand_without_an_interval(imports: Imports, tmp_path: Pat
 
 
 SCORES = {"ndcg_at_10": 0.5, "mrr_at_10": 0.25, "recall_at_100": 1, "nauc_ndcg_at_10": 0.1, "v_measure": 0.1}
+SCORES |= {"nauc_mrr_at_10_std": math.nan, "ndcg_at_0": 0.5, "ndcg_at_010": 0.1, "ndcg_at_5000": 0.5}
 
 
 def test_measures_are_those_with_a_name_here_and_the_split_is_that_of_the_card(tmp_path: Path) -> None:

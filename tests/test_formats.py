@@ -493,6 +493,7 @@ MALFORMED: Mapping[str, Sequence[tuple[Files, dict[str, Any], str]]] = {
         ({"memories": memory(a={"am": "a", "om": "x"})}, {}, "'swh' and 'eng'; the languages in its files are am, om"),
         ({"memories": zipped("m.tmx", "<tmx><tu></tmx>")}, {}, "line 1 of its XML: mismatched tag"),
         ({"memories": "no zip"}, {}, "not a readable zip archive"),
+        ({"memories": zipped("__MACOSX/._m.tmx", "")}, {}, r"0 \.tmx files"),
         ({"memories": zipped("readme", "")}, {}, r"0 \.tmx files"),
     ],
     "afriqa test": [
@@ -546,18 +547,31 @@ MALFORMED: Mapping[str, Sequence[tuple[Files, dict[str, Any], str]]] = {
         (xnli(), {"frist": 1}, "unknown option of mine 'frist'; did you mean first"),
     ],
     "lareqa test": [
-        ({f"{part}/en.json": articles({**GOOD, **change}) for part in ("queries", "documents")}, {}, complaint)
-        for change, complaint in [
-            ({"sentence_breaks": [[0, 9]]}, r"paragraphs\[0\]: not LAReQA's JSON: 'sentence_breaks' has no start and"),
-            ({"sentence_breaks": [[0, 9], [10, "19"]]}, "'sentence_breaks' has no start and end for every sentence"),
-            ({"sentence_breaks": [[0, 2], [10, 19]]}, r"qas\[0\]: the answer at 3 starts in no sentence"),
-            ({"sentences": None}, "not SQuAD's JSON: no list under 'sentences'"),
-            ({"sentences": ["It rains.", " "]}, "no text under 'sentences'"),
-            ({"qas": [QUESTION, QUESTION]}, r"qas\[1\]: the id 'k' occurs twice"),
-            ({"qas": [{**QUESTION, "answers": []}]}, r"qas\[0\]: no answer under 'answers'"),
-            ({"qas": [{**QUESTION, "answers": [{}]}]}, r"qas\[0\]: the answer at None starts in no sentence"),
-            ({"qas": []}, "none of its questions has an answer in the files under 'documents'"),
-        ]
+        (
+            {"queries/q.json": articles(GOOD), "documents/en.json": articles(GOOD), "documents/en.txt": "x"},
+            {},
+            "en.txt: another file of 'documents' is called en too",
+        ),
+        *(
+            ({f"{part}/en.json": articles({**GOOD, **change}) for part in ("queries", "documents")}, {}, complaint)
+            for change, complaint in [
+                (
+                    {"sentence_breaks": [[0, 9]]},
+                    r"paragraphs\[0\]: not LAReQA's JSON: 'sentence_breaks' has no start and",
+                ),
+                (
+                    {"sentence_breaks": [[0, 9], [10, "19"]]},
+                    "'sentence_breaks' has no start and end for every sentence",
+                ),
+                ({"sentence_breaks": [[0, 2], [10, 19]]}, r"qas\[0\]: the answer at 3 starts in no sentence"),
+                ({"sentences": None}, "not SQuAD's JSON: no list under 'sentences'"),
+                ({"sentences": ["It rains.", " "]}, "no text under 'sentences'"),
+                ({"qas": [QUESTION, QUESTION]}, r"qas\[1\]: the id 'k' occurs twice"),
+                ({"qas": [{**QUESTION, "answers": []}]}, r"qas\[0\]: no answer under 'answers'"),
+                ({"qas": [{**QUESTION, "answers": [{}]}]}, r"qas\[0\]: the answer at None starts in no sentence"),
+                ({"qas": []}, "none of its questions has an answer in the files under 'documents'"),
+            ]
+        ),
     ],
     "conlang test": [
         ({}, {"scale": 0.0}, "mine: options: scale = 0.0: Input should be greater than 0"),

@@ -150,13 +150,29 @@ def test_baseline_survives_its_file(tmp_path: Path) -> None:
         assert Baseline.read(tmp_path / "b.json") == made
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"suite": {}, "values": [{}], "made_by": {}}', "[]"])
+VALUE = (
+    '{"suite": {}, "made_by": {}, "values": [{"cell": "a", "name": "b", "checked": %s, "tolerance": 0, "seeds": []}]}'
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        '{"suite": {}, "values": [{}], "made_by": {}}',
+        "[]",
+        *(VALUE % bad for bad in ("NaN", "1e999", "true")),
+    ],
+)
 def test_file_that_is_no_baseline_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "b.json").write_text(text)
     with pytest.raises(BenchError, match=r"b\.json(: not JSON| is no baseline)"):
         Baseline.read(tmp_path / "b.json")
     with pytest.raises(BenchError, match="cannot be read"):
         Baseline.read(tmp_path / "gone.json")
+    (tmp_path / "good.json").write_text(VALUE % 1)
+    assert Baseline.read(tmp_path / "good.json").values[0].checked == 1.0
 
 
 def test_baseline_needs_seeds_and_one_that_exists_is_replaced_with_a_reason_only(

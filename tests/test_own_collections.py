@@ -60,6 +60,20 @@ LAYOUTS = {
     "closed tags": {**TREC, "topics.txt": TOPICS_XML},
     "JSON": {**TREC, "topics.txt": QUERIES_JSONL, "corpus.tsv": CORPUS_JSONL.replace("_id", "docid")},
     "contents": {**TREC, "corpus.tsv": CORPUS_JSONL.replace('"text"', '"contents"')},
+    "text before contents": {**BEIR, "corpus.jsonl": CORPUS_JSONL.replace('"text"', '"contents": "other", "text"')},
+    "contents beside no text": {**BEIR, "corpus.jsonl": CORPUS_JSONL.replace('"text"', '"text": "", "contents"')},
+    "_id before id": {**BEIR, "corpus.jsonl": CORPUS_JSONL.replace('"_id"', '"id": "other", "_id"')},
+    "numbers that are not read": {**BEIR, "corpus.jsonl": CORPUS_JSONL.replace('"_id"', '"rank": NaN, "_id"')},
+    "indented": {**BEIR, "corpus.jsonl": CORPUS_JSONL.replace("{", "  { ")},
+    "hidden files": {**BEIR, **{f"{path}/._test.tsv": "x" for path in (".", "qrels")}, "._corpus.jsonl": "x"}
+    | {"qrels/dev.tsv": QRELS_TSV, "qrels/._dev.tsv": "x", ".DS_Store": "x"},
+    "hidden files of a corpus": {
+        **{name: TREC[name] for name in ("topics.txt", "qrels.txt")},
+        **{f"corpus/{name}": "x" for name in (".DS_Store", "._1.tsv", ".cache/1.tsv", "a/._1.tsv")},
+        "corpus/a/1.tsv": CORPUS_TSV,
+        "._topics.txt": "x",
+        ".qrels.txt": "x",
+    },
 }
 
 
@@ -104,6 +118,21 @@ BAD: dict[str, dict[str, str]] = {
     "topics.txt: line 2: </top> without a beginning": {**TREC, "topics.txt": "<topics>\n</top>"},
     "corpus.tsv: line 2: a document without <DOCNO>": {**TREC, "corpus.tsv": "\n<DOC>\n<TEXT>a</TEXT>\n</DOC>\n"},
     "corpus.tsv: line 4: no line with a slash ends the text": {**TREC, "corpus.tsv": "1\na\n/\n2\nb\n"},
+    "corpus.jsonl: line 1: no id under _id or id or docid": swap("corpus.jsonl", '"d1"', "true", BEIR),
+    "corpus.jsonl: line 1: no text under 'text'": swap("corpus.jsonl", '"Goats eat thorns."', "7", BEIR),
+    "corpus.jsonl: line 1: the key '_id' occurs twice": swap("corpus.jsonl", '"title"', '"_id": "d9", "title"', BEIR),
+    "corpus.jsonl: line 1: an integer of 5,000 digits": swap("corpus.jsonl", '"Food"', "9" * 5000, BEIR),
+    "corpus.jsonl: line 1: half of a surrogate pair": swap("corpus.jsonl", "d1", "\\ud83d", BEIR),
+    "corpus.jsonl: line 1: nested more than 100 levels deep": swap("corpus.jsonl", '"Food"', "[" * 5000, BEIR),
+    "corpus.tsv: line 1: 1 columns instead of two; expected an id and a text": {
+        **TREC,
+        "corpus.tsv": json.dumps([{"id": "d1", "text": "a"}], indent=1),
+    },
+    "corpus.tsv: line 1: a document with two <DOCNO>, 1 and 2": {
+        **TREC,
+        "corpus.tsv": "<DOC><DOCNO>1</DOCNO><DOCNO>2</DOCNO>a</DOC>",
+    },
+    "qrels.txt: line 2: 4 columns instead of 3": swap("qrels.txt", "q1 0 d1 2", "query-id corpus-id score"),
     "qrels.txt: line 4: 3 columns instead of 4": swap("qrels.txt", "q2 0 ", "q2 "),
     "test.tsv: line 1: 4 columns instead of 3": {**BEIR, "qrels/test.tsv": QRELS_TREC},
     "test.tsv: line 2: the grade 'two' is no whole number": swap("qrels/test.tsv", "d1\t2", "d1\ttwo", BEIR),
