@@ -1,1 +1,1 @@
-"""Atomic writes, stored files with checksums, and hashes."""
+"""Atomic writes, stored files with checksums, hashes, and the reading of users' files."""
