@@ -164,9 +164,7 @@ def toml_value(text: str) -> Any:
 def _parse_toml(text: str, place: str) -> dict[str, Any]:
     try:
         value = tomllib.loads(text)
-    except RecursionError as error:
-        raise BenchError(f"{place}: not TOML: nested too deeply") from error
-    except ValueError as error:  # also of integers with thousands of digits
+    except (ValueError, RecursionError) as error:  # also of integers with thousands of digits
         raise BenchError(f"{place}: not TOML: {error}") from error
     refuse_depth(value, place)
     return value

@@ -507,7 +507,7 @@ MALFORMED: Mapping[str, Sequence[tuple[Files, dict[str, Any], str]]] = {
         ({"queries": AFRIQA["queries/f"], "documents": json_lines(question("1", "B"))}, {}, "its context is in none"),
     ],
     "squad relevance": [
-        ({"articles": "{\n!"}, {}, "articles: line 2: not JSON"),
+        ({"articles": "{\n!"}, {}, "articles: not JSON: .*: line 2 column 1"),
         ({"articles": "[]"}, {}, "articles: not SQuAD's JSON: no list under 'data'"),
         ({"articles": '{"data": [1]}'}, {}, r"articles: data\[0\]: not SQuAD's JSON: no list under 'paragraphs'"),
         ({"articles": articles({"qas": []})}, {}, r"data\[0\].paragraphs\[0\]: no text under 'context'"),

@@ -120,10 +120,15 @@ BAD: dict[str, dict[str, str]] = {
     "corpus.tsv: line 4: no line with a slash ends the text": {**TREC, "corpus.tsv": "1\na\n/\n2\nb\n"},
     "corpus.jsonl: line 1: no id under _id or id or docid": swap("corpus.jsonl", '"d1"', "true", BEIR),
     "corpus.jsonl: line 1: no text under 'text'": swap("corpus.jsonl", '"Goats eat thorns."', "7", BEIR),
-    "corpus.jsonl: line 1: the key '_id' occurs twice": swap("corpus.jsonl", '"title"', '"_id": "d9", "title"', BEIR),
-    "corpus.jsonl: line 1: an integer of 5,000 digits": swap("corpus.jsonl", '"Food"', "9" * 5000, BEIR),
+    "corpus.jsonl: line 1: not JSON: the key '_id' occurs twice": swap(
+        "corpus.jsonl", '"title"', '"_id": "d9", "title"', BEIR
+    ),
+    "corpus.jsonl: line 1: not JSON: an integer of 5,000 digits": swap("corpus.jsonl", '"Food"', "9" * 5000, BEIR),
     "corpus.jsonl: line 1: half of a surrogate pair": swap("corpus.jsonl", "d1", "\\ud83d", BEIR),
-    "corpus.jsonl: line 1: nested more than 100 levels deep": swap("corpus.jsonl", '"Food"', "[" * 5000, BEIR),
+    "corpus.jsonl: line 1: not JSON: maximum recursion depth": swap("corpus.jsonl", '"Food"', "[" * 5000, BEIR),
+    "corpus.jsonl: line 1: nested more than 100 levels": swap(
+        "corpus.jsonl", '"Food"', f"{'[' * 200}{']' * 200}", BEIR
+    ),
     "corpus.tsv: line 1: 1 columns instead of two; expected an id and a text": {
         **TREC,
         "corpus.tsv": json.dumps([{"id": "d1", "text": "a"}], indent=1),

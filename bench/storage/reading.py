@@ -108,13 +108,8 @@ def parse_json(text: str, place: str) -> Any:
     """
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_int=_integer)
-    except json.JSONDecodeError as error:
-        line = f"line {error.lineno}: " if "\n" in text else ""
-        raise BenchError(f"{place}: {line}not JSON: {error.msg} (character {error.colno})") from error
-    except RecursionError as error:
-        raise BenchError(f"{place}: {_TOO_DEEP}") from error
-    except ValueError as error:
-        raise BenchError(f"{place}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BenchError(f"{place}: not JSON: {error}") from error
     if text.count("[") + text.count("{") > DEEPEST:
         refuse_depth(value, place)
     if re.search(r"\\u[dD][89a-fA-F]", text):
@@ -125,20 +120,14 @@ def parse_json(text: str, place: str) -> Any:
     return value
 
 
-_TOO_DEEP = f"nested more than {DEEPEST} levels deep"
-
-
 def refuse_depth(value: Any, place: str) -> None:
     """Raise `BenchError` for lists and tables that are nested too deeply; messages cannot print them either."""
     level = [value]
     for _ in range(DEEPEST + 1):
-        level = [part for whole in level if isinstance(whole, list | dict) for part in _parts(whole)]
+        wholes = [whole for whole in level if isinstance(whole, list | dict)]
+        level = [part for whole in wholes for part in (whole.values() if isinstance(whole, dict) else whole)]
     if level:
-        raise BenchError(f"{place}: {_TOO_DEEP}")
-
-
-def _parts(whole: list[Any] | dict[str, Any]) -> Any:
-    return whole.values() if isinstance(whole, dict) else whole
+        raise BenchError(f"{place}: nested more than {DEEPEST} levels deep")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

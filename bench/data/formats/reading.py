@@ -184,7 +184,6 @@ class _Elements:
             self._builder.data(text)
 
     def end(self, tag: str) -> None:
-        self.silent = 0
         if self._builder is not None:
             self._builder.end(tag)
             if self._depth == self._start:
