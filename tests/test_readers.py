@@ -203,7 +203,8 @@ def damaged(draw: st.DrawFn, name: str, content: bytes) -> bytes:
             whole = list(places(value))
             part, key = draw(st.sampled_from(whole)) if whole else ([], None)
             if key is not None:
-                part[key] = draw(st.sampled_from(VALUES) | st.integers() | st.floats() | st.text(max_size=5))
+                new = draw(st.sampled_from(VALUES) | st.integers() | st.floats() | st.text(max_size=5))
+                part[key] = copy.deepcopy(new)  # the next change may be inside of it
         try:
             content = written(value)
         except (TypeError, ValueError):  # TOML cannot write all values
@@ -213,7 +214,7 @@ def damaged(draw: st.DrawFn, name: str, content: bytes) -> bytes:
         piece = draw(st.sampled_from([*TOKENS, b"", content[end:to], content[start:end]]) | st.binary(max_size=4))
         end = draw(st.sampled_from([start, start + 1, end]))
         content = content[:start] + piece + content[end:]
-    return gzip.compress(content) if draw(st.integers(0, 9)) == 0 else content
+    return gzip.compress(content, mtime=0) if draw(st.integers(0, 9)) == 0 else content
 
 
 @pytest.mark.parametrize("name", READERS)
