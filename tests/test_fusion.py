@@ -14,7 +14,6 @@ from small_bench import REFERENCES, Bench, entry, rows
 from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
-from bench.errors import BenchError
 from bench.evaluation.run import Run, strictly_decreasing
 from bench.evaluation.run_files import read_run
 from bench.gate.baseline import Baseline, Value
