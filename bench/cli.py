@@ -49,8 +49,6 @@ SUBJECTS = {
     "study": ("Answer questions by studies: runs whose comparisons were stated before.", STUDY),
 }
 """The description and the subjects of the commands that have subjects, each like a command."""
-LONGEST = 800
-"""Characters of an error, which may contain a value that was given."""
 KEPT = "what is finished is kept, the same command goes on from there"
 
 
@@ -81,9 +79,7 @@ def _call(arguments: Sequence[str]) -> int:
         with remembered_interrupt():
             return _run(options, others)
     except BenchError as error:
-        text = str(error)
-        shown = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"  # cause … cure
-        write_error(f"bench: {shown}")
+        write_error(f"bench: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         write_error(f"bench: interrupted; {KEPT}")
