@@ -181,7 +181,7 @@ def spelled(value: Any) -> str:
 
 def items(value: Any) -> tuple[Any, ...]:
     """Split `a,b c`, or a list of such texts, into a, b, c, each once; other values are left as they are. A text is one
-    item if it, or its part before the first colon, is a path that exists.
+    item if it is a path that exists, perhaps followed by a colon and one word, as in `my file.py:Class`.
     """
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
     found = [item for each in values for item in _split(each)]
@@ -193,9 +193,8 @@ def items(value: Any) -> tuple[Any, ...]:
 def _split(item: Any) -> list[Any]:
     if not isinstance(item, str):
         return [item]
-    parts = item.replace(",", " ").split()
-    is_path = len(parts) > 1 and any(map(os.path.exists, (item, item.partition(":")[0])))
-    return [item] if is_path else parts
+    parts, path = item.replace(",", " ").split(), re.sub(r":[^\s,]*$", "", item)
+    return [item] if len(parts) > 1 and (os.path.exists(item) or os.path.exists(path)) else parts
 
 
 def _seconds(value: Any) -> float:

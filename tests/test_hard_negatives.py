@@ -171,5 +171,5 @@ def test_picked_are_found_ones_first(found: set[int], others: set[int], number: 
 def test_names_what_it_uses_and_refuses_what_all_says_the_same(make_task: MakeTask, data: TrainingData) -> None:
     assert HardNegatives(HardNegativesConfig(data="both")).supervision == ("bitext", "relevance")
     assert HardNegatives().supervision == ("bitext",)
-    with pytest.raises(BenchError, match="different things"):
+    with pytest.raises(BenchError, match="more than one parallel group"):
         prepared(make_task(data=replace(data, bitext=data.bitext.take([0, 0]))))

@@ -28,8 +28,9 @@ def test_facts_are_those_of_a_fresh_process(monkeypatch: pytest.MonkeyPatch) -> 
         torch.set_num_threads(1)
     assert found.threads == fresh
     assert found.device == ("cuda" if torch.cuda.is_available() else "cpu")
-    monkeypatch.setattr(module, "_facts", None)
-    assert machine() == found
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_facts", None)
+        assert machine() == found
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert machine().threads == 1
 

@@ -286,7 +286,7 @@ def test_table_has_a_row_per_queries_and_seeds(cli: Cli) -> None:
         (("--queries", "1"), "greater than or equal to 2"),
         (("--queries", "many"), "'many': Input should be a valid integer"),
         (("--difference", "nan"), "finite number"),
-        (("--difference", "0"), "greater than 0"),
+        (("--difference", "0"), "greater than or equal to 0.000000001"),
         (("--noise", "2"), "less than or equal to 1"),
         (("--seed-sd", "-1"), "greater than or equal to 0"),
     ],
