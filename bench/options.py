@@ -194,7 +194,7 @@ def _split(item: Any) -> list[Any]:
     if not isinstance(item, str):
         return [item]
     parts, path = item.replace(",", " ").split(), re.sub(r":[^\s,]*$", "", item)
-    return [item] if len(parts) > 1 and (os.path.exists(item) or os.path.exists(path)) else parts
+    return [item] if len(parts) > 1 and any(map(os.path.exists, (item, path))) else parts
 
 
 def _seconds(value: Any) -> float:
