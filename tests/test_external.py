@@ -56,7 +56,7 @@ def row(subset: str, accuracy: Any = 0.75, **scores: Any) -> dict[str, Any]:
     return {"hf_subset": subset, "accuracy": accuracy, "languages": ["swa"], **scores}
 
 
-NO_RESULTS = "is neither a TREC run nor MTEB's results of a task"
+NO_RESULTS = "is neither a TREC run nor MTEB's results, with task_name and scores"
 
 
 @dataclass(frozen=True)

@@ -225,26 +225,28 @@ def test_the_standard_mix(real: Resolver, language: str, read: dict[str, int]) -
     data = training_data(["standard"], [Pair(language, "eng")], real, CARDS)
     bitext, leakage = data.report["bitext"], data.report["leakage"]
     assert {name: counts["read"] for name, counts in bitext.items()} == read
-    # MENYO-20k and LAFAND share sources; Tatoeba's bitext repeats Tatoeba's test.
+    # MENYO-20k and LAFAND share sources; Tatoeba's bitext repeats Tatoeba's test, and LAFAND its development part.
     shared = {name for name, counts in bitext.items() if counts["dropped"] > 0.05 * counts["read"]}
     leaked = {name for name, counts in bitext.items() if counts["leaked"] > 0.01 * counts["read"]}
     assert shared == ({"menyo"} if language == "yor" else set())
-    assert leaked == {name for name in read if name.startswith("tatoeba-")}
+    assert leaked == {name for name in read if name.startswith("tatoeba-")} | (
+        {"lafand-mt"} if language == "hau" else set()
+    )
     assert {name: counts["read"] for name, counts in data.report["relevance"].items()} == {"qed": 7167, "tydiqa": 3696}
     assert {name.split()[0] for name in data.report["not_checked"]} <= BY_IR_DATASETS
     if language == "swh":
-        assert len(data.bitext) == 64_102
+        assert len(data.bitext) == 64_095
         tests = {"afriqa", "tatoeba", "ntrex", "ntrex-documents", "xnli-premises", "xnli-entailment"}
         assert leakage.keys() >= tests
         assert leakage["ntrex"]["bitext"] == {"exact": 1, "near": 0, "contained": 0}
-        assert leakage["afriqa"]["relevance"] == {"exact": 0, "near": 5, "contained": 0}
+        assert leakage["afriqa"]["relevance"] == {"exact": 0, "near": 6, "contained": 1}
     if language == "hin":
-        assert leakage["mlqa"]["relevance"] == {"exact": 1, "near": 1, "contained": 0}
+        assert leakage["mlqa"]["relevance"] == {"exact": 1, "near": 1, "contained": 2}
 
 
 def test_the_standard_mix_and_another_collection_are_united(real: Resolver) -> None:
     report = training_data(["standard", "xnli-entailment"], [SWH], real, CARDS).report
-    assert [counts["kept"] for counts in report["bitext"].values()] == [30701, 30331, 3070, 660]
+    assert [counts["kept"] for counts in report["bitext"].values()] == [30699, 30326, 3070, 660]
 
 
 @pytest.mark.parametrize(("language", "english", "either"), [("mar", 702, 731), ("tgl", 251, 258)])

@@ -35,7 +35,7 @@ def read_results(path: Path, card: Card, pairs: Sequence[Pair] = ()) -> Subsets:
         task, splits = str(content["task_name"]), dict(content["scores"])
         rows = {name: [(str(row["hf_subset"]), dict(row)) for row in split] for name, split in splits.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BenchError(f"{path} is neither a TREC run nor MTEB's results of a task") from error
+        raise BenchError(f"{path} is neither a TREC run nor MTEB's results, with task_name and scores") from error
     mteb = mteb_of(card)
     if task != mteb.task:
         raise BenchError(f"{path} has results of {task}, but {card.name} is MTEB's {mteb.task}")
