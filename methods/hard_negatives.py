@@ -40,15 +40,18 @@ class HardNegativesConfig(TrainedConfig):
     `random`: no search, for comparison."""
     refresh: int = Field(50, gt=0)
     """Steps between two minings. Each covers the queries that are trained on until the next."""
-    number: int = Field(4, gt=0)
+    number: int = Field(8, gt=0)
     """Negatives per query, besides those of the batch."""
     depth: int = Field(200, gt=0)
     """Number of nearest documents that negatives are drawn from, as in ANCE."""
     candidates: int = Field(8192, gt=1)
     """Number of documents that are searched: a sample of the examples' positives, drawn once to limit the cost."""
-    margin: float = Field(0.95, gt=0)
-    """A document is a negative only if the teacher scores it below this share of the positive (NV-Retriever's filter).
+    margin: float = Field(1.0, gt=0)
+    """A document is a negative only if the teacher scores it below this share of the positive (NV-Retriever's filter,
+    with 0.95).
     """
+    learning_rate_factor: float = Field(0.7, gt=0)
+    """Factor on the recipe's learning rates, also on that of word embeddings."""
 
 
 class HardNegatives(TrainedMethod):

@@ -21,7 +21,7 @@ from bench.training.loop import Batch, TrainedConfig, TrainedMethod
 from bench.training.method import Task
 from methods.contrastive import Contrastive
 from methods.distillation import Distillation, DistillationConfig
-from methods.hard_negatives import HardNegatives
+from methods.hard_negatives import HardNegatives, HardNegativesConfig
 from methods.optical import Optical
 
 
@@ -93,7 +93,12 @@ def _parts(method: Combination) -> list[tuple[str, str, TrainedMethod]]:
 @pytest.mark.parametrize("batches", ["same", "split"])
 def test_parts_read_the_same_examples_unless_they_split_them(make_task: MakeTask, batches: str) -> None:
     task = make_task(recipe={"batch_size": 12, "combined_batches": batches})
-    parts = [Optical(), plain_distillation(), Contrastive(), HardNegatives()]
+    parts = [
+        Optical(),
+        plain_distillation(),
+        Contrastive(),
+        HardNegatives(HardNegativesConfig(learning_rate_factor=1.0)),
+    ]
     method = Combination(parts, [part.name for part in parts])
     method.prepare(task, task.make_student())
     for batch in islice(method.batches(np.random.default_rng(0)), 5):

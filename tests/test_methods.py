@@ -29,7 +29,8 @@ UNTRAINED = {"bm25", "fusion", "off-the-shelf", "psq", "translate-test"}
 
 
 def negatives(**config: Any) -> HardNegatives:
-    return HardNegatives(HardNegativesConfig(refresh=4, depth=20, candidates=100, number=3, **config))
+    settings = {"refresh": 4, "depth": 20, "candidates": 100, "number": 3, "learning_rate_factor": 1.0}
+    return HardNegatives(HardNegativesConfig(**{**settings, **config}))
 
 
 METHODS: dict[str, Make] = {
