@@ -74,9 +74,9 @@ class Study(BaseModel):
 
 def read_study(studies: Path, name: str) -> Study:
     """Return the study of that name in a folder. Raises `BenchError` if there is none or it is malformed."""
-    path = studies / name / STUDY
-    if not path.is_file():
-        raise unknown(f"study in {studies}", name, study_names(studies))
+    path, known = studies / name / STUDY, study_names(studies)
+    if name not in known:
+        raise unknown(f"study in {studies}", name, known)
     return read_config(Study, read_toml(path), str(path))
 
 
