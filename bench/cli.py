@@ -55,11 +55,11 @@ KEPT = "what is finished is kept, the same command goes on from there"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     open_streams()
+    code = 0
     try:
-        try:
-            return _call(sys.argv[1:] if arguments is None else arguments)
-        finally:
-            sys.stdout.flush()  # an error of the last line counts
+        code = _call(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()  # an error of the last line counts
+        return code
     except BrokenPipeError:  # as by `bench ls methods | head -1`
         discard(sys.stdout.fileno())
         discard(sys.stderr.fileno())
@@ -67,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # of stdout, such as a full disk
         discard(sys.stdout.fileno())
         with suppress(OSError):
-            write_error(f"bench: the output cannot be written: {describe(error)}")
-        return 1
+            if not code:  # else this error may have been reported
+                write_error(f"bench: the output cannot be written: {describe(error)}")
+        return code or 1
 
 
 def _call(arguments: Sequence[str]) -> int:

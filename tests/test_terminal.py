@@ -31,8 +31,10 @@ TEXTS = st.text(st.characters(exclude_categories=[]))
 
 
 def shell(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command of bash in a folder, with `bench` and a few environment variables."""
+    """Run a command of bash in a folder, with `bench` and a few environment variables. That of tox is left out."""
     environment = {**os.environ, "BENCH": BENCH, **variables}
+    if "PYTHONIOENCODING" not in variables:
+        environment.pop("PYTHONIOENCODING", None)
     return subprocess.run(["bash", "-c", command], capture_output=True, cwd=folder, env=environment, check=False)
 
 

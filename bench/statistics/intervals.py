@@ -103,7 +103,8 @@ def _bca_ends(rows: np.ndarray, resampled: np.ndarray) -> np.ndarray:
     below, tied = (resampled < means - TIED).mean(axis=1), (abs(resampled - means) <= TIED).mean(axis=1)
     bias = norm.ppf(below + tied / 2)
     cubes, squares = (((rows - means) ** power).sum(axis=1) for power in (3, 2))
-    acceleration = np.divide(cubes, 6 * squares**1.5, out=np.zeros(len(rows)), where=squares > 0)
+    scale = 6 * squares**1.5  # 0 for equal scores, and for differences of 1e-150
+    acceleration = np.divide(cubes, scale, out=np.zeros(len(rows)), where=scale > 0)
     shifted = bias + norm.ppf(TAILS)[:, None]
     place = norm.cdf(bias + shifted / (1 - acceleration * shifted)) * (resampled.shape[1] - 1)
     resampled = np.sort(resampled, axis=1)
