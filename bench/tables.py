@@ -85,9 +85,10 @@ def frame_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
 def _inert(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
-    with suppress(ValueError):
-        float(cell)
-        return cell
+    if cell == cell.strip():  # float reads "\r0" as 0
+        with suppress(ValueError):
+            float(cell)
+            return cell
     return printable(f"'{cell}" if FORMULA.match(cell) else cell)
 
 

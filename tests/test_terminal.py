@@ -86,6 +86,7 @@ def test_stage_on_a_terminal_shows_labels_as_they_are(
 @example(["-cmd"])
 @example(["\tx"])
 @example(["-1.5"])
+@example(["\r"])
 def test_no_cell_of_csv_is_a_formula(cells: list[str]) -> None:
     names = [f"{name}{i}" for i, name in enumerate(cells)]
     written = list(csv.reader(io.StringIO(frame_csv(pd.DataFrame([cells], columns=names)), newline="")))
@@ -101,7 +102,7 @@ def is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return text == text.strip()
 
 
 def test_numbers_of_csv_stay_as_they_are() -> None:
