@@ -47,7 +47,7 @@ class Reader:
     layout: bool = False
     """True if it looks for files by their names, so that a file that it cannot open is another one's business."""
     about: tuple[str, ...] = field(default=("mine",))
-    """What a message may name instead of a file."""
+    """Other things that a message may name, in place of a file."""
 
     def write(self, folder: Path, **changed: bytes) -> None:
         for name, content in {**self.files, **changed}.items():

@@ -19,7 +19,7 @@ from bench.training.method import Task
 from bench.training.tiny import TEMPERATURE, EnglishRetrieval
 
 RECIPE = Recipe(batch_size=32, learning_rate=3e-5, embedding_learning_rate=3e-5, max_length=180)
-"""Learning rate and length are of the order of ColBERT's (Khattab and Zaharia 2020); neither was tuned."""
+"""This project's own choice, not tuned."""
 
 
 class LateInteraction(EnglishRetrieval):
