@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import pytrec_eval
 from hypothesis import given
@@ -44,6 +45,14 @@ def test_measures_are_those_of_trec_eval(case: tuple) -> None:
     expected = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(cut)
     for query in qrels:
         assert found["RR@10"][query] == pytest.approx(expected[query]["recip_rank"], abs=1e-12)
+
+
+def test_unjudged_documents_are_left_out_before_the_cutoff() -> None:
+    """The relevant document is the twelfth, and the second of those that are judged."""
+    ranking = [(f"d{rank}", 1 - rank / 64) for rank in range(1, 21)]
+    names = ["nDCG(judged_only=True)@10", "nDCG@10"]
+    found = score({"q": ranking}, {"q": {"d5": 0, "d12": 1}}, names)
+    assert found == {names[0]: {"q": pytest.approx(1 / np.log2(3))}, names[1]: {"q": 0.0}}
 
 
 @pytest.mark.parametrize("retrieved", [150, 1000, 1500])

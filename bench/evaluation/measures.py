@@ -104,11 +104,16 @@ def score(run: Run, qrels: Mapping[str, Mapping[str, int]], measures: Sequence[s
     """Return measure -> query id -> value, for every judged query; a query without results scores 0."""
     import ir_measures
 
-    parsed = [ir_measures.parse_measure(name) for name in measures]
     values = {name: dict.fromkeys(qrels, 0.0) for name in measures}
     queries = list(qrels)  # given as numbers: gdeval, the program behind ERR, reads no other ids
     judged: dict[str, Any] = {str(number): qrels[query] for number, query in enumerate(queries)}
-    found: dict[str, Any] = {str(number): dict(run[query]) for number, query in enumerate(queries) if run.get(query)}
-    for metric in ir_measures.iter_calc(parsed, judged, found):
-        values[str(metric.measure)][queries[int(metric.query_id)]] = float(metric.value)
+    by_cutoff: dict[int | None, list[Any]] = {}
+    for measure in map(ir_measures.parse_measure, measures):
+        # A measure needs no documents beyond its cutoff, unless it leaves out unjudged ones before it cuts.
+        cutoff = None if measure.params.get("judged_only") else measure.params.get("cutoff")
+        by_cutoff.setdefault(cutoff, []).append(measure)
+    for cutoff, group in by_cutoff.items():
+        cut: dict[str, Any] = {str(i): dict(run[query][:cutoff]) for i, query in enumerate(queries) if run.get(query)}
+        for metric in ir_measures.iter_calc(group, judged, cut):
+            values[str(metric.measure)][queries[int(metric.query_id)]] = float(metric.value)
     return values
