@@ -11,7 +11,7 @@ OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator")
 """Parts of torch's error messages about the memory of a GPU or of the machine."""
 
 
-SMALLER_BATCH = "a training needs less with a smaller batch, such as --set recipe.batch_size=16"
+SMALLER_BATCH = "a training needs less with a smaller batch, such as --set recipe.batch_size=16, or with fewer --jobs"
 FAILURES = (Exception, SystemExit)
 """The errors of a plugin's code that fail its work. Others, such as Ctrl-C, end the call."""
 

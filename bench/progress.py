@@ -16,16 +16,16 @@ RATE_PERIOD = 50.0
 
 
 class Display:
-    """Bars if stderr is a terminal, else plain lines; with a `topic`, always lines, which begin with it."""
+    """Bars if stderr is a terminal, else plain lines, which begin with the `topic`."""
 
-    def __init__(self, *, quiet: bool = False, topic: str = "") -> None:
+    def __init__(self, *, quiet: bool = False, topic: str = "", bars: bool = True) -> None:
         self.quiet = quiet
         self.prefix = f"{topic}: " if topic else ""
-        self.interactive = sys.stderr.isatty() and not quiet and not topic
+        self.interactive = bars and sys.stderr.isatty() and not quiet
 
     def about(self, topic: str) -> Display:
         """Return the display of one of several processes, whose bars would overwrite each other."""
-        return Display(quiet=self.quiet, topic=topic)
+        return Display(quiet=self.quiet, topic=topic, bars=False)
 
     def say(self, *lines: str) -> None:
         """Print lines, unless the display is quiet."""

@@ -3,11 +3,12 @@
 Imports nothing heavy. Descriptions of fields are the texts of `--help`.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from bench import registry
 from bench.data import Pair
@@ -45,6 +46,27 @@ Differences = Annotated[tuple[Positive, ...], BeforeValidator(items), Field(min_
 Queries = Annotated[tuple[Annotated[int, Field(ge=2, le=100_000)], ...], BeforeValidator(items), Field(min_length=1)]
 SeedCounts = Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(items), Field(min_length=1)]
 Scoring = Literal["single-vector", "maxsim"]
+
+
+def _like(name: str, pattern: str, form: str) -> AfterValidator:
+    """Return the check of an option, a text or several: each must match a pattern, which `form` explains to users."""
+
+    def check(value: Any) -> Any:
+        for text in (value,) if isinstance(value, str) else value:
+            if not re.fullmatch(pattern, text):
+                raise BenchError(f"{name} = {text[:40]!r}: write {form}")
+        return value
+
+    return AfterValidator(check)
+
+
+DEVICES = _like("device", "auto|cpu|mps|cuda(:[0-9]{1,3})?", "auto, cpu, cuda, cuda:1 or mps")
+Devices = Annotated[tuple[str, ...], BeforeValidator(items), Field(min_length=1), DEVICES]
+Engine = Annotated[
+    str, _like("engine", r"local|slurm(:local)?|ray(:\S+)?", "local, slurm, slurm:local, ray or ray:ADDRESS")
+]
+LOCAL = "local"
+"""The engine that uses only this machine."""
 Students = Literal["bilingual", "multilingual"]
 ShownMeasures = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: tuple(map(measures.canonical, measures.split(value))))
@@ -173,7 +195,18 @@ class InspectQuery(Results, Mirror):
     limit: Count = option(5, "documents that are shown per method", gt=0)
 
 
-class Trainings(Places):
+class Machines(Options):
+    """The options that say where trainings are computed, with their cells. `bench/running/engines.py` reads them."""
+
+    device: Devices = option(
+        ("auto",), "where to compute: auto, cpu, cuda, cuda:1 or mps; several, as cuda:0,cuda:1, share the trainings"
+    )
+    jobs: Threads | None = option(None, "trainings at a time (default: one per device; all with ray and slurm)")
+    threads: Threads | None = option(None, "processor threads of each job (default: torch's choice, divided by jobs)")
+    engine: Engine = option(LOCAL, "local, slurm, ray or ray:ADDRESS; the last three use several machines")
+
+
+class Trainings(Places, Machines):
     """The options of trainings and their evaluation that `bench run` and `bench tune` share."""
 
     pairs: Pairs = option((), "language pairs, query-document, as swh-eng (default: all of the datasets)")
@@ -185,11 +218,9 @@ class Trainings(Places):
         Budget(200, "steps"), "per training, as 600steps, 64kexamples, 2Mtokens, 90seconds or 90cpu-s"
     )
     seeds: Seeds = option((0,), "one training per seed")
-    device: Literal["auto", "cpu", "cuda"] = option("auto", "where to compute")
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "of training (evaluation is float32); auto: bfloat16 where it is faster"
     )
-    threads: Threads | None = option(None, "processor threads (default: torch's choice)")
     overwrite: Literal["never", "failed", "always"] = option(
         "failed", "cells to compute again: none, failed ones, or all"
     )
@@ -253,12 +284,10 @@ class StudyReport(Studies):
     name: str = argument("NAME", "a study (see bench study ls)")
 
 
-class StudyRun(StudyReport, Places):
+class StudyRun(StudyReport, Places, Machines):
     scale: Literal["full", "smoke"] = option(
         "full", "smoke: three steps with the tiny encoder on a generated language; the report is printed, not stored"
     )
-    device: Literal["auto", "cpu", "cuda"] = option("auto", "where to compute")
-    threads: Threads | None = option(None, "processor threads (default: torch's choice)")
     quiet: bool = option(False, "print tables and errors only")
     dry_run: bool = option(False, "print the cells that would run, and which of them are finished")
 

@@ -63,7 +63,7 @@ class Bench:
         """Compute a request as `run` does, and return its outcome."""
         request, resolver = self.request(results, methods, **changes), Resolver(offline=True)
         experiment, store = make_experiment(request, self.cards, resolver), Store(results).open()
-        how = (request.device, request.precision, self.cards, resolver, Display(quiet=True))
+        how = (*request.device, request.precision, self.cards, resolver, Display(quiet=True))
         outcome = Executor(Resources(experiment.encoder, *how, threads=1), request, store).run(experiment)
         write_leaderboard(leaderboard(store))
         return outcome

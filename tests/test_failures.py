@@ -108,9 +108,10 @@ def test_interrupt_that_is_swallowed_is_obeyed_at_the_next_step_or_cell(
 
 
 @contextmanager
-def started(command: Command, errors: Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(command: Command, errors: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     """`bench run` of 30 slow steps in a process of its own; one thread, as in this process."""
-    line = [Path(sys.executable).with_name("bench"), *command.arguments("Waits", "--threads", "1", budget="30steps")]
+    arguments = command.arguments("Waits", "--threads", "1", *more, budget="30steps")
+    line = [Path(sys.executable).with_name("bench"), *arguments]
     with errors.open("w") as file, subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=file) as process:
         yield process
 

@@ -53,5 +53,5 @@ def test_torch_that_cannot_be_imported_is_said_in_one_line(home: Path, monkeypat
     ],
 )
 def test_precision_is_the_faster_one_unless_asked_for(asked: str, device: str, dimension: int, expected: str) -> None:
-    facts = Machine("cuda", cpu_bfloat16=True, gpu_bfloat16=False, threads=2)
+    facts = Machine(1, mps=False, cpu_bfloat16=True, gpu_bfloat16=False, threads=2)
     assert precision(asked, device, dimension, facts) == expected

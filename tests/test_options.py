@@ -100,6 +100,8 @@ threads = 1
 overwrite = "never"
 timeout = "2h"
 energy = true
+jobs = 2
+engine = "ray:10.0.0.1:6379"
 quiet = true
 results = "elsewhere"
 baseline = "untrained"
@@ -143,7 +145,7 @@ def test_settings_are_merged_key_by_key(read: Read) -> None:
     [
         ('methdos = ["optical"]', "unknown key 'methdos'; did you mean methods or method?"),
         ('methods = "optical"\nbudget = "5apples"', "budget '5apples' does not parse"),
-        ('methods = "optical"\ndevice = "abacus"', "device = 'abacus': Input should be 'auto', 'cpu' or 'cuda'"),
+        ('methods = "optical"\ndevice = "abacus"', "device = 'abacus': write auto, cpu, cuda, cuda:1 or mps"),
         ('methods = "optical"\nmethod = "optical"', "method = 'optical': Input should be a valid dictionary"),
         ('methods = "optical"\nseeds = ["x"]', "seeds[0] = 'x': Input should be a valid integer"),
         ("budget = ", "not TOML: "),

@@ -348,8 +348,8 @@ def fail(error: BaseException | int | None) -> None:
     ("failure", "error", "line"),
     [
         (BenchError("a line for the user"), BenchError, "a line for the user"),
-        (ZeroDivisionError("a mistake"), ZeroDivisionError, "a mistake"),
-        (signal.SIGKILL, CellFailed, "a process was killed, .*--jobs 1"),
+        (ZeroDivisionError("a mistake"), CellFailed, "^ZeroDivisionError: a mistake"),
+        (signal.SIGKILL, CellFailed, "its process was killed .*fewer --jobs"),
     ],
 )
 def test_the_first_error_ends_the_others(failure: Any, error: type[Exception], line: str) -> None:

@@ -11,10 +11,10 @@ from bench.data.files import Resolver
 from bench.data.folders import with_folders
 from bench.options import check_environment
 from bench.progress import Display
-from bench.request import Request, check
+from bench.request import LOCAL, Request, check
 from bench.results.store import Store
 from bench.storage.sealed import cache_problems
-from bench.system.machine import machine, prepare_libraries
+from bench.system.machine import find_devices, machine, prepare_libraries
 from bench.system.offline import local_only
 from bench.system.processes import Worker
 from bench.tables import print_table
@@ -72,7 +72,7 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
         everything = leaderboard(store, request.baseline)
         shown = everything
         if {cell.folder for cell in everything.cells} != {cell.folder for cell in outcome.cells}:
-            shown = Leaderboard(outcome.cells, store, request.baseline)
+            shown = Leaderboard(sorted(outcome.cells, key=lambda cell: cell.folder), store, request.baseline)
         print_tables(shown, computed.experiment.measures)
         display.warn(*everything.notes)
         display.say(f"written: {', '.join(map(str, write_leaderboard(everything)))}")
@@ -86,25 +86,28 @@ def compute(request: Request, cards: Mapping[str, Card]) -> Computed | None:
     A dry run prints the cells and which of them are finished, and returns None. It trains, reads and writes nothing.
     """
     dry = request.dry_run
-    display = Display(quiet=request.quiet and not dry)
-    if request.energy and not dry:
-        from bench.running.cost import check_energy
-
-        check_energy()
-    resolver = Resolver(request.mirror, offline=request.offline or dry, display=display)
     prepare_libraries(offline=request.offline, threads=None)
-    from bench.running.execute import LEAST_PATIENCE, Executor
+    from bench.running.cost import check_energy
+    from bench.running.engines import LEAST_PATIENCE, check_engine, make_engine
+    from bench.running.execute import Executor
     from bench.running.experiment import TABLE, make_experiment, plan_table
     from bench.running.method_specs import expand
     from bench.running.resources import Resources
 
-    threads = request.threads or machine().threads
+    if request.energy and not dry:
+        check_energy()
+    check_engine(request)
+    devices = find_devices(request.device) if request.engine == LOCAL else request.device
+    jobs = request.jobs or len(devices)
+    threads = request.threads or max(machine().threads // jobs, 1)
+    display = Display(quiet=request.quiet and not dry, bars=jobs == 1 and request.engine == LOCAL)
+    resolver = Resolver(request.mirror, offline=request.offline or dry, display=display)
     with local_only() if dry else nullcontext(), Worker(max(request.timeout, LEAST_PATIENCE)) as worker:
         methods, notes = expand(request.methods, request.method, worker.run)
         request = request.model_copy(update={"methods": methods})
         experiment = make_experiment(request, cards, resolver, call=worker.run, read=not dry)
-        resources = Resources(experiment.encoder, request.device, request.precision, cards, resolver, display, threads)
-        executor = Executor(resources, request, Store(request.results), worker)
+        how = (devices[0], request.precision, cards, resolver, display, threads)
+        executor = Executor(Resources(experiment.encoder, *how), request, Store(request.results))
         if dry:
             finished = executor.finished(experiment)
             print_table(TABLE, plan_table(experiment, finished), right=("queries", "documents"))
@@ -116,4 +119,5 @@ def compute(request: Request, cards: Mapping[str, Card]) -> Computed | None:
         executor.store.open()
         display.warn(*cache_problems(), *notes)
         display.say(*experiment.notes)
-        return Computed(experiment, executor.run(experiment), executor.store, display)
+        with make_engine(request, devices, min(jobs, len(experiment.cells)), worker) as executor.engine:
+            return Computed(experiment, executor.run(experiment), executor.store, display)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.commands.run import compute
 from bench.data.cards import load_cards
 from bench.progress import Display
-from bench.request import Reproduce, Studies, StudyCheck, StudyReport, StudyRun, check
+from bench.request import Machines, Places, Reproduce, Studies, StudyCheck, StudyReport, StudyRun, check
 from bench.tables import TEXT_WIDTH, print_table
 from bench.terminal import write_out
 
@@ -42,7 +42,7 @@ def study_run(options: StudyRun) -> int:
     code = 0
     with tempfile.TemporaryDirectory(prefix="bench-study-") as scratch:
         runs = Path(scratch, "runs") if smoke else folder / "runs"
-        places = options.model_dump(include={"mirror", "cards", "offline", "threads", "device", "quiet", "dry_run"})
+        places = options.model_dump(include={*Places.model_fields, *Machines.model_fields, "quiet", "dry_run"})
         for request in requests_of(study, str(folder / "study.toml"), {**places, "results": runs}, smoke=smoke):
             cards = load_cards(request.cards)
             check(request, cards)

@@ -212,9 +212,9 @@ class Store:
             raise BenchError(f"{problem}; choose another with --results") from error
         return self
 
-    def lock(self, entry: Entry) -> FileLock:
+    def lock(self, entry: Entry, kind: str = "") -> FileLock:
         """Return the lock of a training and its cells: its holder computes them. It dies with its process."""
-        return FileLock(self.root / LOCKS / f"{entry.folder.name}.lock")
+        return FileLock(self.root / LOCKS / f"{entry.folder.name}{kind}.lock")
 
     def training(self, label: str, fingerprint: str, inputs: Mapping[str, str] | None = None) -> Entry:
         return Entry(self.root / TRAININGS / f"{label}-{fingerprint[:DIGITS]}", fingerprint, inputs or {})

@@ -1,35 +1,34 @@
 """Running an experiment: finished cells are read, missing ones are computed, and the results folder keeps all of them.
 
-The methods of plugins run in a process of their own.
+An engine of `bench.running.engines` computes them.
 """
 
+import itertools
 import operator
-from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TypeGuard
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeGuard
 
 import tomli_w
-from filelock import Timeout
+from filelock import FileLock, Timeout
 
 from bench.errors import BenchError, describe
 from bench.evaluation import measures
 from bench.request import Request
 from bench.results.store import Record, Store, training_fingerprint
+from bench.running.engines import Engine, at_once
 from bench.running.experiment import Cell, Experiment, Training
 from bench.running.fusion import is_current, perform_fusion
 from bench.running.resources import Resources
-from bench.running.work import Job, perform
+from bench.running.work import Job
 from bench.storage.atomic import atomic_write
 from bench.storage.hashing import digest, digest_bytes
 from bench.storage.sealed import remove
 from bench.system.interrupt import obey_interrupt
-from bench.system.processes import Worker
 
-LEAST_PATIENCE = 60.0
-"""The shortest silence in seconds after which a plugin's process is killed: it imports the libraries first."""
-OF_THE_CALL = {"overwrite", "quiet", "timeout", "energy"}
+OF_THE_CALL = {"overwrite", "quiet", "timeout", "energy", "jobs", "engine"}
 """Options about how a call does its work, which change no result."""
 
 
@@ -49,15 +48,40 @@ class Outcome:
         return 2 if self.bad_input else int(self.failed > 0)
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A training and its cells that wait for their turn."""
+
+    counter: str
+    training: Training
+    cells: Sequence[Cell]
+    locked: bool = False
+    """True if another process computes them."""
+
+    @property
+    def late(self) -> tuple[bool, bool]:
+        """The place in the order. Fusions follow the runs that they fuse; those of another process are waited for."""
+        return bool(self.training.method.parts), self.locked
+
+
+class Claim(NamedTuple):
+    """A job whose lock this process holds, and its missing cells, which are computed."""
+
+    planned: Planned
+    job: Job
+    missing: list[Cell]
+    lock: FileLock
+    result: Future[bool]
+
+
 @dataclass
 class Executor:
-    """Runs the trainings and cells of an experiment one after another, in one results folder."""
+    """Runs the trainings and cells of an experiment in one results folder, as many at a time as the engine takes."""
 
     resources: Resources
     request: Request
     store: Store
-    worker: Worker | None = None
-    """The process of plugins; without one their methods run in this process."""
+    engine: Engine = field(default_factory=Engine)
 
     def run(self, experiment: Experiment) -> Outcome:
         """Compute every missing cell. Trainings of another process come last. A failure is recorded in the cell's
@@ -66,29 +90,69 @@ class Executor:
         outcome = Outcome()
         configuration = keep_configuration(self.store, self.request, experiment)
         _ = self.resources.identity  # without a teacher no cell can be computed, so its absence stops the call
-        left = deque((number, False, *item) for number, item in enumerate(experiment.cells.items(), start=1))
-        while left:
-            obey_interrupt()
-            number, wait, training, cells = left.popleft()
-            if training.method.parts and not all(other.method.parts for _, _, other, _ in left):
-                left.append((number, wait, training, cells))  # the runs that it fuses are computed first
-                continue
-            counter = f"[{number}/{len(experiment.cells)}]"
-            try:
-                job = self._job(training, cells, configuration, counter)
-                entries = (job.entry, *job.cells.values())
-                self.store.note({name: value for entry in entries for name, value in entry.inputs.items()})
-                if wait:
-                    self.resources.display.say(f"{counter} {training.spec.label}: waiting for another process")
-                with self.store.lock(job.entry).acquire(timeout=-1 if wait else 0):
-                    self._finish(job, outcome)
-            except Timeout:
-                left.append((number, True, training, cells))
-            except (BenchError, OSError) as error:  # of the data; of a lock or the record of a failure
-                self.resources.display.warn(f"{counter} FAILED {training.spec.label}: {describe(error)}")
-                outcome.failed += len(cells)
-                outcome.bad_input |= isinstance(error, BenchError)
+        counters = (f"[{number}/{len(experiment.cells)}]" for number in itertools.count(1))
+        left = [Planned(next(counters), *item) for item in experiment.cells.items()]
+        claims: list[Claim] = []
+        try:
+            while left or claims:
+                obey_interrupt()
+                planned = min(left, key=operator.attrgetter("late"), default=None)
+                if planned is None or len(claims) == self.engine.slots or (claims and any(planned.late)):
+                    wait([claim.result for claim in claims], return_when=FIRST_COMPLETED)
+                    for claim in [claim for claim in claims if claim.result.done()]:
+                        with self._counted(claim.planned, outcome):
+                            self._finish(claim, outcome)
+                        claim.lock.release()
+                        claims.remove(claim)
+                    continue
+                left.remove(planned)
+                try:
+                    with self._counted(planned, outcome):
+                        claims.append(self._claim(planned, configuration, outcome))
+                except Timeout:
+                    left.append(replace(planned, locked=True))
+        except KeyboardInterrupt:
+            self.engine.interrupt()
+            wait([claim.result for claim in claims])
+            raise
+        finally:
+            for claim in claims:
+                claim.lock.release()
         return outcome
+
+    @contextmanager
+    def _counted(self, planned: Planned, outcome: Outcome) -> Iterator[None]:
+        """Report and count an error of the data, of a lock, or of the record of a failure."""
+        try:
+            yield
+        except Timeout:
+            raise
+        except (BenchError, OSError) as error:
+            self.resources.display.warn(f"{planned.counter} FAILED {planned.training.spec.label}: {describe(error)}")
+            outcome.failed += len(planned.cells)
+            outcome.bad_input |= isinstance(error, BenchError)
+
+    def _claim(self, planned: Planned, configuration: str, outcome: Outcome) -> Claim:
+        """Lock a training and submit its missing cells. Raises `Timeout` if another process has just taken it."""
+        job = self._job(planned.training, planned.cells, configuration, planned.counter)
+        entries = (job.entry, *job.cells.values())
+        self.store.note({name: value for entry in entries for name, value in entry.inputs.items()})
+        if planned.locked:
+            self.resources.display.say(f"{planned.counter} {planned.training.spec.label}: waiting for another process")
+        lock = self.store.lock(job.entry)
+        lock.acquire(timeout=-1 if planned.locked else 0)
+        try:
+            missing = self._missing(job, outcome)
+            if not missing:
+                result = at_once(bool)
+            elif planned.training.method.parts:
+                result = at_once(perform_fusion, job, missing, outcome.cells)
+            else:
+                result = self.engine.submit(job, missing)
+        except BaseException:
+            lock.release()
+            raise
+        return Claim(planned, job, missing, lock, result)
 
     def finished(self, experiment: Experiment) -> set[Cell]:
         """Return the finished cells that are known without reading texts, training a teacher or opening a socket."""
@@ -112,7 +176,8 @@ class Executor:
         entry = self.store.training(training.spec.label, fingerprint, inputs)
         return Job(training, entry, entries, self.resources, self.request, configuration, counter)
 
-    def _finish(self, job: Job, outcome: Outcome) -> None:
+    def _missing(self, job: Job, outcome: Outcome) -> list[Cell]:
+        """Return the cells to compute; count the others."""
         if self.request.overwrite == "always":
             for entry in (*job.cells.values(), job.entry):
                 remove(entry.folder)
@@ -133,17 +198,16 @@ class Executor:
                 job.warn(f"FAILED before: {cell.spec.label}; run with --overwrite failed to try it again")
                 outcome.failed += 1
                 missing.remove(cell)
-        if missing:
-            try:
-                if job.training.method.parts:
-                    outcome.bad_input |= perform_fusion(job, missing, outcome.cells)
-                else:
-                    call = operator.call if job.training.method.own or self.worker is None else self.worker.run
-                    outcome.bad_input |= call(perform, job, missing)
-            except Exception as error:
-                job.fail(error)
-        for cell in missing:
-            record = job.find(cell)
+        return missing
+
+    def _finish(self, claim: Claim, outcome: Outcome) -> None:
+        """Count the cells of a job that has ended."""
+        try:
+            outcome.bad_input |= claim.result.result()
+        except Exception as error:
+            claim.job.fail(error)
+        for cell in claim.missing:
+            record = claim.job.find(cell)
             if _is_complete(record, cell):
                 outcome.computed += 1
                 outcome.cells.append(record)

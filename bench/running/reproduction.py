@@ -22,6 +22,7 @@ from bench.running.method_specs import resolve_method
 from bench.running.resources import Resources
 from bench.spec import joined_names
 from bench.storage.sealed import cache_problems
+from bench.system.machine import find_devices, prepare_libraries
 from bench.tables import print_table
 from bench.terminal import write_out
 
@@ -34,8 +35,6 @@ def reproduce_cell(options: Reproduce) -> int:
     """Compute a cell once more and print a comparison; return the exit code: 0 if all measures are the same, else 3.
     Raises `BenchError` as `find_cell` and `reproduce`.
     """
-    from bench.system.machine import prepare_libraries
-
     cell, display = find_cell(options.cell, options.results), Display(quiet=options.quiet)
     if cell.external:
         raise BenchError(f"{cell.folder.name} was imported, so its manifest does not say how it was made")
@@ -71,8 +70,8 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
     recipe = read_config(Recipe, dict(spec.recipe.settings), "recipe")
     experiment = Experiment(spec.encoder, recipe, [row])
     experiment.add_cell(Training(spec.training, row), test_of(cell, cards, resolver), spec.scoring, tuple(cell.means))
-    how = inputs["device"], inputs.get("precision", "float32")
-    resources = Resources(spec.encoder, *how, cards, resolver, display, int(inputs["threads"]))
+    (device,), number_format = find_devices([inputs["device"]]), inputs.get("precision", "float32")
+    resources = Resources(spec.encoder, device, number_format, cards, resolver, display, int(inputs["threads"]))
     places = {"results": folder, "mirror": resolver.mirror}
     request = Request(methods=(spec.method,), budget=spec.budget or "1steps", leakage=spec.leakage, **places)
     outcome = Executor(resources, request, Store(folder).open()).run(experiment)

@@ -18,7 +18,6 @@ from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.sources import LazyTrainingData
 from bench.dependencies.fingerprint import of_code, of_libraries, of_test, plugin_libraries
-from bench.errors import BenchError
 from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
 from bench.progress import Display
 from bench.recipe import Budget, Recipe
@@ -26,7 +25,7 @@ from bench.results.store import EMBEDDINGS
 from bench.running.experiment import Cell, Training
 from bench.spec import RunSpec
 from bench.storage.sealed import default_cache
-from bench.system.machine import machine, precision
+from bench.system.machine import kind_of, machine, precision
 from bench.system.offline import forbid_network
 from bench.training.teachers import Identity, fingerprint_of, identity_if_known, load_teacher
 
@@ -49,7 +48,8 @@ class Resources:
     """Teacher, data and the last student of one call."""
 
     encoder: str
-    device_name: str
+    device: str
+    """The device as torch names it, such as `cpu` or `cuda:1`."""
     precision_name: str
     cards: Mapping[str, Card]
     resolver: Resolver
@@ -68,13 +68,10 @@ class Resources:
         """The folder of files that are derived from texts."""
         return self.resolver.derived or default_cache()
 
-    @cached_property
+    @property
     def device_type(self) -> str:
-        """`cpu` or `cuda`. Raises `BenchError` if there is no GPU."""
-        device = machine().device if self.device_name != "cpu" else "cpu"
-        if self.device_name == "cuda" and device != "cuda":
-            raise BenchError("--device cuda: torch sees no GPU here; use --device cpu")
-        return device
+        """`cpu`, `cuda` or `mps`."""
+        return kind_of(self.device)
 
     @cached_property
     def precision(self) -> str:
@@ -86,10 +83,12 @@ class Resources:
         """The frozen encoder. Raises `BenchError` if it cannot be loaded."""
         import torch
 
+        if self.device.startswith("cuda:"):
+            torch.cuda.set_device(self.device)  # meters and generators are those of the current one
         with self.display.stage(f"loading {self.encoder}", 1, "of its training") as stage:
             encoder = load_teacher(
                 self.encoder,
-                torch.device(self.device_type),
+                torch.device(self.device),
                 offline=self.resolver.offline,
                 on_step=lambda record: stage(record["share"], f"loss {record['loss']:.3f}"),
                 on_damage=self.display.warn,

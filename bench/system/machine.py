@@ -3,9 +3,10 @@
 import inspect
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bench.dependencies.fingerprint import library_versions
 from bench.errors import BenchError, describe
@@ -21,12 +22,19 @@ SMALL_DIMENSION = 256
 
 @dataclass(frozen=True)
 class Machine:
-    """The device that `auto` stands for, the devices that multiply bfloat16 natively, and torch's number of threads."""
+    """The number of GPUs, the devices that multiply bfloat16 natively, and torch's number of threads."""
 
-    device: Literal["cpu", "cuda"]
+    gpus: int
+    mps: bool
+    """True if there is a GPU of Apple's."""
     cpu_bfloat16: bool
     gpu_bfloat16: bool
     threads: int
+
+    @property
+    def device(self) -> str:
+        """The device that `auto` stands for. A GPU of Apple's must be named, since it is the least tested."""
+        return "cuda" if self.gpus else "cpu"
 
 
 def machine() -> Machine:
@@ -34,12 +42,34 @@ def machine() -> Machine:
     return Machine(**remembered(default_cache() / "machine" / f"{digest(_key())}.json", _facts))
 
 
+def find_devices(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the devices of these names, `auto` replaced. Raises `BenchError` for a device that is not here, and for
+    devices of several kinds.
+    """
+    facts = machine()
+    devices = tuple(facts.device if name == "auto" else name for name in names)
+    here = {"cpu", *["mps"] * facts.mps, *["cuda"] * bool(facts.gpus), *(f"cuda:{i}" for i in range(facts.gpus))}
+    for device in devices:
+        if device not in here:
+            raise BenchError(
+                f"--device {device}: torch sees no such device here; choose from {', '.join(sorted(here))}"
+            )
+        if kind_of(device) != kind_of(devices[0]):
+            raise BenchError(f"--device {','.join(devices)}: the results of a call come from devices of one kind")
+    return devices
+
+
+def kind_of(device: str) -> str:
+    """Return the kind of a device: `cpu`, `cuda` or `mps`."""
+    return device.partition(":")[0]
+
+
 def precision(requested: str, device: str, dimension: int, facts: Machine) -> str:
     """Return the precision of training, `float32` or `bfloat16`; `auto` is the faster of both for an encoder."""
     if requested != "auto":
         return requested
-    fast = facts.gpu_bfloat16 if device == "cuda" else facts.cpu_bfloat16 and dimension >= SMALL_DIMENSION
-    return "bfloat16" if fast else "float32"
+    fast = {"cuda": facts.gpu_bfloat16, "cpu": facts.cpu_bfloat16 and dimension >= SMALL_DIMENSION}
+    return "bfloat16" if fast.get(device) else "float32"
 
 
 def prepare_libraries(*, offline: bool, threads: int | None) -> None:
@@ -75,10 +105,12 @@ def _torch_facts() -> dict[str, Any]:
         import torch
     except ImportError as error:
         raise BenchError(f"torch cannot be imported: {describe(error)}") from error
-    cuda, native = torch.cuda.is_available(), torch.cpu.get_capabilities()
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    native = torch.cpu.get_capabilities()
     return {
-        "device": "cuda" if cuda else "cpu",
+        "gpus": gpus,
+        "mps": torch.backends.mps.is_available(),
         "cpu_bfloat16": bool(native.get("avx512_bf16") or native.get("amx_bf16")),
-        "gpu_bfloat16": cuda and torch.cuda.is_bf16_supported(including_emulation=False),
+        "gpu_bfloat16": gpus > 0 and torch.cuda.is_bf16_supported(including_emulation=False),
         "threads": torch.get_num_threads(),
     }

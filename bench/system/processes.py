@@ -12,11 +12,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from operator import methodcaller
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from bench.errors import SMALLER_BATCH, BenchError, CellFailed, describe
@@ -28,6 +29,8 @@ Result = TypeVar("Result")
 SPAWN = multiprocessing.get_context("spawn")
 POLL = 0.1
 """Seconds between two checks of a worker. Its end may not close its pipe, which its children may have inherited."""
+BLOCKED = (signal.SIG_BLOCK, {signal.SIGINT})
+"""Arguments of `pthread_sigmask` in threads and processes that Ctrl-C must not reach."""
 LAST = 5.0
 """Seconds that a worker that is ending or killed is waited for."""
 
@@ -61,14 +64,14 @@ class Worker:
 
     def __init__(self, timeout: float = math.inf) -> None:
         """Limit the silence of a call to `timeout` seconds and a tenth, so that `watchdog` comes first."""
-        self._timeout = timeout
+        self.timeout = timeout
         self._process: SpawnProcess | None = None
 
     def __enter__(self) -> Worker:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._kill()
+        self.kill()
 
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function in the worker and return its value; all must be picklable, and importable there. A
@@ -76,7 +79,7 @@ class Worker:
         was not called for too long. A Ctrl-C is passed on, a second one kills the process; KeyboardInterrupt is raised
         here at its end.
         """
-        process = self._started()
+        process = self.start()
         with self._interrupts_passed_on(process):
             try:
                 self._last_sign.value = time.monotonic()
@@ -84,22 +87,22 @@ class Worker:
                 while not self._connection.poll(POLL):
                     if not process.is_alive() and not self._connection.poll():
                         raise EOFError
-                    if time.monotonic() > self._last_sign.value + 1.1 * self._timeout + 1:
-                        self._kill()
-                        raise silence(self._timeout)
+                    if time.monotonic() > self._last_sign.value + 1.1 * self.timeout + 1:
+                        self.kill()
+                        raise silence(self.timeout)
                 value, error = self._connection.recv()
             except (EOFError, OSError) as ended:
                 process.join(LAST)
-                self._kill()
+                self.kill()
                 raise CellFailed(_death(process.exitcode)) from ended
         if error is not None:
             raise error
         return value
 
-    def _started(self) -> SpawnProcess:
+    def start(self) -> SpawnProcess:
         """Return the process, a new one unless it is running."""
         if self._process is None or not self._process.is_alive():
-            self._kill()
+            self.kill()
             self._connection, theirs = SPAWN.Pipe()
             self._last_sign = SPAWN.RawValue("d")
             self._process = SPAWN.Process(target=_serve, args=(theirs, self._last_sign))
@@ -108,7 +111,14 @@ class Worker:
             theirs.close()
         return self._process
 
-    def _kill(self) -> None:
+    def interrupt(self) -> None:
+        """Send SIGINT to the process. It is blocked until the next call if there is none."""
+        if self._process is not None and self._process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill the process and its group."""
         if self._process is None or self._process.pid is None:
             return
         with suppress(ProcessLookupError, PermissionError):  # macOS refuses to signal a group of dead processes
@@ -135,33 +145,53 @@ class Worker:
                 yield
         finally:
             if interrupts:
-                self._kill()  # a late SIGINT would hit its next call
+                self.kill()  # a late SIGINT would hit its next call
                 signal.raise_signal(signal.SIGINT)
 
 
+class Workers:
+    """Several workers, each of which serves one call at a time. All are killed when the block ends."""
+
+    def __init__(self, number: int) -> None:
+        self.workers = [Worker() for _ in range(number)]
+        self._idle: SimpleQueue[Worker] = SimpleQueue()
+        self._threads = ThreadPoolExecutor(number, initializer=signal.pthread_sigmask, initargs=BLOCKED)
+        for worker in self.workers:
+            worker.start()  # before any Ctrl-C, which must reach it
+            self._idle.put(worker)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self.workers:
+            worker.kill()
+
+    def submit(self, call: Callable[[Worker], Result]) -> Future[Result]:
+        """Run `call` in a thread, with the next idle worker."""
+        return self._threads.submit(self._with_idle, call)
+
+    def _with_idle(self, call: Callable[[Worker], Result]) -> Result:
+        worker = self._idle.get()
+        try:
+            return call(worker)
+        finally:
+            self._idle.put(worker)
+
+
 def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int | None) -> list[Result]:
-    """Return `work` of each item, in order. `jobs` processes, by default one per core, work on an item each; a single
-    one is this process. The first error ends the others. Raises `CellFailed` if a process ends.
+    """Return `work` of each item, in order. `jobs` workers, by default one per core, work on an item each; a single one
+    is this process. The first error ends the others, and is raised as by `Worker.run`.
     """
     jobs = min(jobs or cores(), len(items))
     if jobs <= 1:
         return [work(item) for item in items]
-    others = multiprocessing.active_children()
-    with ProcessPoolExecutor(jobs, SPAWN, _follow_caller) as pool:
-        try:
-            with _blocked_interrupts():
-                futures = [pool.submit(work, item) for item in items]
-            for future in as_completed(futures):
-                future.result()
-            return [future.result() for future in futures]
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in {*multiprocessing.active_children()} - {*others}:
-                process.kill()
-            if isinstance(error, BrokenProcessPool):
-                message = "a process was killed, perhaps because memory ran out: --jobs 1 needs the least"
-                raise CellFailed(message) from error
-            raise
+    with Workers(jobs) as workers:
+        futures = [workers.submit(methodcaller("run", work, item)) for item in items]
+        for future in as_completed(futures):
+            future.result()
+        return [future.result() for future in futures]
 
 
 def _death(code: int | None) -> str:
@@ -175,7 +205,7 @@ def _death(code: int | None) -> str:
 @contextmanager
 def _blocked_interrupts() -> Iterator[None]:
     """Block SIGINT within the block, and in the processes that are started in it."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = signal.pthread_sigmask(*BLOCKED)
     try:
         yield
     finally:
@@ -218,7 +248,7 @@ def _respond(request: bytes) -> bytes:
         finally:
             if os.getpid() != process:  # a fork of the function came back; it must not go on as the worker
                 os._exit(1)
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(*BLOCKED)
     except BaseException as error:
         ended = "" if isinstance(error, Exception) else "it ended with "
         failure = error if isinstance(error, BenchError) else CellFailed(f"{ended}{describe(error)}")
