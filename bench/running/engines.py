@@ -33,8 +33,6 @@ DAY = 24 * 60
 """Minutes: the time limit of a Slurm job, unless the variable SBATCH_TIMELIMIT has another."""
 ALL = 10_000
 """The largest number of jobs on a cluster at a time."""
-
-
 EXTRAS = {"ray": "ray", "slurm": "submitit"}
 """The package, named by the extra that installs it, of each engine besides `local`."""
 
@@ -196,11 +194,10 @@ class Requeued:
 
 def _awaited(submitted: Any) -> bool:
     """Return the result of a Slurm job, and print the lines that it wrote to stderr."""
-    try:
-        return bool(submitted.result())
-    finally:
-        for line in (submitted.stderr() or "").splitlines():
-            write_error(line)
+    bad_input = bool(submitted.result())
+    for line in (submitted.stderr() or "").splitlines():
+        write_error(line)
+    return bad_input
 
 
 def perform_there(folder: Path, job: Job, missing: Sequence[Any]) -> bool:
