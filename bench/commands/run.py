@@ -119,5 +119,5 @@ def compute(request: Request, cards: Mapping[str, Card]) -> Computed | None:
         executor.store.open()
         display.warn(*cache_problems(), *notes)
         display.say(*experiment.notes)
-        with make_engine(request, devices, min(jobs, len(experiment.cells)), worker) as executor.engine:
-            return Computed(experiment, executor.run(experiment), executor.store, display)
+        executor.engine = make_engine(request, devices, min(jobs, len(experiment.cells)), worker)
+        return Computed(experiment, executor.run(experiment), executor.store, display)

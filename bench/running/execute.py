@@ -94,31 +94,37 @@ class Executor:
         left = [Planned(next(counters), *item) for item in experiment.cells.items()]
         claims: list[Claim] = []
         try:
-            while left or claims:
-                obey_interrupt()
-                planned = min(left, key=operator.attrgetter("late"), default=None)
-                if planned is None or len(claims) == self.engine.slots or (claims and any(planned.late)):
-                    wait([claim.result for claim in claims], return_when=FIRST_COMPLETED)
-                    for claim in [claim for claim in claims if claim.result.done()]:
-                        with self._counted(claim.planned, outcome):
-                            self._finish(claim, outcome)
-                        claim.lock.release()
-                        claims.remove(claim)
-                    continue
-                left.remove(planned)
+            with self.engine:  # which has ended all jobs before their locks are released
                 try:
-                    with self._counted(planned, outcome):
-                        claims.append(self._claim(planned, configuration, outcome))
-                except Timeout:
-                    left.append(replace(planned, locked=True))
-        except KeyboardInterrupt:
-            self.engine.interrupt()
-            wait([claim.result for claim in claims])
-            raise
+                    while left or claims:
+                        self._step(left, claims, configuration, outcome)
+                except KeyboardInterrupt:
+                    self.engine.interrupt()
+                    wait([claim.result for claim in claims])
+                    raise
         finally:
             for claim in claims:
                 claim.lock.release()
         return outcome
+
+    def _step(self, left: list[Planned], claims: list[Claim], configuration: str, outcome: Outcome) -> None:
+        """Submit a job if the engine takes one; otherwise wait until one ends."""
+        obey_interrupt()
+        planned = min(left, key=operator.attrgetter("late"), default=None)
+        if planned is None or len(claims) == self.engine.slots or (claims and any(planned.late)):
+            wait([claim.result for claim in claims], return_when=FIRST_COMPLETED)
+            for claim in [claim for claim in claims if claim.result.done()]:
+                with self._counted(claim.planned, outcome):
+                    self._finish(claim, outcome)
+                claim.lock.release()
+                claims.remove(claim)
+            return
+        left.remove(planned)
+        try:
+            with self._counted(planned, outcome):
+                claims.append(self._claim(planned, configuration, outcome))
+        except Timeout:
+            left.append(replace(planned, locked=True))
 
     @contextmanager
     def _counted(self, planned: Planned, outcome: Outcome) -> Iterator[None]:
