@@ -159,7 +159,8 @@ HANGING = {
     "elements in a unit": (TMX, memory(b"<tu>" + b"<a/>" * 200_000), "a <tu> of more than 8,388,608 characters"),
     "elements": (TMX, memory(b"<a/>" * 200_000), "no unit has both"),
     "a text": (TMX, memory(b"<tu><tuv><seg>" + b"a" * (9 << 20)), "a <tu> of more than 8,388,608 characters"),
-    "a comment": (TMX, memory(b"<!--" + b"a" * (9 << 20)), "longer than any translation"),
+    "a comment": (TMX, memory(b"<!--" + b"a" * (9 << 20)), "without the end of a <tu>"),
+    "tags without a unit": (TMX, memory(b"<a/>" * (3 << 20)), "without the end of a <tu>"),
 }
 
 

@@ -167,6 +167,15 @@ def test_layouts_of_cranfield_are_one_collection(tmp_path: Path, make: Callable[
     assert test.remarks == (LOST, EMPTY)
 
 
+@pytest.mark.parametrize("make", [vaswani, terrier, pyserini, cranfield, cranfield_xml])
+def test_blank_lines_before_the_first_record_change_nothing(tmp_path: Path, make: Callable[[], Files]) -> None:
+    plain, blank = (
+        load(write(tmp_path / name, {file: start + text for file, text in make().items()}))
+        for name, start in (("plain", ""), ("blank", "\n \n"))
+    )
+    assert (blank.queries, list(blank.documents), blank.qrels) == (plain.queries, list(plain.documents), plain.qrels)
+
+
 def of_ir_datasets(folder: Path, name: str) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, int]]]:
     """Documents, queries and qrels, as the readers of ir_datasets find them."""
     from ir_datasets import datasets

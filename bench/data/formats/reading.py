@@ -129,15 +129,18 @@ def elements(path: Path, file: IO[bytes] | GzipFile, tag: str) -> Iterator[Eleme
 
     target = _Elements(tag)
     parser = DefusedXMLParser(target=target)
-    size = 0
+    size = without = 0
     try:
         while chunk := file.read(CHUNK):
-            size += len(chunk)
-            target.silent += len(chunk)
-            if size > LARGEST_FILE or target.silent > LONGEST_LINE:
-                raise BenchError(f"{path}: its XML or one tag of it is longer than any translation")
+            size, without = size + len(chunk), without + len(chunk)
+            if size > LARGEST_FILE:
+                raise BenchError(f"{path}: more than {LARGEST_FILE:,} bytes of XML")
+            if without > LONGEST_LINE:  # the parser needs time that is quadratic in the length of a tag
+                raise BenchError(f"{path}: more than {LONGEST_LINE:,} bytes of XML without the end of a <{tag}>")
             parser.feed(chunk)
-            yield from target.take()
+            if found := target.take():
+                without = 0
+                yield from found
         parser.close()
         yield from target.take()
     except BenchError:
@@ -158,8 +161,6 @@ class _Elements:
         self._tag, self._found = tag, list[Element]()
         self._builder: TreeBuilder | None = None
         self._depth = self._start = self._size = 0
-        self.silent = 0
-        """Bytes since the last call. The parser needs time that is quadratic in the length of a tag."""
 
     def take(self) -> list[Element]:
         """Return the elements that ended since the last call."""
@@ -167,7 +168,6 @@ class _Elements:
         return found
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.silent = 0
         self._depth += 1
         if self._depth > DEEPEST:
             raise ValueError(f"nested more than {DEEPEST} levels deep")
@@ -178,7 +178,6 @@ class _Elements:
             self._builder.start(tag, attributes)
 
     def data(self, text: str) -> None:
-        self.silent = 0
         if self._builder is not None:
             self._grow(len(text))
             self._builder.data(text)

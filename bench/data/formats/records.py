@@ -77,7 +77,8 @@ def _smart(lines: Iterable[Line]) -> Iterator[Line]:
             if parts:
                 yield *start, parts.text
             start, parts = (place, offset), _Parts(place)
-        parts.add(line + "\n")
+        if start[0]:  # blank lines may precede the first record
+            parts.add(line + "\n")
     yield *start, parts.text
 
 
