@@ -4,7 +4,7 @@ from bench.data import Bitext, Ids, Pair, Relevance, TrainingData
 from bench.data.ibm_model_1 import ibm_model_1
 from bench.data.normalise import normalise
 from bench.data.parallel import parallel_groups
-from bench.encoders.encoder import Encoder, Side, TokenBatch
+from bench.encoders.encoder import Encoder, Side, TokenBatch, autocast
 from bench.encoders.folders import read_encoder, read_json, write_json
 from bench.errors import BenchError, describe
 from bench.evaluation.alignment import word_pieces
@@ -13,7 +13,7 @@ from bench.recipe import Spent
 from bench.sampling import language_batches, length_buckets
 from bench.training.loop import Batch, TrainedConfig, TrainedMethod
 from bench.training.losses import info_nce
-from bench.training.method import Method, MethodConfig, Task, autocast
+from bench.training.method import Method, MethodConfig, Task
 
 __all__ = [
     "Batch",

@@ -219,7 +219,7 @@ class Trainings(Places, Machines):
     )
     seeds: Seeds = option((0,), "one training per seed")
     precision: Literal["auto", "float32", "bfloat16"] = option(
-        "auto", "of training (evaluation is float32); auto: bfloat16 where it is faster"
+        "auto", "of forward passes in training and evaluation; auto: bfloat16 where it is faster"
     )
     overwrite: Literal["never", "failed", "always"] = option(
         "failed", "cells to compute again: none, failed ones, or all"

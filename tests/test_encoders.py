@@ -68,6 +68,23 @@ def test_embedding_is_the_pooled_hidden_states_whatever_the_batch(
     assert encoder.encode([], "query").shape == (0, encoder.dimension)
 
 
+@pytest.mark.parametrize("tokens", [1, 20, 45])
+def test_texts_go_through_the_transformer_in_groups_of_a_number_of_tokens(
+    tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = make_encoder()
+    expected = encoder.encode(TEXTS, "query")
+    monkeypatch.setattr("bench.encoders.encoder.TOKENS", {False: tokens, True: 0})
+    sizes: list[tuple[int, int]] = []
+    encoder.transformer.register_forward_pre_hook(
+        lambda module, args, inputs: sizes.append(tuple(inputs["input_ids"].shape)), with_kwargs=True
+    )
+    assert np.allclose(encoder.encode(TEXTS, "query"), expected, atol=1e-6)
+    assert sum(rows for rows, _ in sizes) == len(set(TEXTS))
+    assert all(rows == 1 or rows * length <= tokens for rows, length in sizes)
+    assert (len(sizes) == len(set(TEXTS))) == (tokens == 1)
+
+
 def test_same_text_has_exactly_the_same_embedding(encoder: Encoder) -> None:
     texts = [TEXTS[0], *TEXTS[1:4] * 20, TEXTS[0]]
     vectors = encoder.encode(texts, "query", batch_size=4)

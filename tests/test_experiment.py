@@ -298,6 +298,19 @@ def test_method_without_embeddings_is_evaluated_by_its_own_scoring(bench: Bench,
     assert {name for _, name in values} == {"teacher.drift", "teacher.trainable"}  # and no word alignment
 
 
+def test_precision_is_that_of_encoders_and_part_of_what_their_cells_depend_on(bench: Bench, tmp_path: Path) -> None:
+    scorings = {"methods": ["psq"], "scoring": ("single-vector", "maxsim")}
+    exact, half = (
+        bench.execute(tmp_path / precision, **scorings, precision=precision).cells
+        for precision in ("float32", "bfloat16")
+    )
+    for one, other in zip(exact, half, strict=True):
+        lexical = one.spec.scoring == "bm25"
+        assert (one.inputs.get("precision"), other.inputs.get("precision")) == (None, None if lexical else "bfloat16")
+        assert (read_run(one.run) == read_run(other.run)) == lexical
+        assert one.means == pytest.approx(other.means, abs=0.05)
+
+
 def test_one_student_is_scored_both_ways(bench: Bench, tmp_path: Path) -> None:
     assert counts(bench.execute(tmp_path, ["distillation"], scoring=("single-vector", "maxsim"))) == (2 * 4, 0, 0)
     found = {(row["method"], row["scoring"]): row["value"] for row in rows(tmp_path) if row["measure"] == "nDCG@10"}

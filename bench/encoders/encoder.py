@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,9 +28,12 @@ transformers_logging.disable_progress_bar()
 POOLINGS = ("mean", "cls", "max")
 MANY = 1000
 """The smallest number of texts whose token ids are cached."""
-GROUP = 32
-"""Texts of similar length that go through the transformer together: larger groups have more padding, and smaller ones
-use matrix multiplication worse."""
+TOKENS = {False: 512, True: 4096}
+"""Tokens of texts of similar length that go through the transformer together, padding included, in inference and in
+training. On a processor, the activations of small groups fit its cache, and large groups need fewer passes over the
+weights and their gradients (`benchmarks/encoding_speed.py`)."""
+GPU_TOKENS = 1 << 16
+"""The same on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class TokenBatch:
     attention_mask: Tensor
     special: Tensor
     tokens: int
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context of forward passes: bfloat16 if `precision` is that, else float32 throughout."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 class Encoder(nn.Module):
@@ -140,16 +148,22 @@ class Encoder(nn.Module):
         0 is the input of the first layer, -1 the output of the last.
         """
         self.tokens_seen += batch.tokens
-        lengths = batch.attention_mask.sum(dim=1)
-        order = lengths.argsort(descending=True, stable=True)
+        lengths, order = batch.attention_mask.sum(dim=1).sort(descending=True, stable=True)
         groups = []
-        for rows in order.split(GROUP):
-            length = int(lengths[rows[0]])
+        for rows, length in self._groups(order, lengths.tolist()):
             inputs = {name: getattr(batch, name)[rows, :length] for name in ("input_ids", "attention_mask")}
             output = self.transformer(**inputs, output_hidden_states=layer != -1)
             hidden = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
             groups.append(nn.functional.pad(hidden, (0, 0, 0, batch.input_ids.shape[1] - length)))
         return torch.cat(groups)[order.argsort()]
+
+    def _groups(self, order: Tensor, lengths: Sequence[int]) -> Iterator[tuple[Tensor, int]]:
+        """Yield the rows of a group and its longest length; `lengths` are those of the rows in `order`, descending."""
+        most, start = TOKENS[self.training] if self.device.type == "cpu" else GPU_TOKENS, 0
+        while start < len(lengths):
+            end = start + max(1, most // max(1, lengths[start]))
+            yield order[start:end], lengths[start]
+            start = end
 
     def pool(self, hidden: Tensor, batch: TokenBatch) -> Tensor:
         """Return pooled hidden states, (n, dimension) float32, not normalised."""

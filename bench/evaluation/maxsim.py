@@ -48,7 +48,8 @@ def maxsim(
         for text, embeddings in token_embeddings(retriever.document_encoder, list(place), "document", on_texts):
             on_embeddings(embeddings.nbytes)
             if len(embeddings):
-                nearest = (embeddings @ tokens.T).amax(dim=0).cpu().numpy()
+                with torch.autocast(tokens.device.type, enabled=False):  # scores are float32
+                    nearest = (embeddings @ tokens.T).amax(dim=0).cpu().numpy()
                 scores[:, place[text]] = np.bincount(query_of, nearest, len(lengths))
         return scores[:, [place[text] for text in block]]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from bench import registry
 from bench.data import TrainingData
@@ -21,6 +21,7 @@ from bench.dependencies.fingerprint import of_code, of_libraries, of_test, plugi
 from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
 from bench.progress import Display
 from bench.recipe import Budget, Recipe
+from bench.request import Scoring
 from bench.results.store import EMBEDDINGS
 from bench.running.experiment import Cell, Training
 from bench.spec import RunSpec
@@ -75,7 +76,7 @@ class Resources:
 
     @cached_property
     def precision(self) -> str:
-        """The number format of training's forward passes: `float32` or `bfloat16`."""
+        """The number format of forward passes: `float32` or `bfloat16`."""
         return precision(self.precision_name, self.device_type, self.identity.dimension, machine())
 
     @cached_property
@@ -215,7 +216,14 @@ class Resources:
         """Return everything that can change run and scores besides spec and retriever, by name."""
         inputs = of_test(cell.test.name, cell.test.pair, cell.test.summary.digest)
         inputs |= of_code(CELL_CODE) | of_libraries(*CELL_LIBRARIES)
-        return inputs | {"depth": str(RUN_DEPTH), "device": self.device_type, "threads": str(self.threads)}
+        how = {"device": self.device_type, "threads": str(self.threads)}
+        if (precision := self.precision_of(cell)) != "float32":
+            how["precision"] = precision
+        return inputs | {"depth": str(RUN_DEPTH), **how}
+
+    def precision_of(self, cell: Cell) -> str:
+        """Return the precision of a cell's encoders; a ranker always computes in float32."""
+        return self.precision if cell.spec.scoring in get_args(Scoring) else "float32"
 
 
 _made: list[Resources] = []

@@ -213,6 +213,7 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, load: Callable[[],
     """Compute and score the run of a cell. A finished cell, which lacks only measures, keeps its run. The retriever is
     loaded only if the run has too few documents for them.
     """
+    from bench.encoders.encoder import autocast
     from bench.evaluation.evaluate import evaluate
 
     entry, resources, finished = job.cells[cell], job.resources, job.find(cell)
@@ -226,6 +227,7 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, load: Callable[[],
         resources.display.stage(f"{job.counter} {cell.spec.label}: encoding", total, "texts") as stage,
         watchdog(job.request.timeout) as alive,
         Meter(resources.device_type, energy=job.request.energy) as meter,
+        autocast(resources.teacher.device, resources.precision_of(cell)),
     ):
 
         def on_texts(count: int) -> None:

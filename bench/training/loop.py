@@ -14,12 +14,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.encoders.encoder import Encoder
+from bench.encoders.encoder import Encoder, autocast
 from bench.errors import CellFailed
 from bench.evaluation.retriever import DualEncoder
 from bench.recipe import Recipe, Spent
 from bench.system.interrupt import deferred_interrupt
-from bench.training.method import Method, MethodConfig, Task, autocast
+from bench.training.method import Method, MethodConfig, Task
 from bench.training.selection import Selection, validation_loss
 
 Batch = Mapping[str, np.ndarray]

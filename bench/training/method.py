@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from bench.data import TrainingData
-from bench.encoders.encoder import Encoder
+from bench.encoders.encoder import Encoder, autocast
 from bench.evaluation.retriever import DualEncoder, Retriever
 from bench.recipe import Budget, Recipe
 from bench.sampling import numpy_generator, torch_generator
@@ -45,7 +44,7 @@ class Task:
     recipe: Recipe
     seed: int
     precision: str = "float32"
-    """The precision of forward passes in training: `float32` or `bfloat16` (by autocast)."""
+    """The precision of forward passes: `float32` or `bfloat16` (by autocast)."""
     on_step: Callable[[dict[str, Any]], None] = lambda record: None
     """Called after every step with its record (step, loss, spent share of the budget ...)."""
     on_resume: Callable[[int], None] = lambda steps: None
@@ -71,11 +70,6 @@ class Task:
 
     def torch_generator(self, purpose: str) -> torch.Generator:
         return torch_generator(self.seed, purpose)
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context of forward passes: bfloat16 if `precision` is that, else float32 throughout."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 class Method(ABC):
