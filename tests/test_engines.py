@@ -82,7 +82,7 @@ FAKE = {
     "sacct": """
         echo 'JobID|State|NodeList'
         while read job; do
-            kill -0 -- -$job 2> /dev/null && echo "$job|RUNNING|node" || echo "$job|COMPLETED|node"
+            kill -0 $job 2> /dev/null && echo "$job|RUNNING|node" || echo "$job|COMPLETED|node"
         done < "$FAKE/jobs"
     """,
 }
