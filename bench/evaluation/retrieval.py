@@ -7,12 +7,14 @@ import numpy as np
 
 from bench.data import Ids
 from bench.errors import BenchError
-from bench.evaluation.run import Run, strictly_decreasing
+from bench.evaluation.run import Run, distinct_scores
 
 MARGIN = 20
 """Documents fetched beyond the depth, because rounding decides which of nearly equal scores FAISS cuts."""
 UNIT = 1e-4
 """The tolerance for the length of a normalised vector, a thousand times the rounding of float32."""
+
+faiss.cvar.distance_compute_blas_threshold = 1  # since FAISS 1.14 few queries are searched without BLAS, 5 times slower
 
 Found = Iterable[tuple[np.ndarray, np.ndarray]]
 """For each query, rows of documents and their scores, which include the largest of a block and all ties."""
@@ -41,20 +43,20 @@ def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, de
 
 def best(blocks: Iterable[Found], ids: Ids, depth: int) -> Run:
     """Return the `depth` documents with the largest scores of all blocks; equal scores are ordered by document id."""
-    place = np.empty(len(ids.documents), dtype=np.int64)
-    place[np.argsort(np.array(ids.documents, dtype=object))] = np.arange(len(place))
-    nearest = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))] * len(ids.queries)
+    documents = np.array(ids.documents, dtype=object)
+    place = np.empty(len(documents), dtype=np.int64)
+    place[np.argsort(documents, kind="stable")] = np.arange(len(place))
+    nearest: list[tuple[np.ndarray, np.ndarray]] = []
     for block in blocks:
-        for query, (found, values) in enumerate(block):
-            rows = np.concatenate([nearest[query][0], found])
-            scores = np.concatenate([nearest[query][1], values])
-            order = np.lexsort((place[rows], -scores))[:depth]
-            nearest[query] = rows[order], scores[order]
-    run = {}
-    for name, (rows, scores) in zip(ids.queries, nearest, strict=True):
-        documents = [ids.documents[row] for row in rows.tolist()]
-        run[name] = strictly_decreasing(list(zip(documents, scores.tolist(), strict=True)))
-    return run
+        if nearest:
+            pairs = zip(nearest, block, strict=True)
+            block = ((np.concatenate([a, b]), np.concatenate([v, w])) for (a, v), (b, w) in pairs)
+        orders = ((rows, scores, np.lexsort((place[rows], -scores))[:depth]) for rows, scores in block)
+        nearest = [(rows[order], scores[order]) for rows, scores, order in orders]
+    return {
+        query: list(zip(documents[rows].tolist(), distinct_scores(scores).tolist(), strict=True))
+        for query, (rows, scores) in zip(ids.queries, nearest, strict=True)
+    }
 
 
 def refuse_nonsense(side: str, values: np.ndarray) -> None:
@@ -74,13 +76,22 @@ def _nearest(queries: np.ndarray, documents: np.ndarray, start: int, depth: int)
     that tie with the last of them.
     """
     _, nearest = faiss.knn(queries, documents, min(depth + MARGIN, len(documents)), metric=faiss.METRIC_INNER_PRODUCT)
-    for query, rows in zip(queries, nearest, strict=True):
-        scores = _inner_products(documents[rows], query)
-        if (scores > scores.min()).sum() < depth:  # more than the margin may tie at the cut
-            rows, scores = np.arange(len(documents)), _inner_products(documents, query)
-        yield start + rows, scores
+    scores = _inner_products(queries, documents, nearest)
+    # More documents than the margin may tie at the cut.
+    too_few = (scores > scores.min(axis=1, keepdims=True)).sum(axis=1) < depth
+    for query, (rows, values, tied) in enumerate(zip(nearest, scores, too_few.tolist(), strict=True)):
+        if tied:
+            rows = np.arange(len(documents))
+            (values,) = _inner_products(queries[query : query + 1], documents, rows[None])
+        yield start + rows, values
 
 
-def _inner_products(documents: np.ndarray, query: np.ndarray) -> np.ndarray:
-    # A matrix product may round the same two vectors differently from column to column; a sum per row does not.
-    return (documents * query).sum(axis=1)
+def _inner_products(queries: np.ndarray, documents: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the inner products of each query with its rows of documents, (n_queries, n_rows) float32. A matrix product
+    may round the same two vectors differently from column to column; this computes each pair in the same way.
+    """
+    queries, documents, rows = map(np.ascontiguousarray, (queries, documents, rows))
+    scores = np.empty(rows.shape, dtype=np.float32)
+    arrays = map(faiss.swig_ptr, (scores, queries, documents, rows))
+    faiss.fvec_inner_products_by_idx(*arrays, queries.shape[1], *rows.shape)
+    return scores

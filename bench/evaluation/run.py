@@ -29,7 +29,13 @@ def ordered(ranking: Sequence[tuple[str, float]], *, descending_ids: bool = Fals
 
 def distinct(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
     """Return the ranking in its order, with the nearest scores as float32 that strictly decrease."""
-    values = np.clip([score for _, score in ranking], -LARGEST, LARGEST).astype(np.float32)
+    values = distinct_scores(np.array([score for _, score in ranking]))
+    return [(document, value) for (document, _), value in zip(ranking, values.tolist(), strict=True)]
+
+
+def distinct_scores(scores: np.ndarray) -> np.ndarray:
+    """Return the nearest float32 that strictly decrease."""
+    values = np.clip(scores, -LARGEST, LARGEST).astype(np.float32)
     if not (values[1:] < values[:-1]).all():
         # The bits of a float32, as an integer, count the numbers between it and 0.
         bits, places = values.view(np.int32).astype(np.int64), np.arange(len(values))
@@ -37,4 +43,4 @@ def distinct(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
         keys = np.minimum.accumulate(keys + places) - places
         keys = np.maximum(keys, places[::-1] - _LARGEST_KEY)  # no score is infinite
         values = np.copysign(np.abs(keys).astype(np.int32).view(np.float32), keys)
-    return [(document, value) for (document, _), value in zip(ranking, values.tolist(), strict=True)]
+    return values
