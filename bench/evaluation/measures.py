@@ -107,11 +107,16 @@ def score(run: Run, qrels: Mapping[str, Mapping[str, int]], measures: Sequence[s
     values = {name: dict.fromkeys(qrels, 0.0) for name in measures}
     queries = list(qrels)  # given as numbers: gdeval, the program behind ERR, reads no other ids
     judged: dict[str, Any] = {str(number): qrels[query] for number, query in enumerate(queries)}
+    parsed = [ir_measures.parse_measure(name) for name in measures]
+    # A measure needs no documents beyond its cutoff, unless it leaves out unjudged ones before it cuts.
+    cutoffs: list[Any] = [
+        None if measure.params.get("judged_only") else measure.params.get("cutoff") for measure in parsed
+    ]
+    deepest = None if None in cutoffs else max(cutoffs, default=None)
     by_cutoff: dict[int | None, list[Any]] = {}
-    for measure in map(ir_measures.parse_measure, measures):
-        # A measure needs no documents beyond its cutoff, unless it leaves out unjudged ones before it cuts.
-        cutoff = None if measure.params.get("judged_only") else measure.params.get("cutoff")
-        by_cutoff.setdefault(cutoff, []).append(measure)
+    for measure, cutoff in zip(parsed, cutoffs, strict=True):
+        # The program behind RR sorts all documents in Python; the others share a call.
+        by_cutoff.setdefault(cutoff if measure.NAME == "RR" else deepest, []).append(measure)
     for cutoff, group in by_cutoff.items():
         cut: dict[str, Any] = {str(i): dict(run[query][:cutoff]) for i, query in enumerate(queries) if run.get(query)}
         for metric in ir_measures.iter_calc(group, judged, cut):
