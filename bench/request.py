@@ -72,6 +72,18 @@ ShownMeasures = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: tuple(map(measures.canonical, measures.split(value))))
 ]
 Measures = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(measures.parse_measures(value)))]
+EXACT = "Flat"
+
+
+def _checked_index(text: str) -> str:
+    if text != EXACT:
+        from bench.evaluation.index import make_index
+
+        make_index(text)
+    return text
+
+
+Index = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_,.()=:-]{1,100}$"), AfterValidator(_checked_index)]
 
 
 class Mirror(Options):
@@ -262,6 +274,9 @@ class Request(Ranked, Trainings):
         ("single-vector",),
         "scoring of documents: single-vector, maxsim; a method without either has its own",
         min_length=1,
+    )
+    index: Index = option(
+        EXACT, "FAISS index of single vectors, as HNSW32 or IVF256,Flat:nprobe=16; Flat is exact, others report recall"
     )
     measures: Measures = option(
         (), f"measures (default: {' '.join(measures.DEFAULT)}, and those of a collection's field)"

@@ -129,6 +129,8 @@ class RunSpec:
     encoder: str
     """A known name, an id of the hub, or the absolute path of a folder."""
     scoring: str = ""
+    index: str = ""
+    """An index of FAISS for approximate search; empty for exact search."""
     pairs: Pairs = ()
     """The pairs that the student is trained for."""
     train: tuple[str, ...] = ()
@@ -145,8 +147,9 @@ class RunSpec:
         return _ADAPTER.validate_python(value)
 
     def dump(self) -> dict[str, Any]:
-        """Return a JSON value."""
-        return dict(_ADAPTER.dump_python(self, mode="json"))
+        """Return a JSON value. Exact search is not in it, as before approximate search existed."""
+        value = dict(_ADAPTER.dump_python(self, mode="json"))
+        return value if self.index else {name: each for name, each in value.items() if name != "index"}
 
     @cached_property
     def key(self) -> dict[str, Any]:
@@ -165,7 +168,7 @@ class RunSpec:
     @property
     def training(self) -> RunSpec:
         """The training that is evaluated."""
-        return replace(self, dataset="", pair=None, scoring="")
+        return replace(self, dataset="", pair=None, scoring="", index="")
 
     @property
     def system(self) -> RunSpec:
@@ -200,7 +203,8 @@ class RunSpec:
         if students and self.pair is None:
             pair = f"{len(self.pairs)}languages-{self.pairs[0].document}"
         training = (self.method, pair, Path(self.encoder).name, students, self.subset.folder(), seed)
-        return ".".join(filter(None, (*training, self.dataset, self.scoring)))
+        test = (self.dataset, self.scoring, self.index.replace(":", "."))
+        return ".".join(filter(None, (*training, *test)))
 
     def matches(self, text: str) -> bool:
         """Return whether `text` names the run: as a leaderboard does, or as on the command line. Settings may be in any
@@ -254,6 +258,10 @@ def _supervision(spec: RunSpec) -> str:
     return " + ".join(uses)
 
 
+def _scoring(spec: RunSpec) -> str:
+    return f"{spec.scoring} {spec.index}".strip()
+
+
 def _students(spec: RunSpec) -> str:
     return "multilingual" if len(spec.pairs) > 1 else ""
 
@@ -269,7 +277,7 @@ COLUMNS = (
     Column("dataset", lambda spec: spec.dataset),
     Column("pair", lambda spec: str(spec.pair or " + ".join(map(str, spec.pairs)))),
     Column("encoder", lambda spec: spec.encoder),
-    Column("scoring", lambda spec: spec.scoring, lambda spec: f"scoring {spec.scoring or 'default'}"),
+    Column("scoring", _scoring, lambda spec: f"scoring {_scoring(spec) or 'default'}"),
     Column("students", _students, lambda spec: f"{_students(spec) or 'bilingual'} students"),
     Column("train", lambda spec: " + ".join(spec.train), lambda spec: f"train {' + '.join(spec.train) or 'default'}"),
     _subset_column("bitext_size"),

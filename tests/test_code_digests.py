@@ -57,8 +57,8 @@ METHODS = {
 OTHERS = {
     "bench.evaluation.evaluate": """
         bench.data bench.encoders.encoder bench.encoders.folders bench.evaluation.embeddings bench.evaluation.evaluate
-        bench.evaluation.maxsim bench.evaluation.measures bench.evaluation.mining bench.evaluation.retrieval
-        bench.evaluation.retriever bench.evaluation.run
+        bench.evaluation.index bench.evaluation.maxsim bench.evaluation.measures bench.evaluation.mining
+        bench.evaluation.retrieval bench.evaluation.retriever bench.evaluation.run
     """,
     "bench.evaluation.tasks": """
         bench.data bench.evaluation.measures bench.evaluation.mining

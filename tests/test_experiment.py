@@ -326,6 +326,41 @@ def test_one_student_is_scored_both_ways(bench: Bench, tmp_path: Path) -> None:
     assert contents(tmp_path, RUN) == runs
 
 
+def test_an_index_is_a_system_of_its_own_and_reports_its_recall(bench: Bench, tmp_path: Path) -> None:
+    index = "IVF8,Flat:nprobe=2"
+    assert counts(bench.execute(tmp_path, ["psq", "distillation"])) == (5, 0, 0)
+    outcome = bench.execute(tmp_path, ["psq", "distillation"], index=index)
+    assert counts(outcome) == (4, 1, 0)  # psq has no vectors
+    assert len(list((tmp_path / "trainings").glob("distillation.*"))) == 1
+    found = {(row["method"], row["scoring"]) for row in rows(tmp_path)}
+    both = {
+        (name, how) for name in ("distillation", *REFERENCES) for how in ("single-vector", f"single-vector {index}")
+    }
+    assert found == {("psq", "bm25"), *both}
+    for cell in outcome.cells:
+        if cell.spec.method != "psq":
+            assert 0 < cell.manifest["index"]["recall@100"] < 1
+            assert cell.manifest["index"]["queries"] == 20
+    assert (tmp_path / "leaderboard.md").read_text().count("recall@100 of the index against exact search: 0.") == 4
+
+
+@pytest.mark.parametrize(
+    ("index", "reason"),
+    [
+        ("PQ48", "should be a multiple of the number of subquantizers"),
+        ("IVF5000,Flat", "5,000 clusters for 60 documents"),
+    ],
+)
+def test_index_that_does_not_fit_is_refused_before_a_training(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str], index: str, reason: str
+) -> None:
+    outcome = bench.execute(tmp_path, ["distillation", "psq"], index=index)
+    assert outcome.exit_code == 2 and outcome.computed == 1
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "FAILED distillation" in line)
+    assert f"index '{index}'" in line and reason in line
+    assert not list((tmp_path / "trainings").glob("distillation.*/manifest.json"))
+
+
 def test_translated_queries_are_kept_with_the_run(bench: Bench, tmp_path: Path, small_test: TestCollection) -> None:
     outcome = bench.execute(tmp_path, ["translate-test"])
     cell = next(cell for cell in outcome.cells if cell.spec.method == "translate-test")

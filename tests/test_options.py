@@ -91,6 +91,7 @@ bitext_noise = [0, 0.1]
 leakage = "keep"
 encoder = "all-MiniLM-L6-v2"
 scoring = ["single-vector"]
+index = "HNSW32"
 budget = "300steps"
 seeds = [0, 1, 2]
 measures = ["MRR@10"]

@@ -66,12 +66,23 @@ def alone(results: Path, method: str) -> Path:
         ("distillation", {"seeds": (3,), "recipe": {"learning_rate": 0.01, "selection": "english"}}),
         ("distillation", {"bitext_size": (50,), "bitext_noise": (0.5,), "leakage": "keep"}),
         ("distillation", {"scoring": ("maxsim",), "budget": Budget(500, "tokens")}),
+        ("distillation", {"index": "HNSW8:efSearch=20"}),
         ("optical+dynamic-negatives", {"method": {"optical": {"solver": "exact", "weight": 0.5}}}),
         ("static-negatives", {"method": {"hard-negatives": {"document_encoder": "student"}}}),
         ("psq", {"measures": ("R@200", "nDCG@10")}),
         ("fusion+psq+distillation", {"method": {"fusion": {"k": 0}}, "measures": ("R@200", "nDCG@10")}),
     ],
-    ids=["settings", "recipe and seed", "less and worse data", "scoring", "combined", "variant", "ranker", "fusion"],
+    ids=[
+        "settings",
+        "recipe and seed",
+        "less and worse data",
+        "scoring",
+        "index",
+        "combined",
+        "variant",
+        "ranker",
+        "fusion",
+    ],
 )
 def test_manifest_alone_gives_the_same_numbers(
     bench: Bench, tmp_path: Path, reproduce: Reproduce, method: str, changes: dict[str, Any]

@@ -35,6 +35,16 @@ def test_a_manifest_gives_back_the_same_spec(
     assert (again.fingerprint, again.columns, again.label) == (one.fingerprint, one.columns, one.label)
 
 
+def test_exact_search_has_the_fingerprint_that_it_had_before_there_were_others() -> None:
+    """The value is from before the field existed, so results of then are still those of exact search."""
+    exact = spec(seed=3)
+    assert exact.fingerprint == "2de52f6eb4722ba52199b28ba82202d3f370014b5920166175c1afa74afdf1c1"
+    other = replace(exact, index="IVF256,Flat:nprobe=16")
+    assert other.system != exact.system and other.training == exact.training and other.board == exact.board
+    assert other.columns["scoring"] == "single-vector IVF256,Flat:nprobe=16"
+    assert RunSpec.parse(json.loads(json.dumps(other.dump()))) == other
+
+
 @given(st.data(), SETTINGS)
 def test_settings_in_any_order_and_defaults_spelled_out_find_the_row(
     data: st.DataObject, settings: dict[str, object]

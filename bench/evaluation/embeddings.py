@@ -51,14 +51,16 @@ class Embeddings:
         self.seconds = 0.0
         """Time spent on encoding so far; 0 if everything was in the folder."""
         self.unnormalised = 0
-        """The number of vectors so far whose length is not 1."""
+        """The number of vectors whose length is not 1, in the last iteration so far."""
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield arrays of (up to BLOCK, dimension) float32. Raises `BenchError` if the retriever returns another."""
         sweep(self.folder)
+        self.unnormalised, on_texts = 0, self.on_texts
         paths = (self.folder / f"{number:05d}.npy" for number in itertools.count())
         for start in range(0, len(self.texts), BLOCK):
             yield self._block(self.texts[start : start + BLOCK], paths)
+        self.on_texts = lambda count: on_texts(0)  # in a second iteration they do not count again
 
     def _block(self, texts: Sequence[str], paths: Iterator[Path]) -> np.ndarray:
         unique = sorted(dict.fromkeys(texts), key=len, reverse=True)

@@ -11,6 +11,7 @@ import numpy as np
 from bench.data import Ids, TestCollection
 from bench.errors import BenchError
 from bench.evaluation.embeddings import Embeddings
+from bench.evaluation.index import approximate
 from bench.evaluation.maxsim import maxsim
 from bench.evaluation.measures import RUN_DEPTH
 from bench.evaluation.mining import mine
@@ -27,7 +28,9 @@ class Evaluation:
     seconds: dict[str, float]
     documents_cached: bool = False
     index_mib: float | None = None
-    """Size of the documents' embeddings as float32; None for a `Ranker`."""
+    """Size of the documents' embeddings as float32, or of their approximate index; None for a `Ranker`."""
+    index: Mapping[str, Any] | None = None
+    """The facts about an approximate index, as its recall."""
     rewritten: Sequence[str] = ()
     unnormalised: int | None = None
     """The number of query and document vectors whose length is not 1; None if no vectors were searched."""
@@ -40,13 +43,15 @@ def evaluate(
     test: TestCollection,
     *,
     scoring: str = "single-vector",
+    index: str = "",
     oracle: bool,
     cache: Path,
     scratch: Path,
     depth: int = RUN_DEPTH,
     on_texts: OnBatch = lambda count: None,
 ) -> Evaluation:
-    """Return the run of a retriever, with `depth` documents per query, or the mined pairs in bitext mining.
+    """Return the run of a retriever, with `depth` documents per query, or the mined pairs in bitext mining. Vectors are
+    searched exactly, or by the index of FAISS that `index` names.
 
     Documents are encoded and searched block by block. Embeddings of documents by a frozen encoder are stored in the
     folder `cache` for later cells, others in `scratch`, from which the same cell continues after a crash. Raises
@@ -79,15 +84,21 @@ def evaluate(
         encoded_queries = Embeddings(retriever, "query", texts, scratch, on_texts)
         started = time.perf_counter()
         vectors = np.concatenate(list(encoded_queries))
-        mining = test.task == "bitext mining"
-        run = mine(vectors, documents, ids) if mining else search(vectors, documents, ids, depth)
+        facts, size = None, len(test.documents) * vectors.shape[1] * vectors.itemsize
+        if test.task == "bitext mining":
+            run = mine(vectors, documents, ids)
+        elif index:
+            run, facts, size = approximate(index, vectors, documents, ids, depth)
+        else:
+            run = search(vectors, documents, ids, depth)
         times = {"encode_documents": documents.seconds, "encode_queries": encoded_queries.seconds}
         times["search"] = time.perf_counter() - started - sum(times.values())
         evaluation = Evaluation(
             run,
             times,
             documents_cached=documents.seconds == 0,
-            index_mib=_mebibytes(len(test.documents) * vectors.shape[1] * vectors.itemsize),
+            index_mib=_mebibytes(size),
+            index=facts,
             unnormalised=encoded_queries.unnormalised + documents.unnormalised,
         )
     evaluation = replace(evaluation, unknown_pieces=retriever.query_encoder.unknown_pieces(texts, "query"))

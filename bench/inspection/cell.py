@@ -20,7 +20,7 @@ def describe_cell(cell: Record) -> dict[str, dict[str, Any]]:
         "scores": {
             **cell.means,
             "reported": manifest.get("reported"),
-            **{name: manifest.get(name) for name in ("threshold", "queries", "queries_left_out", "documents")},
+            **{name: manifest.get(name) for name in ("threshold", "index", "queries", "queries_left_out", "documents")},
         },
         "data": data,
         "cost": {"training": training.get("cost"), "evaluation": manifest["cost"]},

@@ -193,6 +193,12 @@ def favoured(system: System) -> str:
     return ", ".join(f"{language} {ratio:.1f}x" for language, ratio in ratios.items())
 
 
+def index_recall(system: System) -> str:
+    """Return the recall of the system's approximate index, averaged over seeds; empty for exact search."""
+    facts = pd.DataFrame([cell.manifest.get("index") or {} for cell in system.cells]).filter(like="recall").mean()
+    return ", ".join(f"{name} of the index against exact search: {value:.3f}" for name, value in facts.items())
+
+
 def gap_frame(systems: Sequence[System], bitext: Mapping[str, int]) -> pd.DataFrame:
     """Return a row per measure and system with several pairs of a collection: the mean over pairs, over the half with
     the most `bitext` rows (`much`), over the others (`little`), the gap, and the worst and best pair.

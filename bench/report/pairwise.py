@@ -132,7 +132,7 @@ def _collection(a: System, b: System) -> str:
     parts = [
         a.name if a.name == b.name else "",
         *(names["dataset"], names["pair"], Path(spec.encoder).name, names["budget"], names["students"]),
-        spec.scoring if spec.scoring != "single-vector" else "",
+        names["scoring"] if names["scoring"] != "single-vector" else "",
         f"bitext {spec.subset}" if spec.subset != BitextSubset() else "",
     ]
     return " ".join(filter(None, parts))

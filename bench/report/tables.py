@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.evaluation.tasks import TOP
-from bench.report.leaderboard import Leaderboard, diagnostics_text, favoured
+from bench.report.leaderboard import Leaderboard, diagnostics_text, favoured, index_recall
 from bench.statistics.significance import ALPHA, holm_over
 from bench.tables import escape_markdown, print_table
 from bench.terminal import one_line, write_out
@@ -106,7 +106,7 @@ def corrections(families: Mapping[str, int]) -> list[str]:
 
 def remarks(found: Leaderboard, board: int, measures: Sequence[str] = ()) -> list[str]:
     """Return the lines below the table of a board: the families of its tests, outlying and failed seeds, diagnostics of
-    trainings, and favoured languages.
+    trainings, recall of approximate indexes, and favoured languages.
     """
     first = next(iter(dict(_scored(found, measures or found.measures))[board]))
     members = sorted(
@@ -116,6 +116,7 @@ def remarks(found: Leaderboard, board: int, measures: Sequence[str] = ()) -> lis
     )
     texts = [(label, diagnostics_text(system.trained("diagnostics"))) for label, system in members]
     bias = f"first {TOP} documents against all documents: "
+    texts += [(label, index_recall(system)) for label, system in members]
     texts += [(label, bias + text) for label, system in members if (text := favoured(system))]
     lines = [f"{' · '.join(label)}: {text}" for label, text in texts if text]
     return [*corrections(found.families(board, first)), *found.seed_remarks(board, first), *lines]

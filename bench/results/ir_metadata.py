@@ -63,7 +63,7 @@ def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
             "method": {
                 "automatic": True,
                 "score ties": "by document id",
-                "indexing": {"encoder": spec.encoder, "scoring": spec.scoring},
+                "indexing": {"encoder": spec.encoder, "scoring": spec.columns["scoring"]},
                 "retrieval": [
                     {"name": spec.method, "method": method.name, "params": dict(method.settings)}
                     for method in spec.methods

@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.evaluation import measures, tasks
 from bench.options import read_config
 from bench.recipe import Recipe
-from bench.request import Request, Scoring, measures_of, offered_pairs
+from bench.request import EXACT, Request, Scoring, measures_of, offered_pairs
 from bench.running.method_specs import Call, ResolvedMethod, resolve_methods, with_recipe
 from bench.spec import RunSpec
 
@@ -75,11 +75,17 @@ class Experiment:
             self.notes.append(f"{skipped}: the stored runs that it fuses are too short for {', '.join(names)}")
             return
         for scoring in scorings:
-            self.add_cell(training, test, scoring, names)
+            index = request.index if scoring == "single-vector" and task != "bitext mining" else EXACT
+            note = f"index {request.index} has no effect on {task if scoring == 'single-vector' else scoring}"
+            if index != request.index and note not in self.notes:
+                self.notes.append(note)
+            self.add_cell(training, test, scoring, names, "" if index == EXACT else index)
 
-    def add_cell(self, training: Training, test: LazyTestCollection, scoring: str, names: tuple[str, ...]) -> RunSpec:
+    def add_cell(
+        self, training: Training, test: LazyTestCollection, scoring: str, names: tuple[str, ...], index: str = ""
+    ) -> RunSpec:
         """Add a cell with these measures unless it is there, those that it fuses first; return its spec."""
-        spec = replace(training.spec, dataset=test.name, pair=test.pair, scoring=scoring)
+        spec = replace(training.spec, dataset=test.name, pair=test.pair, scoring=scoring, index=index)
         parts = []
         for method in training.method.parts:
             part = Training(_of_method(training.spec, method, test.pair.training), method)
@@ -161,7 +167,7 @@ def plan_table(experiment: Experiment, finished: Collection[Cell]) -> list[list[
         about = [spec.label, str(spec.budget or "-"), " + ".join(spec.train) or "-"]
         for cell in cells:
             test, known = cell.test, cell.test.summary_if_known
-            where = f"{test.name} {test.pair} {cell.spec.scoring}"
+            where = f"{test.name} {test.pair} {cell.spec.columns['scoring']}"
             sizes = (f"{known.queries:,}", f"{known.documents:,}") if known else ("?", "?")
             rows.append([*about, where, *sizes, "finished" if cell in finished else "missing"])
             about = ["", "", ""]

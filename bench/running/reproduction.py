@@ -69,7 +69,8 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
     spec = replace(spec, methods=row.methods)  # with the present places of their files
     recipe = read_config(Recipe, dict(spec.recipe.settings), "recipe")
     experiment = Experiment(spec.encoder, recipe, [row])
-    experiment.add_cell(Training(spec.training, row), test_of(cell, cards, resolver), spec.scoring, tuple(cell.means))
+    test = test_of(cell, cards, resolver)
+    experiment.add_cell(Training(spec.training, row), test, spec.scoring, tuple(cell.means), spec.index)
     (device,), number_format = find_devices([inputs["device"]]), inputs.get("precision", "float32")
     resources = Resources(spec.encoder, device, number_format, cards, resolver, display, int(inputs["threads"]))
     places = {"results": folder, "mirror": resolver.mirror}

@@ -94,6 +94,7 @@ def perform(job: Job, missing: Sequence[Cell]) -> bool:
         training = _finished_training(job)
         if training is None:
             try:
+                _check_indexes(job, missing)
                 task = job.resources.task(job.training.spec)
             except BenchError as error:
                 job.fail(error)
@@ -142,6 +143,15 @@ def _finished_training(job: Job) -> Record | None:
         job.warn(f"{error}; it is trained again")
         remove(job.entry.folder)
         return None
+
+
+def _check_indexes(job: Job, cells: Sequence[Cell]) -> None:
+    """Raise `BenchError` before a training if an index of its cells does not fit the teacher or a collection."""
+    for cell in cells:
+        if cell.spec.index and job.training.spec.budget:  # a student has the dimension of the teacher
+            from bench.evaluation.index import make_index
+
+            make_index(cell.spec.index, job.resources.teacher.dimension, cell.test.summary.documents)
 
 
 def _load_test(job: Job, cell: Cell) -> TestCollection:
@@ -242,6 +252,7 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, load: Callable[[],
             retriever,
             test,
             scoring=cell.spec.scoring,
+            index=cell.spec.index,
             oracle=job.training.method.oracle,
             cache=resources.cache / EMBEDDINGS,
             scratch=folder / EMBEDDINGS,
@@ -308,6 +319,7 @@ def finish_cell(
         "documents": len(test.documents),
         "cost": dict(cost),
         "documents_cached": evaluation.documents_cached,
+        "index": evaluation.index,
         "unnormalised": evaluation.unnormalised,
         "unknown_pieces": evaluation.unknown_pieces,
         "scores": {name: fmean(values.values()) for name, values in scores.items()},
