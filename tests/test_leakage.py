@@ -398,7 +398,13 @@ def test_places_are_those_of_the_files(tmp_path: Path, cli: Cli) -> None:
     entry = {"format": "tmx-zip", "pairs": ["fon-eng"], "role": "bitext", "files": {"memories": "m"}}
     world.add("memory", {"m": memory(**units)}, data=[entry])
     world.squad("squad", ("who", "Elsewhere."), ("when", FERRY))
-    names = "lines", "table", "bible", "asked", "gospel", "memory", "squad"
+    labels = "neutral", "entailment", "entailment"
+    inferred = [[f"{text}\t{i}\t{label}\n" for i, label in enumerate(labels)] for text in ("Pluie", "Rain")]
+    inferred[1][2] = f"Rain\t{FERRY}\tentailment\n"
+    parts = {"queries": "f", "documents": "e", "english": "e"}
+    entry = {"format": "xnli-entailment", "pairs": ["fon-eng"], "role": "bitext", "files": parts}
+    world.add("inferred", {name: "".join(side) for name, side in zip("fe", inferred, strict=True)}, data=[entry])
+    names = "lines", "table", "bible", "asked", "gospel", "memory", "squad", "inferred"
     options = [*world.options, "--train", ",".join(names), "--output", tmp_path / "all.csv"]
     cli("inspect", "leakage", *options, "--pairs", "fon-eng")
     assert {(row["training"], row["side"], row["row"]) for row in rows(tmp_path, "all.csv")} == {
@@ -409,5 +415,6 @@ def test_places_are_those_of_the_files(tmp_path: Path, cli: Cli) -> None:
         ("asked", "query", f"{world.file('asked', 'f')}: line 2"),
         ("gospel", "query", "MRK 1:2"),
         ("memory", "document", "unit u2"),
+        ("inferred", "document", "line 3"),
         ("squad", "document", f"{world.file('squad', 'f')}: data[0].paragraphs[1].qas[0]"),
     }
