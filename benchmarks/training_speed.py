@@ -38,7 +38,7 @@ def sentences(count: int) -> list[str]:
     return [" ".join(rng.choice(words, size)) for size in rng.integers(5, 40, count)]
 
 
-def main(steps: int = 10) -> int:
+def main(steps: int = 20) -> int:
     """Train for some steps; return the exit code."""
     prepare_libraries(offline=True, threads=1)
     texts = sentences(steps * BATCH)
