@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,16 @@ def test_workers_end_with_their_caller(script: Callable[..., Script], call: str,
     running = script(call.format("never_ready"), workers)
     running.process.kill()
     assert running.all_gone()
+
+
+def test_several_threads_may_end_a_worker_and_a_closed_one_starts_no_more() -> None:
+    with ThreadPoolExecutor(8) as threads, Worker() as worker:
+        for _ in range(3):
+            worker.start()
+            list(threads.map(lambda _: worker.kill(), range(8)))
+        worker.closed = True
+        with pytest.raises(CellFailed, match="has ended"):
+            worker.run(square, 1)
 
 
 def square(number: int) -> tuple[int, int]:

@@ -65,6 +65,8 @@ class Worker:
     def __init__(self, timeout: float = math.inf) -> None:
         """Limit the silence of a call to `timeout` seconds and a tenth, so that `watchdog` comes first."""
         self.timeout = timeout
+        self.closed = False
+        """True if it takes no more calls: another thread ends it."""
         self._process: SpawnProcess | None = None
 
     def __enter__(self) -> Worker:
@@ -101,6 +103,8 @@ class Worker:
 
     def start(self) -> SpawnProcess:
         """Return the process, a new one unless it is running."""
+        if self.closed:
+            raise CellFailed("the call that it belongs to has ended")
         if self._process is None or not self._process.is_alive():
             self.kill()
             self._connection, theirs = SPAWN.Pipe()
@@ -113,19 +117,20 @@ class Worker:
 
     def interrupt(self) -> None:
         """Send SIGINT to the process. It is blocked until the next call if there is none."""
-        if self._process is not None and self._process.pid is not None:
+        process = self._process
+        if process is not None and process.pid is not None:
             with suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGINT)
+                os.kill(process.pid, signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill the process and its group."""
-        if self._process is None or self._process.pid is None:
+        """Kill the process and its group. Several threads may call this at the same time."""
+        process, self._process = self._process, None
+        if process is None or process.pid is None:
             return
         with suppress(ProcessLookupError, PermissionError):  # macOS refuses to signal a group of dead processes
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()  # it may not have made its group, or have left it
-        self._process.join(LAST)  # a call to a driver may not be interruptible
-        self._process = None
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()  # it may not have made its group, or have left it
+        process.join(LAST)  # a call to a driver may not be interruptible
         self._connection.close()
 
     @contextmanager
@@ -166,6 +171,7 @@ class Workers:
     def __exit__(self, *exception: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self.workers:
+            worker.closed = True
             worker.kill()
 
     def submit(self, call: Callable[[Worker], Result]) -> Future[Result]:
