@@ -51,7 +51,7 @@ def _built(text: str, documents: np.ndarray) -> faiss.Index:
 
 @pytest.mark.parametrize("text", ["HNSW8", "IVF16,Flat:nprobe=3", "NSG8", "L2norm,HNSW8"])
 def test_scores_are_inner_products(text: str, vectors: tuple[np.ndarray, np.ndarray]) -> None:
-    """FAISS makes indexes of squared distances unless it is told otherwise."""
+    """The default metric of FAISS is the squared distance."""
     queries, documents = vectors
     names = ids(QUERIES, DOCUMENTS)
     run, _, _ = approximate(text, queries, [documents], names, DEPTH)

@@ -30,8 +30,8 @@ MANY = 1000
 """The smallest number of texts whose token ids are cached."""
 TOKENS = {False: 512, True: 4096}
 """Tokens of texts of similar length that go through the transformer together, padding included, in inference and in
-training. On a processor, the activations of small groups fit its cache, and large groups need fewer passes over the
-weights and their gradients (`benchmarks/encoding_speed.py`)."""
+training. On a processor, small groups were the fastest in inference, and large ones in training, where
+each group adds to the gradients of all weights."""
 GPU_TOKENS = 1 << 16
 """The same on a GPU."""
 
