@@ -1,4 +1,4 @@
-"""The command line: imports the module of one command, and turns errors into exit codes."""
+"""The command line: import the module of one command, run it, and turn errors into exit codes."""
 
 import argparse
 import sys
@@ -18,20 +18,20 @@ COMMANDS = {
     "fetch": ("collections:fetch", "download collections and verify them"),
     "baseline": ("gate:baseline", "compute a suite and store its values, for bench check"),
     "check": ("gate:check", "compute a baseline again and list the changed values"),
-    "new-method": ("authoring:new_method", "write a small package with a method, as a start"),
+    "new-method": ("authoring:new_method", "write a small package with a working method"),
     "new-teacher": ("authoring:new_teacher", "train a late-interaction teacher, for --scoring maxsim"),
-    "validate": ("authoring:validate", "check that a method meets the contract of all methods"),
+    "validate": ("authoring:validate", "check that a method follows the rules of all methods"),
     "ls": ("collections:ls", "list methods, datasets, pairs, encoders or measures"),
     "inspect": ("", "inspect data, results and trained methods"),
-    "study": ("", "run, report, check or list studies, which answer a question"),
-    "compare": ("results:compare", "compare two methods, two results folders or two runs, with significance"),
+    "study": ("", "run, report, check or list studies"),
+    "compare": ("results:compare", "compare two methods, results folders or runs, with significance tests"),
     "power": ("power:print_power", "print how often a difference would be significant, by queries and seeds"),
-    "import": ("results:import_results", "add runs and scores of other software to a leaderboard"),
+    "import": ("results:import_results", "add results of other software to a leaderboard"),
     "reproduce": ("results:reproduce", "compute a result again from its manifest and compare"),
     "leaderboard": ("results:print_leaderboard", "write and print the leaderboard of a results folder"),
     "report": ("results:report", "write a page and plots of a results folder"),
 }
-"""The place and the line of help of each command, in the order of `bench --help`."""
+"""The function and the help of each command, in the order of `bench --help`."""
 INSPECT = {
     "cell": ("results:inspect_cell", "the manifest of one result"),
     "query": ("results:inspect_query", "the top documents of each method for one query, and their word alignments"),
@@ -46,9 +46,9 @@ STUDY = {
 }
 SUBJECTS = {
     "inspect": ("Inspect data, results and trained methods.", INSPECT),
-    "study": ("Answer questions by studies: runs whose comparisons were stated before.", STUDY),
+    "study": ("Answer questions by studies, which state their comparisons before the runs.", STUDY),
 }
-"""The description and the subjects of the commands that have subjects, each like a command."""
+"""The description and the subjects of commands with subjects."""
 KEPT = "what is finished is kept, the same command goes on from there"
 
 

@@ -1,4 +1,4 @@
-"""The options of each command, one field each, and the check that everything they name exists.
+"""The options of each command, and the check that everything that they name exists.
 
 Imports nothing heavy. Descriptions of fields are the texts of `--help`.
 """
@@ -49,7 +49,7 @@ Scoring = Literal["single-vector", "maxsim"]
 
 
 def _like(name: str, pattern: str, form: str) -> AfterValidator:
-    """Return the check of an option, a text or several: each must match a pattern, which `form` explains to users."""
+    """Return a validator of texts by a pattern, which `form` explains to users."""
 
     def check(value: Any) -> Any:
         for text in (value,) if isinstance(value, str) else value:
@@ -96,38 +96,36 @@ class Places(Mirror):
 
 
 class Results(Options):
-    results: NewFolder = option(Path("results/runs"), "where results are kept")
+    results: NewFolder = option(Path("results/runs"), "the results folder")
 
 
 class Ranked(Results):
-    baseline: str = option("zero-shot", "the method that significance is tested against")
+    baseline: str = option("zero-shot", "the method that the tests compare with")
 
 
 class Leaderboards(Ranked):
-    measures: ShownMeasures = option((), "columns of the printed table (default: all that were scored)")
+    measures: ShownMeasures = option((), "columns of the printed table (default: all stored measures)")
 
 
 class Judging(Options):
     """The conventions for runs that were made elsewhere."""
 
-    ties: Ties = option("descending-id", "order of a run's documents with equal scores; descending-id is trec_eval's")
+    ties: Ties = option("descending-id", "order of documents with equal scores; trec_eval has descending-id")
     average: Average = option(
         "judged",
-        "queries that a run's mean is over: judged ones (trec_eval -c), those of them with a relevant document, or "
-        "those of them that it returned (trec_eval without -c)",
+        "queries of the mean. judged: all judged queries (trec_eval -c); relevant: those with a relevant document; "
+        "returned: those with results (trec_eval without -c)",
     )
 
 
 class Compare(Judging, Results):
-    a: str = argument("A", "a method as in a leaderboard, a results folder, or a run")
-    b: str = argument("B", "another of the same kind")
-    qrels: File | None = option(None, "judgments of two runs: a file of TREC's or BEIR's columns")
-    measures: Measures = option(
-        ("nDCG@10",), "measures of ir-measures; methods and folders must have been scored by them", min_length=1
-    )
+    a: str = argument("A", "a method of a leaderboard, a results folder, or a TREC run")
+    b: str = argument("B", "the same kind as A")
+    qrels: File | None = option(None, "judgments for two runs, in the format of TREC or BEIR")
+    measures: Measures = option(("nDCG@10",), "measures of ir-measures; cells must have scores by them", min_length=1)
     samples: Count = option(10_000, "random sign flips of the paired randomisation test", ge=100)
-    queries: Count = option(10, "the number of most changed queries that are shown")
-    output: NewFile | None = option(None, "a CSV file to write the difference of every query to")
+    queries: Count = option(10, "number of queries to show, those that differ most")
+    output: NewFile | None = option(None, "CSV file for the difference of every query")
 
 
 class Power(Options):
@@ -137,110 +135,108 @@ class Power(Options):
     sd: Positive = option(0.2, "standard deviation over queries of the difference between two students")
     noise: Share = option(0.5, "share of that variance that differs from training to training")
     seed_sd: Spread = option(0.005, "standard deviation over seeds of a method's mean")
-    comparisons: Count = option(1, "size of the family that Holm's procedure corrects for", gt=0)
-    repetitions: int = option(1000, "simulated experiments of each share", ge=100, le=1_000_000)
+    comparisons: Count = option(1, "number of comparisons that Holm's procedure corrects for", gt=0)
+    repetitions: int = option(1000, "simulated experiments for each printed share", ge=100, le=1_000_000)
 
 
 class Import(Judging, Places, Results):
-    file: File | None = argument("FILE", "a TREC run, perhaps gzipped, or MTEB's JSON", None)
-    published: bool = option(False, "instead of a file: published figures of well-known models, for all boards here")
+    file: File | None = argument("FILE", "a TREC run or results of MTEB (JSON); either may be gzipped", None)
+    published: bool = option(False, "import published figures of well-known models instead of a file")
     method: str | None = option(None, "the name of the row", min_length=1)
     dataset: str | None = option(None, "the test collection that was searched")
-    pairs: Pairs = option((), "the language pair of a run; the pairs to import from MTEB's results (default: all)")
-    encoder: str | None = option(None, "the leaderboard that it joins (default: the only one of the collection)")
+    pairs: Pairs = option((), "language pair of a run, or pairs to import from results of MTEB (default: all)")
+    encoder: str | None = option(None, "encoder of the leaderboard (default: the only one of the collection)")
     measures: Measures = option(measures.DEFAULT, "the measures of a run", min_length=1)
 
 
 class Reports(Leaderboards):
-    measures: ShownMeasures = option((), "measures that are shown (default: all that were scored)")
-    output: NewFolder | None = option(None, "a folder to write everything to (default: the results folder)")
+    measures: ShownMeasures = option((), "measures to show (default: all stored measures)")
+    output: NewFolder | None = option(None, "output folder (default: the results folder)")
 
 
 class Fetch(Places):
     names: Names = argument("NAME", "collections or mixes (see bench ls datasets)", min_length=1)
-    pairs: Pairs = option((), "only what these language pairs need (default: all pairs)")
+    pairs: Pairs = option((), "download files of these language pairs only (default: all pairs)")
     quiet: bool = option(False, "print errors only")
 
 
 class Listing(Mirror):
     kind: Literal["methods", "datasets", "pairs", "encoders", "measures"] = argument("KIND")
-    name: str | None = argument("name", "show everything about one of them (methods, datasets, encoders)", None)
-    output: NewFolder | None = option(None, "a folder to write a page for each method to")
+    name: str | None = argument("name", "describe one method, dataset or encoder", None)
+    output: NewFolder | None = option(None, "output folder for a page of each method")
 
 
 class InspectLeakage(Places):
-    pairs: Pairs = option((), "language pairs (default: all that the training collections name)")
+    pairs: Pairs = option((), "language pairs (default: all pairs of the training collections)")
     train: Names = option((), "collections to search (default: the standard mix of each pair)")
-    limit: Count = option(5, "pairs of texts that are shown per test and training collection")
-    output: NewFile | None = option(None, "a CSV file to write all of them to")
+    limit: Count = option(5, "number of text pairs to show for each test and training collection")
+    output: NewFile | None = option(None, "CSV file for all pairs of texts")
 
 
 class InspectAlignment(Options):
-    methods: Names = option((), "methods that align words (default: all, in all ways that they have)")
+    methods: Names = option((), "methods that align words (default: all, with all variants)")
     pairs: Pairs = option((Pair("qaa", "eng"),), "pairs of the embedded collection")
-    budget: BudgetText = option(Budget(200, "steps"), "per training")
+    budget: BudgetText = option(Budget(200, "steps"), "budget of one training")
     seeds: Seeds = option((0,), "one training per seed")
     threads: Threads | None = option(None, "processor threads (default: torch's choice)")
 
 
 class InspectCell(Results):
-    cell: str = argument("CELL", "a cell's folder, its name in the results folder, or the beginning of a fingerprint")
-    json_: bool = option(False, "print the manifest as it is")
-    ir_metadata: bool = option(False, "print the metadata of its run")
+    cell: str = argument("CELL", "folder of a cell, its name, or the beginning of its fingerprint")
+    json_: bool = option(False, "print the manifest as JSON")
+    ir_metadata: bool = option(False, "print the ir_metadata of the run")
 
 
 class Reproduce(Results, Places):
     """The places of collections are those of the manifest, unless they are given here."""
 
-    cell: str = argument("CELL", "as for bench inspect cell")
-    keep: NewFolder | None = option(None, "a folder to keep the new results in (default: none is kept)")
+    cell: str = argument("CELL", "folder of a cell, its name, or the beginning of its fingerprint")
+    keep: NewFolder | None = option(None, "folder for the new results (default: a temporary folder)")
     quiet: bool = option(False, "print results and errors only")
 
 
 class InspectQuery(Results, Mirror):
     query: str = argument("ID", "the id of the query, as in run files")
-    dataset: str | None = option(None, "its collection, if several have a query of that id")
-    pair: str | None = option(None, "its language pair, likewise")
+    dataset: str | None = option(None, "collection of the query, if several collections have the id")
+    pair: str | None = option(None, "language pair of the query, if several pairs have the id")
     methods: Names = option((), "only these methods (default: all in the results folder)")
-    measure: str | None = option(None, "the measure to show and sort by (default: all, sorted by the first)")
-    document: str | None = option(None, "the document whose words are aligned with the query's (default: the top one)")
-    limit: Count = option(5, "documents that are shown per method", gt=0)
+    measure: str | None = option(None, "measure to show and to sort by (default: all, sorted by the first)")
+    document: str | None = option(None, "document to align with the query (default: the top document)")
+    limit: Count = option(5, "documents to show for each method", gt=0)
 
 
 class Machines(Options):
-    """The options that say where trainings are computed, with their cells. `bench/running/engines.py` reads them."""
+    """The options for the place of computations. `bench/running/engines.py` reads them."""
 
     device: Devices = option(
-        ("auto",), "where to compute: auto, cpu, cuda, cuda:1 or mps; several, as cuda:0,cuda:1, share the trainings"
+        ("auto",), "auto, cpu, cuda, cuda:1 or mps; a list such as cuda:0,cuda:1 distributes the trainings"
     )
     jobs: Threads | None = option(None, "trainings at a time (default: one per device; all with ray and slurm)")
     threads: Threads | None = option(None, "processor threads of each job (default: torch's choice, divided by jobs)")
-    engine: Engine = option(LOCAL, "local, slurm, ray or ray:ADDRESS; the last three use several machines")
+    engine: Engine = option(LOCAL, "local, slurm, ray or ray:ADDRESS; all except local use several machines")
 
 
 class Trainings(Places, Machines):
     """The options of trainings and their evaluation that `bench run` and `bench tune` share."""
 
-    pairs: Pairs = option((), "language pairs, query-document, as swh-eng (default: all of the datasets)")
+    pairs: Pairs = option((), "pairs of query and document language, as swh-eng (default: all pairs of the datasets)")
     train: Names = option((), "collections to train on (default: the pair's standard mix)")
     encoder: str | None = option(
         None, "teacher and student (see bench ls encoders; default: tiny for conlang, else all-MiniLM-L6-v2)"
     )
     budget: BudgetText = option(
-        Budget(200, "steps"), "per training, as 600steps, 64kexamples, 2Mtokens, 90seconds or 90cpu-s"
+        Budget(200, "steps"), "budget of one training: 600steps, 64kexamples, 2Mtokens, 90seconds or 90cpu-s"
     )
     seeds: Seeds = option((0,), "one training per seed")
     precision: Literal["auto", "float32", "bfloat16"] = option(
-        "auto", "of forward passes in training and evaluation; auto: bfloat16 where it is faster"
+        "auto", "number format of encoders; auto: bfloat16 if the hardware supports it and gains from it"
     )
     overwrite: Literal["never", "failed", "always"] = option(
-        "failed", "cells to compute again: none, failed ones, or all"
+        "failed", "cells to compute again: never any, only failed cells, or always all"
     )
-    timeout: Seconds = option(
-        1800.0, "time limit without a finished step or batch, then the method fails (default: 30min)"
-    )
+    timeout: Seconds = option(1800.0, "stop a method that finishes no step or batch for this time (default: 30min)")
     quiet: bool = option(False, "print tables and errors only")
-    dry_run: bool = option(False, "print the cells that would run, and which of them are finished", exclude=True)
+    dry_run: bool = option(False, "print the cells of the call and their state; compute nothing", exclude=True)
     recipe: dict[str, Any] = option({}, "settings of the training loop, the same for all methods")
 
 
@@ -249,40 +245,40 @@ class Request(Ranked, Trainings):
 
     methods: Names = option(
         ...,
-        "training methods (see bench ls methods), all, or path/to/file.py:Class; with settings as in "
-        "optical:epsilon=0.1, combined as in optical+dynamic-negatives",
+        "training methods (see bench ls methods), all, or path/to/file.py:Class. Settings: optical:epsilon=0.1; "
+        "combinations: optical+dynamic-negatives",
         min_length=1,
     )
     datasets: Names = option(
-        ("conlang",), "test collections (see bench ls datasets), or folders in BEIR's or TREC's layout", min_length=1
+        ("conlang",), "test collections (see bench ls datasets), or folders in the layout of BEIR or TREC", min_length=1
     )
     students: Annotated[tuple[Students, ...], BeforeValidator(items)] = option(
         ("bilingual",),
-        "bilingual: one student for each language pair; multilingual: one for all of them together",
+        "bilingual: one student for each language pair; multilingual: one student for all pairs",
         min_length=1,
     )
     bitext_size: Annotated[tuple[Size, ...], BeforeValidator(lambda value: tuple(map(str, items(value))))] = option(
-        ("all",), "one training per number of pairs, each a random sample of the bitext", min_length=1
+        ("all",), "numbers of sentence pairs, each a random sample of the bitext; one training for each", min_length=1
     )
     bitext_noise: Annotated[tuple[Share, ...], BeforeValidator(items)] = option(
-        (0.0,), "one training per share of pairs that are misaligned", min_length=1
+        (0.0,), "shares of misaligned sentence pairs; one training for each", min_length=1
     )
     leakage: Literal["remove", "keep"] = option(
-        "remove", "training rows that overlap with a test collection; keep is for measuring the effect of leakage"
+        "remove", "training rows that overlap with a test collection; keep them only to measure the effect of leakage"
     )
     scoring: Annotated[tuple[Scoring, ...], BeforeValidator(items)] = option(
         ("single-vector",),
-        "scoring of documents: single-vector, maxsim; a method without either has its own",
+        "scoring of documents: single-vector or maxsim; methods without vectors use their own",
         min_length=1,
     )
     index: Index = option(
-        EXACT, "FAISS index of single vectors, as HNSW32 or IVF256,Flat:nprobe=16; Flat is exact, others report recall"
+        EXACT, "FAISS index of single vectors: Flat (exact), or an approximate index as HNSW32 or IVF256,Flat:nprobe=16"
     )
     measures: Measures = option(
         (), f"measures (default: {' '.join(measures.DEFAULT)}, and those of a collection's field)"
     )
-    energy: bool = option(False, "measure the energy that is used, if the machine has meters (extra energy)")
-    method: dict[str, dict[str, Any]] = option({}, "settings of methods, by their names")
+    energy: bool = option(False, "measure energy, if the machine has meters; needs the extra energy")
+    method: dict[str, dict[str, Any]] = option({}, "settings of each method, by its name")
 
     @property
     def subsets(self) -> list[BitextSubset]:
@@ -292,7 +288,7 @@ class Request(Ranked, Trainings):
 
 
 class Studies(Options):
-    studies: Folder = option(Path("results/studies"), "the folder of the studies, each in a folder of its own")
+    studies: Folder = option(Path("results/studies"), "folder with a folder for each study")
 
 
 class StudyReport(Studies):
@@ -301,39 +297,39 @@ class StudyReport(Studies):
 
 class StudyRun(StudyReport, Places, Machines):
     scale: Literal["full", "smoke"] = option(
-        "full", "smoke: three steps with the tiny encoder on a generated language; the report is printed, not stored"
+        "full", "smoke: three steps with the tiny encoder on a generated language; prints the report and stores nothing"
     )
     quiet: bool = option(False, "print tables and errors only")
-    dry_run: bool = option(False, "print the cells that would run, and which of them are finished")
+    dry_run: bool = option(False, "print the cells of the call and their state; compute nothing")
 
 
 class StudyCheck(StudyReport, Places):
-    sample: Count = option(3, "the number of random cells", gt=0)
-    seed: Seed = option(0, "the seed of their choice")
+    sample: Count = option(3, "number of random cells", gt=0)
+    seed: Seed = option(0, "seed of the sample")
     quiet: bool = option(False, "print results and errors only")
 
 
 class Tune(Trainings):
     methods: Names = argument("METHOD", "trained methods, without settings (see bench ls methods)", min_length=1)
-    datasets: Names = option(("conlang-dev",), "development collections; others are refused", min_length=1)
-    draws: Count = option(8, "configurations of each method; the first one is its defaults", gt=0)
-    seed: Seed = option(0, "the seed of the draws")
-    results: NewFolder = option(Path("results/tuning/runs"), "where trainings and cells are kept")
-    output: NewFolder = option(Path("results/tuning"), "the folder for a table of each method")
+    datasets: Names = option(("conlang-dev",), "development collections", min_length=1)
+    draws: Count = option(8, "number of configurations of each method; the first has its defaults", gt=0)
+    seed: Seed = option(0, "seed of the draws")
+    results: NewFolder = option(Path("results/tuning/runs"), "results folder of the trainings and cells")
+    output: NewFolder = option(Path("results/tuning"), "output folder for a table of each method")
 
 
 class Suite(Options):
-    """The values that `bench baseline` computes, and some seeds of which `bench check` computes again."""
+    """The suite that `bench baseline` computes."""
 
     from_environment: ClassVar[bool] = False
-    methods: Names = option((), "methods (default: all that are installed)")
-    datasets: Names = option(("conlang",), "test collections, whose files must be on this machine")
+    methods: Names = option((), "methods (default: all installed methods)")
+    datasets: Names = option(("conlang",), "test collections on this machine")
     pairs: Pairs = option((Pair("qaa", "eng"),), "language pairs")
     encoder: str = option("tiny-{seed}", "teacher and student; {seed} is replaced by the seed")
-    budget: BudgetText = option(Budget(100, "steps"), "per training")
+    budget: BudgetText = option(Budget(100, "steps"), "budget of one training")
     measures: Measures = option(measures.DEFAULT, "measures of ir-measures", min_length=1)
-    seeds: Seeds = option(tuple(range(10)), "at least 5, or one to compare by query; each has its own teacher")
-    checked: Count = option(3, "the number of seeds that a check computes again", gt=0)
+    seeds: Seeds = option(tuple(range(10)), "five or more, or one to compare by query; each has its own teacher")
+    checked: Count = option(3, "number of seeds that a check computes again", gt=0)
 
     @property
     def by_query(self) -> bool:
@@ -345,43 +341,43 @@ class Validation(Options):
     from_environment: ClassVar[bool] = False
     steps: Count = option(20, "optimiser steps of each training", ge=4)
     recipe: dict[str, Any] = option({}, "settings of the training loop")
-    method: dict[str, dict[str, Any]] = option({}, "settings of methods, by their names")
+    method: dict[str, dict[str, Any]] = option({}, "settings of each method, by its name")
 
 
 class Validate(Validation):
-    name: str = argument("METHOD", "as for bench run --methods: a name, path/to/file.py:Class, a combination")
+    name: str = argument("METHOD", "a name, path/to/file.py:Class or a combination, as in bench run --methods")
 
 
 class NewMethod(Options):
-    name: str = argument("NAME", "the name of the method, such as my-method")
+    name: str = argument("NAME", "name of the method, such as my-method")
 
 
 class NewTeacher(Places):
-    folder: NewFolder = argument("FOLDER", "a new folder for the teacher, in sentence-transformers' layout")
-    encoder: str = option("all-MiniLM-L6-v2", "the encoder that it starts from")
+    folder: NewFolder = argument("FOLDER", "new folder for the teacher, in the layout of sentence-transformers")
+    encoder: str = option("all-MiniLM-L6-v2", "encoder to start from")
     train: Names = option((), "collections with English judgments (default: qed and tydiqa; conlang for tiny)")
-    budget: BudgetText = option(Budget(300, "steps"), "of 32 questions a step")
-    seed: Seed = option(0, "the seed of the batches")
+    budget: BudgetText = option(Budget(300, "steps"), "budget of the training; a step has 32 questions")
+    seed: Seed = option(0, "seed of the batches")
     threads: Threads | None = option(None, "processor threads (default: torch's choice)")
 
 
 class BaselineFile(Options):
     from_environment: ClassVar[bool] = False
-    file: NewFile = argument("FILE", "where to write it, such as results/baselines/mine.json")
-    reason: str = option("", "why a baseline is replaced; stored in the file")
+    file: NewFile = argument("FILE", "output file, such as results/baselines/mine.json")
+    reason: str = option("", "reason to replace an existing baseline; stored in the file")
 
 
 class Check(Options):
     from_environment: ClassVar[bool] = False
-    file: File = argument("BASELINE", "a file that bench baseline wrote")
+    file: File = argument("BASELINE", "file written by bench baseline")
     methods: Names = option((), "only these methods of the baseline (default: all)")
 
 
 class Computing(Mirror):
     """Options of `bench baseline` and `bench check` that change no value."""
 
-    jobs: Threads | None = option(None, "processes; each computes a seed with one thread (default: one per core)")
-    keep: NewFolder | None = option(None, "a folder for the results, which later calls reuse (default: none is kept)")
+    jobs: Threads | None = option(None, "processes, each for one seed with one thread (default: one per core)")
+    keep: NewFolder | None = option(None, "folder for results, which later calls reuse (default: a temporary folder)")
     quiet: bool = option(False, "print results and errors only")
 
 

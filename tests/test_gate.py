@@ -193,7 +193,7 @@ def test_baseline_needs_seeds_and_one_that_exists_is_replaced_with_a_reason_only
         )
     assert run() == 0
     kept = file.read_bytes()
-    for reason, refusal in (([], "say why it is replaced with --reason TEXT"), (["--reason", " "], "it is empty")):
+    for reason, refusal in (([], "give the reason to replace it with --reason"), (["--reason", " "], "it is empty")):
         assert run(*reason, computed=False) == 2
         assert refusal in capsys.readouterr().err
     assert file.read_bytes() == kept

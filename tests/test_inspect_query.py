@@ -162,4 +162,4 @@ def test_an_imported_run_is_one_among_others_and_cannot_be_made_again(
     assert here == there
     assert f"file: {oracle.name}" in cli("inspect", "cell", cell.folder).out
     for arguments in (("inspect", "cell", cell.folder, "--ir-metadata"), ("reproduce", cell.folder)):
-        assert cli(*arguments, code=2).line("was imported, so its manifest does not say how it was made")
+        assert cli(*arguments, code=2).line("was imported, so its manifest has no settings")

@@ -1,4 +1,4 @@
-"""The commands: each is a function from models of its options to an exit code, whose docstring is its text in `--help`.
+"""The commands. Each is a function from options to an exit code, and its docstring is its text in `--help`.
 
-What is heavy is imported by a function only after its options are read.
+A function imports heavy modules only after its options are read.
 """

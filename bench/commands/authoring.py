@@ -21,7 +21,7 @@ from bench.training.teachers import load_teacher
 
 
 def new_method(options: NewMethod) -> int:
-    """Write a small package with a method that works as it is, a test of it and an entry point, to the folder NAME."""
+    """Write a package with a working method, its test and an entry point to the folder NAME."""
     _, module, _ = written = write_method(options.name, Path())
     write_out(f"written: {', '.join(map(str, written))}")
     write_out(f"check it with: bench validate {module}:{class_name(options.name)}")
@@ -30,10 +30,11 @@ def new_method(options: NewMethod) -> int:
 
 
 def validate(options: Validate) -> int:
-    """Train a method several times on a small part of the generated collection, with the tiny encoder, and check the
-    contract of all methods: the same seed gives the same bytes, also when resumed; the budget is respected; a saved
-    retriever is loaded unchanged; no test data are read; the teacher stays frozen; settings are documented. Exits 1 if
-    a check fails.
+    """Check that a method follows the rules of all methods. Trains it several times with the tiny encoder, on a small
+    part of the generated collection. Prints a line for each check, and exits with 1 if one fails.
+
+    The same seed gives the same bytes, also after a resume. The budget is respected. A saved retriever is loaded
+    unchanged. No test data are read. The teacher stays frozen. Settings are documented.
     """
     check_methods([options.name], options.method)
     prepare_libraries(offline=False, threads=1)
@@ -47,9 +48,11 @@ def validate(options: Validate) -> int:
 
 
 def new_teacher(options: NewTeacher) -> int:
-    """Train a teacher for late interaction, and write it to FOLDER: a copy of an encoder whose token embeddings are
-    trained to be compared by maxsim, on English questions and passages. Rows that overlap with a test collection of
-    English queries or documents are removed. Use it with `bench run --encoder FOLDER --scoring maxsim`.
+    """Train a teacher for late interaction, and write it to FOLDER.
+
+    The teacher is a copy of an encoder. Its token embeddings are trained for maxsim on English questions and passages.
+    Rows that overlap with a test collection of English queries or documents are removed. Use it with
+    `bench run --encoder FOLDER --scoring maxsim`.
     """
     if options.folder.exists():
         raise BenchError(f"{options.folder} exists already; use it with --encoder, or choose another name")
@@ -86,9 +89,11 @@ def new_teacher(options: NewTeacher) -> int:
 
 
 def inspect_alignment(options: InspectAlignment) -> int:
-    """Train each method on an embedded language, whose true word alignment is known, and print the F1 of the links
-    between words that are each other's most related: by the method's loss (the mass that it moves between them), by the
-    cosine of their embeddings, before and after training, and by chance. The sentences are the first of the training.
+    """Train each method on a generated language, and compare its word alignment with the true alignment.
+
+    Prints the F1 of links between words that are most related to each other. Words are related by the mass that the
+    method moves between them, or by the cosine of their embeddings, before and after training. The last column is the
+    F1 of chance. The sentences are the first sentences of the training data.
     """
     forbid_network()
     threads = options.threads or machine().threads

@@ -15,8 +15,8 @@ from bench.terminal import write_out
 
 
 def fetch(options: Fetch) -> int:
-    """Download the files of collections and verify those that are there. Interrupted downloads are resumed. A file
-    appears under its name only when it is complete and its sha256 is right.
+    """Download the files of collections, and verify stored files. Interrupted downloads are resumed. A file appears
+    under its name only when it is complete and its sha256 is right.
     """
     display = Display(quiet=options.quiet)
     resolver = Resolver(options.mirror, offline=options.offline, display=display)
@@ -57,8 +57,8 @@ def ls(options: Listing) -> int:
 
 
 def inspect_leakage(options: InspectLeakage) -> int:
-    """List the training rows that are equal or nearly equal to texts of a test collection: its queries, their
-    translations and its relevant documents. They are removed before training.
+    """List the training rows that overlap with a test collection: its queries, their translations and its relevant
+    documents. They are removed before training.
     """
     import pandas as pd
 

@@ -12,10 +12,10 @@ from bench.terminal import write_out
 
 
 def baseline(suite: Suite, computing: Computing, target: BaselineFile) -> int:
-    """Compute a suite and write its values and their tolerances to a file; of one seed, the score of each query.
+    """Compute a suite, and write its values and their tolerances to a file.
 
-    The default is the embedded suite. A baseline that exists is replaced only with a reason. Everything is computed in
-    float32 with one thread per seed, whatever the machine.
+    With one seed, the file has the score of each query. The default is the embedded suite. An existing baseline is
+    replaced only with a reason. Everything is computed in float32 with one thread per seed.
     """
     prepare_libraries(offline=True, threads=1)
     from bench.gate.baseline import Baseline, fit_for_a_baseline, make_baseline
@@ -29,7 +29,7 @@ def baseline(suite: Suite, computing: Computing, target: BaselineFile) -> int:
     path, reason = target.file, target.reason.strip()
     history = Baseline.read(path).history if path.exists() else ()
     if path.exists() and not reason:
-        raise BenchError(f"{path} exists; say why it is replaced with --reason TEXT, or write to another file")
+        raise BenchError(f"{path} exists; give the reason to replace it with --reason TEXT, or write to another file")
     with working(computing, "baseline") as work:
         made = make_baseline(suite, compute_seeds(suite, suite.seeds, work, computing.jobs))
     if reason:
@@ -42,9 +42,7 @@ def baseline(suite: Suite, computing: Computing, target: BaselineFile) -> int:
 
 
 def check(options: Check, computing: Computing) -> int:
-    """Compute some seeds of a baseline again. Exits 3, with a table, if a value is missing or new, or changed by more
-    than its tolerance.
-    """
+    """Compute some seeds of a baseline again. Exits with 3 and a table if a value is missing, new or has moved."""
     prepare_libraries(offline=True, threads=1)
     from bench.gate.baseline import COLUMNS, Baseline, compare
     from bench.gate.compute import compute_seeds, working

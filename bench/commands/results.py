@@ -40,9 +40,7 @@ def print_leaderboard(options: Leaderboards) -> int:
 
 
 def report(options: Reports) -> int:
-    """Write the leaderboards of a results folder, an HTML page of all results that works offline, and plots as PNG and
-    SVG.
-    """
+    """Write leaderboards, plots (PNG and SVG) and an HTML page of a results folder. The page needs no network."""
     from bench.report.report import write_report
 
     found, folder = _leaderboard(options), options.output or options.results
@@ -65,9 +63,11 @@ def _leaderboard(options: Leaderboards) -> Leaderboard:
 
 
 def compare(options: Compare) -> int:
-    """Compare two methods of a results folder, two results folders cell by cell, or two TREC runs by judgments. Prints
-    differences with intervals, paired randomisation tests over queries, Student's test over seeds and queries if there
-    are several seeds, Holm's correction over all comparisons of all measures, and the queries that differ most.
+    """Compare two methods of a results folder, two results folders cell by cell, or two TREC runs by judgments.
+
+    Prints differences with 95 % intervals, p-values, and the queries that differ most. The tests are a paired
+    randomisation test over queries and, with several seeds, a t-test over seeds and queries. Holm's procedure corrects
+    for all comparisons of all measures.
     """
     import pandas as pd
 
@@ -102,8 +102,10 @@ def _print_frame(frame: pd.DataFrame, title: str = "") -> None:
 
 
 def import_results(options: Import) -> int:
-    """Add results of other software to a leaderboard, marked as external: a TREC run (such as Pyserini's), which is
-    scored by the collection's judgments, MTEB's results of a task (JSON), which have means only, or published figures.
+    """Add results of other software to a leaderboard, marked as external.
+
+    A TREC run is scored with the judgments of the collection. MTEB's results of a task (JSON) and published figures
+    have means only.
     """
     from bench.report.leaderboard import leaderboard
     from bench.report.report import write_leaderboard
@@ -151,8 +153,9 @@ def _imported(store: Store, options: Import) -> list[Record]:
 
 
 def reproduce(options: Reproduce) -> int:
-    """Train and evaluate a cell again, from its manifest alone and in a scratch folder, and compare the numbers. If one
-    differs, list the changes that could be the reason, and exit with 3.
+    """Train and evaluate a cell again in a temporary folder, from its manifest alone, and compare the numbers.
+
+    If a number differs, the command lists possible reasons and exits with 3.
     """
     from bench.running.reproduction import reproduce_cell
 
@@ -160,9 +163,7 @@ def reproduce(options: Reproduce) -> int:
 
 
 def inspect_cell(options: InspectCell) -> int:
-    """Show the manifest of a cell: its spec, scores, training data and the rows removed for leakage, cost, diagnostics
-    and provenance.
-    """
+    """Show the manifest of a cell: spec, scores, training data, leakage, cost, diagnostics and provenance."""
     from bench.inspection.cell import describe_cell
     from bench.results.ir_metadata import to_yaml
 
@@ -171,7 +172,7 @@ def inspect_cell(options: InspectCell) -> int:
         write_out((cell.folder / MANIFEST).read_text(encoding="utf-8"), end="")
     elif options.ir_metadata:
         if cell.external:
-            raise BenchError(f"{cell.folder.name} was imported, so its manifest does not say how it was made")
+            raise BenchError(f"{cell.folder.name} was imported, so its manifest has no settings")
         write_out(to_yaml(cell.manifest), end="")
     else:
         for name, section in describe_cell(cell).items():
@@ -180,9 +181,9 @@ def inspect_cell(options: InspectCell) -> int:
 
 
 def inspect_query(options: InspectQuery) -> int:
-    """Show a query, its judged documents, and of each method of a results folder the top documents, the scores and
-    the rank of the first relevant document. Methods that align words also show the transport plan between the words of
-    the query and a document.
+    """Show a query, its judged documents, and the scores and top documents of each method of a results folder.
+
+    For methods that align words, show the transport plan between the words of the query and a document.
     """
     forbid_network()
     from bench.inspection.query import print_query

@@ -29,8 +29,8 @@ def run_command(request: Request) -> int:
     """Train each method on each pair and evaluate it on each collection. The reference rows zero-shot, untrained and
     oracle are in every run. Finished cells are not computed again.
 
-    Lists are separated by commas or spaces. Every option can also be given as the environment variable BENCH_<OPTION>
-    or as a key in the file of --config: the command line goes before the environment, that before the file.
+    Separate the items of lists by commas or spaces. Every option is also an environment variable BENCH_<OPTION> and a
+    key of the file of --config. The command line has priority over the environment, and the environment over the file.
     """
     check_environment(Request)
     cards = with_folders(load_cards(request.cards), request.datasets, request.pairs)

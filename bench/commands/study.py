@@ -31,9 +31,7 @@ def study_ls(options: Studies) -> int:
 
 
 def study_run(options: StudyRun) -> int:
-    """Compute the runs of a study, and write its report. Finished cells are not computed again: the same command
-    continues an interrupted study, and a new method costs only its own trainings.
-    """
+    """Compute the missing cells of a study, and write its report. The same command continues an interrupted study."""
     from bench.report.study import ARCHIVE, read_study, requests_of, write_archive, write_study
 
     study, folder = read_study(options.studies, options.name), options.studies / options.name
@@ -75,8 +73,9 @@ def study_report(options: StudyReport) -> int:
 
 
 def study_check(options: StudyCheck) -> int:
-    """Compute random cells of a study again from their manifests, trainings included, and compare the numbers. Exits 3
-    if one differs.
+    """Compute random cells of a study again from their manifests, trainings included, and compare the numbers.
+
+    Exits with 3 if a number differs.
     """
     from bench.report.study import read_archive, read_study
     from bench.running.reproduction import reproduce_cell

@@ -10,10 +10,10 @@ from bench.system.machine import prepare_libraries
 def tune(options: Tune) -> int:
     """Choose the settings of trained methods on development collections, with equal effort for each method.
 
-    Every method is tried with its defaults and with random values of the learning rate and of the settings that it
-    declares for tuning: as many configurations for each method, each with the same data, budget and seeds. The one with
-    the highest mean nDCG@10 over all cells is chosen, and its table is written to a CSV file. Finished cells are not
-    computed again.
+    Every method is tried with its defaults, and with random values of the learning rate and of the settings that it
+    declares for tuning. The number of configurations, the data, the budget and the seeds are the same for each method.
+    The configuration with the highest mean nDCG@10 over all cells is chosen. A CSV file has the results. Finished cells
+    are not computed again.
     """
     check_environment(Tune)
     cards = load_cards(options.cards)

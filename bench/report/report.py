@@ -11,7 +11,7 @@ from bench.report.tables import latex, markdown
 from bench.storage.atomic import atomic_write
 from bench.tables import frame_csv
 
-NO_PLOTS = "no plots: matplotlib is not installed; pip install -c constraints.txt '.[plots]'"
+NO_PLOTS = "no plots: matplotlib is not installed; pip install 'clir-bench[plots]'"
 
 
 def write_leaderboard(found: Leaderboard, folder: Path | None = None) -> list[Path]:

@@ -25,7 +25,7 @@ INTERVAL = 60.0
 def check_energy() -> None:
     """Raise `BenchError` if the extra is not installed."""
     if find_spec("tirex_tracker") is None:
-        cure = "pip install -c constraints.txt '.[energy]'"
+        cure = "pip install 'clir-bench[energy]'"
         raise BenchError(f"--energy needs {TRACKER}, which is not installed: {cure}")
 
 

@@ -43,7 +43,7 @@ def check_engine(request: Request) -> None:
     if name not in EXTRAS:
         return
     if find_spec(EXTRAS[name]) is None:
-        cure = f"pip install -c constraints.txt '.[{name}]'"
+        cure = f"pip install 'clir-bench[{name}]'"
         raise BenchError(f"--engine {name} needs {EXTRAS[name]}, which is not installed: {cure}")
     if request.device not in (("cpu",), ("cuda",)) or request.precision == "auto" or request.threads is None:
         options = "--device (cpu or cuda), --precision (float32 or bfloat16) and --threads"

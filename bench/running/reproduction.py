@@ -37,7 +37,7 @@ def reproduce_cell(options: Reproduce) -> int:
     """
     cell, display = find_cell(options.cell, options.results), Display(quiet=options.quiet)
     if cell.external:
-        raise BenchError(f"{cell.folder.name} was imported, so its manifest does not say how it was made")
+        raise BenchError(f"{cell.folder.name} was imported, so its manifest has no settings")
     display.warn(*cache_problems())
     prepare_libraries(offline=options.offline, threads=int(cell.inputs["threads"]))
     with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as scratch:
