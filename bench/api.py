@@ -1,4 +1,7 @@
-"""The contract of methods and the blocks that they share: `from bench.api import TrainedMethod, MethodConfig, ...`."""
+"""The modules that a method imports: `from bench.api import TrainedMethod, TrainedConfig, ...`.
+
+A method is a subclass of `Method`, or of `TrainedMethod` if it trains a student by gradient descent.
+"""
 
 from bench.data import Bitext, Ids, Pair, Relevance, TrainingData
 from bench.data.ibm_model_1 import ibm_model_1

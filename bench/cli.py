@@ -49,7 +49,7 @@ SUBJECTS = {
     "study": ("Answer questions by studies, which state their comparisons before the runs.", STUDY),
 }
 """The description and the subjects of commands with subjects."""
-KEPT = "what is finished is kept, the same command goes on from there"
+KEPT = "finished work is stored; the same command continues"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,16 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = 0
     try:
         code = _call(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()  # an error of the last line counts
+        sys.stdout.flush()  # report an error of the last line, too
         return code
-    except BrokenPipeError:  # as by `bench ls methods | head -1`
+    except BrokenPipeError:  # such as `bench ls methods | head -1`
         discard(sys.stdout.fileno())
         discard(sys.stderr.fileno())
         return 0
-    except OSError as error:  # of stdout, such as a full disk
+    except OSError as error:  # stdout cannot be written, for example because the disk is full
         discard(sys.stdout.fileno())
         with suppress(OSError):
-            if not code:  # else this error may have been reported
+            if not code:  # otherwise an error was reported already
                 write_error(f"bench: the output cannot be written: {describe(error)}")
         return code or 1
 
@@ -100,7 +100,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(chosen: str = "") -> argparse.ArgumentParser:
-    """Return the parser; only the command `chosen` has its options, because they import the modules they need."""
+    """Return the parser. Only the command `chosen` has its options, because options import modules."""
     parser = Parser(
         prog="bench",
         description="Compare training methods for cross-lingual retrieval on low-resource languages: "
@@ -126,7 +126,7 @@ def _add_commands(
 
 
 def _add_options(parser: argparse.ArgumentParser, place: str) -> None:
-    """Import the function of a command, and add its options to its parser: those of the models that it takes."""
+    """Import the function of a command, and add the options of its models to its parser."""
     from bench.options import add_options
 
     module, _, name = place.partition(":")

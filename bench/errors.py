@@ -1,4 +1,4 @@
-"""The errors a user can cause, each with one line of text and an exit code.
+"""Errors that a user can cause, each with one line of text and an exit code.
 
 Exit codes of the command line: 0 done, 1 a cell failed (the others finished),
 2 bad usage or bad input, 3 metric regression.
@@ -11,9 +11,9 @@ OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator")
 """Parts of torch's error messages about the memory of a GPU or of the machine."""
 
 
-SMALLER_BATCH = "a training needs less with a smaller batch, such as --set recipe.batch_size=16, or with fewer --jobs"
+SMALLER_BATCH = "use a smaller batch, such as --set recipe.batch_size=16, or fewer --jobs"
 FAILURES = (Exception, SystemExit)
-"""The errors of a plugin's code that fail its work. Others, such as Ctrl-C, end the call."""
+"""The errors that fail a training. Others, such as Ctrl-C, end the call."""
 
 
 RENAMED = {
@@ -30,12 +30,12 @@ LONGEST_MESSAGE = 1000
 
 
 class BenchError(ValueError):
-    """Bad usage or bad input; its text is one line that names cause and cure. Validators of pydantic raise it."""
+    """Bad usage or bad input. The text is one line that names cause and cure."""
 
     exit_code = 2
 
     def __init__(self, text: str) -> None:
-        line = " ".join(text.splitlines())  # values from files may have line ends, or be whole files
+        line = " ".join(text.splitlines())  # values from files may have line breaks or be long
         super().__init__(line if len(line) <= LONGEST_MESSAGE else f"{line[:700]} ... {line[-250:]}")
 
 
@@ -44,13 +44,13 @@ class MissingFile(BenchError):
 
 
 class Interrupted(BenchError):
-    """Ctrl-C in a command whose work is lost by it."""
+    """Ctrl-C in a command that stores no intermediate results."""
 
     exit_code = 130
 
 
 class CellFailed(BenchError):
-    """One training or cell failed; the others go on."""
+    """One training or cell failed; the others continue."""
 
     exit_code = 1
 
@@ -71,7 +71,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> BenchError:
 
 
 def describe(error: BaseException) -> str:
-    """Return one line about an error: its own text if it is meant for users, else with its type."""
+    """Return one line about an error: its text, with its type if it is no `BenchError`."""
     if isinstance(error, BenchError):
         return str(error)
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
@@ -83,7 +83,7 @@ def describe(error: BaseException) -> str:
 
 
 def root_cause(error: BaseException) -> str:
-    """Return the message of the innermost of nested network errors, in one line. The outer ones are long and vague."""
+    """Return the message of the innermost of nested network errors, in one line, since outer messages are vague."""
     from http.client import HTTPException
 
     root, inner = error, error.__cause__ or error.__context__

@@ -1,10 +1,10 @@
 """Options from the command line, the environment and a configuration file, declared once by a pydantic model.
 
 A field `bitext_size` is the option `--bitext-size`, the environment variable `BENCH_BITEXT_SIZE` and the key
-`bitext_size` of a configuration file. The command line goes before the environment, that before the file, and that
-before the default. A field with a title is a positional argument, which is read from the command line only.
+`bitext_size` of a configuration file. The command line has priority over the environment, the environment over the
+file, and the file over the default. A field with a title is a positional argument of the command line.
 
-Values are validated here: by pydantic, with the kinds of fields below and a range for every number.
+Values are validated by pydantic, with the types below and a range for every number.
 """
 
 import argparse
@@ -31,24 +31,24 @@ PREFIX = "BENCH_"
 LARGEST = 10**12
 """The largest number of a recipe or of a method's settings."""
 LONGEST = 4096
-"""Characters of a text, such as a path."""
+"""Maximum of characters of a text, such as a path."""
 SHOWN = 80
-"""Characters of a refused value in an error."""
+"""Maximum of characters of an invalid value in an error message."""
 
 
 class Options(BaseModel):
-    """The base of options; each subclass is a group of them."""
+    """The base class of a group of options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=LONGEST)
     from_environment: ClassVar[bool] = True
-    """True if environment variables set options that the command line does not."""
+    """True if environment variables can set the options."""
 
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 def option(default: Any, help: str, **limits: Any) -> Any:
-    """Return a field with the text that `--help` shows; `...` is the default of a required one."""
+    """Return a field with its text in `--help`; the default `...` makes it required."""
     return Field(default, description=help, **limits)
 
 
@@ -58,7 +58,7 @@ def argument(metavar: str, help: str | None = None, default: Any = ..., **limits
 
 
 def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
-    """Add an option or argument for each field of `model`; tables are given by `--config` and `--set`."""
+    """Add an option or argument for each field of `model`, and `--config` and `--set` for its tables."""
     inherited_last = sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__)
     for name, field in inherited_last:
         kind: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(field), **_argparse_kind(field)}
@@ -72,20 +72,22 @@ def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
             type=Path,
             metavar="FILE",
             default=argparse.SUPPRESS,
-            help=f"a TOML file with any of these options and the tables {', '.join(tables)}",
+            help=f"TOML file with any of these options and the tables {', '.join(tables)}",
         )
         parser.add_argument(
             "--set",
             action="append",
             metavar="KEY=VALUE",
             default=argparse.SUPPRESS,
-            help="one key of such a file, as in method.optical.epsilon=0.1; may be repeated",
+            help="one key of such a file, as in method.optical.epsilon=0.1; can be repeated",
         )
 
 
 def read_options(model: type[AnyOptions], options: argparse.Namespace) -> AnyOptions:
-    """Return the model with each value from the first source that has it. With `offline`, the network is forbidden from
-    here on. Raises `BenchError`, which names the file or variable, for an unknown key or a malformed value.
+    """Return the model, with each value from the source of highest priority. `offline` forbids the network from here
+    on.
+
+    Raises `BenchError`, which names the file or variable, for an unknown key or an invalid value.
     """
     given = vars(options)
     layers: list[tuple[str, Mapping[str, Any]]] = []
@@ -125,7 +127,7 @@ def _read_config_file(path: Path) -> dict[str, Any]:
 
 
 def check_environment(model: type[Options]) -> None:
-    """Raise `BenchError` for an environment variable with the old name, or nearly the name, of one of the model's."""
+    """Raise `BenchError` for an environment variable with an old name of an option, or with a misspelt name."""
     known = _variables(model)
     for variable in sorted(os.environ.keys() - known.keys()):
         name = variable.removeprefix(PREFIX).lower()
@@ -135,8 +137,10 @@ def check_environment(model: type[Options]) -> None:
 
 
 def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
-    """Return a model from values of a user. Raises `BenchError`, which begins with `what`, if they do not fit, and for
-    a number that is not finite or larger than `LARGEST`.
+    """Return a model from values of a user.
+
+    Raises `BenchError`, which begins with `what`, for invalid values and for numbers that are not finite or larger than
+    `LARGEST`.
     """
     try:
         result = model.model_validate(dict(values))
@@ -154,7 +158,7 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
 
 
 def toml_value(text: str) -> Any:
-    """Return the value of a text in TOML (a number, true, a list), else the text itself."""
+    """Return the value of a text as TOML (a number, true, a list), or else the text itself."""
     try:
         return _parse_toml(f"value = {text}", text)["value"]
     except BenchError:
@@ -164,14 +168,14 @@ def toml_value(text: str) -> Any:
 def _parse_toml(text: str, place: str) -> dict[str, Any]:
     try:
         value = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also of integers with thousands of digits
+    except (ValueError, RecursionError) as error:  # also for integers with thousands of digits
         raise BenchError(f"{place}: not TOML: {error}") from error
     refuse_depth(value, place)
     return value
 
 
 def spelled(value: Any) -> str:
-    """Return the text of a setting's value, which `toml_value` reads."""
+    """Return the text of a value, the inverse of `toml_value`."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
@@ -180,13 +184,14 @@ def spelled(value: Any) -> str:
 
 
 def items(value: Any) -> tuple[Any, ...]:
-    """Split `a,b c`, or a list of such texts, into a, b, c, each once; other values are left as they are. A text is one
-    item if it is a path that exists, perhaps followed by a colon and one word, as in `my file.py:Class`.
+    """Split `a,b c`, or a list of such texts, into a, b, c without duplicates. Other values do not change.
+
+    An existing path is one item, also with a colon and one word after it, as in `my file.py:Class`.
     """
     values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
     found = [item for each in values for item in _split(each)]
     if any(isinstance(item, list | dict) for item in found):
-        raise BenchError("write a list of names or numbers, without lists or tables in it")
+        raise BenchError("write a list of names or numbers, without nested lists or tables")
     return tuple(dict.fromkeys(found))
 
 
@@ -201,12 +206,12 @@ def _seconds(value: Any) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|)", str(value).strip())
     seconds = float(match[1]) * {"s": 1, "": 1, "min": 60, "h": 3600}[match[2]] if match else 0
     if not 0 < seconds <= LONGEST_TIME:
-        raise BenchError(f"{_shown(value)} is not a length of time; write 90s, 30min or 2h, at most {LONGEST_TIME:g}s")
+        raise BenchError(f"{_shown(value)} is not a duration; write 90s, 30min or 2h, at most {LONGEST_TIME:g}s")
     return seconds
 
 
 def _file(path: Path) -> Path:
-    """Return the path of a file, or of a pipe that the shell has opened, as in `<(zcat a.gz)`."""
+    """Return the path of a file, or of a pipe of the shell such as `<(zcat a.gz)`."""
     opened = stat.S_ISFIFO(_mode(path)) and str(path).startswith(("/dev/fd/", "/proc/self/fd/"))
     return path if opened else _checked(path, stat.S_ISREG(_mode(path)), "there is no such file")
 
@@ -216,24 +221,26 @@ def _folder(path: Path) -> Path:
 
 
 def _new_file(path: Path) -> Path:
-    _checked(path, _mode(path) == 0 or stat.S_ISREG(_mode(path)), "it exists and is not a file; name another")
-    _checked(path, path.name != "", "it is not the name of a file; name another")
+    _checked(path, _mode(path) == 0 or stat.S_ISREG(_mode(path)), "it exists and is not a file; choose another name")
+    _checked(path, path.name != "", "it is not the name of a file; choose another name")
     _new_folder(path.parent)
     return path
 
 
 def _new_folder(path: Path) -> Path:
-    return _checked(path, _mode(path) == 0 or stat.S_ISDIR(_mode(path)), "it exists and is not a folder; name another")
+    return _checked(
+        path, _mode(path) == 0 or stat.S_ISDIR(_mode(path)), "it exists and is not a folder; choose another name"
+    )
 
 
 def _mode(path: Path) -> int:
-    """Return the mode of a file, 0 if there is none. Raises pydantic's error for a path that can never exist."""
+    """Return the mode of a file, or 0 if there is none. Raises pydantic's error for an impossible path."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
         return 0
     except (OSError, ValueError) as error:
-        why = f"{getattr(error, 'strerror', None) or error}; name another"
+        why = f"{getattr(error, 'strerror', None) or error}; choose another name"
         raise PydanticCustomError("path", "{why}", {"why": why}) from error
 
 
@@ -250,19 +257,19 @@ Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seeds = Annotated[tuple[Seed, ...], BeforeValidator(items), Field(min_length=1)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
 File = Annotated[Path, AfterValidator(_file)]
-"""A file that exists."""
+"""An existing file."""
 Folder = Annotated[Path, AfterValidator(_folder)]
-"""A folder that exists."""
+"""An existing folder."""
 NewFile = Annotated[Path, AfterValidator(_new_file)]
-"""A file to write, which may exist."""
+"""A file to write, new or existing."""
 NewFolder = Annotated[Path, AfterValidator(_new_folder)]
-"""A folder to write to, which may exist."""
+"""A folder to write to, new or existing."""
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 """`90s`, `30min` or `2h` in seconds; a bare number means seconds."""
 
 
 def _first(error: ValidationError) -> ErrorDetails:
-    """Return an unknown key if there is one: a missing key is often the same one, spelt right."""
+    """Return the error of an unknown key if there is one, since a missing key is often a misspelt one."""
     return min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
 
 
@@ -295,7 +302,7 @@ def _shown(value: Any) -> str:
 
 
 def _is_text(value: Any) -> bool:
-    """Return whether every text in a value can be encoded in UTF-8 and named to the system."""
+    """Return True if every text in a value is UTF-8 without NUL."""
     if isinstance(value, Mapping):
         return all(map(_is_text, (*value, *value.values())))
     if isinstance(value, str | Path):
@@ -312,7 +319,7 @@ def _nested(model: type[BaseModel], location: list[int | str]) -> type[BaseModel
 
 
 def _table(setting: str) -> dict[str, Any]:
-    """Return a `KEY=VALUE` of `--set` as nested tables."""
+    """Return `KEY=VALUE` of `--set` as nested tables."""
     key, equals, value = setting.partition("=")
     if not (equals and key.strip()):
         raise BenchError(f"--set {setting}: write KEY=VALUE, as in --set method.optical.epsilon=0.1")
@@ -323,7 +330,7 @@ def _table(setting: str) -> dict[str, Any]:
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both tables in one; the values of the second win."""
+    """Return the union of two tables; values of the second have priority."""
     result = dict(first)
     for key, value in second.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
@@ -332,7 +339,7 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
 
 
 def _variables(model: type[Options]) -> dict[str, str]:
-    """Return the fields by their environment variables."""
+    """Return the field of each environment variable."""
     fields = model.model_fields.items()
     return {f"{PREFIX}{name.upper()}": name for name, field in fields if not (_is_table(field) or field.title)}
 
@@ -343,7 +350,7 @@ def _is_table(field: FieldInfo) -> bool:
 
 def _argparse_kind(field: FieldInfo) -> dict[str, Any]:
     kind = field.annotation
-    if get_origin(kind) in (Union, UnionType):  # something or None
+    if get_origin(kind) in (Union, UnionType):  # an optional type
         kind = get_args(kind)[0]
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]

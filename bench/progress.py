@@ -10,13 +10,13 @@ from contextlib import contextmanager, nullcontext
 from bench.terminal import one_line, write_error
 
 PLAIN_INTERVAL = 60.0
-"""Seconds between two lines about the same stage if there is no terminal."""
+"""Seconds between two lines of a stage without a terminal."""
 RATE_PERIOD = 50.0
-"""Seconds over which the rate of work is measured; the first line is thus free of what an earlier call had done."""
+"""Seconds over which the rate of work is measured, so that resumed work does not count."""
 
 
 class Display:
-    """Bars if stderr is a terminal, else plain lines, which begin with the `topic`."""
+    """Progress bars if stderr is a terminal, or else plain lines that begin with `topic`."""
 
     def __init__(self, *, quiet: bool = False, topic: str = "", bars: bool = True) -> None:
         self.quiet = quiet
@@ -24,7 +24,7 @@ class Display:
         self.interactive = bars and sys.stderr.isatty() and not quiet
 
     def about(self, topic: str) -> Display:
-        """Return the display of one of several processes, whose bars would overwrite each other."""
+        """Return a display without bars for one of several processes, since bars would overwrite each other."""
         return Display(quiet=self.quiet, topic=topic, bars=False)
 
     def say(self, *lines: str) -> None:
@@ -39,8 +39,9 @@ class Display:
 
     @contextmanager
     def stage(self, label: str, total: float, unit: str) -> Iterator[Callable[..., None]]:
-        """Show progress of `total` units of work until the block ends. The block calls the function that it is given
-        with the number of units that are done, and a note with figures such as the loss.
+        """Show progress of `total` units of work until the block ends.
+
+        The block calls the returned function with the number of finished units, and a note such as the loss.
         """
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -1,7 +1,7 @@
 """Methods by name: entry points of installed packages, or a class in a file.
 
-The classes of this project are not imported to be listed: their source has all that a list shows. A plugin that
-cannot be imported breaks nothing else; it is left out of every list, with the reason.
+Lists read the source of this project's classes and do not import them. A plugin that cannot be imported is left out of
+every list, with a message.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 
 METHODS = "bench.methods"
 REFERENCES = "bench.references"
-"""Only this project's own: a plugin cannot add rows to every comparison."""
+"""The group of reference rows. Only this project can have them, since they join every comparison."""
 FUSIONS = "bench.fusions"
-"""Methods that fuse the rankings of those that follow them, as in `fusion+psq+contrastive`; only this project's own."""
+"""The group of fusions, as in `fusion+psq+contrastive`. Only this project can have them."""
 OWN = "clir-bench"
-"""This project's distribution, whose names no plugin can take."""
+"""The distribution of this project. Plugins cannot use its names."""
 ALL = "all"
-"""Stands for every installed method; no method can have this name."""
+"""The name for every installed method."""
 
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """The place of a method's class: `module` is an importable name or the path of a Python file."""
+    """The place of the class of a method; `module` is an importable name or the path of a Python file."""
 
     name: str
     base: str
-    """The name of the method, of which `name` may be a variant."""
+    """The name of the method; `name` may be a variant of it."""
     module: str
     attribute: str
     package: str = ""
-    """The distribution that offers it; empty for a file."""
+    """The distribution of the method; empty for a file."""
     reference: bool = False
     fusion: bool = False
     settings: tuple[tuple[str, Any], ...] = ()
@@ -56,7 +56,7 @@ class MethodEntry:
         return self.name != self.base
 
     def load(self) -> type[Method]:
-        """Import the class. Raises `BenchError` if it cannot be imported or is no method."""
+        """Import and return the class. Raises `BenchError` if it cannot be imported or is no method."""
         from bench.training.loop import TrainedConfig, TrainedMethod
         from bench.training.method import Method, MethodConfig
 
@@ -73,7 +73,7 @@ class MethodEntry:
         return loaded
 
     def describe(self) -> dict[str, Any]:
-        """Return the description, the source and the data that it trains on. Raises `BenchError` as `load`."""
+        """Return description, source and training data of the method. Raises `BenchError` as `load`."""
         about = self._attributes()
         settings = " ".join(f"{key}={value}" for key, value in self.settings)
         summary = (about.get("__doc__") or "").strip().split("\n")[0]
@@ -84,7 +84,7 @@ class MethodEntry:
         }
 
     def variants(self) -> list[MethodEntry]:
-        """Return the configurations of the method that have names of their own."""
+        """Return the named configurations of the method."""
         named = self._attributes().get("variants", {})
         return [replace(self, name=name, settings=tuple(settings.items())) for name, settings in named.items()]
 
@@ -96,7 +96,7 @@ class MethodEntry:
 
 
 def row_name(text: str) -> str:
-    """Return the name of the method, or of the combination, that a text names, without its settings."""
+    """Return the name of a method or combination without its settings."""
     return joined_names(_named(text))
 
 
@@ -105,29 +105,29 @@ def _named(text: str) -> list[NamedMethod]:
 
 
 def known() -> dict[str, MethodEntry]:
-    """Return methods and reference rows by name, without the variants of plugins; imports nothing."""
+    """Return methods and reference rows by name, without the variants of plugins. Imports nothing."""
     return _known()[0]
 
 
 def rows_of(text: str) -> set[str]:
-    """Return the names of the rows that a text adds to a comparison: its own, and those of the parts of a fusion."""
+    """Return the names of the rows of a text: itself, and the parts of a fusion."""
     first, *parts = _named(text)
     fused = grouped(parts) if find_method(first.name).fusion else []
     return {row_name(text), *("+".join(method.name for method in group) for group in fused)}
 
 
 def references() -> dict[str, MethodEntry]:
-    """Return the reference rows, which join every comparison."""
+    """Return the reference rows."""
     return {name: entry for name, entry in known().items() if entry.reference}
 
 
 def conflicts() -> list[str]:
-    """Return a line for each plugin whose name is taken."""
+    """Return a message for each plugin whose name is taken."""
     return _known()[1]
 
 
 def usable() -> tuple[dict[str, MethodEntry], list[str]]:
-    """Import all plugins; return all methods that can be used, with all variants, and a line for each other plugin."""
+    """Import all plugins. Return the usable methods with all variants, and a message for each other plugin."""
     entries, lines, variants = dict(known()), list(conflicts()), []
     for name, entry in known().items():
         if entry.package == OWN:
@@ -176,11 +176,11 @@ def _known() -> tuple[dict[str, MethodEntry], list[str]]:
 
 
 def _assign(offers: list[MethodEntry], taken: Mapping[str, MethodEntry]) -> tuple[dict[str, MethodEntry], list[str]]:
-    """Return the taken names and those that have one offer, sorted, and a line for each other offer."""
+    """Return the entry of each name, sorted, and a message for each entry whose name is taken or ambiguous."""
     entries, lines, count = dict(taken), [], Counter(offer.name for offer in offers)
     for offer in offers:
         if offer.name in taken or offer.name == ALL:
-            reason = "the name is taken; the package must use another"
+            reason = "the name is taken; rename the method in the package"
         elif count[offer.name] > 1:
             rivals = sorted(each.package for each in offers if each.name == offer.name)
             reason = f"the name is offered by {' and '.join(rivals)}; remove one of them"
@@ -199,7 +199,7 @@ def _import(module: str) -> Any:
     assert spec is not None and spec.loader is not None
     folder = str(Path(module).parent)
     if folder not in sys.path:
-        sys.path.append(folder)  # last, so that files beside it hide no library
+        sys.path.append(folder)  # last, so that files beside the module hide no library
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[name] = loaded
     spec.loader.exec_module(loaded)
@@ -207,7 +207,7 @@ def _import(module: str) -> Any:
 
 
 def _read_class(module: str, name: str) -> dict[str, Any]:
-    """Return the docstring of a class and the literals that are assigned in it, without importing its module."""
+    """Return the docstring of a class and its literal attributes, without importing its module."""
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None
     tree = ast.parse(Path(spec.origin).read_bytes())

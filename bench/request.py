@@ -108,7 +108,7 @@ class Leaderboards(Ranked):
 
 
 class Judging(Options):
-    """The conventions for runs that were made elsewhere."""
+    """Conventions for runs of other software."""
 
     ties: Ties = option("descending-id", "order of documents with equal scores; trec_eval has descending-id")
     average: Average = option(
@@ -188,7 +188,7 @@ class InspectCell(Results):
 
 
 class Reproduce(Results, Places):
-    """The places of collections are those of the manifest, unless they are given here."""
+    """Options that are not given have the values of the manifest."""
 
     cell: str = argument("CELL", "folder of a cell, its name, or the beginning of its fingerprint")
     keep: NewFolder | None = option(None, "folder for the new results (default: a temporary folder)")
@@ -206,7 +206,7 @@ class InspectQuery(Results, Mirror):
 
 
 class Machines(Options):
-    """The options for the place of computations. `bench/running/engines.py` reads them."""
+    """The options for the place of computations (`bench/running/engines.py`)."""
 
     device: Devices = option(
         ("auto",), "auto, cpu, cuda, cuda:1 or mps; a list such as cuda:0,cuda:1 distributes the trainings"
@@ -333,7 +333,7 @@ class Suite(Options):
 
     @property
     def by_query(self) -> bool:
-        """True if a check compares query by query: one seed gives no spread over seeds."""
+        """True if a check compares query by query, since one seed has no spread over seeds."""
         return len(self.seeds) == 1
 
 

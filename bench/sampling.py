@@ -1,4 +1,4 @@
-"""Randomness of a training: independent generators, and endless batches of similar length drawn with them."""
+"""Random generators of a training, and endless random batches of texts of similar length."""
 
 import hashlib
 from collections.abc import Hashable, Iterator, Sequence
@@ -10,12 +10,12 @@ from bench.errors import BenchError
 
 
 def numpy_generator(seed: int, purpose: str) -> np.random.Generator:
-    """Return a generator that depends on `seed` and `purpose` alone: a new consumer never shifts another's draws."""
+    """Return a generator for `seed` and `purpose`. Generators of different purposes are independent."""
     return np.random.default_rng(_child(seed, purpose))
 
 
 def torch_generator(seed: int, purpose: str) -> torch.Generator:
-    """Return the same for torch, on the CPU."""
+    """Return a generator of torch on the CPU, as `numpy_generator`."""
     return torch.Generator().manual_seed(int(_child(seed, purpose).generate_state(1, np.uint64)[0] >> 1))
 
 
@@ -31,8 +31,10 @@ def language_batches(
     rng: np.random.Generator,
     exponent: float = 1.0,
 ) -> Iterator[np.ndarray]:
-    """Yield endless batches as `length_buckets`, each of one language; row i is of `languages[i]`. The language is
-    drawn in proportion to its number of rows to the power `exponent` (Conneau & Lample 2019, section 3.1).
+    """Yield endless batches as `length_buckets`, each in one language; `languages[i]` is the language of row i.
+
+    The probability of a language is proportional to its number of rows to the power `exponent` (Conneau & Lample 2019,
+    section 3.1).
     """
     rows_of: dict[Hashable, list[int]] = {}
     for row, language in enumerate(languages):
@@ -52,13 +54,14 @@ def language_batches(
 def length_buckets(
     lengths: Sequence[int] | np.ndarray, batch_size: int, rng: np.random.Generator, batches_per_bucket: int = 50
 ) -> Iterator[np.ndarray]:
-    """Yield endless batches of row indices, (batch_size,) int64, of similar length within a batch. Each epoch is a new
-    permutation, in buckets that are sorted by length; the last, short batch is dropped unless it is the only one.
-    Raises `BenchError` when there is nothing to sample from.
+    """Yield endless batches of row indices, (batch_size,) int64, with similar lengths in a batch.
+
+    Each epoch is a new permutation, in buckets sorted by length. The short batch at its end is dropped, unless it is
+    the only one. Raises `BenchError` if there are no rows.
     """
     sizes = np.asarray(lengths)
     if not len(sizes):
-        raise BenchError("there is no training data of the kind this method needs")
+        raise BenchError("there is no training data of the kind that the method needs; add a collection with --train")
     while True:
         order = rng.permutation(len(sizes))
         usable = len(order) - len(order) % batch_size or len(order)

@@ -1,4 +1,4 @@
-"""The pipeline's exact search, for methods that mine; apart from `bench.api`, because it imports FAISS."""
+"""Exact search of the pipeline, for methods that mine. Separate from `bench.api`, because it imports FAISS."""
 
 from bench.evaluation.retrieval import search
 

@@ -1,7 +1,7 @@
 """The identity of a run: the method, the training data, and the test collection.
 
-Experiments, manifests, tables, comparisons, the gate and the report share it. A new dimension of an experiment is a
-field here with its column. Those of the bitext are in `bench.data.bitext_subsets.BitextSubset`.
+Experiments, manifests, tables, comparisons, the gate and the report use it. A new dimension of an experiment is a
+field with its column. Dimensions of the bitext are in `bench.data.bitext_subsets.BitextSubset`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def _hashable(value: Any) -> Any:
 
 
 Settings = Annotated[tuple[tuple[str, Any], ...], BeforeValidator(_sorted_settings), PlainSerializer(dict)]
-"""Settings by name, sorted, so that their order never matters."""
+"""Settings sorted by name."""
 
 
 @dataclass(frozen=True)
 class Configured:
-    """All settings with their values, and the names of those that are no defaults."""
+    """All settings with their values, and the names of settings that differ from the default."""
 
     settings: Settings = ()
     changed: tuple[str, ...] = field(default=(), compare=False)
@@ -60,31 +60,31 @@ class MethodSpec(Configured):
 
     name: str = field(kw_only=True)
     shown: tuple[str, ...] = field(default=(), compare=False)
-    """The settings in tables: those that are no defaults, and those that a method always shows."""
+    """The settings for tables: changed settings, and settings that a method always shows."""
     supervision: tuple[str, ...] = field(default=(), compare=False)
-    """The training data that it uses."""
+    """The kinds of training data."""
     place: str = field(default="", compare=False)
-    """`path/to/file.py:Class` for a method of a file."""
+    """`path/to/file.py:Class` if the method is in a file."""
     joined: bool = False
-    """True for a part of a fusion that trains one student together with the part before."""
+    """True if a part of a fusion trains one student with the part before it."""
 
 
 class NamedMethod(NamedTuple):
-    """A name of a method as a user writes it, and the settings that follow it."""
+    """A method as a user writes it: its name and its settings."""
 
     name: str
     settings: dict[str, Any]
     joined: bool = False
-    """True if it is in brackets and not the first one there."""
+    """True if it is in brackets and not the first method in them."""
 
 
 Part = TypeVar("Part", MethodSpec, NamedMethod)
 
 
 def parse_methods(text: str) -> list[NamedMethod]:
-    """Parse `optical`, `optical:epsilon=0.1:special_tokens=true`, `path/to/file.py:Class:key=value`, or several of them
-    with a `+` between them, which are combined. In a fusion, brackets enclose those that train one student, as in
-    `fusion+psq+[contrastive+distillation]`.
+    """Parse `optical`, `optical:epsilon=0.1:special_tokens=true`, `path/to/file.py:Class:key=value`, or a sum of them.
+
+    In a fusion, brackets enclose methods that train one student, as in `fusion+psq+[contrastive+distillation]`.
     """
     methods, inside = [], False
     for part in re.split(r"\+(?=[A-Za-z_./~[])", text):
@@ -99,7 +99,7 @@ def parse_methods(text: str) -> list[NamedMethod]:
 
 
 def grouped(methods: Iterable[Part]) -> list[list[Part]]:
-    """Return the groups of methods that brackets join; the others alone."""
+    """Return the methods grouped by brackets; a method without brackets is a group."""
     groups: list[list[Part]] = []
     for method in methods:
         if method.joined and groups:
@@ -117,24 +117,26 @@ def joined_names(methods: Iterable[Part]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """A training and its evaluation on one collection. Without a dataset it is the training alone; without a seed it is
-    the system of several trainings. Fields on which a method does not depend are None or empty.
+    """A training and its evaluation on one collection.
+
+    Without a dataset it is a training. Without a seed it is a system. Fields that do not apply to the method are None
+    or empty.
     """
 
     methods: tuple[MethodSpec, ...]
-    """One; several that train one student together; or a fusion and its parts."""
+    """A method, several methods that train one student, or a fusion and its parts."""
     dataset: str = ""
     pair: PairText | None = None
-    """The pair of the test; that of the training may be another."""
+    """The pair of the test collection."""
     encoder: str
-    """A known name, an id of the hub, or the absolute path of a folder."""
+    """A known name, an id of the Hugging Face hub, or the absolute path of a folder."""
     scoring: str = ""
     index: str = ""
-    """An index of FAISS for approximate search; empty for exact search."""
+    """The FAISS index of approximate search; empty for exact search."""
     pairs: Pairs = ()
-    """The pairs that the student is trained for."""
+    """The pairs of the training."""
     train: tuple[str, ...] = ()
-    """Collections and mixes."""
+    """The collections and mixes of the training."""
     recipe: Configured = field(default_factory=Configured)
     leakage: Literal["remove", "keep"] = "remove"
     subset: BitextSubset = field(default_factory=BitextSubset)
@@ -143,17 +145,17 @@ class RunSpec:
 
     @classmethod
     def parse(cls, value: Mapping[str, Any]) -> RunSpec:
-        """Read what `dump` returned. Raises pydantic's `ValidationError`."""
+        """Return the spec of a value of `dump`. Raises pydantic's `ValidationError`."""
         return _ADAPTER.validate_python(value)
 
     def dump(self) -> dict[str, Any]:
-        """Return a JSON value. Exact search is not in it, as before approximate search existed."""
+        """Return a JSON value. It has no entry for exact search, so that older manifests stay valid."""
         value = dict(_ADAPTER.dump_python(self, mode="json"))
         return value if self.index else {name: each for name, each in value.items() if name != "index"}
 
     @cached_property
     def key(self) -> dict[str, Any]:
-        """The JSON value that decides equality: everything except texts for display and places of files."""
+        """The JSON value for equality, without texts for display and places of files."""
         compared = {each.name for each in fields(MethodSpec) if each.compare}
         value = self.dump()
         value["methods"] = [{k: v for k, v in each.items() if k in compared} for each in value["methods"]]
@@ -167,7 +169,7 @@ class RunSpec:
 
     @property
     def training(self) -> RunSpec:
-        """The training that is evaluated."""
+        """The spec of the training."""
         return replace(self, dataset="", pair=None, scoring="", index="")
 
     @property
@@ -177,12 +179,12 @@ class RunSpec:
 
     @cached_property
     def columns(self) -> dict[str, str]:
-        """The texts that name the run in a table; empty if a column does not apply."""
+        """The texts of the run in a table; empty if a column does not apply."""
         return {column.name: column.text(self) for column in COLUMNS}
 
     @property
     def board(self) -> tuple[str, ...]:
-        """The values that two runs must share to be compared."""
+        """The values that must be equal for a comparison of two runs."""
         return tuple(self.columns[name] for name in BOARD)
 
     @property
@@ -197,7 +199,7 @@ class RunSpec:
 
     @property
     def label(self) -> str:
-        """The name of a folder."""
+        """The name of its folder."""
         students, seed = _students(self), "" if self.seed is None else f"seed{self.seed}"
         pair = str(self.pair or self.pairs[0])
         if students and self.pair is None:
@@ -207,8 +209,9 @@ class RunSpec:
         return ".".join(filter(None, (*training, *test)))
 
     def matches(self, text: str) -> bool:
-        """Return whether `text` names the run: as a leaderboard does, or as on the command line. Settings may be in any
-        order and spelling, and may include defaults.
+        """Return True if `text` names the run, as in a leaderboard or on the command line.
+
+        Settings can be in any order and spelling, and can include defaults.
         """
         first, *words = text.split() or [""]
         named = parse_methods(first)
@@ -239,9 +242,9 @@ class Column:
     name: str
     text: Callable[[RunSpec], str]
     apart: Callable[[RunSpec], str] | None = None
-    """The text that tells a run from a namesake that differs in the column; None if namesakes never differ in it."""
+    """Return the text that distinguishes runs of the same name; None if they never differ in the column."""
     number: bool = False
-    """True if its texts are sorted as numbers, the empty ones last."""
+    """True if texts are sorted as numbers, empty texts last."""
 
 
 def _config(spec: RunSpec) -> str:
@@ -287,11 +290,11 @@ COLUMNS = (
 )
 SYSTEM = [column.name for column in COLUMNS if column.name != "seed"]
 BOARD = ("dataset", "pair", "encoder")
-"""The columns that two runs must share to be compared."""
+"""The columns that must be equal for a comparison of two runs."""
 
 
 def select(text: str, specs: Sequence[RunSpec], where: str) -> list[RunSpec]:
-    """Return the specs that a text names. Raises `BenchError`, with suggestions, if it names none."""
+    """Return the specs that match a text. Raises `BenchError`, with suggestions, if there is none."""
     exact = [spec for spec in specs if spec.name == text]
     if found := exact or [spec for spec in specs if spec.matches(text)]:
         return found
@@ -299,7 +302,7 @@ def select(text: str, specs: Sequence[RunSpec], where: str) -> list[RunSpec]:
 
 
 def _plain(value: Any) -> str:
-    """Return the text of a setting in one spelling, for `.5`, `0.50`, 5e-1 and `True`."""
+    """Return the text of a setting in one spelling, such as 0.5 for `.5`, `0.50` and 5e-1."""
     try:
         return str(float(spelled(value)))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Text on stdout and stderr. No other module prints: names, ids, cards and errors may contain terminal commands."""
+"""Output to stdout and stderr. Only this module prints, since names, ids and errors may contain terminal commands."""
 
 import io
 import os
@@ -6,7 +6,7 @@ import re
 import sys
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters except tabs and line feeds, line separators, bidirectional overrides and lone surrogates."""
+"""Control characters (except tab and line feed), line separators, bidirectional overrides and lone surrogates."""
 STREAMS = ("stdin", "stdout", "stderr")
 
 
@@ -31,9 +31,7 @@ def write_error(line: str) -> None:
 
 
 def open_streams() -> None:
-    """Replace closed streams by the null device. Let stdout escape the characters that its encoding lacks, as stderr
-    does.
-    """
+    """Replace closed streams by the null device, and escape characters that the encoding of stdout lacks."""
     for number, name in enumerate(STREAMS):
         if getattr(sys, name) is None:
             discard(number)
@@ -43,7 +41,7 @@ def open_streams() -> None:
 
 
 def discard(number: int) -> None:
-    """Let a file descriptor of this process, and of those that it starts, lead to the null device."""
+    """Redirect a file descriptor of this process and of its children to the null device."""
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, number)
     if null != number:

@@ -233,10 +233,10 @@ class Waits(Distillation):
 FAILING_TRAININGS = {
     "Fails": "RuntimeError: as it must (",
     "Diverges": "the loss is nan",
-    **dict.fromkeys(("RunsOutOfMemory", "Allocates", "AllocatesOnGpu"), "out of memory; a training needs less with a"),
+    **dict.fromkeys(("RunsOutOfMemory", "Allocates", "AllocatesOnGpu"), "out of memory; use a smaller"),
     **dict.fromkeys(
         ("Sleeps", "Swallows", "GoesOnRegardless"),
-        "no sign of life for 2 s, so it was given up; --timeout 4s would",
+        "no progress for 2 s, so it was given up; --timeout 4s would",
     ),
     "Vanishes": "its process ended with exit code 0",
     "Raises": "it ended with Custom: on purpose",

@@ -90,7 +90,7 @@ def test_disk_that_is_full_at_the_leaderboard_leaves_the_old_one(again: Command,
     with no_room_for(path.name):
         said = again("distillation")
     assert said.code == 1
-    assert said.line(f"bench: No space left on device: {path}; what is finished is kept, the same command goes on")
+    assert said.line(f"bench: No space left on device: {path}; finished work is stored; the same command")
     assert path.read_text() == "old\n"
     assert again("distillation").code == 0
     assert again.files() == whole.files()
@@ -103,7 +103,7 @@ def test_results_folder_that_cannot_be_written_is_refused(command: Command, whol
             said = replace(command, results=results)("optical", "--quiet")
             assert (said.code, len(said.lines)) == (2, 1)
             problem = f"the results folder {results} cannot be written: ", "; choose another with --results"
-            below = f"results = '{results}': Not a directory", "; name another"
+            below = f"results = '{results}': Not a directory", "; choose another name"
             assert said.line("bench: ", *(below if "file" in results.parts else problem))
         assert replace(command, results=mounted).files() == whole.files()
 

@@ -100,7 +100,7 @@ def test_interrupt_that_is_swallowed_is_obeyed_at_the_next_step_or_cell(
     finally:
         signal.signal(signal.SIGINT, usual)
     assert said.code == 130
-    assert said.lines[-1].startswith("bench: interrupted; what is finished is kept")
+    assert said.lines[-1].startswith("bench: interrupted; finished work is stored")
     assert (command.entry("trainings", method) / kept).exists()
     assert not list(command.results.glob(f"cells/{method}.*"))
     assert not list(command.results.glob("*/distillation.*"))
@@ -138,7 +138,7 @@ def test_interrupted_command_finishes_its_step_and_goes_on_from_there(misbehavin
     assert process.returncode == 130
     assert errors.read_text().splitlines()[-2:] == [
         "bench: finishing the step and saving; press Ctrl-C again to stop at once",
-        "bench: interrupted; what is finished is kept, the same command goes on from there",
+        "bench: interrupted; finished work is stored; the same command continues",
     ]
     steps = logged(command)
     tensors = load(read_sealed(command.entry("trainings", "Waits") / CHECKPOINT))

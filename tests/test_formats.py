@@ -501,7 +501,7 @@ MALFORMED: Mapping[str, Sequence[tuple[Files, dict[str, Any], str]]] = {
         (rows_of_afriqa(json_lines(question("1", "A")) + "[1]\n"), {}, "f: line 2: not a JSON object"),
         (rows_of_afriqa(json_lines(question("1", "A", question_lang=3))), {}, "line 1: no text under 'question_lang'"),
         (rows_of_afriqa(json_lines(question("1", "A", question_translated=" "))), {}, "1: no text under 'question_tr"),
-        (rows_of_afriqa(json_lines(question("1", "\ud800"))), {}, "line 1: half of a surrogate pair"),
+        (rows_of_afriqa(json_lines(question("1", "\ud800"))), {}, "line 1: a lone surrogate"),
         (rows_of_afriqa(json_lines(question("1", "A"), question("1", "B"))), {}, "line 2: the id '1' occurs twice"),
         ({**AFRIQA, "documents/d": "{}\n", "queries/q": "{}"}, {}, "names 2 files under 'queries'"),
         ({"queries": AFRIQA["queries/f"], "documents": json_lines(question("1", "B"))}, {}, "its context is in none"),

@@ -83,9 +83,9 @@ def test_devices_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> No
     assert find_devices(["auto"]) == ("cuda",)
     assert find_devices(["cuda:0", "cuda:1"]) == ("cuda:0", "cuda:1")
     for names, line in {
-        ("cuda:2",): "--device cuda:2: torch sees no such device here; choose from cpu, cuda, cuda:0, cuda:1",
-        ("mps",): "--device mps: torch sees no such device here",
-        ("cpu", "cuda"): "--device cpu,cuda: the results of a call come from devices of one kind",
+        ("cuda:2",): "--device cuda:2: torch finds no such device; choose from cpu, cuda, cuda:0, cuda:1",
+        ("mps",): "--device mps: torch finds no such device",
+        ("cpu", "cuda"): "--device cpu,cuda: a call needs devices of one kind",
     }.items():
         with pytest.raises(BenchError, match=f"^{line}"):
             find_devices(names)

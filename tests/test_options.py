@@ -145,7 +145,7 @@ def test_settings_are_merged_key_by_key(read: Read) -> None:
     ("text", "message"),
     [
         ('methdos = ["optical"]', "unknown key 'methdos'; did you mean methods or method?"),
-        ('methods = "optical"\nbudget = "5apples"', "budget '5apples' does not parse"),
+        ('methods = "optical"\nbudget = "5apples"', "budget '5apples' cannot be read"),
         ('methods = "optical"\ndevice = "abacus"', "device = 'abacus': write auto, cpu, cuda, cuda:1 or mps"),
         ('methods = "optical"\nmethod = "optical"', "method = 'optical': Input should be a valid dictionary"),
         ('methods = "optical"\nseeds = ["x"]', "seeds[0] = 'x': Input should be a valid integer"),
@@ -162,7 +162,7 @@ def test_mistake_in_the_file_names_the_file(read: Read, text: str, message: str)
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("BENCH_BUDGET", "lots", "BENCH_BUDGET: budget 'lots' does not parse"),
+        ("BENCH_BUDGET", "lots", "BENCH_BUDGET: budget 'lots' cannot be read"),
         ("BENCH_BUGDET", "5steps", "BENCH_BUGDET: unknown option 'bugdet'; did you mean budget"),
         ("BENCH_PATIENCE", "5min", "BENCH_PATIENCE: option 'patience' is now called 'timeout'"),
         ("BENCH_SCORING", "mean", "BENCH_SCORING: scoring[0] = 'mean' is now called 'single-vector'"),
@@ -228,7 +228,7 @@ def test_budget_is_an_amount_and_a_unit_and_is_written_briefly(text: str, budget
     "text", ["", "steps", "0steps", "-5steps", "1.5ksteps", "5apples", "5Gtokens", "5 steps 6", "5cpu", "5cpu_s"]
 )
 def test_what_is_no_budget_is_refused(text: str) -> None:
-    with pytest.raises(BenchError, match="does not parse; write 600steps"):
+    with pytest.raises(BenchError, match="cannot be read; write 600steps"):
         Budget.parse(text)
 
 

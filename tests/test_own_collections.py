@@ -124,7 +124,7 @@ BAD: dict[str, dict[str, str]] = {
         "corpus.jsonl", '"title"', '"_id": "d9", "title"', BEIR
     ),
     "corpus.jsonl: line 1: not JSON: an integer of 5,000 digits": swap("corpus.jsonl", '"Food"', "9" * 5000, BEIR),
-    "corpus.jsonl: line 1: half of a surrogate pair": swap("corpus.jsonl", "d1", "\\ud83d", BEIR),
+    "corpus.jsonl: line 1: a lone surrogate": swap("corpus.jsonl", "d1", "\\ud83d", BEIR),
     "corpus.jsonl: line 1: not JSON: maximum recursion depth": swap("corpus.jsonl", '"Food"', "[" * 5000, BEIR),
     "corpus.jsonl: line 1: nested more than 100 levels": swap(
         "corpus.jsonl", '"Food"', f"{'[' * 200}{']' * 200}", BEIR

@@ -111,13 +111,13 @@ def sleep_watched(alarm: bool) -> None:
 
 @pytest.mark.parametrize(("function", "arguments"), [(time.sleep, (FAR,)), (hang_in_c, ()), (sleep_watched, (False,))])
 def test_silence_is_given_up(worker: Worker, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    with pytest.raises(CellFailed, match=r"^no sign of life for 0\.4 s, .*--timeout 0\.8s would wait longer$"):
+    with pytest.raises(CellFailed, match=r"^no progress for 0\.4 s, .*--timeout 0\.8s would wait longer$"):
         worker.run(function, *arguments)
 
 
 def test_what_can_be_interrupted_is_given_up_in_its_process(worker: Worker) -> None:
     process = worker.run(os.getpid)
-    with pytest.raises(CellFailed, match=r"^no sign of life for 0\.4 s"):
+    with pytest.raises(CellFailed, match=r"^no progress for 0\.4 s"):
         worker.run(sleep_watched, True)
     assert worker.run(os.getpid) == process
 

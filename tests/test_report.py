@@ -269,7 +269,7 @@ def test_without_matplotlib_the_page_is_written_with_a_note(
         (["--measures", "P@5"], "unknown measure 'P@5'"),
         (["--measures", "bogus"], "bogus"),
         (["--baseline", "zero-sho"], "unknown baseline 'zero-sho'; did you mean zero-shot?"),
-        (["--output", "{file}"], "output = '{file}': it exists and is not a folder; name another"),
+        (["--output", "{file}"], "output = '{file}': it exists and is not a folder; choose another name"),
         (["--results", "{empty}"], "{empty} holds no finished cell; fill it with bench run --results {empty}"),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_study_is_made_again_from_its_archive_and_checked(whole: Command, cli:
         ({"primary": [{"a": "distillation", "c": "x"}]}, "unknown key of primary[0] 'c'"),
         ({"runs": [{"methods": ["distillation"], "sedes": [0]}]}, "runs[0]: unknown key 'sedes'; did you mean seeds"),
         ({"measure": "nDGC@10"}, "did you mean nDCG@10"),
-        ({"common": {"budget": "many"}}, "budget 'many' does not parse"),
+        ({"common": {"budget": "many"}}, "budget 'many' cannot be read"),
     ],
 )
 def test_a_malformed_study_is_refused_in_one_line(

@@ -1,9 +1,9 @@
-"""Hashes of everything that can change a number, and the names under which a results folder compares them.
+"""Hashes of everything that can change a result, and their names in manifests.
 
-Data enter by their content, configuration by its values, libraries by their versions, and code by its syntax trees.
-The modules of a method are found and parsed, not imported. A module is followed to all modules that it imports,
-anywhere in its code, with three exceptions: imports for type checkers, modules in `WITHOUT_EFFECT`, and libraries. An
-import from a module in `PUBLIC` counts as one from the module of origin.
+Data enter by their content, configuration by its values, libraries by their versions, and code by its syntax trees. The
+modules of a method are found and parsed, not imported. All imports anywhere in a module are followed, except those for
+type checkers, modules in `WITHOUT_EFFECT` and libraries. An import from a module in `PUBLIC` counts as an import from
+the module of origin.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ WITHOUT_EFFECT = frozenset(
         "bench.storage.atomic",  # how files are written, not their content
         "bench.system.interrupt",
         "bench.progress",
-        "bench.system.offline",  # a download is allowed or refused; its content counts by itself
-        "bench.storage.sealed",  # the place of stored files, which are verified and not changed
+        "bench.system.offline",  # only allows downloads; their content counts by itself
+        "bench.storage.sealed",  # only places of stored files
         "bench.storage.hashing",
         "bench.dependencies.fingerprint",  # the names of results, not the results
-        "bench.training.tiny",  # how an encoder is made: it counts by its fingerprint
+        "bench.training.tiny",  # makes encoders, which count by their fingerprints
     }
 )
-"""Modules that never change a number: they are neither listed nor followed."""
+"""Modules that never change a number. They are neither listed nor followed."""
 TEST = "test collection"
 
 version = cache(importlib.metadata.version)
@@ -46,23 +46,23 @@ top_level_modules = cache(importlib.metadata.packages_distributions)
 
 
 def library_versions(*names: str) -> dict[str, str]:
-    """Return the installed versions of distributions, and Python's own."""
+    """Return the installed versions of distributions and of Python."""
     return {**{name: version(name) for name in names}, "python": ".".join(map(str, sys.version_info[:3]))}
 
 
 def code_digest(module: str) -> str:
-    """Return the hash of all code that the results of a module depend on: its `code_modules`."""
+    """Return the hash of the `code_modules` of a module."""
     return digest(code_modules(module))
 
 
 def of_code(modules: Iterable[str], owner: str = "") -> dict[str, str]:
-    """Return the hash of each source module that these depend on; `owner` is the plugin that they belong to."""
+    """Return the hash of each source module that these depend on; `owner` is their plugin."""
     hashes = {name: value for module in modules for name, value in code_modules(module).items()}
     return {f"code {name}" if name.split(".")[0] in OWN else f"code {owner} {name}": hashes[name] for name in hashes}
 
 
 def of_libraries(*names: str) -> dict[str, str]:
-    """Return the version of each distribution, and Python's own."""
+    """Return the version of each distribution and of Python."""
     return {f"library {name}": number for name, number in library_versions(*names).items()}
 
 
@@ -72,15 +72,16 @@ def of_test(dataset: str, pair: object, digest: str) -> dict[str, str]:
 
 
 def code_modules(module: str) -> dict[str, str]:
-    """Return the hash of each source module and data file that a module, or the Python file of a path, depends on.
-    Labels are importable names, `package/file` and the file's name. Comments, docstrings and code for type checkers do
-    not change a hash.
+    """Return the hash of each source module and data file that a module or Python file depends on.
+
+    Keys are importable names, `package/file` and the name of the file. Comments, docstrings and code for type checkers
+    do not change a hash.
     """
     return _dependencies(module)[0]
 
 
 def plugin_libraries(module: str) -> dict[str, str]:
-    """Return the versions of the installed distributions that a plugin's code imports, by name."""
+    """Return the versions of the distributions that the code of a plugin imports, by name."""
     roots = _dependencies(module)[1]
     names = {name for root in roots for name in top_level_modules().get(root, ())}
     return {name: version(name) for name in sorted(names)}
@@ -88,7 +89,7 @@ def plugin_libraries(module: str) -> dict[str, str]:
 
 @cache
 def _dependencies(main: str) -> tuple[dict[str, str], frozenset[str]]:
-    """Return the hash of each module and data file by its label, and the top-level modules of the libraries."""
+    """Return the hash of each module and data file, and the top-level modules of libraries."""
     hashes: dict[str, str] = {}
     libraries, packages, seen, waiting = set(), set(), set(), [main]
     while waiting:
@@ -134,20 +135,20 @@ def _find(module: str, main: str) -> ModuleSpec | None:
     spec = PathFinder.find_spec(module, [*beside, *sys.path])
     if spec is None or not spec.has_location:
         with suppress(ImportError, ValueError):
-            editable = find_spec(module)  # of a finder other than the path's
+            editable = find_spec(module)  # found by another finder than that of the path
             spec = editable if editable and (editable.has_location or not spec) else spec
     is_plugin = module == main.split(".")[0]
     return spec if spec and (is_plugin or not _is_library(module, spec)) else None
 
 
 def _is_library(root: str, spec: ModuleSpec) -> bool:
-    """Return whether a top-level module is installed in a folder of distributions; an editable one is not."""
+    """Return True if a top-level module is in a folder of installed distributions, which excludes editable ones."""
     place = Path(next(iter(spec.submodule_search_locations or [str(spec.origin)])))
     return root in top_level_modules() and any(place.parent.glob("*.dist-info"))
 
 
 def _data_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a package that are no source text, also those in folders that are no packages."""
+    """Yield the data files of a package, also in folders that are no packages."""
     for path in folder.iterdir():
         if path.name.startswith(".") or path.name in ("__pycache__", "py.typed"):
             continue
@@ -159,7 +160,7 @@ def _data_files(folder: Path) -> Iterator[Path]:
 
 @cache
 def _parse(data: bytes, package: str) -> tuple[str, tuple[str, ...]]:
-    """Return the hash of a module's code, empty if there is none, and the full names that it imports."""
+    """Return the hash of the code of a module (empty without code), and the full names that it imports."""
     try:
         tree = _WithEffect().visit(ast.parse(data))
     except (SyntaxError, ValueError):
@@ -169,7 +170,7 @@ def _parse(data: bytes, package: str) -> tuple[str, tuple[str, ...]]:
 
 
 class _WithEffect(ast.NodeTransformer):
-    """Removes docstrings and code for type checkers, and imports public names from the modules of their origin."""
+    """Remove docstrings and code for type checkers, and replace public names by their modules of origin."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
@@ -192,7 +193,7 @@ class _WithEffect(ast.NodeTransformer):
 
 @cache
 def _origins(module: str) -> Mapping[str, tuple[str | None, str]]:
-    """Return the module and the name that each name of a public module is imported from."""
+    """Return the module and name of origin of each name in a public module."""
     spec = find_spec(module)
     assert spec and spec.origin
     lines = ast.parse(Path(spec.origin).read_bytes()).body
@@ -201,12 +202,12 @@ def _origins(module: str) -> Mapping[str, tuple[str | None, str]]:
 
 
 def _imports(node: ast.AST, package: str) -> list[str]:
-    """Return the full names that a node of the syntax tree imports: of modules, or of names in modules."""
+    """Return the full names of modules, or of names in modules, that a syntax node imports."""
     match node:
         case ast.Import(names):
             return [alias.name for alias in names]
         case ast.ImportFrom(module, names, level):
-            with suppress(ImportError):  # a file on its own is in no package
+            with suppress(ImportError):  # a file outside packages
                 base = resolve_name("." * level + (module or ""), package)
                 return [f"{base}.{alias.name}" for alias in names]
         case ast.Call(
@@ -219,5 +220,5 @@ def _imports(node: ast.AST, package: str) -> list[str]:
 
 
 def _parent(module: str) -> str:
-    """Return the package that a module is in; a file on its own is in none."""
+    """Return the package of a module; empty for a file outside packages."""
     return "" if module.endswith(".py") else module.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""Files and folders that appear under their name only when they are complete."""
+"""Files and folders that appear under their names only when they are complete."""
 
 import gzip
 import io
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 ABANDONED = 24 * 3600.0
-"""Seconds after which a temporary file is one of a killed process."""
+"""Age in seconds of temporary files that belong to a killed process."""
 
 
 def sweep(folder: Path) -> None:
-    """Delete the temporary files and folders of killed processes in a folder, which may not exist."""
+    """Delete temporary files and folders of killed processes in a folder, if it exists."""
     for path in folder.glob(".*.tmp"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
@@ -30,8 +30,9 @@ def _beside(path: Path) -> Path:
 
 @contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file that appears under its name only when the block ends without an error; make missing folders. The text
-    is UTF-8 with \\n. An `OSError` of the disk names the file.
+    """Open a file that appears under its name when the block ends without an error. Text is UTF-8 with LF.
+
+    Makes missing folders. Raises `OSError` with the name of the file.
     """
     temporary = _beside(path)
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
@@ -50,7 +51,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 @contextmanager
 def atomic_gzip(path: Path) -> Iterator[TextIO]:
-    """Open gzipped text as `atomic_write` does, without a time stamp: the same text gives the same bytes."""
+    """Open gzipped text as `atomic_write`, without a time stamp, so that the same text gives the same bytes."""
     with atomic_write(path, "wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
         text = io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
         yield text

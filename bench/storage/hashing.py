@@ -12,12 +12,12 @@ def digest_bytes(data: bytes) -> str:
 
 
 def digest(value: Any) -> str:
-    """Return the sha256 of a JSON-like value, which does not depend on the order of keys."""
+    """Return the sha256 of a JSON value, independent of the order of keys."""
     return digest_bytes(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode())
 
 
 def digest_texts(*columns: Iterable[str]) -> str:
-    """Return the sha256 of columns of texts, which depends on the ends of each text and column."""
+    """Return the sha256 of columns of texts, including the ends of texts and columns."""
     state = hashlib.sha256()
     for column in columns:
         for text in column:

@@ -1,4 +1,4 @@
-"""Files of users: opened, unpacked, decoded and parsed in one way, whatever their format.
+"""The reader of users' files: open, unpack, decode and parse.
 
 A file that is missing, not a regular file, damaged, too large or malformed raises `BenchError`, which names the file
 and, if possible, the line.
@@ -22,25 +22,24 @@ from bench.errors import BenchError
 GZIP = b"\x1f\x8b"
 """The first bytes of a gzipped file."""
 LONGEST_LINE = 1 << 23
-"""The maximum of bytes of a line, eight times that of a text (`LONGEST`), since a line may escape characters."""
+"""Maximum of bytes of a line, eight times that of a text, since a line may have escapes."""
 LARGEST_FILE = 1 << 28
-"""The maximum of bytes, unpacked, of a file that is read as a whole: JSON, TOML and XML."""
+"""Maximum of unpacked bytes of JSON, TOML and XML, which are read as a whole."""
 UNPACKED, SMALL = 20, 1 << 26
-"""A gzipped file of lines may unpack to 20 times its size, or to 64 MiB if that is more. Text unpacks to about 4 times
-its size."""
+"""Maximum factor by which a gzipped file unpacks, from 64 MiB on. Text unpacks to about 4 times its size."""
 BLANK_LINES = 1 << 20
-"""The maximum of blank lines in a row."""
+"""Maximum of consecutive blank lines."""
 DEEPEST = 100
-"""The maximum of levels of JSON, TOML and XML."""
+"""Maximum of levels of JSON, TOML and XML."""
 DIGITS = 100
-"""The maximum of digits of an integer in JSON."""
+"""Maximum of digits of an integer in JSON."""
 
 
 @contextmanager
 def opened(path: Path | Traversable) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """Open a regular file for reading, unpacked if it is gzipped. Raises `BenchError` for errors of reading, too."""
+    """Open a regular file for reading, unpacked if it is gzipped. Raises `BenchError`, also for errors while reading."""
     try:
-        if isinstance(path, Path) and not stat.S_ISREG(path.stat().st_mode):  # a pipe would block
+        if isinstance(path, Path) and not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
             raise BenchError(f"{path} cannot be read: not a regular file")
         with path.open("rb") as raw:
             packed = raw.read(len(GZIP)) == GZIP
@@ -66,9 +65,10 @@ def read_text(path: Path | Traversable) -> str:
 
 
 def placed_lines(path: Path, start: int = 0, *, may_be_empty: bool = False) -> Iterator[tuple[str, int, str]]:
-    """Yield the place (file and line number, for error messages), the offset in bytes and the text of each line of a
-    UTF-8 file, perhaps gzipped, from the offset `start` on. Only LF and CRLF end a line: `str.splitlines` would also
-    split at U+2028 inside sentences.
+    """Yield place, offset in bytes and text of each line of a UTF-8 file, from the offset `start` on.
+
+    The place is the file and the line number, for error messages. The file may be gzipped. Only LF and CRLF end a line,
+    since `str.splitlines` would split sentences at U+2028.
     """
     number, offset, blank, empty = 0, start, 0, not may_be_empty
     with opened(path) as file:
@@ -103,8 +103,9 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str, place: str) -> Any:
-    """Return the value of JSON text. NaN and infinities become floats: whoever uses a number checks its range. Raises
-    `BenchError`, which begins with `place`, for repeated keys, halves of surrogate pairs, and values beyond the limits.
+    """Return the value of JSON text. NaN and infinities become floats, so callers check ranges.
+
+    Raises `BenchError`, which begins with `place`, for repeated keys, lone surrogates and values beyond the limits.
     """
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_int=_integer)
@@ -116,12 +117,12 @@ def parse_json(text: str, place: str) -> Any:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise BenchError(f"{place}: half of a surrogate pair, which UTF-8 cannot encode") from error
+            raise BenchError(f"{place}: a lone surrogate, which UTF-8 cannot encode") from error
     return value
 
 
 def refuse_depth(value: Any, place: str) -> None:
-    """Raise `BenchError` for lists and tables that are nested too deeply; messages cannot print them either."""
+    """Raise `BenchError` for lists and tables with too many levels."""
     level = [value]
     for _ in range(DEEPEST + 1):
         wholes = [whole for whole in level if isinstance(whole, list | dict)]

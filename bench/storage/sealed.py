@@ -1,8 +1,8 @@
-"""Stored files with checksums: the sha256 of each is verified when the file is read.
+"""Stored files with checksums, which are verified when a file is read.
 
-A *sealed file* ends in the sha256 of its content and of its place (the names of its folder and of itself), so that a
-flipped bit, a truncation and two exchanged files all show. A *sealed folder* has a manifest, written last, with the
-sha256 of every other file and of the manifest itself.
+A *sealed file* ends in the sha256 of its content and of its place (the names of its folder and of itself). This detects
+flipped bits, truncation and exchanged files. A *sealed folder* has a manifest, written last, with the sha256 of every
+other file and of the manifest itself.
 """
 
 import hashlib
@@ -28,12 +28,13 @@ FILES = "files"
 SEAL = 66
 """Bytes at the end of a sealed file: a line end, 64 hexadecimal digits, a line end."""
 PROBE = 1 << 16
-"""Bytes that are written to find out if a disk is full."""
+"""Number of bytes that are written to test if a disk is full."""
 
 
 def default_cache() -> Path:
-    """Return the folder of downloaded and derived files: `BENCH_HOME`, else the platform's cache folder. Raises
-    `BenchError` if the user has no home folder.
+    """Return the folder of downloaded and derived files: `BENCH_HOME`, or else the platform's cache folder.
+
+    Raises `BenchError` if the user has no home folder.
     """
     if home := os.environ.get("BENCH_HOME"):
         return Path(home)
@@ -44,7 +45,7 @@ def default_cache() -> Path:
 
 
 def cache_problems() -> list[str]:
-    """Return a line if no file can be written to the cache, which then saves no time; else none."""
+    """Return a message if no file can be written to the cache, or else nothing."""
     folder = default_cache()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,17 +54,17 @@ def cache_problems() -> list[str]:
     except (OSError, ValueError) as error:
         return [
             f"the cache {folder} cannot be written: {getattr(error, 'strerror', None) or error}; "
-            "what is not there is computed again in each call; set BENCH_HOME to another folder"
+            "missing data are computed again in each call; set BENCH_HOME to another folder"
         ]
     return []
 
 
 class Damaged(BenchError):
-    """A stored file is missing, unreadable, or not as it was written."""
+    """A stored file is missing, unreadable or changed."""
 
 
 def write_sealed(path: Path, data: bytes) -> None:
-    """Write a sealed file; it appears under its name only when it is complete. A folder in its place is deleted."""
+    """Write a sealed file atomically. A folder in its place is deleted."""
     if path.is_dir():
         remove(path)
     with atomic_write(path, "wb") as file:
@@ -71,13 +72,13 @@ def write_sealed(path: Path, data: bytes) -> None:
 
 
 def keep_sealed(path: Path, data: bytes) -> None:
-    """Write a sealed file that can be made again. A failure, such as of a full or read-only disk, only costs time."""
+    """Write a sealed file if possible, for data that can be computed again."""
     with suppress(OSError):
         write_sealed(path, data)
 
 
 def read_sealed(path: Path) -> bytes:
-    """Return the content of a sealed file. Raises `Damaged`, also if there is no such file."""
+    """Return the content of a sealed file. Raises `Damaged`, also for a missing file."""
     with _reading(path), path.open("rb") as file:
         data = file.read(max(0, os.fstat(file.fileno()).st_size - SEAL))
         if file.read() != _seal(path, data):
@@ -100,7 +101,7 @@ def _seal(path: Path, data: bytes) -> bytes:
 
 
 def remembered(path: Path, make: Callable[[], Any]) -> Any:
-    """Return the JSON value of a sealed file; if it is missing or damaged, make the value and store it if possible."""
+    """Return the JSON value of a sealed file, or make the value and store it if the file is missing or damaged."""
     try:
         return json.loads(read_sealed(path))
     except Damaged:
@@ -110,7 +111,7 @@ def remembered(path: Path, make: Callable[[], Any]) -> Any:
 
 
 def seal(folder: Path, content: Mapping[str, Any], *, leave_out: Collection[str] = ()) -> None:
-    """Write the manifest of a folder: `content`, and the sha256 of itself and of all files but those in `leave_out`."""
+    """Write the manifest of a folder: `content`, and the sha256 of itself and of all files except `leave_out`."""
     paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     listed = [name for name in paths if name.parts[0] not in {MANIFEST, *leave_out} and not name.match(".*.tmp")]
     files = {name.as_posix(): sha256_of(paths[name]) for name in listed}
@@ -121,7 +122,7 @@ def seal(folder: Path, content: Mapping[str, Any], *, leave_out: Collection[str]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest that `seal` wrote. Raises `Damaged` if it is missing or has other content."""
+    """Return the manifest of a sealed folder. Raises `Damaged` if it is missing or changed."""
     path = folder / MANIFEST
     with _reading(path):
         data = path.read_bytes()
@@ -130,8 +131,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if value.pop(CHECKSUM, None) == digest(value):
             return value
     except (ValueError, TypeError, RecursionError) as error:
-        raise Damaged(f"{path} is damaged: it is no JSON") from error
-    raise Damaged(f"{path} is damaged, or an earlier version of this program wrote it")
+        raise Damaged(f"{path} is damaged: it is not JSON") from error
+    raise Damaged(f"{path} is damaged, or was written by an earlier version")
 
 
 def verify(folder: Path, manifest: Mapping[str, Any], below: str = "", *, missing_ok: bool = False) -> None:
@@ -154,8 +155,10 @@ def read_whole(folder: Path) -> dict[str, Any]:
 def sealed_folder(
     folder: Path, make: Callable[[Path], Mapping[str, Any] | None], on_damage: Callable[[str], None]
 ) -> None:
-    """Make a sealed folder unless it is there and unchanged; one process at a time makes it. `make` fills a temporary
-    folder and returns further content of its manifest. `on_damage` is called with a line about damage.
+    """Make a sealed folder unless it exists unchanged; one process at a time makes it.
+
+    `make` fills a temporary folder and returns further content of its manifest. `on_damage` is called with a message
+    about damage.
     """
     with suppress(Damaged):
         read_whole(folder)
@@ -173,7 +176,7 @@ def sealed_folder(
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder, of a folder the manifest first; there may be none."""
+    """Delete a file or folder, if it exists; the manifest of a folder first."""
     if path.is_dir() and not path.is_symlink():
         with suppress(OSError):
             (path / MANIFEST).unlink()

@@ -1,4 +1,4 @@
-"""Ctrl-C: no library can swallow it, and a training obeys it after the step, a second one at once."""
+"""Ctrl-C. The first ends a training after its step, the second at once, also if a library catches the exception."""
 
 import signal
 import threading
@@ -20,12 +20,12 @@ class Interrupt:
 
 
 _remembered: Interrupt | None = None
-"""The interrupt of `remembered_interrupt`, within its block."""
+"""The interrupt of the current `remembered_interrupt`."""
 
 
 @contextmanager
 def handled_interrupts(handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Let a function handle SIGINT within the block. Nothing changes if it is ignored, and outside the main thread."""
+    """Handle SIGINT with a function within the block, unless SIGINT is ignored or this is not the main thread."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         yield
         return
@@ -38,8 +38,9 @@ def handled_interrupts(handler: Callable[[int, object], None]) -> Iterator[None]
 
 @contextmanager
 def remembered_interrupt() -> Iterator[None]:
-    """Let SIGINT raise KeyboardInterrupt as usual within the block, and remember it for `obey_interrupt`, because a
-    library, or a method, may catch the exception and go on. Nothing changes if SIGINT is ignored or handled already.
+    """Remember a SIGINT within the block for `obey_interrupt`, since a library or a method may catch KeyboardInterrupt.
+
+    Nothing changes if SIGINT is ignored or handled already.
     """
     global _remembered
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -59,15 +60,16 @@ def remembered_interrupt() -> Iterator[None]:
 
 
 def obey_interrupt() -> None:
-    """Raise a KeyboardInterrupt that was swallowed."""
+    """Raise KeyboardInterrupt if one was requested and caught elsewhere."""
     if _remembered is not None:
         _remembered.obey()
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Interrupt]:
-    """Let the first SIGINT within the block only set `requested`, and the next raise KeyboardInterrupt as usual. One
-    that was swallowed before counts as requested.
+    """Set `requested` at the first SIGINT within the block, and raise KeyboardInterrupt at the next.
+
+    An earlier interrupt that was caught elsewhere counts as requested.
     """
     interrupt, usual = _remembered or Interrupt(), signal.getsignal(signal.SIGINT)
 

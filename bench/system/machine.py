@@ -1,4 +1,4 @@
-"""Facts about this machine, stored so that planning imports no torch, and the setup of the libraries that compute."""
+"""Stored facts about this machine, so that planning imports no torch, and the setup of libraries."""
 
 import inspect
 import os
@@ -15,47 +15,43 @@ from bench.storage.sealed import default_cache, remembered
 from bench.system.processes import Worker, cores
 
 VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_")
-"""Beginnings of the names of environment variables that the facts depend on."""
+"""Prefixes of environment variables that can change the facts."""
 SMALL_DIMENSION = 256
-"""Encoders narrower than this train faster in float32 on a processor: converting costs more than it saves."""
+"""Encoders of a smaller dimension are faster in float32 on a processor, because of the conversions."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The number of GPUs, the devices that multiply bfloat16 natively, and torch's number of threads."""
+    """Number of GPUs, devices with native bfloat16, and torch's number of threads."""
 
     gpus: int
     mps: bool
-    """True if there is a GPU of Apple's."""
+    """True if there is a GPU of Apple."""
     cpu_bfloat16: bool
     gpu_bfloat16: bool
     threads: int
 
     @property
     def device(self) -> str:
-        """The device that `auto` stands for. A GPU of Apple's must be named, since it is the least tested."""
+        """The device of `auto`. It is never a GPU of Apple, the least tested device."""
         return "cuda" if self.gpus else "cpu"
 
 
 def machine() -> Machine:
-    """Return the facts about this machine, which are stored; a new interpreter finds them out."""
+    """Return the stored facts about this machine, or determine them in a new interpreter."""
     return Machine(**remembered(default_cache() / "machine" / f"{digest(_key())}.json", _facts))
 
 
 def find_devices(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the devices of these names, `auto` replaced. Raises `BenchError` for a device that is not here, and for
-    devices of several kinds.
-    """
+    """Return the devices of these names, with `auto` replaced. Raises `BenchError` for missing or mixed devices."""
     facts = machine()
     devices = tuple(facts.device if name == "auto" else name for name in names)
     here = {"cpu", *["mps"] * facts.mps, *["cuda"] * bool(facts.gpus), *(f"cuda:{i}" for i in range(facts.gpus))}
     for device in devices:
         if device not in here:
-            raise BenchError(
-                f"--device {device}: torch sees no such device here; choose from {', '.join(sorted(here))}"
-            )
+            raise BenchError(f"--device {device}: torch finds no such device; choose from {', '.join(sorted(here))}")
         if kind_of(device) != kind_of(devices[0]):
-            raise BenchError(f"--device {','.join(devices)}: the results of a call come from devices of one kind")
+            raise BenchError(f"--device {','.join(devices)}: a call needs devices of one kind")
     return devices
 
 
@@ -65,7 +61,7 @@ def kind_of(device: str) -> str:
 
 
 def precision(requested: str, device: str, dimension: int, facts: Machine) -> str:
-    """Return the precision of training, `float32` or `bfloat16`; `auto` is the faster of both for an encoder."""
+    """Return `float32` or `bfloat16`; `auto` is the faster of both for an encoder of this dimension."""
     if requested != "auto":
         return requested
     fast = {"cuda": facts.gpu_bfloat16, "cpu": facts.cpu_bfloat16 and dimension >= SMALL_DIMENSION}
@@ -73,7 +69,7 @@ def precision(requested: str, device: str, dimension: int, facts: Machine) -> st
 
 
 def prepare_libraries(*, offline: bool, threads: int | None) -> None:
-    """Make settings that libraries read when they are imported, and set the number of threads."""
+    """Set the environment that libraries read at import, and the number of threads."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
@@ -86,7 +82,7 @@ def prepare_libraries(*, offline: bool, threads: int | None) -> None:
 
 
 def _key() -> list[Any]:
-    """Return everything that the facts depend on."""
+    """Return the values that the facts depend on."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
     processor = [platform.uname()[4:], *sorted({line for line in lines if line.startswith(("model name", "flags"))})]
@@ -96,7 +92,7 @@ def _key() -> list[Any]:
 
 
 def _facts() -> dict[str, Any]:
-    with Worker() as fresh:  # this process may have set another number of threads already
+    with Worker() as fresh:  # a new interpreter, since this process may have set the number of threads
         return fresh.run(_torch_facts)
 
 

@@ -1,4 +1,4 @@
-"""`--offline`: no socket is opened, neither by this program nor by a library that it uses."""
+"""`--offline`: neither this program nor a library opens a socket."""
 
 import errno
 import logging
@@ -16,9 +16,9 @@ _forbidden = False
 
 
 def forbid_network() -> None:
-    """Let every attempt to open an internet socket raise `OSError` until this process ends."""
+    """Raise `OSError` at every attempt to open an internet socket, until this process ends."""
     global _forbidden
-    os.environ["HF_HUB_OFFLINE"] = "1"  # libraries report this in clearer words
+    os.environ["HF_HUB_OFFLINE"] = "1"  # libraries then report clearer errors
     _watch()
     _forbidden = True
 
@@ -29,7 +29,7 @@ def network_forbidden() -> bool:
 
 @contextmanager
 def local_only() -> Iterator[None]:
-    """Forbid the network within the block, and silence the warnings of libraries about files that they miss."""
+    """Forbid the network within the block, and silence warnings of libraries about missing files."""
     global _forbidden
     before = _forbidden, logging.root.manager.disable
     _watch()
@@ -42,7 +42,7 @@ def local_only() -> Iterator[None]:
         logging.disable(disabled)
 
 
-@cache  # a hook stays until the process ends
+@cache  # an audit hook cannot be removed
 def _watch() -> None:
     sys.addaudithook(_refuse)
 

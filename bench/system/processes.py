@@ -1,4 +1,4 @@
-"""Functions called in other processes: several at a time, or one that may end its process or hang."""
+"""Calls of functions in other processes: several at a time, or one that may end its process or hang."""
 
 from __future__ import annotations
 
@@ -28,45 +28,46 @@ Result = TypeVar("Result")
 
 SPAWN = multiprocessing.get_context("spawn")
 POLL = 0.1
-"""Seconds between two checks of a worker. Its end may not close its pipe, which its children may have inherited."""
+"""Seconds between two checks of a worker. Its end may not close the pipe if its children inherited it."""
 BLOCKED = (signal.SIG_BLOCK, {signal.SIGINT})
-"""Arguments of `pthread_sigmask` in threads and processes that Ctrl-C must not reach."""
+"""Arguments of `pthread_sigmask` that block Ctrl-C."""
 LAST = 5.0
-"""Seconds that a worker that is ending or killed is waited for."""
+"""Seconds to wait for the end of a worker."""
 
 _last_sign: Any = None
-"""In a worker: the time of its last sign of life, a double in memory shared with its caller."""
+"""In a worker: the time of its last report, a double in memory shared with its caller."""
 
 
 def cores() -> int:
-    """Return the number of processor cores that this process may use."""
+    """Return the number of processor cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def alive() -> None:
-    """Give a sign of life to the process that waits for this worker; do nothing in any other process."""
+    """Report progress to the caller of this worker; do nothing in any other process."""
     if _last_sign is not None:
         _last_sign.value = time.monotonic()
 
 
 def silence(timeout: float) -> CellFailed:
-    """Return the error for work that gave no sign of life for `timeout` seconds."""
+    """Return the error of work without progress for `timeout` seconds."""
     longer = f"--timeout {2 * timeout:g}s would wait longer"
-    return CellFailed(f"no sign of life for {timeout:g} s, so it was given up; {longer}")
+    return CellFailed(f"no progress for {timeout:g} s, so it was given up; {longer}")
 
 
 class Worker:
-    """A process that calls functions, and that can die or hang without harm to this one. It is replaced after it died
-    or was killed. It has this process's environment, working directory, `sys.path`, `sys.argv` and output. It is killed
-    with its group when the block ends, and ends when this process dies. A script needs the usual `if __name__ ==
-    "__main__"`.
+    """A process that calls functions, and that can die or hang without effect on its caller.
+
+    It has the environment, working directory, `sys.path`, `sys.argv` and output of its caller. A dead process is
+    replaced. The process is killed with its group when the block ends, and ends when its caller dies. A script needs
+    the usual `if __name__ == "__main__"`.
     """
 
     def __init__(self, timeout: float = math.inf) -> None:
-        """Limit the silence of a call to `timeout` seconds and a tenth, so that `watchdog` comes first."""
+        """Limit the time between two reports to 1.1 `timeout` seconds, so that `watchdog` acts first."""
         self.timeout = timeout
         self.closed = False
-        """True if it takes no more calls: another thread ends it."""
+        """True if the worker accepts no more calls."""
         self._process: SpawnProcess | None = None
 
     def __enter__(self) -> Worker:
@@ -76,10 +77,11 @@ class Worker:
         self.kill()
 
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function in the worker and return its value; all must be picklable, and importable there. A
-        `BenchError` of it is raised here. Raises `CellFailed` for other errors, if the process ended, and if `alive`
-        was not called for too long. A Ctrl-C is passed on, a second one kills the process; KeyboardInterrupt is raised
-        here at its end.
+        """Call a function in the worker and return its value. Function, arguments and value must be picklable.
+
+        Raises a `BenchError` of the function. Raises `CellFailed` for other errors, if the process ended, and after a
+        timeout. The first Ctrl-C is sent to the worker, the second kills it, and KeyboardInterrupt is raised at its
+        end.
         """
         process = self.start()
         with self._interrupts_passed_on(process):
@@ -102,7 +104,7 @@ class Worker:
         return value
 
     def start(self) -> SpawnProcess:
-        """Return the process, a new one unless it is running."""
+        """Return the running process, or start one."""
         if self.closed:
             raise CellFailed("the call that it belongs to has ended")
         if self._process is None or not self._process.is_alive():
@@ -116,26 +118,26 @@ class Worker:
         return self._process
 
     def interrupt(self) -> None:
-        """Send SIGINT to the process. It is blocked until the next call if there is none."""
+        """Send SIGINT to the process, which handles it in its current or next call."""
         process = self._process
         if process is not None and process.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill the process and its group. Several threads may call this at the same time."""
+        """Kill the process and its group. Several threads can call this at the same time."""
         process, self._process = self._process, None
         if process is None or process.pid is None:
             return
-        with suppress(ProcessLookupError, PermissionError):  # macOS refuses to signal a group of dead processes
+        with suppress(ProcessLookupError, PermissionError):  # macOS cannot signal a group of dead processes
             os.killpg(process.pid, signal.SIGKILL)
-        process.kill()  # it may not have made its group, or have left it
-        process.join(LAST)  # a call to a driver may not be interruptible
+        process.kill()  # it may have no group of its own
+        process.join(LAST)  # a call of a driver may be uninterruptible
         self._connection.close()
 
     @contextmanager
     def _interrupts_passed_on(self, process: SpawnProcess) -> Iterator[None]:
-        """Pass a SIGINT within the block on to the worker, and leave it to the usual handler afterwards."""
+        """Send a SIGINT within the block to the worker, and raise it in this process afterwards."""
         pid, interrupts = process.pid, 0
         assert pid is not None
 
@@ -155,14 +157,14 @@ class Worker:
 
 
 class Workers:
-    """Several workers, each of which serves one call at a time. All are killed when the block ends."""
+    """Several workers with one call at a time each. All are killed when the block ends."""
 
     def __init__(self, number: int) -> None:
         self.workers = [Worker() for _ in range(number)]
         self._idle: SimpleQueue[Worker] = SimpleQueue()
         self._threads = ThreadPoolExecutor(number, initializer=signal.pthread_sigmask, initargs=BLOCKED)
         for worker in self.workers:
-            worker.start()  # before any Ctrl-C, which must reach it
+            worker.start()  # before a Ctrl-C, so that it reaches the process
             self._idle.put(worker)
 
     def __enter__(self) -> Workers:
@@ -187,8 +189,9 @@ class Workers:
 
 
 def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int | None) -> list[Result]:
-    """Return `work` of each item, in order. `jobs` workers, by default one per core, work on an item each; a single one
-    is this process. The first error ends the others, and is raised as by `Worker.run`.
+    """Return `work` of each item, in order, computed by `jobs` workers (default: one per core).
+
+    A single job runs in this process. The first error ends all others, and is raised as by `Worker.run`.
     """
     jobs = min(jobs or cores(), len(items))
     if jobs <= 1:
@@ -201,7 +204,7 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: in
 
 
 def _death(code: int | None) -> str:
-    """Return how a process ended, from its exit code."""
+    """Describe the end of a process by its exit code."""
     if code is None or code >= 0:
         return f"its process ended with exit code {code}"
     cure = f"; perhaps memory ran out: {SMALLER_BATCH}" if -code == signal.SIGKILL else ""
@@ -210,7 +213,7 @@ def _death(code: int | None) -> str:
 
 @contextmanager
 def _blocked_interrupts() -> Iterator[None]:
-    """Block SIGINT within the block, and in the processes that are started in it."""
+    """Block SIGINT within the block, and in processes started there."""
     mask = signal.pthread_sigmask(*BLOCKED)
     try:
         yield
@@ -219,9 +222,9 @@ def _blocked_interrupts() -> Iterator[None]:
 
 
 def _follow_caller() -> None:
-    """Let a process miss the signals of the terminal, and end with its caller."""
+    """Detach a process from the signals of the terminal, and end it with its caller."""
     os.setpgid(0, 0)
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal may stop groups in its background that write
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal may stop background groups that write
 
     def end_with(caller: Any) -> None:
         caller.join()
@@ -252,7 +255,7 @@ def _respond(request: bytes) -> bytes:
             function, arguments = pickle.loads(request)  # imports their modules
             return pickle.dumps((function(*arguments), None))
         finally:
-            if os.getpid() != process:  # a fork of the function came back; it must not go on as the worker
+            if os.getpid() != process:  # a fork of the function returned; it must not continue as the worker
                 os._exit(1)
             signal.pthread_sigmask(*BLOCKED)
     except BaseException as error:
