@@ -233,10 +233,10 @@ def test_package_is_written_under_its_own_name(tmp_path: Path, monkeypatch: pyte
     [
         ("optical", "there is a method 'optical' already"),
         ("all", "there is a method 'all' already"),
-        ("torch", "Python's 'torch' is something else already"),
-        ("class", "Python's 'class' is something else already"),
-        ("My Method", "is no name of a method; write small letters"),
-        ("../up", "is no name of a method"),
+        ("torch", "'torch' is taken by Python"),
+        ("class", "'class' is taken by Python"),
+        ("My Method", "is not a name of a method; use small letters"),
+        ("../up", "is not a name of a method"),
         ("there", "exists already"),
     ],
 )

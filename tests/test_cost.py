@@ -46,7 +46,7 @@ def measured() -> tuple[float | None, str]:
 def test_energy_of_all_meters_in_watt_hours(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     """900 J of the cores and 2,700 J of the GPU are one watt hour. The meters are read before they overflow."""
     tracker(**{CPU: b"900", GPU: b"2700"})
-    assert measured() == (1.0, "tirex-tracker 1.2: cores, GPU, whatever else ran on them")
+    assert measured() == (1.0, "tirex-tracker 1.2: cores, GPU, including other programs")
     monkeypatch.setattr(cost, "INTERVAL", 0.0)
     assert measured()[0] == 2.0
 
@@ -54,7 +54,7 @@ def test_energy_of_all_meters_in_watt_hours(tracker: Tracker, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        *((value, "the machine shows no meters") for value in (b"null", b"0", b'"?"')),
+        *((value, "the machine has no meters") for value in (b"null", b"0", b'"?"')),
         (b"no JSON", "JSONDecodeError"),
     ],
 )

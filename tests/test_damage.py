@@ -357,7 +357,7 @@ def test_killed_training_of_some_seconds_ends_and_says_what_it_reached(bench: Be
     again = start(bench, place, "distillation", budget=Budget(2, "seconds"))
     again.join()
     assert again.exitcode == 0, place.said
-    assert "going on from step" in place.said
+    assert "continuing from step" in place.said
     steps = place.steps()
     assert steps == list(range(1, len(steps) + 1))
     (folder,) = place.root.glob("results/trainings/distillation.*")

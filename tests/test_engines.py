@@ -117,7 +117,7 @@ def test_ctrl_c_lets_slurm_jobs_save_and_go_on_from_there(misbehaving: Command, 
     with started(command, tmp_path / "again.txt", *more) as process:
         pass
     assert process.returncode == 0
-    assert "going on from step " in (tmp_path / "again.txt").read_text()
+    assert "continuing from step " in (tmp_path / "again.txt").read_text()
     single = replace(command, results=tmp_path / "single")
     assert single("Waits", *EXPLICIT, budget="30steps").code == 0
     assert command.files() == single.files()

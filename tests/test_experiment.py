@@ -218,9 +218,7 @@ def test_more_bitext_than_there_is_is_all_and_trained_once(bench: Bench, finishe
     available = read_manifest(entry(finished[0], "trainings", "optical"))["cost"]["bitext_pairs"]
     sizes = (available, "all", 10**9)
     experiment = make_experiment(bench.request(finished[0], bitext_size=sizes), bench.cards, Resolver(offline=True))
-    assert experiment.notes == [
-        f"bitext size {size:,} on qaa-eng is all: there are {available} pairs" for size in sizes[::2]
-    ]
+    assert experiment.notes == [f"bitext size {size:,} on qaa-eng means all {available} pairs" for size in sizes[::2]]
     assert counts(bench.execute(finished[0], bitext_size=sizes)) == (0, 6, 0)
 
 

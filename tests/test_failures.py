@@ -49,7 +49,7 @@ def test_method_that_goes_on_after_its_budget_is_stopped(misbehaving: Command, b
     command = misbehaving
     said = command("GoesOn", "--timeout", "1s", budget=budget)
     assert said.code == 1
-    assert f"it made a step after its budget of {budget} was spent" in said.line("FAILED GoesOn.")
+    assert f"stopped, since it made a step after its budget of {budget}" in said.line("FAILED GoesOn.")
     steps = steps_of(command.entry("trainings", "GoesOn") / LOG)
     assert len(steps) > 9 if budget == "1seconds" else len(steps) == 2
     assert command.methods() == {*REFERENCES}
@@ -146,7 +146,7 @@ def test_interrupted_command_finishes_its_step_and_goes_on_from_there(misbehavin
     with started(command, errors) as process:
         pass
     assert process.returncode == 0
-    assert f"Waits.qaa-eng.small.seed0: going on from step {steps}\n" in errors.read_text()
+    assert f"Waits.qaa-eng.small.seed0: continuing from step {steps}\n" in errors.read_text()
     uninterrupted = replace(command, results=tmp_path / "uninterrupted")
     assert uninterrupted("Waits", "--threads", "1", budget="30steps").code == 0
     assert command.files() == uninterrupted.files()

@@ -167,7 +167,7 @@ VALUE = (
 )
 def test_file_that_is_no_baseline_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "b.json").write_text(text)
-    with pytest.raises(BenchError, match=r"b\.json(: not JSON| is no baseline)"):
+    with pytest.raises(BenchError, match=r"b\.json(: not JSON| is not a baseline)"):
         Baseline.read(tmp_path / "b.json")
     with pytest.raises(BenchError, match="cannot be read"):
         Baseline.read(tmp_path / "gone.json")
@@ -204,7 +204,7 @@ def test_baseline_needs_seeds_and_one_that_exists_is_replaced_with_a_reason_only
     ]
     file.write_text("[]")
     assert run("--reason", "it is mine", computed=False) == 2
-    assert "is no baseline" in capsys.readouterr().err
+    assert "is not a baseline" in capsys.readouterr().err
     assert file.read_text() == "[]"
 
 

@@ -56,7 +56,7 @@ def test_ctrl_c_lets_all_jobs_save_and_go_on_from_there(misbehaving: Command, tm
     with started(command, tmp_path / "again.txt", *options) as process:
         pass
     assert process.returncode == 0
-    assert (tmp_path / "again.txt").read_text().count(": going on from step ") == 2
+    assert (tmp_path / "again.txt").read_text().count(": continuing from step ") == 2
     single = replace(command, results=tmp_path / "single")
     assert single("Waits", "--threads", "1", *options[:2], budget="30steps").code == 0
     assert command.files() == single.files()

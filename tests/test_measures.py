@@ -123,7 +123,7 @@ def test_a_stored_run_is_deep_enough_for_a_hundred_documents() -> None:
         ("P@'a'", "measure"),
         ("Accuracy@10", "float division by zero"),
         ("nDCG(dcg='exp-log2',judged_only=True)@10", "Unsupported measures"),
-        ("F1", "every collection of its task has it, and no other"),
+        ("F1", "it is computed for every collection of its task"),
     ],
 )
 def test_measure_that_cannot_be_computed_is_refused(measure: str, message: str) -> None:

@@ -154,7 +154,7 @@ def test_all_leaves_out_what_needs_a_download(install: Install) -> None:
     methods, notes = expand(["all"], {})
     assert "far" not in methods
     assert "optical" in methods
-    assert "skipped: far: it needs the/moon, which is not on this machine; name it to download that" in notes
+    assert "skipped: far: it needs the/moon, which is not here; name the method to download it" in notes
     assert any(note.startswith("skipped: method 'lost': TypeError: ") for note in notes)
     assert expand(["far"], {}) == (("far",), [])
 

@@ -90,7 +90,7 @@ def test_added_measures_join_the_others(store: Store) -> None:
 def exchange(cell: Record, other: Record) -> str:
     for name in (MANIFEST, SCORES):
         (cell.folder / name).write_bytes((other.folder / name).read_bytes())
-    return f"{cell.folder / MANIFEST} is that of another result"
+    return f"{cell.folder / MANIFEST} belongs to another result"
 
 
 def put_a_folder(cell: Record, other: Record) -> str:
@@ -101,7 +101,7 @@ def put_a_folder(cell: Record, other: Record) -> str:
 
 def make_old(cell: Record, other: Record) -> str:
     reseal(cell.folder, spec={**cell.manifest["spec"], "budget": "some"})
-    return f"{cell.folder / MANIFEST} is of another version of this program"
+    return f"{cell.folder / MANIFEST} was written by another version of this program"
 
 
 @pytest.mark.parametrize("harm", [exchange, put_a_folder, make_old])

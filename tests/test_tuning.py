@@ -68,8 +68,8 @@ def test_draws_are_uniform_over_the_grid_and_a_small_grid_is_drawn_as_a_whole() 
     ("text", "message"),
     [
         ("psq", "method 'psq' trains no student"),
-        ("optical+distillation", "is tuned alone and without settings"),
-        ("optical:epsilon=0.1", "is tuned alone and without settings"),
+        ("optical+distillation", "tune methods one by one and without settings"),
+        ("optical:epsilon=0.1", "tune methods one by one and without settings"),
         ("optcal", "unknown method 'optcal'; did you mean optical"),
     ],
 )

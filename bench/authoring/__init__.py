@@ -1,1 +1,1 @@
-"""Tools for authors of methods: the package of a new method, and the checks that every method must pass."""
+"""Tools for authors of methods: the package of a new method, and the checks of methods."""

@@ -1,4 +1,4 @@
-"""The trainings of `bench validate` on a small part of the generated collection, and a record of each."""
+"""The recorded trainings of `bench validate` on a small part of the generated collection."""
 
 import json
 import os
@@ -52,16 +52,16 @@ CARD = Card(
 
 
 class Died(BaseException):
-    """A simulated power cut, which no `except Exception` catches."""
+    """A simulated power cut. `except Exception` does not catch it."""
 
 
 @dataclass
 class RecordedRun:
-    """The record of one training, made from outside the method."""
+    """The record of one training, observed outside the method."""
 
     teacher: Encoder
     mirror: Path
-    """The folder of test collections, in which no file may be opened."""
+    """The folder of test collections; a method must open no file there."""
     die_at: int | None
     retriever: Retriever = field(init=False)
     files: dict[str, str] = field(default_factory=dict)
@@ -71,19 +71,19 @@ class RecordedRun:
     norms: list[float] = field(default_factory=list)
     """The norm of the student's gradient at each of its optimiser steps."""
     other_steps: int = 0
-    """Steps of optimisers without a parameter of the student."""
+    """Number of steps of optimisers without a parameter of the student."""
     changes: int = 0
-    """Steps before which the student had changed since the record of its previous step."""
+    """Number of changes of the student between its steps."""
     tokens: int = 0
-    """Tokens that the student read until its last step."""
+    """Number of tokens that the student read until its last step."""
     test_data: list[str] = field(default_factory=list)
-    """Test collections that were read, and files of the mirror that were opened."""
+    """Test collections and files of the mirror that were read."""
     _students: list[Encoder] = field(default_factory=list)
     _weights: str = ""
     _tokens: int = 0
 
     def watched(self, student: Encoder) -> Encoder:
-        """Return the student, whose steps and tokens are recorded from now on. Its copies are not recorded."""
+        """Record steps and tokens of a student from here on, without its copies, and return it."""
         transformer = student.transformer
 
         def count(module: Any, arguments: Any, named: Mapping[str, Any]) -> None:
@@ -140,7 +140,7 @@ class RecordedRun:
 _recording: RecordedRun | None = None
 
 
-@cache  # once: an audit hook cannot be removed
+@cache  # only once, since an audit hook cannot be removed
 def _install_audit_hook() -> None:
     sys.addaudithook(lambda event, arguments: _recording.on_audit(event, arguments) if _recording else None)
 
@@ -158,7 +158,7 @@ class Fixture:
 
     @property
     def mirror(self) -> Path:
-        """The folder of test collections, to which `BENCH_MIRROR` points."""
+        """The folder of test collections, the value of `BENCH_MIRROR`."""
         return self.folder / "mirror"
 
     @cached_property
@@ -172,12 +172,12 @@ class Fixture:
 
     @cached_property
     def first(self) -> RecordedRun:
-        """The training that all others are compared with. Its retriever remains in the folder `first`."""
+        """The training that others are compared with. Its retriever is in the folder `first`."""
         return self.fit("first")
 
     @cached_property
     def elsewhere(self) -> tuple[dict[str, str], dict[str, Run]]:
-        """The files of a training in another process, and the runs there of the first retriever, saved and loaded."""
+        """The files of a training in another process, and the runs of the first retriever loaded there."""
         return self.worker.run(elsewhere, self.text, self.options, self.folder)
 
     def fit(
@@ -188,7 +188,7 @@ class Fixture:
         checkpoint: Checkpoint | None = None,
         die_at: int | None = None,
     ) -> RecordedRun:
-        """Train once, recorded, and save the retriever to a folder with this name."""
+        """Train once with a record, and save the retriever to a folder with this name."""
         recipe = read_config(Recipe, {**default_recipe(ENCODER).model_dump(), **self.options.recipe}, "recipe")
         spec = RunSpec(
             methods=self.method.methods,
@@ -214,11 +214,11 @@ class Fixture:
         return trial
 
     def difference(self, files: Mapping[str, str]) -> str:
-        """Return the names of a retriever's files that differ from those of the first training."""
+        """Return the names of files that differ from those of the first retriever."""
         return ", ".join(sorted({name for name, _ in self.first.files.items() ^ files.items()}))
 
     def runs(self, retriever: Retriever) -> dict[str, Run]:
-        """Return the retriever's run for the queries of the development part, by scoring."""
+        """Return the run of a retriever for the development queries, by scoring."""
         test = conlang.test(PAIR.query, conlang.ConlangOptions(**SIZES, split="dev"))
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             evaluated = partial(evaluate, retriever, test, cache=Path(name) / "cache", scratch=Path(name) / "scratch")
@@ -235,7 +235,7 @@ def elsewhere(text: str, options: Validation, folder: Path) -> tuple[dict[str, s
 
 
 def write_test(mirror: Path, seed: int = 0) -> None:
-    """Write a test collection in BEIR's layout to a mirror."""
+    """Write a test collection in the layout of BEIR to a mirror."""
     test = conlang.test(PAIR.query, conlang.ConlangOptions(**SIZES, seed=seed))
     folder = mirror / "validation"
     (folder / "qrels").mkdir(parents=True, exist_ok=True)

@@ -37,14 +37,15 @@ class Finding(NamedTuple):
 
 
 def validate(text: str, options: Validation, display: Display) -> list[Finding]:
-    """Return the findings about a method or a combination, up to a training that fails or is not deterministic. Raises
-    `BenchError` for an unknown method or setting.
+    """Return findings about a method or a combination, up to a training that fails or is not deterministic.
+
+    Raises `BenchError` for an unknown method or setting.
     """
     findings: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="bench-validate-") as name, one_thread():
         subject = Fixture(text, options, Path(name).resolve(), display)
         write_test(subject.mirror)
-        # In the other process the elements of a set have another order.
+        # In another process the elements of a set have another order.
         variables = {"BENCH_MIRROR": str(subject.mirror), "PYTHONHASHSEED": "1"}
         stage = display.stage(f"validating {subject.method.name}", len(CHECKS), "checks")
         with patch.dict(os.environ, variables), subject.worker, stage as progress:
@@ -68,7 +69,7 @@ def _finding(check: Callable[[Fixture], str], subject: Fixture) -> Finding:
 
 
 def described(subject: Fixture) -> str:
-    """Check that it has a docstring and names its source and its training data."""
+    """Check the docstring, the source and the training data of the method."""
     summaries = []
     for spec in subject.method.methods:
         method, name = method_class(spec), spec.name
@@ -85,7 +86,7 @@ def described(subject: Fixture) -> str:
 
 
 def configured(subject: Fixture) -> str:
-    """Check that every setting has a docstring, and that an unknown setting is refused."""
+    """Check that every setting has a docstring, and that unknown settings are errors."""
     settings = 0
     for spec in subject.method.methods:
         config, name = method_class(spec).Config, spec.name
@@ -99,12 +100,12 @@ def configured(subject: Fixture) -> str:
 
 
 def trains(subject: Fixture) -> str:
-    """Check that it returns a retriever, and that this can be saved."""
+    """Check that the method returns a retriever that can be saved."""
     return f"{len(subject.first.records)} steps, a {type(subject.first.retriever).__name__}"
 
 
 def within_budget(subject: Fixture) -> str:
-    """Check the number of steps, the reported steps and tokens, and the end of other budgets."""
+    """Check the number of steps, the reported steps and tokens, and other budgets."""
     first, steps = subject.first, subject.options.steps
     if "budget" not in subject.method.depends_on:
         if taken := len(first.norms) + first.other_steps:
@@ -188,7 +189,7 @@ def resumes(subject: Fixture) -> str:
 
 
 def sees_no_test(subject: Fixture) -> str:
-    """Check that it opens no test collection, and that another one changes nothing."""
+    """Check that the method opens no test collection, and that another one changes nothing."""
     write_test(subject.mirror, seed=1)
     other = subject.fit()
     if opened := [*subject.first.test_data, *other.test_data]:
@@ -208,5 +209,5 @@ CHECKS = (
     survives_saving,
     deterministic,
     resumes,
-    sees_no_test,  # the last, for it replaces the test collection
+    sees_no_test,  # the last check, since it replaces the test collection
 )

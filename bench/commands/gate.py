@@ -59,7 +59,7 @@ def check(options: Check, computing: Computing) -> int:
         if libraries.get(name) != version:
             work.display.say(f"{name} is {libraries.get(name)}; the baseline was made with {version}")
     if not changes:
-        work.display.say(f"{len(expected.values)} values are where {options.file} has them")
+        work.display.say(f"{len(expected.values)} values equal those of {options.file} within their tolerances")
         return 0
     print_table(COLUMNS, changes, right=COLUMNS[2:6])
     cells = dict.fromkeys(cell for cell, *_ in changes)

@@ -58,7 +58,7 @@ def _leaderboard(options: Leaderboards) -> Leaderboard:
     found = leaderboard(Store(options.results), options.baseline)
     Display().warn(*found.notes)
     if not found.cells:
-        raise BenchError(f"no cell of {options.results} can be shown; bench run computes what is missing")
+        raise BenchError(f"no cell of {options.results} can be shown; compute cells with bench run")
     return found
 
 
@@ -79,7 +79,7 @@ def compare(options: Compare) -> int:
     compared = comparison.compare(pairs, *options.measures, samples=options.samples)
     found = {measure: compared[compared["measure"] == measure] for measure in options.measures}
     if missing := [measure for measure, part in found.items() if part.empty]:
-        raise BenchError(f"not both of them have scores by {', '.join(missing)}; bench run --measures adds them")
+        raise BenchError(f"A or B has no scores by {', '.join(missing)}; add them with bench run --measures")
     write_out(f"A: {a}\nB: {b}")
     for part in found.values():
         _print_frame(pairwise.table(part))

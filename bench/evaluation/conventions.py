@@ -1,34 +1,35 @@
-"""Conventions for runs that were made elsewhere: ties, and the queries that a mean is over. docs/conventions.md lists
-them all.
-"""
+"""Conventions for runs of other software: ties, and the queries of a mean (docs/conventions.md)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 Average = Literal["judged", "relevant", "returned"]
-"""The queries of a mean. `judged`: all with judgments, as by trec_eval -c and ir_measures; a query without results or
-without a relevant document scores 0. `relevant`: those of them with a relevant document. `returned`: those of them with
-results, as by trec_eval without -c.
+"""The queries of a mean.
+
+- `judged`: all queries with judgments, as in trec_eval -c and ir_measures. Without results or a relevant document they
+  score 0.
+- `relevant`: judged queries with a relevant document.
+- `returned`: judged queries with results, as in trec_eval without -c.
 """
 Ties = Literal["descending-id", "ascending-id"]
-"""The order of documents with equal scores: by descending id as in trec_eval, or by ascending id as in own runs."""
+"""The order of documents with equal scores: descending ids as in trec_eval, or ascending ids as in own runs."""
 Judged = TypeVar("Judged", bound=Mapping[str, int])
 
 
 class TrecRun(NamedTuple):
-    """A run that was made elsewhere."""
+    """A run of other software."""
 
     rankings: Mapping[str, Sequence[tuple[str, float]]]
-    """As a `bench.evaluation.run.Run`."""
+    """The rankings, as in `bench.evaluation.run.Run`."""
     tied: int
-    """Documents whose score is that of another document of the same query."""
+    """Number of documents with the score of another document of the query."""
     rounded: int
-    """Documents whose score is that of another document only as float32."""
+    """Number of documents with the score of another document as float32 only."""
 
 
 def averaged(qrels: Mapping[str, Judged], run: TrecRun, average: Average) -> dict[str, Judged]:
-    """Return the judgments of the queries that a mean is over."""
+    """Return the judgments of the queries of a mean."""
     return {
         query: judged
         for query, judged in qrels.items()
@@ -41,7 +42,7 @@ def averaged(qrels: Mapping[str, Judged], run: TrecRun, average: Average) -> dic
 def remarks(
     path: Path, run: TrecRun, qrels: Mapping[str, Mapping[str, int]], average: Average, ties: Ties
 ) -> list[str]:
-    """Return a line for each convention that affects the scores of a run, with the number of documents or queries."""
+    """Return a message for each convention that affects a run, with the number of documents or queries."""
     found, judged = [], len(qrels)
     if run.tied:
         order = "descending id, as in trec_eval" if ties == "descending-id" else "ascending id"

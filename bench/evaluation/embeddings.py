@@ -1,4 +1,4 @@
-"""Embeddings on disk, in shards: interrupted encoding continues, and those of a frozen encoder are reused."""
+"""Embeddings in files of a fixed number of texts, so that interrupted encoding continues."""
 
 import io
 import itertools
@@ -19,16 +19,17 @@ from bench.storage.hashing import digest, digest_texts
 from bench.storage.sealed import Damaged, keep_sealed, read_sealed
 
 SHARD = 4096
-"""Texts per file."""
+"""Number of texts per file."""
 BLOCK = 16 * SHARD
-"""Texts in memory at once."""
+"""Number of texts in memory."""
 
 
 class Embeddings:
-    """Embeddings of queries or documents, block by block. Iterating encodes those that are not on disk yet. They are
-    stored in a folder below `parent`, named by all that can change them. A text that occurs twice in a block is encoded
-    once. Longest texts come first, whatever files exist, so resumed encoding ends in the same bytes. Damaged files are
-    replaced; a file that cannot be written is not stored.
+    """Embeddings of queries or documents, block by block.
+
+    Iterating encodes texts without a stored embedding. Files are in a folder below `parent` whose name is a hash of all
+    inputs. Equal texts of a block are encoded once. The longest texts come first, independent of existing files, so
+    resumed encoding ends in the same bytes. Damaged files are replaced.
     """
 
     def __init__(
@@ -47,20 +48,20 @@ class Embeddings:
         }
         self.encode = retriever.encode_queries if side == "query" else retriever.encode_documents
         self.texts, self.folder, self.on_texts = texts, parent / digest(key), on_texts
-        self.dimension = 0  # of the first vectors, and so of all
+        self.dimension = 0  # of the first vectors, valid for all
         self.seconds = 0.0
-        """Time spent on encoding so far; 0 if everything was in the folder."""
+        """Seconds of encoding; 0 if all embeddings were stored."""
         self.unnormalised = 0
-        """The number of vectors whose length is not 1, in the last iteration so far."""
+        """Number of vectors whose length is not 1, in the current iteration."""
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield arrays of (up to BLOCK, dimension) float32. Raises `BenchError` if the retriever returns another."""
+        """Yield arrays (up to BLOCK, dimension) float32. Raises `BenchError` for another shape or type."""
         sweep(self.folder)
         self.unnormalised, on_texts = 0, self.on_texts
         paths = (self.folder / f"{number:05d}.npy" for number in itertools.count())
         for start in range(0, len(self.texts), BLOCK):
             yield self._block(self.texts[start : start + BLOCK], paths)
-        self.on_texts = lambda count: on_texts(0)  # in a second iteration they do not count again
+        self.on_texts = lambda count: on_texts(0)  # a second iteration starts again
 
     def _block(self, texts: Sequence[str], paths: Iterator[Path]) -> np.ndarray:
         unique = sorted(dict.fromkeys(texts), key=len, reverse=True)

@@ -22,20 +22,20 @@ from bench.evaluation.run import LARGEST, Run, strictly_decreasing
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run and its cost. `seconds` has `encode_documents` 0 if the embeddings came from the cache."""
+    """A run and its cost. `seconds["encode_documents"]` is 0 if the embeddings were stored."""
 
     run: Run
     seconds: dict[str, float]
     documents_cached: bool = False
     index_mib: float | None = None
-    """Size of the documents' embeddings as float32, or of their approximate index; None for a `Ranker`."""
+    """Size of the document embeddings as float32, or of their approximate index; None for a `Ranker`."""
     index: Mapping[str, Any] | None = None
-    """The facts about an approximate index, as its recall."""
+    """Facts about an approximate index, such as its recall."""
     rewritten: Sequence[str] = ()
     unnormalised: int | None = None
-    """The number of query and document vectors whose length is not 1; None if no vectors were searched."""
+    """Number of query and document vectors whose length is not 1; None without vectors."""
     unknown_pieces: float | None = None
-    """The share of [UNK] among the word pieces of the queries; None without word pieces."""
+    """Share of [UNK] among the word pieces of the queries; None without word pieces."""
 
 
 def evaluate(
@@ -50,12 +50,12 @@ def evaluate(
     depth: int = RUN_DEPTH,
     on_texts: OnBatch = lambda count: None,
 ) -> Evaluation:
-    """Return the run of a retriever, with `depth` documents per query, or the mined pairs in bitext mining. Vectors are
-    searched exactly, or by the index of FAISS that `index` names.
+    """Return the run of a retriever, with `depth` documents per query, or the mined pairs in bitext mining.
 
-    Documents are encoded and searched block by block. Embeddings of documents by a frozen encoder are stored in the
-    folder `cache` for later cells, others in `scratch`, from which the same cell continues after a crash. Raises
-    `BenchError` if an embedding or a score is not a number, or if the retriever's output does not fit the collection.
+    Vectors are searched exactly, or with the FAISS index `index`. Documents are encoded and searched block by block.
+    Document embeddings of a frozen encoder are stored in the folder `cache` for later cells. Other embeddings are in
+    `scratch`, so that the cell can continue after a crash. Raises `BenchError` if an embedding or a score is not a
+    number, or if the output of the retriever does not match the collection.
     """
     queries = test.oracle_queries if oracle else test.queries
     if queries is None:
@@ -112,7 +112,7 @@ def _mebibytes(size: int) -> float:
 
 
 def _checked_run(rankings: Any, ids: Ids, depth: int) -> Run:
-    """Return the run of a ranker's output. Raises `BenchError` unless that ranks the collection's documents."""
+    """Return the run of the output of a ranker. Raises `BenchError` for unknown ids and malformed output."""
     if not isinstance(rankings, Mapping):
         raise BenchError(f"rank must return a mapping of query ids, not {type(rankings).__name__}")
     if unknown := sorted(map(repr, rankings.keys() - set(ids.queries))):

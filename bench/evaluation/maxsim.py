@@ -1,11 +1,11 @@
-"""Late interaction: a document's score is the sum over the query's tokens of their largest cosine with its tokens.
+"""Late interaction: the score of a document is the sum over query tokens of the largest cosine with document tokens.
 
-Khattab and Zaharia, ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT,
-SIGIR 2020, equation 3. The token embeddings are the encoder's last hidden states, without a projection and without
-[MASK] tokens that fill up a query. [CLS], [SEP] and prompts are left out, since every text has them.
+Source: Khattab and Zaharia, ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over
+BERT, SIGIR 2020, equation 3. Token embeddings are the last hidden states of the encoder, without a projection. Queries
+are not filled up with [MASK]. The tokens [CLS], [SEP] and prompts are left out, since every text has them.
 
-Every document is scored. Scoring only the nearest documents by `single-vector` would miss many. With the tiny encoder
-and English queries, 87 of the 100 best of the generated collection's 2,000 passages are among the 1,000 nearest.
+Every document is scored, since candidates by `single-vector` would miss many. With the tiny encoder and English
+queries, 87 of the 100 best of the 2,000 generated passages are among the 1,000 nearest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,8 +32,10 @@ def maxsim(
     on_texts: OnBatch,
     on_embeddings: Callable[[int], None] = lambda size: None,
 ) -> Iterator[Found]:
-    """Yield the `Found` documents with the largest scores of each block, which are float32. `on_embeddings` is called
-    with the bytes of each document's embeddings. Raises `BenchError` if an embedding is not a number.
+    """Yield the `Found` documents with the largest scores of each block, float32.
+
+    `on_embeddings` is called with the bytes of the embeddings of each document. Raises `BenchError` if an embedding is
+    not a number.
     """
     vectors = dict(token_embeddings(retriever.query_encoder, list(dict.fromkeys(queries)), "query", on_texts))
     of_query = [vectors[query] for query in queries]
@@ -42,7 +44,7 @@ def maxsim(
     query_of = np.repeat(np.arange(len(lengths)), lengths)
 
     def scores_of(block: Sequence[str]) -> np.ndarray:
-        """Return scores, (n_queries, n_documents) float32. A text that occurs twice is scored once."""
+        """Return scores, (n_queries, n_documents) float32. Equal texts are scored once."""
         place = {text: column for column, text in enumerate(dict.fromkeys(block))}
         scores = np.tile(-lengths.astype(np.float32)[:, None], len(place))
         for text, embeddings in token_embeddings(retriever.document_encoder, list(place), "document", on_texts):
@@ -60,7 +62,7 @@ def maxsim(
 
 
 def _largest(scores: np.ndarray, start: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows, counted from `start`, and values of the `depth` largest scores and of all that tie with the last."""
+    """Return rows (from `start`) and values of the `depth` largest scores, with all ties of the last."""
     least = np.partition(scores, -depth)[-depth] if depth < len(scores) else -np.inf
     (rows,) = np.nonzero(scores >= least)
     return start + rows, scores[rows]
@@ -70,7 +72,7 @@ def _largest(scores: np.ndarray, start: int, depth: int) -> tuple[np.ndarray, np
 def token_embeddings(
     encoder: Encoder, texts: Sequence[str], side: Side, on_texts: OnBatch = lambda count: None
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield each text, longest first, with the L2-normalised embeddings of its own tokens, (tokens, dim) float32."""
+    """Yield each text, longest first, with L2-normalised embeddings of its tokens, (tokens, dim) float32."""
     encoder.eval()
     ids = encoder.tokenize(texts, side)
     order = sorted(range(len(texts)), key=lambda i: -len(ids[i]))
@@ -83,8 +85,9 @@ def token_embeddings(
 
 
 def own_tokens(encoder: Encoder, ids: Sequence[Sequence[int]], side: Side) -> tuple[Tensor, Tensor]:
-    """Return the L2-normalised token embeddings of tokenised texts, (n, length, dim) float32, and a mask (n, length)
-    that is True for a text's own tokens: not for padding, special tokens and the prompt.
+    """Return L2-normalised token embeddings of tokenised texts, (n, length, dim) float32, and a mask (n, length).
+
+    The mask is False for padding, special tokens and the prompt.
     """
     (prompt,) = encoder.tokenize([""], side)
     batch = encoder.collate(ids)

@@ -1,4 +1,4 @@
-"""Measures by ir-measures: names, depths and the scores of runs."""
+"""Measures of ir-measures: names, depths and scores of runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("ir-measures", "pytrec-eval-terrier", "numpy")
 RUN_DEPTH = 100
-"""Documents per query in a stored run; deeper measures are computed before it is cut."""
+"""Documents per query in a stored run. Deeper measures are computed before the cut."""
 EVALUATION_DEPTH = 1000
-"""Documents per query beyond which no measure may look."""
+"""Maximum depth of a measure."""
 DEFAULT = ("nDCG@10", "RR@10", "Success@1", "R@100")
 DESCRIPTIONS = {
     "nDCG@10": "normalised discounted cumulative gain of the first 10 documents",
@@ -30,36 +30,36 @@ MINING = {
     "precision": "share of the mined pairs that are gold pairs",
     "recall": "share of the gold pairs that are mined",
 }
-"""The measures of bitext mining. They are ratios over all queries, not means."""
+"""The measures of bitext mining, which are ratios over all queries."""
 BIAS = {
     f"RankDistance@{EVALUATION_DEPTH}": "ranks between the first and the last translation of the relevant document",
     f"MaxR@{EVALUATION_DEPTH}": "rank of the last translation of the relevant document (Max@R)",
 }
 """Additional measures of multilingual retrieval; lower is better."""
 OF_TASKS = {**MINING, **BIAS}
-"""Measures that belong to a task: a run computes them whenever it has such a collection, and never on request."""
+"""Measures that a run computes for every collection of a task, and that cannot be requested."""
 
 
 def split(names: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the names in a text, or in several; a comma or blank in brackets belongs to a name."""
+    """Return the names in one or several texts. A comma or blank in brackets belongs to a name."""
     texts = [names] if isinstance(names, str) or not isinstance(names, Iterable) else names
     return tuple(name for text in texts for name in re.split(r"[,\s]+(?![^()]*\))", str(text).strip(", ")))
 
 
 _FOUND: Run = {"a": [("x", 2.0), ("y", 1.0)], "b": [("x", 1.0)], "c": [("y", 1.0)], "d": []}
 _EXAMPLE = _FOUND, {query: {"x": 1, "y": 0} for query in _FOUND}
-"""A run with all relevant documents, some, none and no document, by which a measure is tried; and its judgments."""
+"""A run with all, some and no relevant documents, and its judgments, to test a measure."""
 
 
 def parse_measures(names: str | Iterable[str]) -> list[str]:
-    """Return the canonical names of measures. Raises `BenchError` for one that is unknown, unbounded or too deep."""
+    """Return the canonical names of measures. Raises `BenchError` for unknown, unbounded or too deep measures."""
     import ir_measures
 
     spellings = {known.upper(): known for known in ir_measures.measures.registry}
     canonical: list[str] = []
     for name in split(names):
         if name in OF_TASKS:
-            raise BenchError(f"measure '{name}' cannot be requested: every collection of its task has it, and no other")
+            raise BenchError(f"measure '{name}' cannot be requested: it is computed for every collection of its task")
         word, at, rest = name.partition("@")
         spelled = spellings.get(word.upper(), word) + at + rest
         try:
@@ -80,42 +80,42 @@ def parse_measures(names: str | Iterable[str]) -> list[str]:
 
 
 def is_deep(name: str) -> bool:
-    """Return whether a measure looks deeper than a stored run; its canonical name ends in its cutoff, if it has one."""
+    """Return True if a measure is deeper than a stored run."""
     _, at, cutoff = name.rpartition("@")
     return bool(at) and int(cutoff) > RUN_DEPTH
 
 
 def canonical(name: str) -> str:
-    """Return the name of a measure that cells may have. Raises `BenchError` as `parse_measures`."""
+    """Return the canonical name of a measure of cells. Raises `BenchError` as `parse_measures`."""
     return name if name in OF_TASKS else parse_measures([name])[0]
 
 
 def lower_is_better(name: str) -> bool:
-    """Return whether lower values of a measure are better."""
+    """Return True if lower values of a measure are better."""
     return name in BIAS
 
 
 def depth(names: Sequence[str]) -> int:
-    """Return the number of documents per query that an evaluation needs for these measures."""
+    """Return the necessary number of documents per query for these measures."""
     return EVALUATION_DEPTH if any(map(is_deep, names)) else RUN_DEPTH
 
 
 def score(run: Run, qrels: Mapping[str, Mapping[str, int]], measures: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return measure -> query id -> value, for every judged query; a query without results scores 0."""
+    """Return measure -> query id -> value for every judged query; 0 for a query without results."""
     import ir_measures
 
     values = {name: dict.fromkeys(qrels, 0.0) for name in measures}
-    queries = list(qrels)  # given as numbers: gdeval, the program behind ERR, reads no other ids
+    queries = list(qrels)  # numbers, since gdeval, the program behind ERR, accepts no other ids
     judged: dict[str, Any] = {str(number): qrels[query] for number, query in enumerate(queries)}
     parsed = [ir_measures.parse_measure(name) for name in measures]
-    # A measure needs no documents beyond its cutoff, unless it leaves out unjudged ones before it cuts.
+    # A measure needs no documents beyond its cutoff, unless it removes unjudged documents before the cut.
     cutoffs: list[Any] = [
         None if measure.params.get("judged_only") else measure.params.get("cutoff") for measure in parsed
     ]
     deepest = None if None in cutoffs else max(cutoffs, default=None)
     by_cutoff: dict[int | None, list[Any]] = {}
     for measure, cutoff in zip(parsed, cutoffs, strict=True):
-        # The program behind RR sorts all documents in Python; the others share a call.
+        # The program behind RR is slow, since it sorts all documents in Python.
         by_cutoff.setdefault(cutoff if measure.NAME == "RR" else deepest, []).append(measure)
     for cutoff, group in by_cutoff.items():
         cut: dict[str, Any] = {str(i): dict(run[query][:cutoff]) for i, query in enumerate(queries) if run.get(query)}

@@ -1,14 +1,13 @@
 """Bitext mining: pairs of sentences that translate each other, and their precision, recall and F1.
 
 Pairs are chosen and scored as by Artetxe and Schwenk, Margin-based Parallel Corpus Mining with Multilingual Sentence
-Embeddings, ACL 2019: margin "ratio", retrieval "max". One thing differs from their program, LASER's `mine_bitexts.py`,
-and from XTREME's copy of it: they mine a sentence that occurs several times once, and then leave it out of the
-evaluation; here it is several sentences.
+Embeddings, ACL 2019: margin "ratio", retrieval "max". Their program, LASER's `mine_bitexts.py`, and XTREME's copy of it
+leave repeated sentences out of the evaluation. Here each occurrence is a sentence.
 
-Precision, recall and F1 are ratios of sums over the queries, but the rest of the pipeline takes means over queries. A
-query's value is therefore the linearised ratio. Its mean is the ratio itself, and its variance is that of the delta
-method (Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6), so that intervals and paired tests over queries are
-right to first order. The threshold counts as fixed: intervals do not include the variation of its tuning.
+Precision, recall and F1 are ratios of sums over the queries, but the rest of the pipeline takes means over queries. The
+value of a query is therefore the linearised ratio, whose mean is the ratio. Its variance is that of the delta method
+(Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6), so intervals and paired tests over queries are right to
+first order. The threshold counts as fixed: intervals do not include the variation of its tuning.
 """
 
 from collections.abc import Iterable
@@ -25,12 +24,12 @@ NEIGHBOURS = 4
 
 
 def mine(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids) -> Run:
-    """Return the mined pairs: at most one document for each query and one query for each document, with the margin
+    """Return mined pairs, at most one document for each query and one query for each document, with the margin
 
         cos(x, y) / (sum of cos(x, z) / 2k over the k documents z nearest to x + the same of y and queries)
 
-    as a float32. The candidate of a text, from either side, is the one of its k neighbours with the largest margin. The
-    best candidates are taken first. Arrays and errors are those of `search`, but all blocks are in memory at once.
+    as a float32. The candidate of a text, from either side, is the neighbour with the largest margin among k. The best
+    candidates are chosen first. Arrays and errors are those of `search`, but all blocks are in memory at once.
     """
     document_vectors = np.concatenate(list(blocks))
     forward = search(query_vectors, [document_vectors], ids, NEIGHBOURS)
@@ -54,8 +53,9 @@ def mine(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids) -> R
 
 
 def threshold(run: Run, test: TestCollection) -> float:
-    """Return the margin with the largest F1 on the tuning queries, halfway between the last accepted and the first
-    rejected pair. The highest of several counts. 0 if no pair was mined.
+    """Return the margin with the largest F1 on the tuning queries; 0 without mined pairs.
+
+    It is halfway between the last accepted and the first rejected pair. Of several margins the highest is returned.
     """
     gold = sum(len(_relevant(test, query)) for query in test.tuning)
     pairs = [(margin, key in _relevant(test, query)) for query in test.tuning for key, margin in run.get(query, ())]
@@ -64,13 +64,13 @@ def threshold(run: Run, test: TestCollection) -> float:
     margins, correct = np.array(sorted(pairs, reverse=True)).T
     following = np.append(margins[1:], margins[-1])
     f1 = 2 * correct.cumsum() / (np.arange(1, len(pairs) + 1) + gold)
-    f1[:-1][margins[:-1] == following[:-1]] = -1  # no threshold tells these from the next
+    f1[:-1][margins[:-1] == following[:-1]] = -1  # no threshold lies between equal margins
     best = int(f1.argmax())
     return float(margins[best] + following[best]) / 2
 
 
 def score(run: Run, test: TestCollection) -> dict[str, dict[str, float]]:
-    """Return measure -> query id -> linearised value, for every query that the threshold is not tuned on."""
+    """Return measure -> query id -> linearised value for the queries that are not for tuning."""
     least = threshold(run, test)
     tuning = set(test.tuning)
     queries = [query for query in test.query_ids if query not in tuning]

@@ -1,4 +1,4 @@
-"""Exact search: from embeddings to runs, with FAISS, the same for every method."""
+"""Exact search with FAISS, from embeddings to runs."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,20 +10,21 @@ from bench.errors import BenchError
 from bench.evaluation.run import Run, distinct_scores
 
 MARGIN = 20
-"""Documents fetched beyond the depth, because rounding decides which of nearly equal scores FAISS cuts."""
+"""Additional documents, since rounding determines which of nearly equal scores FAISS cuts."""
 UNIT = 1e-4
-"""The tolerance for the length of a normalised vector, a thousand times the rounding of float32."""
+"""Tolerance for the length of a normalised vector, a thousand times the rounding of float32."""
 
 faiss.cvar.distance_compute_blas_threshold = 1  # since FAISS 1.14 few queries are searched without BLAS, 5 times slower
 
 Found = Iterable[tuple[np.ndarray, np.ndarray]]
-"""For each query, rows of documents and their scores, which include the largest of a block and all ties."""
+"""Rows of documents and their scores for each query, with the largest of a block and all ties."""
 
 
 def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, depth: int) -> Run:
-    """Return the `depth` documents with the largest inner product for each query, by exhaustive search over
-    L2-normalised float32 (n_queries, dim) and blocks of (any number, dim). Equal scores are ordered by document id.
-    Raises `BenchError` if an embedding is not a number or the two sides differ in dimension.
+    """Return the `depth` documents with the largest inner product for each query, by exhaustive search.
+
+    Queries are (n_queries, dim) and documents blocks of (any number, dim), L2-normalised float32. Equal scores are
+    ordered by document id. Raises `BenchError` if an embedding is not a number or the dimensions differ.
     """
     refuse_nonsense("query", query_vectors)
     size = query_vectors.shape[1]
@@ -42,7 +43,7 @@ def search(query_vectors: np.ndarray, blocks: Iterable[np.ndarray], ids: Ids, de
 
 
 def best(blocks: Iterable[Found], ids: Ids, depth: int) -> Run:
-    """Return the `depth` documents with the largest scores of all blocks; equal scores are ordered by document id."""
+    """Return the `depth` documents with the largest scores of all blocks, ties by document id."""
     documents = np.array(ids.documents, dtype=object)
     place = np.empty(len(documents), dtype=np.int64)
     place[np.argsort(documents, kind="stable")] = np.arange(len(place))
@@ -60,21 +61,19 @@ def best(blocks: Iterable[Found], ids: Ids, depth: int) -> Run:
 
 
 def refuse_nonsense(side: str, values: np.ndarray) -> None:
-    """Raise `BenchError` if an embedding of that side, or a score made from it, is not a number."""
+    """Raise `BenchError` if an embedding of a side, or its score, is not a number."""
     if not np.isfinite(values).all():
         raise BenchError(f"a {side} embedding is not a number")
 
 
 def count_unnormalised(vectors: np.ndarray) -> int:
-    """Return the number of (n, dim) vectors whose length is not 1, so that inner products are not cosines."""
+    """Return the number of vectors, (n, dim), whose length is not 1."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     return int((np.abs(lengths - 1) > UNIT).sum())
 
 
 def _nearest(queries: np.ndarray, documents: np.ndarray, start: int, depth: int) -> Found:
-    """Yield for each query the rows, counted from `start`, and the scores of its `depth` nearest documents and of all
-    that tie with the last of them.
-    """
+    """Yield rows from `start` and scores of the `depth` nearest documents of each query, with all ties of the last."""
     _, nearest = faiss.knn(queries, documents, min(depth + MARGIN, len(documents)), metric=faiss.METRIC_INNER_PRODUCT)
     scores = _inner_products(queries, documents, nearest)
     # More documents than the margin may tie at the cut.
@@ -87,8 +86,9 @@ def _nearest(queries: np.ndarray, documents: np.ndarray, start: int, depth: int)
 
 
 def _inner_products(queries: np.ndarray, documents: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the inner products of each query with its rows of documents, (n_queries, n_rows) float32. A matrix product
-    may round the same two vectors differently from column to column; this computes each pair in the same way.
+    """Return the inner products of each query with its rows of documents, (n_queries, n_rows) float32.
+
+    Each pair is computed in the same way, while a matrix product may round equal pairs differently.
     """
     queries, documents, rows = map(np.ascontiguousarray, (queries, documents, rows))
     scores = np.empty(rows.shape, dtype=np.float32)

@@ -16,35 +16,35 @@ from bench.encoders.folders import read_encoder, read_json, save_encoder, write_
 from bench.errors import BenchError
 
 OnBatch = Callable[[int], None]
-"""A callback with the number of texts that were just encoded or read."""
+"""A callback with the number of texts encoded or read since its last call."""
 
 
 class Retriever(ABC):
     """The result of a method: a `DualEncoder` or a `Ranker`."""
 
     scorings: ClassVar[tuple[str, ...]]
-    """The scorings of documents that it supports; those of its method."""
+    """The supported scorings of documents."""
 
     @abstractmethod
     def save(self, folder: Path, teacher: Encoder) -> None:
-        """Write to a new folder all that its method's `load` needs besides the frozen teacher, without pickles."""
+        """Write everything that `load` of its method needs, without the frozen teacher and without pickles."""
 
 
 class Ranker(Retriever):
-    """A retriever without embeddings, such as a lexical one, that ranks the documents itself."""
+    """A retriever without embeddings, such as a lexical one."""
 
     @abstractmethod
     def rank(
         self, queries: Sequence[str], documents: Sequence[str], ids: Ids, depth: int, on_texts: OnBatch
     ) -> Mapping[str, Sequence[tuple[str, float]]]:
-        """Return query id -> (document id, score), at least for the `depth` documents with the largest scores.
+        """Return query id -> (document id, score) for the `depth` documents with the largest scores, or more.
 
-        The order does not matter, scores may be equal, and queries and documents without a match may be left out. Of
-        documents with equal scores, those with the first ids must be included.
+        The order is free, scores can be equal, and queries and documents without a match can be left out. If documents
+        have equal scores, those with the first ids must be included.
 
-        `documents` may exceed memory: slice or iterate them in order, as often as needed, and never copy them as a
-        whole. Call `on_texts` with the number of queries and documents that were just read; the run stops a method that
-        does not call it for a long time.
+        `documents` may exceed memory: slice or iterate them in order, and never copy them as a whole. Call `on_texts`
+        with the number of queries and documents read since the last call. A method that does not call it for a long
+        time is stopped.
         """
 
 
@@ -52,8 +52,8 @@ class Ranker(Retriever):
 class DualEncoder(Retriever):
     """An encoder of queries, and the same or another encoder of documents.
 
-    `single-vector` scoring is the inner product of the two L2-normalised embeddings; `maxsim` is that of
-    `bench.evaluation.maxsim`.
+    `single-vector` scoring is the inner product of the two L2-normalised embeddings. `maxsim` is late interaction
+    (`bench.evaluation.maxsim`).
     """
 
     scorings = ("single-vector", "maxsim")
@@ -62,7 +62,7 @@ class DualEncoder(Retriever):
     document_encoder: Encoder
 
     def rewrite(self, queries: Sequence[str], on_batch: OnBatch | None = None) -> Sequence[str]:
-        """Return the texts to encode instead of the queries, in their order; by default the queries themselves."""
+        """Return the texts to encode in place of the queries, in their order (default: the queries)."""
         return queries
 
     def encode_queries(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> np.ndarray:
@@ -74,7 +74,7 @@ class DualEncoder(Retriever):
         return self.document_encoder.encode(texts, "document", on_batch=on_batch)
 
     def save(self, folder: Path, teacher: Encoder) -> None:
-        """Write the encoders. Of a copy of the frozen teacher only its fingerprint is written."""
+        """Write the encoders. For a copy of the frozen teacher, only its fingerprint is written."""
         folder.mkdir(parents=True, exist_ok=True)
         places: dict[str, str] = {}
         fingerprint = teacher.fingerprint()
@@ -91,7 +91,7 @@ class DualEncoder(Retriever):
 
     @classmethod
     def load(cls, folder: Path, teacher: Encoder) -> DualEncoder:
-        """Return the retriever that `save` wrote. Raises `BenchError` if it was made with another teacher."""
+        """Return the retriever of a folder. Raises `BenchError` if it was made with another teacher."""
         saved = read_json(folder / "retriever.json")
         if not saved:
             raise BenchError(f"{folder} holds no retriever")

@@ -6,35 +6,33 @@ from operator import itemgetter
 import numpy as np
 
 Run = Mapping[str, Sequence[tuple[str, float]]]
-"""Query id -> (document id, score), best first; scores within a query strictly decrease."""
+"""Query id -> (document id, score), best first, with strictly decreasing scores."""
 
 
 LARGEST = float(np.finfo(np.float32).max)
-"""The largest absolute value of a score; runs hold float32."""
+"""Maximum absolute value of a score, since runs have float32."""
 _LARGEST_KEY = int(np.float32(LARGEST).view(np.int32))
 
 
 def strictly_decreasing(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Sort by score, ties by ascending document id, and make the scores distinct as float32: measures treat ties
-    inconsistently.
-    """
+    """Sort by score, ties by ascending document id, and make scores distinct float32, since measures differ on ties."""
     return distinct(ordered(ranking))
 
 
 def ordered(ranking: Sequence[tuple[str, float]], *, descending_ids: bool = False) -> list[tuple[str, float]]:
-    """Sort by descending score; ties by ascending document id, or by descending one."""
+    """Sort by descending score, ties by ascending or descending document id."""
     by_id = sorted(ranking, key=itemgetter(0), reverse=descending_ids)
-    return sorted(by_id, key=itemgetter(1), reverse=True)  # which keeps the order of equal scores
+    return sorted(by_id, key=itemgetter(1), reverse=True)  # a stable sort
 
 
 def distinct(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Return the ranking in its order, with the nearest scores as float32 that strictly decrease."""
+    """Return the ranking with the nearest strictly decreasing float32 scores."""
     values = distinct_scores(np.array([score for _, score in ranking]))
     return [(document, value) for (document, _), value in zip(ranking, values.tolist(), strict=True)]
 
 
 def distinct_scores(scores: np.ndarray) -> np.ndarray:
-    """Return the nearest float32 that strictly decrease."""
+    """Return the nearest strictly decreasing float32."""
     values = np.clip(scores, -LARGEST, LARGEST).astype(np.float32)
     if not (values[1:] < values[:-1]).all():
         # The bits of a float32, as an integer, count the numbers between it and 0.

@@ -1,4 +1,4 @@
-"""Files of runs in TREC's six columns: own ones, and those that were made elsewhere."""
+"""Files of runs in the six columns of TREC, of this program and of other software."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ from bench.storage.reading import placed_lines
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
-    """Write TREC's six columns, gzipped without a time stamp, so that equal runs are equal bytes."""
+    """Write the six columns of TREC, gzipped without a time stamp, so that equal runs have equal bytes."""
     with atomic_gzip(path) as file:
         for query, ranking in run.items():
             for rank, (document, score) in enumerate(ranking, start=1):
@@ -25,7 +25,7 @@ def write_run(path: Path, run: Run, tag: str) -> None:
 
 
 def read_run(path: Path) -> Run:
-    """Return the run that `write_run` wrote. Raises `BenchError` if it is damaged."""
+    """Return a run of `write_run`. Raises `BenchError` if it is damaged."""
     run: dict[str, list[tuple[str, float]]] = {}
     for query, document, score in _rows(path, may_be_empty=True):
         run.setdefault(query, []).append((document, score))
@@ -33,15 +33,16 @@ def read_run(path: Path) -> Run:
 
 
 def read_trec_run(path: Path, depth: int, ties: Ties = "descending-id") -> TrecRun:
-    """Return the first `depth` documents per query, by their scores, of a run in TREC's six columns, perhaps gzipped.
-    The last column may contain blanks. Scores beyond float32 and equal as float32 keep their order. Raises `BenchError`
-    for a malformed line, and for a document that occurs twice.
+    """Return the first `depth` documents per query, by their scores, of a run in the six columns of TREC.
+
+    The file may be gzipped, and the last column may contain blanks. Scores that are equal as float32 keep their order.
+    Raises `BenchError` for a malformed line, and for a document that occurs twice.
     """
     documents: dict[str, list[str]] = {}
     scores: dict[str, array[float]] = {}
     for query, rows in itertools.groupby(_rows(path), key=itemgetter(0)):
         _, found, values = zip(*rows, strict=True)
-        documents.setdefault(query, []).append(" ".join(found))  # a whole run as tuples would take much memory
+        documents.setdefault(query, []).append(" ".join(found))  # tuples of a whole run would need much memory
         scores.setdefault(query, array("d")).extend(values)
     rankings, tied, rounded = {}, 0, 0
     for query, parts in documents.items():
@@ -58,7 +59,7 @@ def read_trec_run(path: Path, depth: int, ties: Ties = "descending-id") -> TrecR
 
 
 def _equal(ordered: np.ndarray) -> int:
-    """Return the number of sorted scores that are equal to another one."""
+    """Return the number of sorted scores that are equal to another score."""
     same = ordered[1:] == ordered[:-1]
     return int((np.append(same, False) | np.append(False, same)).sum())
 

@@ -1,8 +1,8 @@
 """Tasks of test collections: retrieval, multilingual retrieval and bitext mining, with their scorings and measures.
 
-Multilingual retrieval ranks documents in several languages, of which the relevant ones are translations of each other.
-A retriever without language bias ranks these side by side, and retrieves no more from a language than its share of the
-documents. Nothing heavy is imported here, because every plan needs the tasks.
+In multilingual retrieval the documents are in several languages, and the relevant documents of a query are translations
+of each other. A retriever without language bias ranks these side by side, and retrieves documents of a language in
+proportion to its share. This module imports nothing heavy, because every plan needs it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 Scores = dict[str, dict[str, float]]
 """Measure -> query id -> value."""
 TOP = 10
-"""Documents per query whose languages are counted."""
+"""Number of documents per query whose languages are counted."""
 RESTRICTION = "bitext mining supports single-vector scoring only"
 
 
 def scorings(task: TaskName, requested: Sequence[str], supported: Sequence[str]) -> tuple[str, ...]:
-    """Return the requested scorings that a retriever and the task support, or else all that they support."""
+    """Return the requested scorings that retriever and task support, or else all that they support."""
     both = tuple(name for name in supported if task != "bitext mining" or name == "single-vector")
     return tuple(name for name in requested if name in both) or both
 
@@ -38,7 +38,7 @@ def measures_of(task: TaskName, requested: Sequence[str]) -> tuple[str, ...]:
 
 
 def score(run: Run, test: TestCollection, names: Sequence[str]) -> Scores:
-    """Return the values of these measures for every judged query. Bitext mining has values of all its measures."""
+    """Return the values of these measures for every judged query; for bitext mining, of all its measures."""
     if test.task == "bitext mining":
         from bench.evaluation import mining
 
@@ -49,7 +49,7 @@ def score(run: Run, test: TestCollection, names: Sequence[str]) -> Scores:
 
 
 def describe(run: Run, test: TestCollection) -> dict[str, Any]:
-    """Return the facts about a run, besides its scores, for the manifest of a cell."""
+    """Return facts about a run for the manifest of a cell, without scores."""
     if test.task == "bitext mining":
         from bench.evaluation.mining import threshold
 
@@ -58,10 +58,11 @@ def describe(run: Run, test: TestCollection) -> dict[str, Any]:
 
 
 def bias(run: Run, test: TestCollection, depth: int = measures.EVALUATION_DEPTH) -> Scores:
-    """Return the measures of language bias for every judged query; a document beyond `depth` has the rank `depth` + 1.
-    `RankDistance` is the difference between the ranks of the first and the last relevant document, a reconstruction of
-    Elmahdy et al. 2024 (arXiv 2408.10536). `MaxR` is the rank of the last, Max@R of Hong et al. 2026 (arXiv
-    2604.05684).
+    """Return the measures of language bias for every judged query. Documents beyond `depth` have rank `depth` + 1.
+
+    - `RankDistance`: the difference between the ranks of the first and the last relevant document, a reconstruction of
+      Elmahdy et al. 2024 (arXiv 2408.10536).
+    - `MaxR`: the rank of the last relevant document, Max@R of Hong et al. 2026 (arXiv 2604.05684).
     """
     distance, last = {}, {}
     for query, judged in test.qrels.items():
@@ -72,7 +73,7 @@ def bias(run: Run, test: TestCollection, depth: int = measures.EVALUATION_DEPTH)
 
 
 def language_shares(run: Run, test: TestCollection) -> dict[str, dict[str, float]]:
-    """Return each language's share of all documents (`documents`) and of the first ten of all queries (`top`)."""
+    """Return the share of each language in all documents (`documents`) and in the first ten of all queries (`top`)."""
     language_of = dict(zip(test.document_ids, test.document_languages, strict=True))
     in_collection = Counter(test.document_languages)
     in_top = Counter(language_of[document] for ranking in run.values() for document, _ in ranking[:TOP])

@@ -1,4 +1,4 @@
-"""The file of a baseline, how far each of its values may move, and the comparison with new results of its suite."""
+"""The file of a baseline, tolerances of its values, and the comparison with new results."""
 
 import json
 import math
@@ -24,20 +24,20 @@ from bench.storage.reading import read_json
 ALPHA = 0.01
 LEAST_SEEDS = 5
 SAMPLES = 100_000
-"""Random assignments of signs. The least p is about 1e-5, below alpha for a family of a thousand."""
+"""Random sign flips of a test. The least p is about 1e-5, below alpha for a family of a thousand."""
 COLUMNS = ["cell", "value", "baseline", "now", "difference", "tolerance", ""]
 RESOLUTION = 0.01
-"""The least tolerance of a diagnostic, as a share of its value; that of a measure over n queries is 1 / n."""
+"""Least tolerance of a diagnostic, as a share of its value. The least of a measure over n queries is 1 / n."""
 
 Number = Annotated[float, Strict(), AllowInfNan(False)]
-"""A value that no comparison with is always true or always false."""
+"""A finite number, since comparisons with NaN are always false."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a cell or training: its mean over the seeds that a check computes again, and its tolerance.
+    """A value of a cell or training: the mean over the checked seeds, and the tolerance.
 
-    In a baseline of one seed a measure has the scores of all `queries` by id; others may not move at all.
+    In a baseline of one seed, a measure has the score of each query by id. Other values have no tolerance.
     """
 
     cell: str
@@ -63,7 +63,7 @@ class Baseline:
     """The `reason` of each replacement with its `date` and `commit`, oldest first."""
 
     def write(self, path: Path) -> None:
-        """Write JSON with a line for each value, so that a diff shows what changed."""
+        """Write JSON with a line for each value, so that diffs are readable."""
         parts = {"suite": json.dumps(self.suite.model_dump(mode="json")), "made_by": json.dumps(self.made_by)}
         values = ({name: each for name, each in asdict(value).items() if each != {}} for value in self.values)
         for name, items in {"history": self.history, "values": values}.items():
@@ -73,15 +73,15 @@ class Baseline:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote. Raises `BenchError` if the file is missing or malformed."""
+        """Return the baseline of a file. Raises `BenchError` if it is missing or malformed."""
         content = read_json(path)
         try:
             return TypeAdapter(cls).validate_python(content)
         except ValidationError as error:
-            raise BenchError(f"{path} is no baseline; bench baseline writes one, under another name") from error
+            raise BenchError(f"{path} is not a baseline; write one under another name with bench baseline") from error
 
     def of(self, methods: Sequence[str]) -> Self:
-        """Return the part of some methods and the reference rows. Raises `BenchError` for a method that it lacks."""
+        """Return the values of some methods and the reference rows. Raises `BenchError` for an unknown method."""
         names = {registry.row_name(text): text for text in self.suite.methods}
         for name in methods:
             if name not in names:
@@ -110,7 +110,7 @@ def make_baseline(suite: Suite, found: Sequence[Found]) -> Baseline:
     """Return the baseline of a suite from the results of its seeds. Raises `CellFailed` if a seed lacks a value."""
     keys = list(dict.fromkeys(key for one in found for key in one.values))
     if incomplete := [key for key in keys if any(key not in one.values for one in found)]:
-        raise CellFailed(f"{' '.join(incomplete[0])} is not there for every seed, so there is no baseline")
+        raise CellFailed(f"{' '.join(incomplete[0])} is missing for a seed, so there is no baseline")
     about = provenance()
     made_by = {name: about[name] for name in ("bench", "commit", "libraries", "platform")}
     if suite.by_query:
@@ -137,22 +137,24 @@ def _value(key: Key, found: Sequence[Found], checked: int, family: int) -> Value
 
 
 def is_exact(name: str) -> bool:
-    """Return True for a value that may not move at all: counts, and what a training did to its teacher."""
+    """Return True for a value without tolerance: counts, and changes of the teacher."""
     return name.startswith(("counts.", "teacher."))
 
 
 def tolerance(seeds: Sequence[float], checked: int, family: int) -> float:
-    """Return how far a mean over `checked` seeds may move: t(1 - alpha / (2 family), S - 1) s sqrt(2 / checked), with
-    the standard deviation s of the S seeds. This is a two-sided test between two means, corrected for `family` values
-    (Bonferroni). Each seed of the embedded suite has its own teacher, so that s covers the variation between machines.
+    """Return the tolerance of a mean over `checked` seeds: t(1 - alpha / (2 family), S - 1) s sqrt(2 / checked).
+
+    s is the standard deviation over S seeds. This is a two-sided test between two means, corrected for `family` values
+    (Bonferroni). Each seed of the embedded suite has its own teacher, so s covers the variation between machines.
     """
     quantile = float(student_t.ppf(1 - ALPHA / (2 * family), len(seeds) - 1))
     return quantile * stdev(seeds) * math.sqrt(2 / checked)
 
 
 def compare(baseline: Baseline, found: Sequence[Found]) -> list[list[str]]:
-    """Return a row with the `COLUMNS` for each value that moved, is missing or is new, from the results of the seeds
-    computed again. Scores of other queries than before count as moved.
+    """Return a row with the `COLUMNS` for each value that moved, is missing or is new.
+
+    Scores for other queries than before count as moved.
     """
     now, scores = [one.values for one in found], found[0].scores
     rows, tested = [], []
@@ -174,7 +176,7 @@ def compare(baseline: Baseline, found: Sequence[Found]) -> list[list[str]]:
 
 
 def _compare_queries(tested: Sequence[tuple[Value, np.ndarray]]) -> list[list[str]]:
-    """Return a row for each value that moved by more than 1 / n over n queries, significantly by Holm's correction."""
+    """Return a row for each value that moved significantly (Holm), and by more than 1 / n for n queries."""
     rng, rows = np.random.default_rng(0), []
     p_values = [
         float(paired_randomisation(differences, rng, SAMPLES)[0]) if np.isfinite(differences).all() else 0.0

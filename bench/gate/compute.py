@@ -1,4 +1,4 @@
-"""The computation of a suite: the values and scores that one seed gives, in cells and in trainings."""
+"""The computation of a suite: values and scores of each seed."""
 
 import json
 import tempfile
@@ -28,17 +28,17 @@ from bench.system.machine import prepare_libraries
 from bench.system.processes import in_processes
 
 LAST = 0.25
-"""The share of a training's steps, from its end, over which the log is averaged."""
+"""Share of the last steps of a training over which its log is averaged."""
 ALIGNED_ROWS = 200
 NOT_FIGURES = {"step", "share", "learning_rate", "tokens", "examples", "seconds", "cpu_seconds"}
 
 Key = tuple[str, str]
-"""The cell or training, and the name of one of its values."""
+"""A cell or training, and the name of one of its values."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The values that one seed gives, and the scores of each query of those that are means over queries."""
+    """The values of one seed, and the score of each query for values that are means over queries."""
 
     values: Mapping[Key, float]
     scores: Mapping[Key, Mapping[str, float]]
@@ -51,13 +51,13 @@ class Work:
     cards: Mapping[str, Card]
     resolver: Resolver
     folder: Path
-    """The results folder; its finished cells are not computed again."""
+    """The results folder."""
     display: Display
 
 
 @contextmanager
 def working(computing: Computing, name: str) -> Iterator[Work]:
-    """Provide a workplace; its results folder is deleted at the end, unless `--keep` names one."""
+    """Yield the places of data and results. Without `--keep` the results folder is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as scratch:
         folder = computing.keep or Path(scratch)
         resolver = Resolver(computing.mirror, offline=True, derived=folder / "cache")
@@ -68,7 +68,7 @@ def working(computing: Computing, name: str) -> Iterator[Work]:
         except KeyboardInterrupt:
             if computing.keep is not None:
                 raise
-            raise Interrupted("interrupted; nothing is kept without --keep FOLDER") from None
+            raise Interrupted("interrupted; results are deleted without --keep FOLDER") from None
 
 
 def compute_seeds(suite: Suite, seeds: Sequence[int], work: Work, jobs: int | None) -> list[Found]:
@@ -88,7 +88,7 @@ def compute(suite: Suite, work: Work, seed: int) -> Found:
     resources = Resources(experiment.encoder, "cpu", "float32", work.cards, work.resolver, display, threads=1)
     outcome = Executor(resources, request, Store(work.folder).open()).run(experiment)
     if outcome.failed:
-        raise CellFailed(f"{outcome.failed} cells of seed {seed} failed; --keep FOLDER keeps their tracebacks")
+        raise CellFailed(f"{outcome.failed} cells of seed {seed} failed; use --keep FOLDER to store their tracebacks")
     values: dict[Key, float] = {}
     scores: dict[Key, Mapping[str, float]] = {}
     trainings: dict[str, Record] = {}
@@ -116,7 +116,7 @@ def counts(cell: Record) -> dict[str, int]:
 
 
 def training_values(training: Record, retriever: Retriever) -> dict[Key, float]:
-    """Return the diagnostics of a training, the end of its log, its word alignment and the changes to its teacher."""
+    """Return diagnostics, the end of the log, the word alignment and changes of the teacher of a training."""
     manifest, (pair, *_) = training.manifest, training.spec.pairs
     name = f"{training.spec.name} training {training.spec.columns['pair']}"
     values = {f"diagnostics.{key}": float(value) for key, value in manifest["diagnostics"].items()}
@@ -129,7 +129,7 @@ def training_values(training: Record, retriever: Retriever) -> dict[Key, float]:
 
 
 def log_figures(path: Path) -> dict[str, float]:
-    """Return the means of a training log's figures over those of its last steps that have them; none without a log."""
+    """Return the means of the figures of a log over its last steps; empty without a log."""
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
     last = records[-max(round(LAST * len(records)), 1) :]
     names = dict.fromkeys(name for record in last for name in record if name not in NOT_FIGURES)

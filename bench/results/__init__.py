@@ -1,1 +1,1 @@
-"""The results folder and what is made of it."""
+"""The results folder, and cells grouped into systems."""

@@ -1,4 +1,4 @@
-"""Runs and scores of other programs, imported as cells of a results folder; its leaderboards mark them as external."""
+"""Runs and scores of other programs, imported as external cells of a results folder."""
 
 import csv
 import re
@@ -29,7 +29,7 @@ from bench.storage.sealed import sha256_of
 EXTERNAL = "external"
 """The value of the column `supervision` for imported cells."""
 PUBLISHED = "published"
-"""A further value for the cells of figures from `results/published`."""
+"""The additional value for published figures."""
 
 
 def import_run(
@@ -42,12 +42,12 @@ def import_run(
     average: Average = "judged",
     ties: Ties = "descending-id",
 ) -> Record:
-    """Score a TREC run by a collection's judgments, and store it as a cell. Raises `BenchError` if it does not fit."""
+    """Score a TREC run with judgments, and store it as a cell. Raises `BenchError` for other ids."""
     run = read_trec_run(path, measures.depth(names), ties)
     where = f"{test.name} {test.pair}"
     kept = {query: run.rankings[query][: measures.RUN_DEPTH] for query in test.query_ids if query in run.rankings}
     if not kept:
-        raise BenchError(f"{path} has no query of {where}; is it another collection's?")
+        raise BenchError(f"{path} has no query of {where}; check --dataset and --pairs")
     documents = set(test.document_ids)
     for query, ranking in run.rankings.items():
         if lost := next((document for document, _ in ranking if document not in documents), None):
@@ -67,8 +67,9 @@ def import_run(
 
 
 def import_mteb(store: Store, path: Path, method: str, encoder: str, card: Card, pairs: Sequence[Pair]) -> list[Record]:
-    """Store the means of MTEB's results of a task as cells, one per pair; all pairs of the collection if `pairs` is
-    empty. Raises `BenchError` as `read_results`.
+    """Store the means of MTEB's results of a task as a cell per pair (default: all pairs of the collection).
+
+    Raises `BenchError` as `read_results`.
     """
     found = read_results(path, card, pairs)
     if found.others:
@@ -81,8 +82,9 @@ def import_mteb(store: Store, path: Path, method: str, encoder: str, card: Card,
 
 
 def import_published(store: Store, cards: Iterable[Card]) -> list[Record]:
-    """Store the published figures of these collections as cells of each board of the results folder that has one of
-    their pairs. Raises `BenchError` if there is no such board.
+    """Store the published figures of collections as cells of each board of the results folder.
+
+    Raises `BenchError` if no board has figures.
     """
     figures = list(csv.DictReader((published_folder() / "mteb.csv").read_text(encoding="utf-8").splitlines()))
     source = {**read_toml(published_folder() / "mteb.toml"), "file": "mteb.csv"}
@@ -110,7 +112,7 @@ def import_published(store: Store, cards: Iterable[Card]) -> list[Record]:
 
 def published_folder() -> Traversable:
     """Return the folder of published figures."""
-    # The wheel maps the checkout's folder `results/published` to this name, as for the cards.
+    # In the wheel, the folder `results/published` has this name.
     try:
         return resources.files("bench.published")
     except ModuleNotFoundError:
@@ -132,7 +134,7 @@ def _add(
     scores: Scores | None = None,
     run: Run | None = None,
 ) -> Record:
-    """Return the cell of a source, for a row of method, encoder, collection and pair."""
+    """Store the cell of a source, and return it."""
     method, encoder, dataset, pair = row
     named = (MethodSpec(name=method, supervision=marks),)
     spec = RunSpec(methods=named, dataset=dataset, pair=pair, encoder=encoder, scoring="single-vector")
@@ -160,7 +162,7 @@ def _add(
 
 
 def only_encoder(store: Store, dataset: str) -> str:
-    """Return the encoder of all cells of a collection, empty for none. Raises `BenchError` if they have several."""
+    """Return the only encoder of the cells of a collection, empty for no cell. Raises `BenchError` for several."""
     encoders = sorted({cell.spec.encoder for cell in store.finished()[0] if cell.spec.dataset == dataset})
     if len(encoders) > 1:
         raise BenchError(f"{store.root} has {dataset} by {', '.join(encoders)}; choose one with --encoder")

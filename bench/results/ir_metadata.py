@@ -1,8 +1,8 @@
-"""The ir_metadata of a run: the contents of its manifest in the shared vocabulary of retrieval experiments.
+"""The ir_metadata of a run, made from its manifest.
 
-The schema is version 0.1 of Breuer, Keller and Schaer, ir_metadata: An Extensible Metadata Schema for IR Experiments,
-SIGIR 2022 (https://www.ir-metadata.org), with the six components of PRIMAD: platform, research goal, implementation,
-method, actor, data. Facts that a manifest lacks, such as the name of the experimenter, are left out.
+The schema has the six components of PRIMAD: platform, research goal, implementation, method, actor and data. Facts that
+a manifest lacks, such as the name of the experimenter, are left out. Source: version 0.1 of Breuer, Keller and Schaer,
+ir_metadata: An Extensible Metadata Schema for IR Experiments, SIGIR 2022 (https://www.ir-metadata.org).
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ FILE = "ir_metadata.yml"
 SCHEMA = 0.1
 TOOLKITS = ("faiss-cpu", "ir-measures", "pytrec-eval-terrier")
 BASELINES = ("zero-shot", "untrained", "oracle")
-"""Tags of the reference rows, which join every comparison."""
+"""Tags of the reference rows."""
 
 
 def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of a cell's run, from its manifest alone."""
+    """Return the metadata of a run from the manifest of its cell."""
     made, spec = manifest["provenance"], RunSpec.parse(manifest["spec"])
     pins = {name: f"{name}=={version}" for name, version in sorted(made["libraries"].items())}
     told = spec.dump()
@@ -91,13 +91,13 @@ def ir_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_yaml(manifest: Mapping[str, Any]) -> str:
-    """Return the metadata as YAML, between the comment lines that the schema requires."""
+    """Return the metadata as YAML with the comment lines of the schema."""
     text = yaml.safe_dump(ir_metadata(manifest), sort_keys=False, allow_unicode=True, width=120)
     return f"# ir_metadata.start\n{text}# ir_metadata.end\n"
 
 
 def _without_empty(value: Any) -> Any:
-    """Return a JSON value without the keys whose values are None or empty."""
+    """Return a JSON value without keys of empty values."""
     if isinstance(value, Mapping):
         pruned = {key: _without_empty(each) for key, each in value.items()}
         return {key: each for key, each in pruned.items() if each is not None and each != {} and each != []}

@@ -1,4 +1,4 @@
-"""MTEB's results of a task: its subsets as language pairs of a collection, and its scores by ir-measures' names."""
+"""MTEB's results of a task, with its subsets as language pairs and its scores as measures of ir-measures."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,21 +14,22 @@ from bench.evaluation.measures import EVALUATION_DEPTH
 from bench.storage.reading import read_json
 
 MEASURES = {"ndcg_at": "nDCG@", "recall_at": "R@", "mrr_at": "RR@", "map_at": "AP@", "precision_at": "P@"}
-"""Names of MTEB's scores before the cutoff, and ir-measures' names of the same measures."""
+"""Prefixes of MTEB's scores, and the measures of ir-measures."""
 Means = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Subsets:
-    """The means by pair of a collection, and the names of the subsets that are not in it."""
+    """The means by pair of a collection, and the names of other subsets."""
 
     means: dict[Pair, Means] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
 
 
 def read_results(path: Path, card: Card, pairs: Sequence[Pair] = ()) -> Subsets:
-    """Return the means of a file of MTEB's, of the split that the card names. Raises `BenchError` if the file has
-    another task, lacks the split or any of `pairs`, or has a score that is no share.
+    """Return the means of a file of MTEB for the split of the card.
+
+    Raises `BenchError` for another task, a missing split or pair, and a score outside [0, 1].
     """
     content = read_json(path)
     try:
@@ -46,7 +47,7 @@ def read_results(path: Path, card: Card, pairs: Sequence[Pair] = ()) -> Subsets:
 
 
 def mteb_of(card: Card) -> Mteb:
-    """Return the task of a collection. Raises `BenchError` if its card names none."""
+    """Return MTEB's task of a collection. Raises `BenchError` if its card has none."""
     if card.mteb is None:
         raise BenchError(
             f"the card of {card.name} names no task of MTEB; add mteb = {{ task = ..., split = ... }} to it"
@@ -55,8 +56,9 @@ def mteb_of(card: Card) -> Mteb:
 
 
 def of_pairs(scored: Iterable[tuple[str, Means]], card: Card, where: str, pairs: Sequence[Pair] = ()) -> Subsets:
-    """Return the means of subsets by the pairs of the collection, all of them if `pairs` is empty. Raises `BenchError`
-    if two subsets are the same pair, or there is none for a pair.
+    """Return the means of the subsets of `pairs` (default: all pairs of the collection).
+
+    Raises `BenchError` for a pair with two subsets or none.
     """
     found, names = Subsets(), dict[Pair, str]()
     for subset, means in scored:
@@ -64,14 +66,14 @@ def of_pairs(scored: Iterable[tuple[str, Means]], card: Card, where: str, pairs:
         if pair is None:
             found.others.append(subset)
         elif pair in names:
-            cure = "say which script is the collection's, in the scripts of mteb in its card"
+            cure = "name the script of the collection in its card (scripts of mteb)"
             raise BenchError(f"{where} has two subsets for {card.name} {pair}: {names[pair]} and {subset}; {cure}")
         else:
             names[pair] = subset
             if not pairs or pair in pairs:
                 found.means[pair] = means
     if missing := [pair for pair in pairs if pair not in found.means]:
-        card.entry("test", missing[0])  # which raises an error if the collection lacks it
+        card.entry("test", missing[0])  # raises an error for an unknown pair
         raise BenchError(f"{where} has no score of {card.name} {missing[0]}")
     if not found.means:
         raise BenchError(f"{where} has no score of a language pair of {card.name}")
@@ -79,10 +81,10 @@ def of_pairs(scored: Iterable[tuple[str, Means]], card: Card, where: str, pairs:
 
 
 def pair_of(subset: str, card: Card) -> Pair | None:
-    """Return the pair of a collection that a subset is; None for another language, script or direction.
+    """Return the pair of a subset; None if the collection does not have its language, script or direction.
 
-    A subset of one language is its monolingual pair, or else the only pair with documents in it. `default` is the only
-    pair of the collection.
+    A subset of one language is the monolingual pair, or else the only pair with documents in this language. `default`
+    is the only pair of the collection.
     """
     mteb, pairs = mteb_of(card), card.pairs("test")
     if subset == "default":
@@ -110,7 +112,7 @@ def pair_of(subset: str, card: Card) -> Pair | None:
 
 
 def _means(row: Mapping[str, Any], where: str) -> Means:
-    """Return the values of the measures that ir-measures has a name for, by these names."""
+    """Return the values by measures of ir-measures, without other scores."""
     found = {}
     for name, value in row.items():
         prefix, _, cutoff = name.rpartition("_")

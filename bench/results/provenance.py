@@ -1,4 +1,4 @@
-"""The provenance of a result: machine, versions and command. It is recorded, but is no part of the identity."""
+"""The provenance of a result: machine, versions and command. It is not part of the identity."""
 
 import os
 import platform
@@ -54,7 +54,7 @@ def package_commit() -> dict[str, Any]:
 
 
 def value_after(name: str, path: Path) -> str | None:
-    """Return the first value called `name` in a file of `name: value` lines, if there is one."""
+    """Return the first value of `name` in a file of `name: value` lines, or None."""
     with suppress(OSError):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")

@@ -1,13 +1,13 @@
-"""The results folder: a folder per training and per cell, each finished once its manifest is there.
+"""The results folder, with a folder per training and per cell. A manifest marks it as finished.
 
     <results>/trainings/<label>-<fingerprint>/   manifest.json  log.jsonl  retriever/
     <results>/cells/<label>-<fingerprint>/       manifest.json  run.trec.gz  scores.csv.gz  ir_metadata.yml
                                                  rewritten.tsv, if queries were translated
     <results>/state.json                         the latest value of every input
 
-A manifest has the sha256 of every file beside it. Each call notes the present values of its inputs in the *state* of
-the folder. A result belongs to the current state if each of its inputs has the value noted last; tables leave out all
-other results. docs/results.md describes the consequences.
+A manifest has the sha256 of every file beside it. Each call stores the values of its inputs in the *state* of the
+folder. A result belongs to the current state if each of its inputs has the latest value. Tables leave out all other
+results (docs/results.md).
 """
 
 import csv
@@ -33,7 +33,7 @@ from bench.storage.sealed import FILES, MANIFEST, Damaged, remove
 
 CELLS, TRAININGS, LOCKS, STATE = "cells", "trainings", "locks", "state.json"
 HOW = ("device", "precision", "threads")
-"""Inputs that may differ between the results of one table: how something was computed, not what."""
+"""Inputs that may differ between the results of a table."""
 FAILURE = "failure.txt"
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -42,11 +42,11 @@ SCORES = "scores.csv.gz"
 REWRITTEN = "rewritten.tsv"
 RETRIEVER = "retriever"
 EMBEDDINGS = "embeddings"
-"""The folder of embeddings that a cell has until it is finished."""
+"""The folder of embeddings of an unfinished cell."""
 RESUMABLE = (CHECKPOINT, LOG, EMBEDDINGS)
 NOT_KEPT = (CHECKPOINT, EMBEDDINGS, FAILURE)
 DIGITS = 12
-"""The number of digits of a fingerprint in the name of a folder."""
+"""Digits of a fingerprint in the name of a folder."""
 
 Scores = Mapping[str, Mapping[str, float]]
 """Measure -> query id -> value."""
@@ -54,7 +54,7 @@ Scores = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Record:
-    """A finished training or cell: its folder, and its manifest, which was verified."""
+    """A finished training or cell with its verified manifest."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -65,32 +65,32 @@ class Record:
 
     @property
     def fingerprint(self) -> str:
-        """The hash of everything that can change the result."""
+        """The hash of the spec and all inputs."""
         return str(self.manifest["fingerprint"])
 
     @property
     def external(self) -> bool:
-        """True for a cell that was made elsewhere and imported."""
+        """True for an imported cell."""
         return "external" in self.manifest
 
     @property
     def trained(self) -> Mapping[str, Any]:
-        """The manifest of the training that a cell evaluates; empty for an imported cell."""
+        """The manifest of the training of a cell; empty for an imported cell."""
         return self.manifest.get("trained") or {}
 
     @cached_property
     def inputs(self) -> dict[str, str]:
-        """The digests of all inputs by name, those of the cell's training included."""
+        """The digests of all inputs by name, with those of the training."""
         return {**self.trained.get("inputs", {}), **self.manifest["inputs"]}
 
     @property
     def shared_inputs(self) -> dict[str, str]:
-        """The inputs that all results of one state have in common, if they have them at all."""
+        """The inputs that must have the same value in all results of a state."""
         return {name: value for name, value in self.inputs.items() if name not in HOW}
 
     @cached_property
     def scores(self) -> Scores:
-        """The scores of each query; empty if only means were imported. Raises `Damaged`."""
+        """The scores of each query; empty for imported means. Raises `Damaged`."""
         found: dict[str, dict[str, float]] = {}
         if SCORES in self.manifest[FILES]:
             self.verify(SCORES)
@@ -101,7 +101,7 @@ class Record:
 
     @property
     def run(self) -> Path:
-        """The path of the run, which may not exist."""
+        """The path of the run."""
         return self.folder / RUN
 
     @property
@@ -110,7 +110,7 @@ class Record:
         return dict(self.manifest.get("scores", {}))
 
     def verify(self, below: str = "") -> None:
-        """Raise `Damaged` if a file changed whose path begins with `below`."""
+        """Raise `Damaged` if a file below a folder has changed."""
         sealed.verify(self.folder, self.manifest, below)
 
 
@@ -120,23 +120,25 @@ class Entry:
 
     folder: Path
     fingerprint: str = ""
-    """The fingerprint that the manifest must have, or its first digits."""
+    """The expected fingerprint, or its first digits."""
     inputs: Mapping[str, str] = field(default_factory=dict)
-    """The digests of its own inputs by name, for the manifest."""
+    """The digests of its inputs by name, for the manifest."""
 
     def read(self, *, alone: bool = False) -> Record | None:
-        """Return the finished training or cell; None if there is none. Raises `Damaged`. All files of a cell are
-        verified, with `alone` those that are there; of a training only the manifest, because its weights are large.
+        """Return the finished training or cell, or None. Raises `Damaged`.
+
+        All files of a cell are verified, or with `alone` the existing ones. For a training only the manifest is
+        verified, because weights are large.
         """
         if not os.path.lexists(self.folder / MANIFEST):
             return None
         record = Record(self.folder, sealed.read_manifest(self.folder))
         if not record.fingerprint.startswith(self.fingerprint):
-            raise Damaged(f"{self.folder / MANIFEST} is that of another result")
+            raise Damaged(f"{self.folder / MANIFEST} belongs to another result")
         try:
             _ = "spec" in record.manifest and record.spec
         except ValueError as error:
-            raise Damaged(f"{self.folder / MANIFEST} is of another version of this program") from error
+            raise Damaged(f"{self.folder / MANIFEST} was written by another version of this program") from error
         if record.manifest.get("kind") == "cell":
             sealed.verify(self.folder, record.manifest, missing_ok=alone)
         return record
@@ -147,7 +149,7 @@ class Entry:
         return (self.folder / FAILURE).is_file()
 
     def begin(self) -> Path:
-        """Return the folder for a new attempt. It keeps only the files from which an attempt can resume."""
+        """Return the folder for a new attempt, with the files that it can resume from."""
         if not self.folder.is_dir():
             remove(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -157,25 +159,25 @@ class Entry:
         return self.folder
 
     def remove_leftovers(self) -> None:
-        """Delete the files that only an unfinished entry needs, and temporary ones. Only the holder of its lock may."""
+        """Delete temporary files and those of unfinished attempts. The caller must hold the lock."""
         for path in [*(self.folder / name for name in NOT_KEPT), *self.folder.glob(".*.tmp")]:
             remove(path)
 
     def finish(self, manifest: Mapping[str, Any]) -> Record:
-        """Write the manifest, after all other files: from now on the entry is finished."""
+        """Write the manifest, which marks the entry as finished. All other files must exist."""
         own = {"fingerprint": self.fingerprint, "inputs": dict(self.inputs)}
         sealed.seal(self.folder, {**own, **manifest}, leave_out=NOT_KEPT)
         self.remove_leftovers()
         return Record(self.folder, sealed.read_manifest(self.folder))
 
     def add_scores(self, record: Record, scores: Scores) -> Record:
-        """Return the finished cell with more measures. If this is interrupted, the cell is damaged."""
+        """Add measures to a finished cell and return it. An interruption leaves a damaged cell."""
         self.write_scores({**record.scores, **scores})
         means = {name: fmean(values.values()) for name, values in scores.items()}
         return self.finish({**record.manifest, "scores": {**record.means, **means}})
 
     def write_scores(self, scores: Scores) -> None:
-        """Write the scores of each query; `finish` must follow."""
+        """Write the scores of each query. Call `finish` afterwards."""
         with atomic_gzip(self.folder / SCORES) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["measure", "query", "value"])
@@ -184,12 +186,12 @@ class Entry:
 
 
 def training_fingerprint(spec: RunSpec, inputs: Mapping[str, str]) -> str:
-    """Return the hash of everything that can change a training."""
+    """Return the hash of the spec and all inputs of a training."""
     return digest({"spec": spec.training.key, "inputs": inputs})
 
 
 class Contents(NamedTuple):
-    """The cells of the current state of a results folder, and a line for each reason why others are left out."""
+    """The cells of the current state of a results folder, and a message for each reason to leave out others."""
 
     cells: list[Record]
     notes: list[str]
@@ -213,7 +215,7 @@ class Store:
         return self
 
     def lock(self, entry: Entry, kind: str = "") -> FileLock:
-        """Return the lock of a training and its cells: its holder computes them. It dies with its process."""
+        """Return the lock of a training and its cells. Its holder computes them. It ends with its process."""
         return FileLock(self.root / LOCKS / f"{entry.folder.name}{kind}.lock")
 
     def training(self, label: str, fingerprint: str, inputs: Mapping[str, str] | None = None) -> Entry:
@@ -223,7 +225,7 @@ class Store:
         return Entry(self.root / CELLS / f"{label}-{fingerprint[:DIGITS]}", fingerprint, inputs or {})
 
     def note(self, inputs: Mapping[str, str]) -> None:
-        """Note the latest values of inputs in the state."""
+        """Store the latest values of inputs in the state."""
         with FileLock(self.root / LOCKS / "state.lock"):
             before = self._noted()
             after = before | dict(inputs)
@@ -231,14 +233,14 @@ class Store:
                 sealed.write_sealed(self.root / STATE, json.dumps(after, sort_keys=True, indent=0).encode())
 
     def _noted(self) -> dict[str, str]:
-        """Return the latest value of each input by name; none if the state is missing or damaged."""
+        """Return the latest value of each input by name; empty if the state is missing or damaged."""
         try:
             return dict(json.loads(sealed.read_sealed(self.root / STATE)))
         except Damaged:
             return {}
 
     def finished(self) -> tuple[list[Record], list[Damaged]]:
-        """Return the finished cells and the errors of damaged ones, ordered by name, whatever their state."""
+        """Return all finished cells and the errors of damaged ones, ordered by name."""
         cells, damaged = [], []
         for folder in sorted((self.root / CELLS).glob("[!.]*")):
             try:
@@ -249,7 +251,7 @@ class Store:
         return cells, damaged
 
     def contents(self) -> Contents:
-        """Return the cells of the current state. Raises `BenchError` if no cell at all is finished."""
+        """Return the cells of the current state. Raises `BenchError` if the folder has no finished cell."""
         cells, damaged = self.finished()
         if not (cells or damaged):
             raise BenchError(f"{self.root} holds no finished cell; fill it with bench run --results {self.root}")
@@ -266,7 +268,7 @@ class Store:
                 current.append(cell)
             else:
                 reasons[f"another {outdated}" if outdated in noted else f"one of several {outdated}"] += 1
-        # Results of one spec may differ in how they were computed; the latest one counts.
+        # Results of one spec may differ in device, precision or threads; the latest one counts.
         latest = {
             cell.spec: cell for cell in sorted(current, key=lambda cell: str(cell.manifest["provenance"]["finished"]))
         }
@@ -277,9 +279,10 @@ class Store:
 
 
 def find_cell(text: str, results: Path) -> Record:
-    """Return the finished cell that `text` names: any folder or manifest of a cell, or the name of a folder or the
-    beginning of a fingerprint in the results folder. Raises `BenchError` if it names no cell or several, and `Damaged`
-    if the cell is damaged.
+    """Return the finished cell of a text: its folder, its manifest, its name, or the beginning of its fingerprint.
+
+    Names and fingerprints are those of the results folder. Raises `BenchError` for no cell or several, and `Damaged`
+    for a damaged one.
     """
     path = Path(text).expanduser().absolute()
     record = Entry(path.parent if path.name == MANIFEST else path).read(alone=True) if text else None
@@ -300,7 +303,7 @@ def find_cell(text: str, results: Path) -> Record:
 
 
 def training_of(cell: Record) -> Record | None:
-    """Return the training of a cell, from the folder beside that of the cells; None if it is missing or damaged."""
+    """Return the training of a cell, from its results folder; None if it is missing or damaged."""
     name = cell.manifest.get("training")
     with suppress(Damaged):
         return Entry(cell.folder.parents[1] / TRAININGS / name).read() if name else None

@@ -12,18 +12,18 @@ from bench.spec import RunSpec
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """One or several cells that differ only in their seeds. A system is equal only to itself."""
+    """Cells that differ only in their seeds. A system is equal only to itself."""
 
     spec: RunSpec
     """The spec without a seed."""
     seeds: tuple[str, ...]
-    """The seeds in the order of the scores' rows; one empty text for a system that depends on no seed."""
+    """The seeds in the order of the rows of scores; one empty text for a system without a seed."""
     queries: tuple[str, ...]
     scores: Mapping[str, np.ndarray]
-    """The scores by each measure that all seeds have, (n_seeds, n_queries) float64."""
+    """The scores by measure, (n_seeds, n_queries) float64, for measures that all seeds have."""
     cells: tuple[Record, ...] = ()
     reported: Mapping[str, float] = field(default_factory=dict)
-    """Imported means without scores of queries, by measure."""
+    """Imported means by measure."""
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class System:
         return tuple(dict.fromkeys([*self.scores, *self.reported]))
 
     def trained(self, field: str) -> dict[str, float]:
-        """Return the `cost` or `diagnostics` of its trainings: the mean of each number over the seeds that have it."""
+        """Return the mean `cost` or `diagnostics` of its trainings, each over the seeds that have it."""
         values: dict[str, list[float]] = {}
         for cell in self.cells:
             for name, value in cell.trained.get(field, {}).items():
@@ -50,7 +50,7 @@ class System:
 
 
 def gather(cells: Iterable[Record]) -> list[System]:
-    """Return the systems of these cells that have scores. All cells of a system have the queries of its last one."""
+    """Return the systems of cells with scores. All cells of a system must have the queries of its last cell."""
     groups: dict[RunSpec, list[Record]] = {}
     for cell in cells:
         groups.setdefault(cell.spec.system, []).append(cell)
@@ -76,7 +76,7 @@ def _system(spec: RunSpec, members: Sequence[Record]) -> System | None:
 
 
 def boards(systems: Iterable[System]) -> dict[tuple[str, ...], list[System]]:
-    """Return the systems that may be compared, by collection, pair and encoder."""
+    """Return the systems by board: collection, pair and encoder."""
     found: dict[tuple[str, ...], list[System]] = {}
     for system in systems:
         found.setdefault(system.spec.board, []).append(system)

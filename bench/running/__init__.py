@@ -1,1 +1,1 @@
-"""Running a comparison: its experiment, its resources, its execution."""
+"""The execution of a comparison."""

@@ -15,13 +15,13 @@ from bench.spec import Configured
 from bench.training.loop import TrainedMethod
 
 ROWS = 200
-"""The number of sentence pairs: the first ones of the bitext without noise."""
+"""Number of sentence pairs, from the beginning of the bitext without noise."""
 COLUMNS = ["pair", "method", "mass, untrained", "mass, trained", "cosine, untrained", "cosine, trained"]
-"""F1 of the mutual links by the mass that the method's loss moves, and by the cosines of teacher and student."""
+"""F1 of the links by the mass that the method moves, and by the cosines of teacher and student."""
 
 
 def aligners() -> tuple[str, ...]:
-    """Return all methods that align words, in each configuration that they name as an aligner."""
+    """Return all methods that align words, in each configuration with an alignment of its own."""
     specs = []
     for entry in registry.known().values():
         method = entry.load()
@@ -31,9 +31,7 @@ def aligners() -> tuple[str, ...]:
 
 
 def alignment_rows(experiment: Experiment, resources: Resources) -> Iterator[list[str]]:
-    """Iterate over a row of the table per training, and one for chance. Raises `BenchError` if a method aligns no
-    words.
-    """
+    """Yield a row per training, and a row for chance. Raises `BenchError` if a method aligns no words."""
     pairs: dict[Pair, Sequence[Row]] = {}
     for training in experiment.cells:
         if not training.method.asked:

@@ -1,4 +1,4 @@
-"""Limits of work in progress, and the log of a training."""
+"""Time limits and the log of a training."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 
 class GivenUp(BaseException):
-    """Interrupts work that was silent for too long; no `except Exception` in it catches this."""
+    """The exception that interrupts work without progress. `except Exception` does not catch it."""
 
 
 @contextmanager
 def watchdog(timeout: float) -> Iterator[Callable[[], None]]:
-    """Raise `CellFailed` if the block does not call the function it is given for `timeout` seconds. It interrupts
-    Python code and system calls, in the main thread only. In a `Worker` a call is also a sign of life to its caller.
+    """Raise `CellFailed` if the block does not call the returned function for `timeout` seconds.
+
+    This interrupts Python code and system calls, in the main thread only. In a `Worker`, a call also reports progress
+    to its caller.
     """
     if threading.current_thread() is not threading.main_thread():
         yield processes.alive
@@ -56,8 +58,10 @@ def watchdog(timeout: float) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def watched(task: Task, label: str, log: Path, timeout: float, display: Display, meter: Meter) -> Iterator[None]:
-    """Log, show, limit and meter the steps of a training within the block. Raises `CellFailed` in it for `timeout`
-    seconds without a step and for a step beyond the budget; one in seconds has leeway for other work.
+    """Log, show, limit and meter the steps of a training within the block.
+
+    Raises `CellFailed` after `timeout` seconds without a step, and for a step beyond the budget. A budget in seconds
+    has a margin for other work.
     """
     budget, reached = task.budget, Spent()
     with (
@@ -70,7 +74,7 @@ def watched(task: Task, label: str, log: Path, timeout: float, display: Display,
         def on_step(record: dict[str, Any]) -> None:
             nonlocal reached
             if reached.share(budget) == 1:
-                raise CellFailed(f"it made a step after its budget of {budget} was spent, so it was stopped")
+                raise CellFailed(f"stopped, since it made a step after its budget of {budget}")
             counted = {name: record.get(name, 0) for name in ("tokens", "examples", "cpu_seconds")}
             reached = Spent(record["step"], seconds=(meter.seconds - timeout) / 2, **counted)
             alive()
@@ -79,10 +83,10 @@ def watched(task: Task, label: str, log: Path, timeout: float, display: Display,
             meter.tick()
 
         def on_resume(steps: int) -> None:
-            if steps:  # the log was verified and has no line beyond them
+            if steps:  # the verified log has no line beyond them
                 spent = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
                 meter.resume(spent["seconds"], spent["cpu_seconds"])
-                display.say(f"{label}: going on from step {steps:,}")
+                display.say(f"{label}: continuing from step {steps:,}")
 
         task.on_step, task.on_resume = on_step, on_resume
         yield

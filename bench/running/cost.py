@@ -1,7 +1,7 @@
 """The cost of a training or an evaluation: time, peak memory, and energy by the meters of the machine.
 
-Energy is never estimated. The extra tirex-tracker reads the meters: RAPL for the processor and its memory, and NVIDIA's
-for the GPU. They count everything that runs on the machine, but only its first socket and GPU.
+Energy is never estimated. tirex-tracker reads the meters: RAPL of the processor and its memory, and NVIDIA's of the
+GPU. They count all programs on the machine, but only the first socket and GPU.
 """
 
 import json
@@ -17,9 +17,9 @@ from bench.results.provenance import value_after
 
 TRACKER = "tirex-tracker"
 PARTS = {"CPU_ENERGY_SYSTEM_JOULES": "cores", "RAM_ENERGY_SYSTEM_JOULES": "memory", "GPU_ENERGY_SYSTEM_JOULES": "GPU"}
-"""Measure of tirex-tracker -> the metered part."""
+"""The metered part of each measure of tirex-tracker."""
 INTERVAL = 60.0
-"""Seconds between two readings: at full load some counters overflow within minutes."""
+"""Seconds between two readings, since some counters overflow within minutes at full load."""
 
 
 def check_energy() -> None:
@@ -30,7 +30,7 @@ def check_energy() -> None:
 
 
 class Meter:
-    """Measures the cost of a `with` block. A fault of the energy meters never fails the block."""
+    """The meter of a `with` block. Errors of energy meters do not fail the block."""
 
     def __init__(self, device: str = "cpu", *, energy: bool = False) -> None:
         self.device, self.energy, self.fault = device, energy, ""
@@ -52,39 +52,40 @@ class Meter:
         self._read_meters(again=False)
 
     def tick(self) -> None:
-        """Read the energy meters if the last reading is old; to be called regularly within the block."""
+        """Read the energy meters if the last reading is old. Call it regularly within the block."""
         if time.perf_counter() - self._last_reading > INTERVAL:
             self._read_meters(again=True)
 
     def resume(self, seconds: float, cpu_seconds: float) -> None:
-        """Add the time of an interrupted attempt, whose energy is unknown."""
+        """Add the time of an interrupted attempt; its energy is unknown."""
         self._started -= seconds
         self._cpu_started -= cpu_seconds
         self.fault = "the training was resumed"
 
     @property
     def seconds(self) -> float:
-        """The time since the beginning of the block."""
+        """Seconds since the beginning of the block."""
         return time.perf_counter() - self._started
 
     @property
     def cost(self) -> dict[str, Any]:
-        """The processor time of all threads and processes, the peak memory (None if the system does not report it) and,
-        if requested, `energy_wh` (None if it was not measured) and `energy_by`, the tool and the metered parts.
+        """Processor time of all threads and processes, peak memory, and if requested energy.
+
+        `energy_by` is the tool and the metered parts. Values are None if the system does not report them.
         """
         cost = {"cpu_seconds": round(time.process_time() - self._cpu_started, 3), "peak_memory_mib": self.memory_mib}
         if not self.energy:
             return cost
         if self.fault or not self._joules:
-            reason = self.fault or "the machine shows no meters"
+            reason = self.fault or "the machine has no meters"
             return {**cost, "energy_wh": None, "energy_by": f"not measured: {reason}"}
         metered = ", ".join(part for part in PARTS.values() if part in self._joules)
-        by = f"{TRACKER} {version(TRACKER)}: {metered}, whatever else ran on them"
+        by = f"{TRACKER} {version(TRACKER)}: {metered}, including other programs"
         return {**cost, "energy_wh": round(sum(self._joules.values()) / 3600, 4), "energy_by": by}
 
     @property
     def memory_mib(self) -> float | None:
-        """The largest resident memory of this process, or allocated memory of the GPU, since the block began."""
+        """Peak resident memory of this process, or peak allocated memory of the GPU, within the block."""
         if self.device == "cuda":
             import torch
 
@@ -93,7 +94,7 @@ class Meter:
         return round(int(kilobytes.split()[0]) / 1024, 1) if kilobytes else None
 
     def _read_meters(self, *, again: bool) -> None:
-        """Add the energy since the last reading, and begin another if `again`."""
+        """Add the energy since the last reading, and start another reading if `again`."""
         self._last_reading = time.perf_counter()
         if not self.energy or self.fault:
             return
@@ -102,7 +103,7 @@ class Meter:
 
             for measure, result in self._tracking.stop().items() if self._tracking else ():
                 value = json.loads(result.value)
-                # The value of an absent counter is null; a counter that stands still measures nothing.
+                # The value of an absent counter is null. A constant counter measures nothing.
                 if isinstance(value, int | float) and value > 0:
                     part = PARTS[measure.name]
                     self._joules[part] = self._joules.get(part, 0.0) + value

@@ -1,6 +1,6 @@
-"""The places where jobs are computed: this process, several processes, a Ray cluster, or Slurm.
+"""Engines that compute jobs: this process, several processes, a Ray cluster, or Slurm.
 
-All machines of a cluster see the results folder and the data under the same paths. docs/machines.md is about their use.
+All machines of a cluster have the results folder and the data under the same paths (docs/machines.md).
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from bench.system.processes import Worker, Workers
 from bench.terminal import write_error
 
 LEAST_PATIENCE = 60.0
-"""The shortest silence in seconds after which a plugin's process is killed: it imports the libraries first."""
+"""Least timeout in seconds of the process of a plugin, which imports libraries first."""
 RETRIES = 3
-"""The number of times that Ray runs a job again whose machine or process is lost."""
+"""Number of retries of a job after Ray lost its machine or process."""
 DAY = 24 * 60
-"""Minutes: the time limit of a Slurm job, unless the variable SBATCH_TIMELIMIT has another."""
+"""Default time limit of a Slurm job in minutes; the variable SBATCH_TIMELIMIT has priority."""
 ALL = 10_000
-"""The largest number of jobs on a cluster at a time."""
+"""Maximum number of jobs on a cluster at a time."""
 EXTRAS = {"ray": "ray", "slurm": "submitit"}
-"""The package, named by the extra that installs it, of each engine besides `local`."""
+"""The package of each engine except `local`, by the name of the extra that installs it."""
 
 
 def check_engine(request: Request) -> None:
-    """Raise `BenchError` if the engine is not installed, or lacks options that machines would choose differently."""
+    """Raise `BenchError` if the engine is not installed, or if options that depend on the machine are missing."""
     name = request.engine.partition(":")[0]
     if name not in EXTRAS:
         return
@@ -51,7 +51,7 @@ def check_engine(request: Request) -> None:
 
 
 def make_engine(request: Request, devices: Sequence[str], jobs: int, worker: Worker) -> Engine:
-    """Return the engine of a call. Without others, `worker` has the methods of plugins."""
+    """Return the engine of a call. If it computes in this process, `worker` runs plugins."""
     name, _, place = request.engine.partition(":")
     if name == "ray":
         return Ray(place, request)
@@ -61,10 +61,10 @@ def make_engine(request: Request, devices: Sequence[str], jobs: int, worker: Wor
 
 
 class Engine:
-    """Performs jobs in this process, one at a time; those of plugins in `worker`, if there is one."""
+    """Compute jobs one at a time, in this process, or in `worker` for plugins."""
 
     slots = 1
-    """The number of jobs at a time."""
+    """Number of jobs at a time."""
 
     def __init__(self, worker: Worker | None = None) -> None:
         self.worker = worker
@@ -76,16 +76,16 @@ class Engine:
         """End all jobs at once."""
 
     def submit(self, job: Job, missing: Sequence[Any]) -> Future[bool]:
-        """Return the result of `perform`, now or later."""
+        """Start a job, and return the future of its result."""
         call = operator.call if self.worker is None or job.training.method.own else self.worker.run
         return at_once(call, perform, job, missing)
 
     def interrupt(self) -> None:
-        """Let each job end after its step. The future of each is then done."""
+        """End each job after its step. Its future is then done."""
 
 
 def at_once(function: Callable[..., bool], *arguments: Any) -> Future[bool]:
-    """Call a function, and return its result as a future. A Ctrl-C is raised."""
+    """Call a function, and return its result as a future. Raises KeyboardInterrupt."""
     future: Future[bool] = Future()
     try:
         future.set_result(function(*arguments))
@@ -95,7 +95,7 @@ def at_once(function: Callable[..., bool], *arguments: Any) -> Future[bool]:
 
 
 class Processes(Engine):
-    """Performs jobs in several processes, which take turns in the choice of a device."""
+    """Compute jobs in several processes, distributed over the devices."""
 
     def __init__(self, jobs: int, devices: Sequence[str], timeout: float) -> None:
         self.slots, self._timeout, self._workers = jobs, timeout, Workers(jobs)
@@ -118,7 +118,7 @@ class Processes(Engine):
 
 
 class Ray(Engine):
-    """Performs each job as a task of a Ray cluster: that at the address, the running one, or a new one here."""
+    """Compute each job as a task of a Ray cluster: at the address, the running one, or a new one."""
 
     def __init__(self, address: str, request: Request) -> None:
         import ray
@@ -145,7 +145,7 @@ class Ray(Engine):
 
 
 class Slurm(Engine):
-    """Performs each job as a job of Slurm, or as a process of this machine if the cluster is `local`."""
+    """Compute each job as a job of Slurm, or as a process of this machine if the cluster is `local`."""
 
     def __init__(self, cluster: str, request: Request) -> None:
         import submitit
@@ -180,20 +180,20 @@ class Slurm(Engine):
 
 
 class Requeued:
-    """The function of a Slurm job. Slurm starts the job again if it is preempted or reaches its time limit."""
+    """The function of a Slurm job. Slurm restarts the job after a preemption or its time limit."""
 
     def __call__(self, *arguments: Any) -> bool:
         return perform_there(*arguments)
 
     def checkpoint(self, *arguments: Any) -> Any:
-        """Return the call that goes on, from the last checkpoint of the training."""
+        """Return the call that continues from the last checkpoint of the training."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, *arguments)
 
 
 def _awaited(submitted: Any) -> bool:
-    """Return the result of a Slurm job, and print the lines that it wrote to stderr."""
+    """Return the result of a Slurm job, and print its stderr."""
     bad_input = bool(submitted.result())
     for line in (submitted.stderr() or "").splitlines():
         write_error(line)
@@ -201,8 +201,10 @@ def _awaited(submitted: Any) -> bool:
 
 
 def perform_there(folder: Path, job: Job, missing: Sequence[Any]) -> bool:
-    """Return the result of `perform` on another machine, where `folder` is the working directory. The inputs must be
-    the same there. A second lock outlives the caller, and protects the job from a retry whose first try still runs.
+    """Return the result of `perform` on another machine with the working directory `folder`.
+
+    Raises `BenchError` if its inputs differ. A second lock outlives the caller, since a first try may still run when a
+    retry starts.
     """
     os.chdir(folder)
     with Store(job.entry.folder.parents[1]).lock(job.entry, ".remote"):
@@ -215,7 +217,7 @@ def perform_there(folder: Path, job: Job, missing: Sequence[Any]) -> bool:
 
 
 def _compare_inputs(job: Job) -> None:
-    """Raise `BenchError` if data, code or libraries of this machine are not those of the caller."""
+    """Raise `BenchError` if data, code or libraries of this machine differ from those of the caller."""
     here = [(job.entry, job.resources.training_inputs(job.training))]
     here += [(entry, job.resources.cell_inputs(cell)) for cell, entry in job.cells.items()]
     for entry, inputs in here:

@@ -1,4 +1,4 @@
-"""Running an experiment: finished cells are read, missing ones are computed, and the results folder keeps all of them.
+"""The execution of an experiment: read finished cells, and compute and store missing ones.
 
 An engine of `bench.running.engines` computes them.
 """
@@ -29,12 +29,12 @@ from bench.storage.sealed import remove
 from bench.system.interrupt import obey_interrupt
 
 OF_THE_CALL = {"overwrite", "quiet", "timeout", "energy", "jobs", "engine"}
-"""Options about how a call does its work, which change no result."""
+"""Options that change no result."""
 
 
 @dataclass
 class Outcome:
-    """The outcome of a call: its finished cells, and the counts of those computed, reused and failed."""
+    """The outcome of a call: finished cells, and counts of computed, reused and failed cells."""
 
     cells: list[Record] = field(default_factory=list)
     computed: int = 0
@@ -50,7 +50,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Planned:
-    """A training and its cells that wait for their turn."""
+    """A training and its cells before their computation."""
 
     counter: str
     training: Training
@@ -60,12 +60,12 @@ class Planned:
 
     @property
     def late(self) -> tuple[bool, bool]:
-        """The place in the order. Fusions follow the runs that they fuse; those of another process are waited for."""
+        """The place in the order. Fusions come after their parts, and jobs of other processes come last."""
         return bool(self.training.method.parts), self.locked
 
 
 class Claim(NamedTuple):
-    """A job whose lock this process holds, and its missing cells, which are computed."""
+    """A job with its lock and its missing cells."""
 
     planned: Planned
     job: Job
@@ -76,7 +76,7 @@ class Claim(NamedTuple):
 
 @dataclass
 class Executor:
-    """Runs the trainings and cells of an experiment in one results folder, as many at a time as the engine takes."""
+    """Compute the trainings and cells of an experiment in one results folder, with an engine."""
 
     resources: Resources
     request: Request
@@ -84,17 +84,19 @@ class Executor:
     engine: Engine = field(default_factory=Engine)
 
     def run(self, experiment: Experiment) -> Outcome:
-        """Compute every missing cell. Trainings of another process come last. A failure is recorded in the cell's
-        folder, and the others go on. Raises `BenchError` only for errors that concern all cells.
+        """Compute every missing cell. Trainings of another process come last.
+
+        A failure is stored in the folder of the cell, and the others continue. Raises `BenchError` for errors that
+        concern all cells.
         """
         outcome = Outcome()
         configuration = keep_configuration(self.store, self.request, experiment)
-        _ = self.resources.identity  # without a teacher no cell can be computed, so its absence stops the call
+        _ = self.resources.identity  # without a teacher no cell can be computed
         counters = (f"[{number}/{len(experiment.cells)}]" for number in itertools.count(1))
         left = [Planned(next(counters), *item) for item in experiment.cells.items()]
         claims: list[Claim] = []
         try:
-            with self.engine:  # which has ended all jobs before their locks are released
+            with self.engine:  # all jobs have ended before their locks are released
                 try:
                     while left or claims:
                         self._step(left, claims, configuration, outcome)
@@ -108,7 +110,7 @@ class Executor:
         return outcome
 
     def _step(self, left: list[Planned], claims: list[Claim], configuration: str, outcome: Outcome) -> None:
-        """Submit a job if the engine takes one; otherwise wait until one ends."""
+        """Submit a job if the engine is free, or else wait for the end of a job."""
         obey_interrupt()
         planned = min(left, key=operator.attrgetter("late"), default=None)
         if planned is None or len(claims) == self.engine.slots or (claims and any(planned.late)):
@@ -128,7 +130,7 @@ class Executor:
 
     @contextmanager
     def _counted(self, planned: Planned, outcome: Outcome) -> Iterator[None]:
-        """Report and count an error of the data, of a lock, or of the record of a failure."""
+        """Report and count an error of the data, of a lock, or of storing a failure."""
         try:
             yield
         except Timeout:
@@ -139,7 +141,7 @@ class Executor:
             outcome.bad_input |= isinstance(error, BenchError)
 
     def _claim(self, planned: Planned, configuration: str, outcome: Outcome) -> Claim:
-        """Lock a training and submit its missing cells. Raises `Timeout` if another process has just taken it."""
+        """Lock a training and submit its missing cells. Raises `Timeout` if another process has the lock."""
         job = self._job(planned.training, planned.cells, configuration, planned.counter)
         entries = (job.entry, *job.cells.values())
         self.store.note({name: value for entry in entries for name, value in entry.inputs.items()})
@@ -171,7 +173,7 @@ class Executor:
         return found
 
     def _job(self, training: Training, cells: Sequence[Cell], configuration: str = "", counter: str = "") -> Job:
-        """Return the job of a training and its cells. Raises `BenchError` for data that are missing or malformed."""
+        """Return the job of a training and its cells. Raises `BenchError` for missing or malformed data."""
         inputs = self.resources.training_inputs(training)
         fingerprint = training_fingerprint(training.spec, inputs)
         entries = {}
@@ -183,7 +185,7 @@ class Executor:
         return Job(training, entry, entries, self.resources, self.request, configuration, counter)
 
     def _missing(self, job: Job, outcome: Outcome) -> list[Cell]:
-        """Return the cells to compute; count the others."""
+        """Return the cells to compute, and count the others."""
         if self.request.overwrite == "always":
             for entry in (*job.cells.values(), job.entry):
                 remove(entry.folder)
@@ -196,7 +198,7 @@ class Executor:
             if not _is_complete(record, cell):
                 missing.append(cell)
             else:
-                entry.remove_leftovers()  # it may have been killed right after it finished
+                entry.remove_leftovers()  # leftovers of a kill after the end
                 outcome.cells.append(record)
                 outcome.reused += 1
         if self.request.overwrite == "never":
@@ -207,7 +209,7 @@ class Executor:
         return missing
 
     def _finish(self, claim: Claim, outcome: Outcome) -> None:
-        """Count the cells of a job that has ended."""
+        """Count the cells of a finished job."""
         try:
             outcome.bad_input |= claim.result.result()
         except Exception as error:
@@ -222,9 +224,7 @@ class Executor:
 
 
 def keep_configuration(store: Store, request: Request, experiment: Experiment) -> str:
-    """Write the effective configuration of a call, and return its path in the results folder. `bench run --config` with
-    that file runs the same again, even if a default changes.
-    """
+    """Write the configuration of a call with all defaults, and return its path. `bench run --config` reads it."""
     settings = {name: dict(values) for row in experiment.methods for name, values in row.settings.items() if values}
     values = {
         **request.model_dump(mode="json", exclude_none=True, exclude=OF_THE_CALL),
@@ -242,5 +242,5 @@ def keep_configuration(store: Store, request: Request, experiment: Experiment) -
 
 
 def _is_complete(record: Record | None, cell: Cell) -> TypeGuard[Record]:
-    """Return True for a finished cell that has all measures."""
+    """Return True for a finished cell with all measures."""
     return record is not None and set(cell.measures) <= record.means.keys()

@@ -1,4 +1,4 @@
-"""The experiment of a comparison: the trainings and cells of a request, laid out without reading texts."""
+"""The experiment of a comparison: trainings and cells of a request, planned without reading texts."""
 
 import operator
 from collections.abc import Collection, Mapping
@@ -27,7 +27,7 @@ TABLE = ("training", "budget", "trains on", "collection", "queries", "documents"
 
 @dataclass(frozen=True)
 class Training:
-    """A retriever to train: its spec without a test collection, and its methods."""
+    """A retriever to train: its spec and its methods."""
 
     spec: RunSpec
     method: ResolvedMethod = field(compare=False)
@@ -35,18 +35,18 @@ class Training:
 
 @dataclass(frozen=True)
 class Cell:
-    """A retriever to evaluate on one test collection with one scoring, perhaps for another pair than its own."""
+    """A retriever to evaluate on one test collection with one scoring."""
 
     spec: RunSpec
     test: LazyTestCollection = field(compare=False)
     measures: tuple[str, ...] = field(compare=False)
     parts: tuple[RunSpec, ...] = field(default=(), compare=False)
-    """The cells whose runs a fusion fuses."""
+    """The cells of the parts of a fusion."""
 
 
 @dataclass
 class Experiment:
-    """Cells by training, in their order of execution, and a line for each omission."""
+    """Cells by training in order of execution, and a message for each omission."""
 
     encoder: str
     recipe: Recipe
@@ -60,7 +60,7 @@ class Experiment:
         return list(dict.fromkeys(name for cells in self.cells.values() for cell in cells for name in cell.measures))
 
     def add(self, training: Training, test: LazyTestCollection, known: TestSummary | None, request: Request) -> None:
-        """Add the cells of a training on a test collection, or a line that says why there is none."""
+        """Add the cells of a training on a test collection, or a message with the reason for having none."""
         skipped = f"skipped: {training.method.name} on {test.name} {test.pair}"
         if training.method.oracle and known and not known.has_oracle_queries:
             self.notes.append(f"{skipped}: it has no translation of its queries")
@@ -84,7 +84,7 @@ class Experiment:
     def add_cell(
         self, training: Training, test: LazyTestCollection, scoring: str, names: tuple[str, ...], index: str = ""
     ) -> RunSpec:
-        """Add a cell with these measures unless it is there, those that it fuses first; return its spec."""
+        """Add a cell with these measures after its parts, if it is new, and return its spec."""
         spec = replace(training.spec, dataset=test.name, pair=test.pair, scoring=scoring, index=index)
         parts = []
         for method in training.method.parts:
@@ -101,10 +101,12 @@ class Experiment:
 def make_experiment(
     request: Request, cards: Mapping[str, Card], resolver: Resolver, *, call: Call = operator.call, read: bool = True
 ) -> Experiment:
-    """Return the trainings and cells of a request. `call` loads the classes of plugins. A test collection is read only
-    if its summary is unknown, and with `read=False` not even then. Raises `BenchError` if nothing can be planned.
+    """Return the trainings and cells of a request. `call` loads the classes of plugins.
+
+    A test collection is read if its summary is unknown, except with `read=False`. Raises `BenchError` if there is no
+    cell.
     """
-    # The tiny encoder was trained on the language of generated collections.
+    # The tiny encoder was trained on the generated collections.
     generated = all(cards[name].generated for name in request.datasets)
     encoder = request.encoder or ("tiny" if generated else "all-MiniLM-L6-v2")
     if encoder not in KNOWN and not TINY.fullmatch(encoder) and Path(encoder).expanduser().is_dir():
@@ -160,7 +162,7 @@ def make_experiment(
 
 
 def plan_table(experiment: Experiment, finished: Collection[Cell]) -> list[list[str]]:
-    """Return a row of `TABLE` for each cell. Sizes are `?` if only reading the collection would tell them."""
+    """Return a row of `TABLE` for each cell. Sizes are `?` for a collection that was never read."""
     rows = []
     for training, cells in experiment.cells.items():
         spec = training.spec
@@ -185,28 +187,29 @@ def _students(
 
 
 def _subsets(request: Request, data: LazyTrainingData, notes: list[str], *, read: bool) -> list[BitextSubset]:
-    """Return the subsets of a request, each once; a size that is not below the available one is that of all pairs."""
+    """Return the subsets of a request without duplicates; a size of all pairs or more means all."""
     subsets, summary = request.subsets, None
     if data.names and any(subset.bitext_size is not None for subset in subsets):
-        with suppress(BenchError):  # each training that fails for it tells
+        with suppress(BenchError):  # each failing training reports it
             summary = data.summary if read else data.summary_if_known
     if summary is None:
         return subsets
     available = max(summary.bitext.values(), default=0)
     sizes = dict.fromkeys(subset.bitext_size for subset in subsets)
     whole, of = [size for size in sizes if size is not None and size >= available], ", ".join(map(str, data.pairs))
-    notes += [f"bitext size {size:,} on {of} is all: there are {available:,} pairs" for size in whole]
+    notes += [f"bitext size {size:,} on {of} means all {available:,} pairs" for size in whole]
     subsets = [replace(subset, bitext_size=None) if subset.bitext_size in whole else subset for subset in subsets]
     return list(dict.fromkeys(subsets))
 
 
 def _of_method(spec: RunSpec, method: ResolvedMethod, pair: Pair) -> RunSpec:
-    """Return the spec with another method; fields on which that does not depend have their defaults. `pair` is the pair
-    of a method without data.
+    """Return the spec with another method, and with defaults for fields that do not apply to it.
+
+    `pair` is the pair of a method without data.
     """
     spec = replace(spec, methods=method.methods, budget=spec.budget if "budget" in method.depends_on else None)
     if "data" not in method.depends_on:
         untrained = RunSpec(methods=method.methods, pairs=(pair,), encoder=spec.encoder)
         spec = replace(untrained, budget=spec.budget, seed=spec.seed)
-    # The seed decides which rows of the data are sampled.
+    # The seed determines the sample of the data.
     return spec if "seed" in method.depends_on or spec.subset != BitextSubset() else replace(spec, seed=None)

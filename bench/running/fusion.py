@@ -17,18 +17,18 @@ from bench.system.interrupt import remembered_interrupt
 from bench.system.machine import prepare_libraries
 
 LARGEST = ("peak_memory_mib", "bitext_pairs")
-"""The costs that are not summed: the parts of a fusion use the memory one after another, and the same bitext."""
+"""Costs with the maximum instead of the sum, since parts share the bitext and use memory one after another."""
 
 
 def perform_fusion(job: Job, missing: Sequence[Cell], finished: Iterable[Record]) -> bool:
-    """Fuse runs of the finished cells into the missing ones; return True and record failures as `work.perform`."""
+    """Compute missing fusions of finished cells; return and record failures as `work.perform`."""
     prepare_libraries(offline=job.resources.resolver.offline, threads=job.resources.threads)
     with remembered_interrupt():
         return perform_cells(job, missing, partial(fuse_cell, finished={cell.spec: cell for cell in finished}))
 
 
 def fuse_cell(job: Job, cell: Cell, test: TestCollection, finished: Mapping[RunSpec, Record]) -> None:
-    """Compute and score the fused run of a cell. Raises `CellFailed` if the run of a part is missing."""
+    """Compute and score the run of a fusion. Raises `CellFailed` if the run of a part is missing."""
     from bench.evaluation.evaluate import Evaluation
     from bench.evaluation.run import strictly_decreasing
     from bench.evaluation.run_files import read_run
@@ -57,20 +57,18 @@ def fuse_cell(job: Job, cell: Cell, test: TestCollection, finished: Mapping[RunS
 
 
 def is_current(fused: Record, finished: Iterable[Record]) -> bool:
-    """Return False if a finished cell has another run now than when it was fused, such as by a budget in seconds."""
+    """Return False if the run of a part has changed since the fusion, for example by a budget in seconds."""
     now = _runs(finished)
     return all(now.get(name, run) == run for name, run in fused.manifest.get("parts", {}).items())
 
 
 def _runs(cells: Iterable[Record]) -> dict[str, str]:
-    """Return the digest of each cell's run by the name of its folder."""
+    """Return the digest of the run of each cell, by the name of its folder."""
     return {cell.folder.name: cell.manifest["run"] for cell in cells}
 
 
 def total(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the sum of each cost, or the largest of `LARGEST`; None if it is missing or no number for one of those
-    that have the name.
-    """
+    """Return the sum of each cost, or the maximum for `LARGEST`; None if a part lacks a number."""
     totals = {}
     for name in dict.fromkeys(chain.from_iterable(costs)):
         values = [cost[name] for cost in costs if name in cost]

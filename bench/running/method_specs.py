@@ -1,7 +1,7 @@
 """The methods of a comparison, with the values of all settings and the facts that an experiment needs.
 
-Defaults and facts are in a method's class. They are stored in a file under a key of its code, so that planning imports
-no method twice, and a call with nothing to do imports no torch.
+Defaults and facts of a class are stored in a file under a hash of its code, so a call with nothing to do imports
+neither the method nor torch.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from bench.training.method import Method
 
 Call = Callable[..., Any]
-"""Calls a function with arguments, perhaps in another process."""
+"""A call of a function, possibly in another process."""
 Settings = Mapping[str, Mapping[str, Any]]
-"""Name of a method -> its settings."""
+"""Settings by the name of a method."""
 
 
 @dataclass(frozen=True)
 class ResolvedMethod:
-    """A method, several that train one student together, or a fusion, with the facts that an experiment needs."""
+    """A method, several methods that train one student, or a fusion, with the facts that an experiment needs."""
 
     methods: tuple[MethodSpec, ...]
     modules: tuple[str, ...] = field(compare=False)
@@ -46,13 +46,13 @@ class ResolvedMethod:
     oracle: bool = field(compare=False)
     models: tuple[str, ...] = field(compare=False)
     own: bool = field(compare=False)
-    """True if every method belongs to this project; false with a plugin."""
+    """True if every method belongs to this project."""
     settings: Settings = field(compare=False)
-    """The settings of each method, without those that are given with its name."""
+    """The settings of each method that are not part of its name."""
     asked: bool = field(default=True, compare=False)
-    """True for methods of the request; false for reference rows, which join every comparison, and parts of fusions."""
+    """True for methods of the request, False for reference rows and parts of fusions."""
     parts: tuple[ResolvedMethod, ...] = field(default=(), compare=False)
-    """The methods whose rankings a fusion fuses."""
+    """The parts of a fusion."""
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class ResolvedMethod:
 
 
 def expand(methods: Iterable[str], settings: Settings, call: Call = operator.call) -> tuple[tuple[str, ...], list[str]]:
-    """Return the methods, `all` replaced by the installed ones that need no download, and a line for each other one."""
+    """Return the methods, with `all` replaced by those without a download, and a message for each other method."""
     methods = tuple(methods)
     if registry.ALL not in methods:
         return methods, []
@@ -78,9 +78,7 @@ def expand(methods: Iterable[str], settings: Settings, call: Call = operator.cal
             notes.append(f"skipped: {error}")
             continue
         if absent := next((model for model in row.models if not at_hand(model)), None):
-            notes.append(
-                f"skipped: {entry.name}: it needs {absent}, which is not on this machine; name it to download that"
-            )
+            notes.append(f"skipped: {entry.name}: it needs {absent}, which is not here; name the method to download it")
         else:
             found.append(entry.name)
     named = (found if name == registry.ALL else [name] for name in methods)
@@ -88,8 +86,9 @@ def expand(methods: Iterable[str], settings: Settings, call: Call = operator.cal
 
 
 def resolve_method(text: str, settings: Settings, *, asked: bool = True, call: Call = operator.call) -> ResolvedMethod:
-    """Return the method, or the combination, that a text names, with the settings of methods by name. Raises
-    `BenchError` for unknown settings, and for methods that cannot be combined.
+    """Return the method or combination of a text, with the given settings by name of a method.
+
+    Raises `BenchError` for unknown settings, and for methods that cannot be combined.
     """
     named = parse_methods(text)
     fusions = [registry.find_method(each.name).fusion for each in named]
@@ -123,7 +122,7 @@ def _refuse_repeated(names: Iterable[str]) -> None:
 
 
 def _resolve(named: Sequence[NamedMethod], settings: Settings, *, asked: bool, call: Call) -> ResolvedMethod:
-    """Resolve a method, or several that train one student."""
+    """Resolve a method, or several methods that train one student."""
     entries = [registry.find_method(each.name) for each in named]
     facts = [_facts(entry, settings, each.settings, call) for entry, each in zip(entries, named, strict=True)]
     names = [entry.name for entry in entries]
@@ -135,7 +134,7 @@ def _resolve(named: Sequence[NamedMethod], settings: Settings, *, asked: bool, c
             cure = f"write fusion+{'+'.join(names)} to fuse the rankings"
             raise BenchError(f"method '{name}' trains no student; {cure}")
     _refuse_repeated(names)
-    if others:  # all parts train one student: the first one decides
+    if others:  # the first part decides, since all train one student
         common = {key: first["settings"][key] for key in SHARED}
         for number, (entry, each) in enumerate(zip(entries[1:], named[1:], strict=True), start=1):
             facts[number] = _facts(entry, settings, {**each.settings, **common}, call)
@@ -177,7 +176,7 @@ def resolve_methods(request: Request, call: Call = operator.call) -> list[Resolv
 
 
 def _facts(entry: MethodEntry, settings: Settings, own: Mapping[str, Any], call: Call) -> dict[str, Any]:
-    """Return the facts about a method, from a file unless its code or its settings are new."""
+    """Return the facts about a method, stored by its code and settings."""
     shared = {**settings.get(entry.base, {}), **dict(entry.settings), **settings.get(entry.name, {})}
     project = entry.package == registry.OWN
     libraries = {} if project else plugin_libraries(entry.module)
@@ -193,7 +192,7 @@ def _facts(entry: MethodEntry, settings: Settings, own: Mapping[str, Any], call:
 
 
 def ask(entry: MethodEntry, shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Import a method and return the facts for planning, as JSON. Raises `BenchError` if its settings do not fit."""
+    """Import a method and return the facts for planning, as JSON. Raises `BenchError` for invalid settings."""
     from bench.training.loop import TrainedMethod
 
     loaded, what = entry.load(), f"method '{entry.name}'"
@@ -217,9 +216,7 @@ def ask(entry: MethodEntry, shared: Mapping[str, Any], own: Mapping[str, Any]) -
 
 
 def make_method(methods: Iterable[MethodSpec]) -> Method:
-    """Return the method, or the combination, ready to `fit`. Raises `BenchError` for a method that is not installed,
-    and for unknown settings.
-    """
+    """Return the method or combination, ready to `fit`. Raises `BenchError` for unknown methods and settings."""
     from bench.training.combination import Combination
     from bench.training.loop import TrainedMethod
 
@@ -244,11 +241,11 @@ def settings_of(spec: MethodSpec) -> Any:
 
 
 def load_retriever(methods: Iterable[MethodSpec], folder: Path, teacher: Encoder) -> Retriever:
-    """Return the retriever that was saved in a folder. The first of combined methods loads that of all."""
+    """Return the retriever of a folder. The first of combined methods loads it."""
     return method_class(next(iter(methods))).load(folder, teacher)
 
 
 def with_recipe(usual: Mapping[str, Any], recipe: Mapping[str, Any]) -> Configured:
-    """Return a recipe as settings; the changed ones differ from the encoder's `usual` recipe."""
+    """Return a recipe as settings; changed settings differ from the `usual` recipe of the encoder."""
     changed = tuple(key for key, value in recipe.items() if spelled(value) != spelled(usual[key]))
     return Configured(tuple(sorted(recipe.items())), changed)

@@ -1,4 +1,4 @@
-"""Computing a cell again from its manifest alone, training included, and comparing the two results."""
+"""The reproduction of a cell from its manifest, training included, and the comparison of both results."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -28,11 +28,12 @@ from bench.terminal import write_out
 
 COLUMNS = ["measure", "then", "now", "difference"]
 WITHOUT_EFFECT = ("command", "finished")
-"""Parts of a provenance that explain no difference."""
+"""Parts of a provenance that cannot explain a difference."""
 
 
 def reproduce_cell(options: Reproduce) -> int:
-    """Compute a cell once more and print a comparison; return the exit code: 0 if all measures are the same, else 3.
+    """Compute a cell again and print a comparison. Return the exit code: 0 for equal measures, or else 3.
+
     Raises `BenchError` as `find_cell` and `reproduce`.
     """
     cell, display = find_cell(options.cell, options.results), Display(quiet=options.quiet)
@@ -58,15 +59,16 @@ def reproduce_cell(options: Reproduce) -> int:
 
 
 def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folder: Path, display: Display) -> Record:
-    """Train and evaluate once more in an empty folder, and return the new cell. Raises `BenchError` if the method, a
-    setting, the encoder or the data are missing, and `CellFailed` if the computation fails.
+    """Train and evaluate again in an empty folder, and return the new cell.
+
+    Raises `BenchError` for a missing method, setting, encoder or collection, and `CellFailed` if the computation fails.
     """
     spec, inputs = cell.spec, cell.inputs
     row = resolve_method(
         joined_names(replace(method, name=method.place or method.name) for method in spec.methods),
         {method.name: dict(method.settings) for method in spec.methods},
     )
-    spec = replace(spec, methods=row.methods)  # with the present places of their files
+    spec = replace(spec, methods=row.methods)  # with the current places of their files
     recipe = read_config(Recipe, dict(spec.recipe.settings), "recipe")
     experiment = Experiment(spec.encoder, recipe, [row])
     test = test_of(cell, cards, resolver)
@@ -78,16 +80,17 @@ def reproduce(cell: Record, cards: Mapping[str, Card], resolver: Resolver, folde
     outcome = Executor(resources, request, Store(folder).open()).run(experiment)
     if outcome.bad_input:
         raise BenchError(
-            "its training data or test collection cannot be read; name their place with --mirror or --cards"
+            "its training data or test collection cannot be read; give their place with --mirror or --cards"
         )
     if outcome.failed:
-        raise CellFailed("it failed this time; run it with --keep FOLDER to keep the traceback")
+        raise CellFailed("it failed this time; use --keep FOLDER to store the traceback")
     return outcome.cells[-1]  # after its parts, if it is a fusion
 
 
 def data_places(cell: Record, options: Mirror) -> tuple[dict[str, Card], Resolver]:
-    """Return the cards and the mirror of the call that made a cell, where the options do not replace them. Raises
-    `BenchError` if one is missing.
+    """Return the cards and the mirror of the options, or else of the call that made the cell.
+
+    Raises `BenchError` if one is missing.
     """
     known = cell.manifest.get("places", {})
     stored = {name: Path(known[name]) for name in ("cards", "mirror") if known.get(name)}
@@ -106,7 +109,7 @@ def test_of(cell: Record, cards: Mapping[str, Card], resolver: Resolver) -> Lazy
 
 
 def differences(then: Record, now: Record) -> Iterator[str]:
-    """Iterate over a line for each input and each fact of the provenance that is not the same for two cells."""
+    """Yield a line for each input and each fact of the provenance that differs between two cells."""
     for what, one, other in (
         ("", then.inputs, now.inputs),
         ("trained on ", then.trained.get("provenance", {}), now.trained.get("provenance", {})),

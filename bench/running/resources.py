@@ -1,6 +1,6 @@
-"""The machine, teacher, data and students of a call, made once and shared by its trainings and cells.
+"""The machine, teacher, data and students of a call, shared by its trainings and cells.
 
-`training_inputs` and `cell_inputs` load none of them, and only functions that load something import heavy libraries.
+`training_inputs` and `cell_inputs` load none of them. Only functions that load something import heavy libraries.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ class Resources:
 
     encoder: str
     device: str
-    """The device as torch names it, such as `cpu` or `cuda:1`."""
+    """The device of torch, such as `cpu` or `cuda:1`."""
     precision_name: str
     cards: Mapping[str, Card]
     resolver: Resolver
     display: Display
     threads: int
-    """The number of processor threads; the caller sets the libraries to it."""
+    """Number of processor threads; the caller sets it in the libraries."""
     _data: dict[Any, LazyTrainingData] = field(default_factory=dict, init=False)
     _students: dict[Any, Encoder] = field(default_factory=dict, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the fields alone; another process makes its own resources from them, once."""
+        """Pickle the fields, from which another process makes its own resources once."""
         return _made_once, tuple(getattr(self, each.name) for each in fields(self) if each.init)
 
     @property
     def cache(self) -> Path:
-        """The folder of files that are derived from texts."""
+        """The folder of derived files."""
         return self.resolver.derived or default_cache()
 
     @property
@@ -76,7 +76,7 @@ class Resources:
 
     @cached_property
     def precision(self) -> str:
-        """The number format of forward passes: `float32` or `bfloat16`."""
+        """Number format of forward passes: `float32` or `bfloat16`."""
         return precision(self.precision_name, self.device_type, self.identity.dimension, machine())
 
     @cached_property
@@ -104,7 +104,7 @@ class Resources:
         return known or Identity(self.teacher.fingerprint(), self.teacher.dimension)
 
     def lazy_data(self, spec: RunSpec) -> LazyTrainingData:
-        """Return the training data of a spec before held-out rows are removed and the rest is sampled."""
+        """Return the training data of a spec, before validation rows are removed and the rest is sampled."""
         key = (spec.train, spec.pairs, spec.leakage)
         if key not in self._data:
             keep = spec.leakage == "keep"
@@ -124,7 +124,7 @@ class Resources:
         return take_subset(data, spec.subset, generator)
 
     def student(self, spec: RunSpec, data: TrainingData, *, reads_documents: bool = False) -> Encoder:
-        """Return a copy of the untrained student that all methods of this data, recipe and seed start from."""
+        """Return a copy of the untrained student for this data, recipe and seed."""
         from bench.encoders.student import make_student
 
         if not spec.train:
@@ -143,7 +143,7 @@ class Resources:
         return self._students[key].copy()
 
     def task(self, spec: RunSpec) -> Task:
-        """Return the task of a training. It has a copy of the teacher, which a method may train without harm."""
+        """Return the task of a training, with a copy of the teacher."""
         from bench.training.method import Task
 
         data = self.data(spec)
@@ -151,7 +151,7 @@ class Resources:
             data=data,
             teacher=self.teacher.copy(),
             make_student=partial(self.student, spec, data),
-            budget=spec.budget or Budget(1, "steps"),  # a method without a budget needs none
+            budget=spec.budget or Budget(1, "steps"),  # a method without a budget has none
             recipe=recipe_of(spec),
             seed=spec.seed or 0,
             precision=self.precision,
@@ -178,7 +178,7 @@ class Resources:
             return np.concatenate(list(blocks))
 
     def are_known(self, training: Training, cells: Sequence[Cell]) -> bool:
-        """Return whether all inputs of these are known without reading a text or making a teacher."""
+        """Return True if all inputs are known without reading a text or training a teacher."""
         spec = training.spec
         return (
             identity_if_known(spec.encoder, offline=True) is not None
@@ -187,7 +187,7 @@ class Resources:
         )
 
     def training_inputs(self, training: Training) -> dict[str, str]:
-        """Return everything that can change the retriever besides its spec, by name."""
+        """Return all inputs of a training by name, without its spec."""
         spec, row = training.spec, training.method
         inputs = {f"encoder {spec.encoder}": self.identity.fingerprint}
         code = {
@@ -213,7 +213,7 @@ class Resources:
         return inputs | how
 
     def cell_inputs(self, cell: Cell) -> dict[str, str]:
-        """Return everything that can change run and scores besides spec and retriever, by name."""
+        """Return all inputs of a cell by name, without its spec and retriever."""
         inputs = of_test(cell.test.name, cell.test.pair, cell.test.summary.digest)
         inputs |= of_code(CELL_CODE) | of_libraries(*CELL_LIBRARIES)
         how = {"device": self.device_type, "threads": str(self.threads)}
@@ -222,7 +222,7 @@ class Resources:
         return inputs | {"depth": str(RUN_DEPTH), **how}
 
     def precision_of(self, cell: Cell) -> str:
-        """Return the precision of a cell's encoders; a ranker always computes in float32."""
+        """Return the precision of the encoders of a cell; float32 for a ranker."""
         return self.precision if cell.spec.scoring in get_args(Scoring) else "float32"
 
 
@@ -230,7 +230,7 @@ _made: list[Resources] = []
 
 
 def _made_once(*how: Any) -> Resources:
-    """Return the resources of this process. It works for one call, whose jobs share teacher and student."""
+    """Return the resources of this process, which works for one call. Its jobs share teacher and student."""
     if not _made:
         _made.append(Resources(*how))
         if _made[0].resolver.offline:
@@ -239,5 +239,5 @@ def _made_once(*how: Any) -> Resources:
 
 
 def recipe_of(spec: RunSpec) -> Recipe:
-    """Return the recipe of a training; the defaults for a method that trains nothing."""
+    """Return the recipe of a training, or the defaults for a method without training."""
     return Recipe.model_validate(dict(spec.recipe.settings))

@@ -1,4 +1,4 @@
-"""The protocol of `bench tune`: equally many configurations of each method, one of which is chosen by one measure."""
+"""The protocol of `bench tune`: the same number of configurations of each method, and a choice by one measure."""
 
 import itertools
 import math
@@ -25,26 +25,27 @@ from bench.training.loop import TrainedMethod
 
 MEASURE = "nDCG@10"
 FACTORS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
-"""The values of `learning_rate_factor`, from which all methods draw: enough for 8 draws of a method without others."""
+"""Values of `learning_rate_factor` for all methods, enough for 8 draws of a method without other settings."""
 COMMAND = ("encoder", "datasets", "pairs", "train", "budget", "seeds", "threads", "draws", "seed")
-"""The options in the column `command` of a table. They are all that can change a score, without places of files."""
+"""Options in the column `command` of a table: those that can change a score, without places of files."""
 RESULTS = [f"mean {MEASURE}", "steps", "cpu_seconds"]
-"""The mean over all cells, NaN if one of them failed, and the cost of all trainings."""
+"""The mean over all cells (NaN if one failed), and the cost of all trainings."""
 YES = {True: "yes", False: "no"}
 WIDTH = 80
 
 
 def grid(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the defaults of a method's tuned settings, and all configurations that may be drawn besides them. Raises
-    `BenchError` for a combination, for a method with settings and for one that trains no student.
+    """Return the defaults of the tuned settings of a method, and all other configurations.
+
+    Raises `BenchError` for a combination, for a method with settings and for a method without training.
     """
     named = parse_methods(text)
     if len(named) > 1 or named[0].settings:
-        raise BenchError(f"method '{text}': a method is tuned alone and without settings")
+        raise BenchError(f"method '{text}': tune methods one by one and without settings")
     entry = registry.find_method(text)
     method, fixed = entry.load(), dict(entry.settings)
     if not issubclass(method, TrainedMethod):
-        raise BenchError(f"method '{text}' trains no student, and only trained methods are tuned")
+        raise BenchError(f"method '{text}' trains no student; bench tune needs trained methods")
     values = {"learning_rate_factor": FACTORS, **method.tuned}
     values = {name: of_name for name, of_name in values.items() if name not in fixed}
     config = method.Config(**fixed)
@@ -54,9 +55,9 @@ def grid(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def draws(text: str, number: int, seed: int) -> dict[str, dict[str, Any]]:
-    """Return the defaults of a method and other configurations, `number` in all, by their texts for `bench run`.
+    """Return `number` configurations of a method, defaults first, by their texts for `bench run`.
 
-    The others are drawn uniformly and without repetition; a smaller grid is returned as a whole. Raises `BenchError` as
+    The others are drawn uniformly without repetition. A smaller grid is returned as a whole. Raises `BenchError` as
     `grid`.
     """
     defaults, others = grid(text)
@@ -71,9 +72,9 @@ def draws(text: str, number: int, seed: int) -> dict[str, dict[str, Any]]:
 def trials(
     draws: Mapping[str, Mapping[str, Any]], experiment: Experiment, cells: Sequence[Record]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return two frames with a row per draw of a method: the tuned settings as texts, and the results in these finished
-    cells. The latter have `MEASURE` by cell (NaN if it failed), the columns of `RESULTS`, and `chosen`, True for the
-    draw with the highest mean, the first of equals.
+    """Return two frames with a row per draw of a method: the tuned settings as texts, and the results.
+
+    The results have `MEASURE` by cell (NaN if it failed), the columns of `RESULTS`, and `chosen`, as in `choose`.
     """
     finished = {cell.spec.fingerprint: cell for cell in cells}
     planned: dict[Any, list[RunSpec]] = {}
@@ -94,13 +95,13 @@ def trials(
 
 
 def choose(means: pd.Series) -> pd.Series:
-    """Return True for the highest mean, the first of equals, and False for the others and for NaN."""
+    """Return True for the first of the highest means, and False for the others and for NaN."""
     highest = means.eq(means.max())
     return highest & highest.cumsum().eq(1)
 
 
 def print_trials(name: str, texts: Sequence[str], results: pd.DataFrame) -> None:
-    """Print a table of a method's draws, and the chosen one as a text for `bench run --methods`."""
+    """Print a table of the draws of a method, and the chosen draw as a text for `bench run --methods`."""
     mean, steps, seconds = (results[column] for column in RESULTS)
     table = pd.DataFrame(
         {

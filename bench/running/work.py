@@ -1,4 +1,4 @@
-"""The computation of one training and its cells: fit, encode, search and score, with everything stored.
+"""The computation of one training and its cells: fit, encode, search, score and store.
 
 Only functions that compute import heavy libraries.
 """
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from bench.training.method import Task
 
 MANY_UNKNOWN = 0.01
-"""A line is printed if a larger share of the queries' word pieces is [UNK]."""
+"""Share of [UNK] among the word pieces of queries above which a message is printed."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training and its cells in a results folder, and everything that a process needs to compute them."""
+    """A training and its cells in a results folder, with everything that their computation needs."""
 
     training: Training
     entry: Entry
@@ -57,12 +57,12 @@ class Job:
     resources: Resources
     request: Request
     configuration: str
-    """The path of the call's effective configuration in the results folder."""
+    """The path of the configuration of the call in the results folder."""
     counter: str
-    """The number of the training among those of the call, as `[2/6]`."""
+    """The number of the training in the call, as `[2/6]`."""
 
     def find(self, cell: Cell, *, report: bool = False) -> Record | None:
-        """Return a finished cell; None if there is none or it is damaged, with a line if `report` is set."""
+        """Return a finished cell; None if it is missing or damaged. Damage is printed if `report` is set."""
         try:
             return self.cells[cell].read()
         except Damaged as error:
@@ -74,7 +74,7 @@ class Job:
         self.resources.display.warn(f"{self.counter} {text}")
 
     def fail(self, error: BaseException, cell: Cell | None = None) -> None:
-        """Print a line about an error, and write its traceback to the folder of the training or of the cell."""
+        """Print an error, and write its traceback to the folder of the training or cell."""
         label, entry = (cell.spec.label, self.cells[cell]) if cell else (self.training.spec.label, self.entry)
         path, where = entry.folder / FAILURE, ""
         with suppress(OSError):
@@ -85,8 +85,9 @@ class Job:
 
 
 def perform(job: Job, missing: Sequence[Cell]) -> bool:
-    """Train if need be, and evaluate the missing cells; return True if data were missing or malformed. An error of the
-    data or of a method is recorded as a failure and not raised.
+    """Train if necessary, and evaluate the missing cells. Return True if data were missing or malformed.
+
+    Errors of data and methods are stored as failures and not raised.
     """
     prepare_libraries(offline=job.resources.resolver.offline, threads=job.resources.threads)
     retriever: Retriever | None = None
@@ -133,11 +134,11 @@ def perform_cells(job: Job, missing: Sequence[Cell], evaluate: Callable[[Job, Ce
 
 
 def _finished_training(job: Job) -> Record | None:
-    """Return the training if it is finished and undamaged; a damaged one is reported and deleted."""
+    """Return the training if it is finished. A damaged one is reported and deleted."""
     try:
         if record := job.entry.read():
             record.verify()
-            job.entry.remove_leftovers()  # it may have been killed right after it finished
+            job.entry.remove_leftovers()  # leftovers of a kill after the end
         return record
     except Damaged as error:
         job.warn(f"{error}; it is trained again")
@@ -163,7 +164,7 @@ def _load_test(job: Job, cell: Cell) -> TestCollection:
 
 
 def train(job: Job, task: Task) -> tuple[Retriever, Record]:
-    """Fit a method; store its retriever and its manifest. Methods share data and student, which have no cost here."""
+    """Fit a method, and store its retriever and manifest. The cost excludes shared data and student."""
     from bench.evaluation.retriever import DualEncoder
     from bench.training.checkpoint import Checkpoint
 
@@ -212,7 +213,7 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
 
 
 def checked_diagnostics(diagnostics: Any) -> dict[str, float]:
-    """Return the diagnostics of a method. Raises `CellFailed` if they are not numbers by name."""
+    """Return the diagnostics of a method. Raises `CellFailed` unless they are numbers by name."""
     try:
         return TypeAdapter(dict[str, int | float]).validate_python(diagnostics)
     except ValueError as error:
@@ -220,8 +221,9 @@ def checked_diagnostics(diagnostics: Any) -> dict[str, float]:
 
 
 def evaluate_cell(job: Job, cell: Cell, test: TestCollection, load: Callable[[], Retriever], training: Record) -> None:
-    """Compute and score the run of a cell. A finished cell, which lacks only measures, keeps its run. The retriever is
-    loaded only if the run has too few documents for them.
+    """Compute and score the run of a cell, or score the stored run of a finished cell by its missing measures.
+
+    The retriever is loaded only if there is no run with enough documents.
     """
     from bench.encoders.encoder import autocast
     from bench.evaluation.evaluate import evaluate
@@ -276,7 +278,7 @@ def _lacking(cell: Cell, finished: Record) -> list[str]:
 
 
 def add_measures(job: Job, cell: Cell, test: TestCollection, finished: Record) -> None:
-    """Score the run of a finished cell by the measures that it lacks."""
+    """Score the stored run of a finished cell by its missing measures."""
     from bench.evaluation.run_files import read_run
 
     scores = tasks.score(read_run(finished.run), test, _lacking(cell, finished))
@@ -291,7 +293,7 @@ def finish_cell(
     cost: Mapping[str, Any],
     origin: Mapping[str, Any],
 ) -> None:
-    """Score and store an evaluation; `origin` is the part of the manifest about the training, in `trained`."""
+    """Score and store an evaluation; `origin` is the entry `trained` of the manifest."""
     from bench.evaluation.run_files import write_run
 
     entry, folder = job.cells[cell], job.cells[cell].folder
@@ -306,7 +308,7 @@ def finish_cell(
     run = {query: ranking[: measures.RUN_DEPTH] for query, ranking in evaluation.run.items()}
     write_run(folder / RUN, run, tag=cell.spec.method)
     with open_gzip(folder / RUN) as lines:
-        run_digest = digest_texts(lines)  # of the text, however it is compressed
+        run_digest = digest_texts(lines)  # of the uncompressed text
     manifest = {
         "kind": "cell",
         "spec": cell.spec.dump(),
@@ -335,7 +337,7 @@ def finish_cell(
 
 
 def _places(job: Job, cell: Cell) -> dict[str, Any]:
-    """Return where the files of a cell are, with absolute paths; `bench.running.reproduction` reads them."""
+    """Return the absolute paths of the files of a cell, for `bench.running.reproduction`."""
     folders = {card.name: card.folder for name, card in job.resources.cards.items() if name != card.name}
     return {
         "dataset": folders.get(cell.test.name, cell.test.name),
@@ -346,7 +348,7 @@ def _places(job: Job, cell: Cell) -> dict[str, Any]:
 
 
 def _sources(job: Job, cell: Cell, report: Mapping[str, Any]) -> dict[str, str]:
-    """Return where the collections of a cell are from: a repository at a commit, a folder, or a generator."""
+    """Return the source of each collection of a cell: a repository at a commit, a folder, or a generator."""
     trained = [name.split()[0] for role in ("bitext", "relevance") for name in report.get(role, {})]
     cards = {card.name: card for card in job.resources.cards.values()}
     return {
@@ -356,8 +358,9 @@ def _sources(job: Job, cell: Cell, report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def compare_teacher(after: Encoder, before: Encoder) -> dict[str, float]:
-    """Return the effect of a training on its copy of the teacher, 0 and 0 if that stayed frozen: `drift`, the largest
-    change of a weight, and `trainable`, the number of parameters that require gradients.
+    """Return the effect of a training on its copy of the teacher, 0 and 0 for a frozen teacher.
+
+    `drift` is the largest change of a weight, `trainable` the number of parameters that require gradients.
     """
     pairs = zip(after.parameters(), before.parameters(), strict=True)
     return {

@@ -1,10 +1,10 @@
 """Intervals of a mean score: over queries, and over seeds and queries together.
 
-A mean over seeds and queries varies with both. Queries are many and are bootstrapped, with Efron's correction for bias
-and skewness (BCa): near 0 and 1 scores are skewed. Seeds are few, and a bootstrap over few seeds is too narrow
-(`benchmarks/calibration.py` shows by how much). So with more than one seed the interval is Student's. It is the wider
-of two: one over seeds and queries, by the variance of a crossed design, and one over seed means. The former is too
-narrow where two or three seeds vary much more than queries do.
+A mean over seeds and queries varies with both. With one seed, queries are bootstrapped, with Efron's correction for
+bias and skewness (BCa), since scores near 0 and 1 are skewed. A bootstrap over few seeds is too narrow
+(`benchmarks/calibration.py` measures it), so with more seeds the interval is Student's. It is the wider of two: one
+over seeds and queries, by the variance of a crossed design, and one over seed means. The former is too narrow if two or
+three seeds vary much more than queries.
 """
 
 import math
@@ -18,11 +18,11 @@ from scipy.stats import t as student_t
 LEVEL = 0.95
 RESAMPLES = 10_000
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-"""The shares of the distribution below the interval's ends."""
+"""Quantiles of the ends of an interval."""
 CHUNK = 2**22
-"""Numbers of each array of a bootstrap that are in memory at once."""
+"""Maximum size of an array of a bootstrap."""
 TIED = 1e-9
-"""Means that differ by less are equal up to rounding errors."""
+"""Largest difference of means that are equal up to rounding errors."""
 DECIMALS = 6
 BOOTSTRAP = "queries (bootstrap)"
 STUDENT = "seeds and queries (t)"
@@ -38,7 +38,7 @@ class Interval(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A mean, its standard error, and the error's degrees of freedom."""
+    """A mean, its standard error, and the degrees of freedom of the error."""
 
     mean: float
     error: float
@@ -46,35 +46,36 @@ class Estimate(NamedTuple):
 
     @property
     def half_width(self) -> float:
-        """Half of Student's interval."""
+        """Half of the width of Student's interval."""
         return float(student_t.ppf((1 + LEVEL) / 2, self.freedom)) * self.error if self.error > 0 else 0.0
 
     @property
     def p(self) -> float:
-        """The two-sided p-value of Student's test of the hypothesis that the mean is 0."""
+        """The two-sided p-value of Student's test for a mean of 0."""
         if self.error == 0:
             return float(self.mean == 0)
         return float(2 * student_t.sf(abs(self.mean) / self.error, self.freedom))
 
 
 def intervals(scores: Sequence[np.ndarray]) -> list[Interval]:
-    """Return the intervals of means, each of (n_seeds, n_queries) scores. They depend on the scores alone."""
+    """Return the intervals of the means of several arrays of scores, (n_seeds, n_queries)."""
     single = [i for i, each in enumerate(scores) if len(each) == 1]
     bootstrapped = dict(zip(single, query_bootstrap([scores[i][0] for i in single]), strict=True))
     return [bootstrapped.get(i) or student_interval(each) for i, each in enumerate(scores)]
 
 
 def by_length(rows: Sequence[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Yield the indices of rows of equal length, and these rows as one array."""
+    """Yield indices of rows of equal length, and these rows as one array."""
     for length in sorted({len(row) for row in rows}):
         group = [i for i, row in enumerate(rows) if len(row) == length]
         yield group, np.array([rows[i] for i in group])
 
 
 def query_bootstrap(rows: Sequence[np.ndarray]) -> list[Interval]:
-    """Return mean and BCa bootstrap interval over queries of each row of (n_queries,) scores. Source: Efron, Better
-    Bootstrap Confidence Intervals, Journal of the American Statistical Association 82, 1987. The jackknife's
-    acceleration of a mean is its skewness.
+    """Return mean and BCa bootstrap interval over queries of each row of scores, (n_queries,).
+
+    The acceleration of a mean, by the jackknife, is its skewness. Source: Efron, Better Bootstrap Confidence Intervals,
+    Journal of the American Statistical Association 82, 1987.
     """
     found: list[Interval] = [Interval(math.nan, math.nan, math.nan, BOOTSTRAP)] * len(rows)
     block = CHUNK // RESAMPLES
@@ -88,9 +89,7 @@ def query_bootstrap(rows: Sequence[np.ndarray]) -> list[Interval]:
 
 
 def _resampled_means(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the means of resampled queries, (n_rows, RESAMPLES), of scores (n_rows, n_queries). The same queries are
-    drawn for all rows.
-    """
+    """Return means of resampled queries, (n_rows, RESAMPLES), with the same queries for all rows."""
     size = rows.shape[1]
     chunk = max(CHUNK // size, 1)
     parts = [rows @ resample_shares(size, min(chunk, RESAMPLES - start), rng).T for start in range(0, RESAMPLES, chunk)]
@@ -98,12 +97,12 @@ def _resampled_means(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _bca_ends(rows: np.ndarray, resampled: np.ndarray) -> np.ndarray:
-    """Return the ends of the BCa intervals, (2, n_rows), from scores and the means of their resamples."""
+    """Return the ends of BCa intervals, (2, n_rows)."""
     means = rows.mean(axis=1, keepdims=True)
     below, tied = (resampled < means - TIED).mean(axis=1), (abs(resampled - means) <= TIED).mean(axis=1)
     bias = norm.ppf(below + tied / 2)
     cubes, squares = (((rows - means) ** power).sum(axis=1) for power in (3, 2))
-    scale = 6 * squares**1.5  # 0 for equal scores, and for differences of 1e-150
+    scale = 6 * squares**1.5  # 0 for equal scores and for tiny differences
     acceleration = np.divide(cubes, scale, out=np.zeros(len(rows)), where=scale > 0)
     shifted = bias + norm.ppf(TAILS)[:, None]
     place = norm.cdf(bias + shifted / (1 - acceleration * shifted)) * (resampled.shape[1] - 1)
@@ -113,14 +112,14 @@ def _bca_ends(rows: np.ndarray, resampled: np.ndarray) -> np.ndarray:
 
 
 def resample_shares(size: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return (resamples, size): the share of each item in a sample of that size with replacement."""
+    """Return the share of each item in samples with replacement, (resamples, size)."""
     drawn = rng.integers(0, size, (resamples, size), dtype=np.int32) + size * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size) / size
 
 
 def student_interval(scores: np.ndarray, others: np.ndarray | None = None) -> Interval:
-    """Return mean and Student's interval over other seeds and other queries, of one system's scores, (n_seeds,
-    n_queries), or of their difference from another's, (any number of seeds, n_queries).
+    """Return mean and Student's interval over seeds and queries, for scores (n_seeds, n_queries) of one system, or for
+    their difference from the scores of another system.
     """
     reach = max(estimate.half_width for estimate in estimates(scores, others))
     mean = float(scores.mean()) - (0.0 if others is None else float(others.mean()))
@@ -134,14 +133,17 @@ def _interval(mean: float, low: float, high: float, kind: str) -> Interval:
 def estimates(scores: np.ndarray, others: np.ndarray | None = None) -> tuple[Estimate, Estimate]:
     """Return the mean, or the difference of two means, with its error over seeds and queries, and over seeds alone.
 
-    Seeds are not paired: two systems' trainings are independent, whatever their seeds are called, and may differ in
-    number. A system of one row adds no variance of seeds; the other's is estimated from its rows. The model is mean +
-    seed + query + rest, with an independent rest. Per system, with S seeds and Q queries, the seeds' part of the
-    variance is that of the S seed means over S, and the rest's is MS_rest / (S Q), MS_rest being the residual mean
-    square of the two-way layout; the queries' part is the variance of the (differences of) query means over Q, less the
-    rest's. Degrees of freedom are Satterthwaite's; only the seeds' parts count as uncertain. For one system this is the
-    test of Dorfman, Berbaum and Metz for readers and cases, corrected by Hillis (Statistics in Medicine 26, 2007), with
-    seeds as readers; over seeds alone two systems are compared by Welch's test.
+    Seeds are not paired, since trainings of two systems are independent. Their numbers may differ. A system of one row
+    adds no variance of seeds. The model is score = mean + seed + query + rest, with an independent rest. The variance
+    has three parts, for a system with S seeds and Q queries:
+
+    - seeds: the variance of the S seed means, divided by S;
+    - rest: MS_rest / (S Q), where MS_rest is the residual mean square of the two-way layout;
+    - queries: the variance of the (differences of) query means, divided by Q, minus the part of the rest.
+
+    Degrees of freedom are Satterthwaite's, for the parts of the seeds. For one system this is the test of Dorfman,
+    Berbaum and Metz, corrected by Hillis (Statistics in Medicine 26, 2007), with seeds as readers and queries as cases.
+    Over seeds alone, two systems are compared by Welch's test.
     """
     systems = [scores] if others is None else [scores, others]
     seeds, rest, certainty = 0.0, 0.0, 0.0

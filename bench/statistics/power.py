@@ -1,4 +1,4 @@
-"""The power of a comparison: how often its tests find a difference of a given size, by simulation."""
+"""The power of a comparison, by simulation."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Design:
-    """The parameters of a comparison of two methods; all effects are normal.
+    """The parameters of a comparison of two methods. All effects are normal.
 
     `spread` is the standard deviation over queries of the difference between two students. The share `noise` of its
     variance differs from training to training, and averages out over seeds. `seed_spread` is the standard deviation
@@ -43,7 +43,7 @@ class Design:
     seed_spread: float
 
     def scores(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scores of both methods, (seeds, queries), less what they have in common."""
+        """Return the scores of both methods, (seeds, queries), without their common effects."""
         queries = rng.normal(self.difference, self.spread * (1 - self.noise) ** 0.5, self.queries)
         rest = rng.normal(0.0, self.spread * (self.noise / 2) ** 0.5, (2, self.seeds, self.queries))
         luck = rng.normal(0.0, self.seed_spread if self.seeds > 1 else 0.0, (2, self.seeds, 1))
@@ -52,11 +52,10 @@ class Design:
 
 
 def power(design: Design, rng: np.random.Generator, repetitions: int, comparisons: int = 1) -> Share:
-    """Return the share of experiments in which the better method is significantly better, if it is the first of a
-    family that Holm's procedure tests: at the level alpha / `comparisons`. Later ones are tested at higher levels.
+    """Return the share of experiments in which the better method is significantly better, at alpha / `comparisons`.
 
-    The tests are those of `bench compare`. For normal differences the t-test over queries has the p-values of the
-    randomisation test, and needs no samples.
+    This is the first level of Holm's procedure, so the share is a lower bound. The tests are those of `bench compare`,
+    with a t-test over queries in place of the randomisation test, since differences are normal.
     """
     count = 0
     for _ in range(repetitions):

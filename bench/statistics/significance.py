@@ -1,9 +1,12 @@
 """Paired tests of per-query scores, their correction for many comparisons, and outliers among few values.
 
-Sources: Smucker, Allan and Carterette, A Comparison of Statistical Significance Tests for Information Retrieval
-Evaluation, CIKM 2007 (randomisation); Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010 (the +1);
-Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979; Sakai, Laboratory Experiments in Information
-Retrieval, 2018 (effect size).
+Sources:
+
+- randomisation: Smucker, Allan and Carterette, A Comparison of Statistical Significance Tests for Information Retrieval
+  Evaluation, CIKM 2007;
+- the +1: Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010;
+- Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979;
+- effect size: Sakai, Laboratory Experiments in Information Retrieval, 2018.
 """
 
 from collections.abc import Sequence
@@ -17,19 +20,20 @@ ALPHA = 0.05
 SAMPLES = 10_000
 """Random sign flips per test."""
 ENUMERATED = 12
-"""Up to this number of queries with a difference, all sign flips are tried and the p-value is exact."""
+"""Maximum number of queries with a difference for an exact p-value from all sign flips."""
 CHUNK = 2**22
-"""Signs in memory at once."""
+"""Maximum number of signs in memory."""
 OUTLIER_ALPHA = 0.01
-"""The probability of a false alarm among values of one normal distribution."""
+"""Probability of a false outlier in a normal sample."""
 ONE_IN = 5
-"""At most one value in so many is an outlier, but one of fewer values can be."""
+"""At most one value in this many is an outlier, or one value of a smaller sample."""
 
 
 def paired_randomisation(differences: np.ndarray, rng: np.random.Generator, samples: int = SAMPLES) -> np.ndarray:
-    """Return two-sided p-values, (n_tests,), of the hypothesis that a query's two scores are exchangeable, from
-    differences (n_tests, n_queries) float64. The statistic is their mean. p = (hits + 1) / (samples + 1), or exactly
-    hits / 2^n if n queries are few enough to be enumerated.
+    """Return two-sided p-values, (n_tests,), from differences between two systems, (n_tests, n_queries) float64.
+
+    The hypothesis is that the two scores of a query are exchangeable. The statistic is the mean difference. The p-value
+    is (hits + 1) / (samples + 1), or exactly hits / 2^n for a small number n of queries with a difference.
     """
     differences = np.atleast_2d(np.asarray(differences, dtype=np.float64))
     p_values = np.ones(len(differences))
@@ -51,22 +55,22 @@ def paired_randomisation(differences: np.ndarray, rng: np.random.Generator, samp
 
 
 def _extreme(signs: np.ndarray, differences: np.ndarray) -> np.ndarray:
-    """Test for each row of signs if the sum is at least as large as the observed one, up to rounding errors."""
+    """Return for each row of signs if its sum is at least as large as the observed sum, up to rounding errors."""
     limits = np.abs(differences.sum(axis=-1)) - 1e-12 * np.abs(differences).sum(axis=-1)
     return np.abs(signs @ differences.T) >= limits
 
 
 def student_test(scores: np.ndarray, others: np.ndarray) -> float:
-    """Return the two-sided p-value of equal means over other seeds and queries, from scores of (n_seeds, n_queries); at
-    least one of the two systems has several seeds.
+    """Return the two-sided p-value of equal means over seeds and queries, from two arrays of scores (n_seeds,
+    n_queries).
+
+    One of the systems needs several seeds.
     """
     return max(estimate.p for estimate in estimates(scores, others))
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Correct p-values for multiple tests by Holm's step-down procedure. The probability of any false alarm in the
-    family is at most alpha, whatever the dependence of the tests.
-    """
+    """Return p-values corrected by Holm's step-down procedure, for tests with any dependence."""
     p_values = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p_values, kind="stable")
     steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
@@ -76,19 +80,21 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def holm_over(comparisons: int) -> str:
-    """Return the words that state a family."""
+    """Return the text that states the size of a family."""
     return f"Holm over {comparisons:,} comparison{'' if comparisons == 1 else 's'}"
 
 
 def effect_size(differences: np.ndarray) -> float:
-    """Return the mean difference in standard deviations of the per-query differences; NaN if they are all equal."""
+    """Return the mean divided by the standard deviation of per-query differences; NaN if they are all equal."""
     spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
     return float(np.mean(differences)) / spread if spread > 0 else float("nan")
 
 
 def outliers(values: Sequence[float] | np.ndarray, alpha: float = OUTLIER_ALPHA) -> list[int]:
-    """Return the indices of outliers, most extreme first: the generalised extreme studentised deviate test (Rosner,
-    Technometrics 25, 1983), which for one outlier is Grubbs' test. Fewer than three values have none.
+    """Return the indices of outliers, most extreme first. Fewer than three values have none.
+
+    Source: the generalised extreme studentised deviate test (Rosner, Technometrics 25, 1983), which is Grubbs' test for
+    one outlier.
     """
     values = np.asarray(values, dtype=np.float64)
     left, removed, found = np.arange(len(values)), [], 0

@@ -37,7 +37,7 @@ DIGITS = 100
 
 @contextmanager
 def opened(path: Path | Traversable) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """Open a regular file for reading, unpacked if it is gzipped. Raises `BenchError`, also for errors while reading."""
+    """Open a regular file, unpacked if it is gzipped. Raises `BenchError`, also for errors while reading."""
     try:
         if isinstance(path, Path) and not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
             raise BenchError(f"{path} cannot be read: not a regular file")

@@ -14,17 +14,17 @@ FILES = ("pyproject.toml", "new_method.py", "test_new_method.py")
 
 
 def write_method(name: str, folder: Path) -> list[Path]:
-    """Write the package of a new method to a new folder of that name; return its files.
+    """Write the package of a new method to a new folder, and return its files.
 
-    Raises `BenchError` if the name is malformed or belongs to something else.
+    Raises `BenchError` if the name is malformed or taken.
     """
     module = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise BenchError(f"'{name}' is no name of a method; write small letters, digits and hyphens, as in my-method")
+        raise BenchError(f"'{name}' is not a name of a method; use small letters, digits and hyphens, as in my-method")
     if name in registry.known() or name == registry.ALL:
         raise BenchError(f"there is a method '{name}' already; choose another name")
     if keyword.iskeyword(module) or importlib.util.find_spec(module):
-        raise BenchError(f"Python's '{module}' is something else already; choose another name")
+        raise BenchError(f"'{module}' is taken by Python; choose another name")
     target = folder / name
     if target.exists():
         raise BenchError(f"{target} exists already; choose another name, or remove it")

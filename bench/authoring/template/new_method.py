@@ -17,10 +17,10 @@ class NewMethodConfig(TrainedConfig):
 class NewMethod(TrainedMethod):
     """Bitext contrast: each sentence must be most similar to its own translation in the batch.
 
-    Minimises -log softmax(cos(S(f), D(e)) / t), the softmax over all sentences e of the batch, for a sentence f and its
-    translation e, where S is the student, D encodes documents, and t is the temperature (InfoNCE).
+    Minimises -log softmax(cos(S(f), D(e)) / t) for a sentence f and its translation e (InfoNCE). The softmax is over
+    all sentences e of the batch. S is the student, D encodes documents, and t is the temperature.
 
-    Known limits: it trains on sentences and sees no queries.
+    Known limits: it trains on sentences, without queries.
     """
 
     name = "new-method"
