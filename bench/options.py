@@ -13,6 +13,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import UnionType
@@ -44,6 +45,13 @@ class Options(BaseModel):
     """True if environment variables can set the options."""
 
 
+@dataclass(frozen=True)
+class Also:
+    """Other names of an option on the command line."""
+
+    names: tuple[str, ...]
+
+
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -65,7 +73,8 @@ def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
         if field.title:
             parser.add_argument(name, **kind)
         elif not _is_table(field):
-            parser.add_argument(f"--{name.rstrip('_').replace('_', '-')}", dest=name, **kind)
+            also = next((each.names for each in field.metadata if isinstance(each, Also)), ())
+            parser.add_argument(f"--{name.rstrip('_').replace('_', '-')}", *also, dest=name, **kind)
     if tables := [name for name, field in inherited_last if _is_table(field)]:
         parser.add_argument(
             "--config",

@@ -13,13 +13,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from bench import registry
 from bench.data import Pair
 from bench.data.bitext_subsets import BitextSubset
-from bench.data.cards import Card, get_card
+from bench.data.cards import Card, get_card, load_cards
 from bench.data.languages import Pairs
+from bench.data.own import with_own
 from bench.encoders.models import check_encoder
 from bench.errors import BenchError, unknown
 from bench.evaluation import measures
 from bench.evaluation.conventions import Average, Ties
 from bench.options import (
+    Also,
     File,
     Folder,
     Names,
@@ -220,7 +222,9 @@ class Trainings(Places, Machines):
     """The options of trainings and their evaluation that `bench run` and `bench tune` share."""
 
     pairs: Pairs = option((), "pairs of query and document language, as swh-eng (default: all pairs of the datasets)")
-    train: Names = option((), "collections to train on (default: the pair's standard mix)")
+    train: Names = option(
+        (), "collections, or files and folders of your own, to train on (default: the pair's standard mix)"
+    )
     encoder: str | None = option(
         None, "teacher and student (see bench ls encoders; default: tiny for conlang, else all-MiniLM-L6-v2)"
     )
@@ -249,8 +253,10 @@ class Request(Ranked, Trainings):
         "combinations: optical+dynamic-negatives",
         min_length=1,
     )
-    datasets: Names = option(
-        ("conlang",), "test collections (see bench ls datasets), or folders in the layout of BEIR or TREC", min_length=1
+    datasets: Annotated[Names, Also(("--test",))] = option(
+        ("conlang",),
+        "test collections (see bench ls datasets), or folders in the layout of BEIR or TREC",
+        min_length=1,
     )
     students: Annotated[tuple[Students, ...], BeforeValidator(items)] = option(
         ("bilingual",),
@@ -379,6 +385,20 @@ class Computing(Mirror):
     jobs: Threads | None = option(None, "processes, each for one seed with one thread (default: one per core)")
     keep: NewFolder | None = option(None, "folder for results, which later calls reuse (default: a temporary folder)")
     quiet: bool = option(False, "print results and errors only")
+
+
+def with_cards(request: Request, cards: Mapping[str, Card] | None = None) -> tuple[Request, dict[str, Card]]:
+    """Return the request with names of collections in place of paths, and the cards, also those of the paths. `cards`
+    are by default the project's and those of the option. Raises `BenchError` as `with_own` and `check`.
+    """
+    known = load_cards(request.cards) if cards is None else cards
+    known, names = with_own(known, request.datasets, request.train, request.pairs)
+    replaced = {
+        key: tuple(dict.fromkeys(names[name] for name in getattr(request, key))) for key in ("datasets", "train")
+    }
+    request = request.model_copy(update=replaced)
+    check(request, known)
+    return request, known
 
 
 def check(request: Request, cards: Mapping[str, Card]) -> None:

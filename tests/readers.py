@@ -22,10 +22,10 @@ from test_formats import BUCC, CODES, articles, context, json_lines, paragraph, 
 from bench.data import Pair, TestCollection, formats
 from bench.data.cards import Card, load_cards
 from bench.data.files import Resolver
-from bench.data.folders import with_folders
 from bench.data.formats.qrels import read_qrels
 from bench.data.formats.reading import Source
-from bench.data.loading import load_test
+from bench.data.loading import load_rows, load_test
+from bench.data.own import with_own
 from bench.errors import BenchError
 from bench.evaluation.run_files import read_run, read_trec_run
 from bench.gate.baseline import Baseline, Value
@@ -88,9 +88,15 @@ def parsed(name: str, files: Mapping[str, str | bytes], **options: Any) -> Reade
 
 
 def folder_of(folder: Path) -> object:
-    cards = with_folders({}, [str(folder)], [SWH])
-    test = load_test(cards[str(folder)], SWH, Resolver(offline=True), cards)
+    cards, names = with_own({}, [str(folder)], [], [SWH])
+    test = load_test(cards[names[str(folder)]], SWH, Resolver(offline=True), cards)
     return test.summary, list(test.documents)
+
+
+def training_of(folder: Path) -> object:
+    (path,) = (str(path) for path in folder.glob("own.*") if path.suffix != ".en")
+    cards, names = with_own({}, [], [path], [SWH])
+    return load_rows(cards[names[path]], "bitext", SWH, Resolver(offline=True))
 
 
 def cards_of(folder: Path) -> object:
@@ -133,7 +139,7 @@ NOTES = {
     "licence": "l",
     "mteb": {"task": "NotesRetrieval", "split": "dev"},
     "folder": ".",
-    "data": [{"role": "test", "format": "trec", "pairs": ["swh-eng"], "files": {"queries": "q"}}],
+    "data": [{"role": "test", "format": "trec", "pairs": ["swh-eng"], "files": dict.fromkeys(BEIR, "q")}],
 }
 CONFIG = """
 pairs = ["qaa-eng"]
@@ -162,6 +168,7 @@ def baseline() -> bytes:
     return json.dumps({**content, "values": [vars(value) for value in values]}).encode()
 
 
+INNER = {"query": "translation.sw", "document": "translation.en"}
 PARSERS = {
     name: parsed(name, files, **options)
     for name, files, options in (
@@ -172,7 +179,10 @@ PARSERS = {
         ("verses bitext, XML", VERSES_XML, {"books": {"MAR": "MRK"}}),
         ("tab-separated bitext", {"rows": "moja\tone\tby me\nmbili\ttwo\tby you\n"}, {}),
         ("tab-separated bitext, quoted", {"rows": QUOTED}, {"query": 2, "document": 1, "header": True, "quoted": True}),
-        ("tmx-zip bitext", {"memories": zipped("a.tmx", MEMORY)}, {}),
+        ("tmx bitext", {"memories": zipped("a.tmx", MEMORY)}, {}),
+        ("tmx bitext, plain", {"memories": MEMORY}, {}),
+        ("json-lines bitext", {"rows": json_lines({"translation": {"sw": "moja", "en": "one"}})}, INNER),
+        ("json-lines relevance", {"rows": json_lines({"query": "nini?", "positive": ["one", {"text": "two"}]})}, {}),
         ("xnli-entailment bitext", xnli(), {}),
         ("xnli-entailment relevance", xnli(), {}),
         ("xnli-entailment test", {part: xnli()[part] for part in ALIGNED}, {}),
@@ -207,6 +217,10 @@ OTHERS = {
         {"c.toml": CONFIG.encode()},
         lambda folder: read_options(Request, Namespace(config=folder / "c.toml", methods=("bm25",))),
     ),
+    "own TSV": Reader({"own.tsv": b"moja\tone\n"}, training_of),
+    "own JSON Lines": Reader({"own.jsonl": b'{"sw": "moja", "en": "one"}'}, training_of),
+    "own TMX": Reader({"own.tmx": MEMORY.encode()}, training_of),
+    "own lines": Reader({"own.sw": b"moja\n", "own.en": b"one\n"}, training_of),
     "folder, BEIR": Reader(
         {"queries.jsonl": BEIR["queries"].encode(), "corpus.jsonl": BEIR["documents"].encode()}
         | {"qrels/test.tsv": BEIR["qrels"].encode()},

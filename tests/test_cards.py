@@ -14,7 +14,7 @@ from world import World
 from bench.data import Pair, counts
 from bench.data.cards import Card, builtin_folder, get_card, load_cards
 from bench.data.files import Resolver
-from bench.data.formats import parser
+from bench.data.formats import get_format
 from bench.errors import BenchError
 from bench.evaluation.measures import parse_measures
 
@@ -64,8 +64,28 @@ OTHER = f"other/repo.txt@{'1' * 40}:b/c.txt"
     [
         ("licence =", "license =", "unknown key 'license'; did you mean licence"),
         ("format =", "fromat =", "unknown key of data[0] 'fromat'; did you mean format?"),
-        ('"aligned-lines"', '"aligned-line"', "data[0]: unknown format 'aligned-line'; did you mean aligned-lines?"),
+        (
+            '"aligned-lines"',
+            '"aligned-line"',
+            "data[0]: unknown format 'aligned-line'; did you mean aligned-lines or json-lines?",
+        ),
         ('role = "bitext"', 'role = "bitexts"', "data[0].role = 'bitexts': "),
+        (
+            'queries = "{query}/a.txt"',
+            'query = "{query}/a.txt"',
+            "data[0]: unknown key of files 'query'; did you mean que",
+        ),
+        (
+            ', documents = "{query}/b.txt"',
+            "",
+            "data[0]: files.documents is missing; this format needs queries, documents",
+        ),
+        ('"{query}/b.txt"', '["a", "b"]', "data[0]: files.documents names several files; this format takes one"),
+        (
+            "[sha256]",
+            "options = { header = true }\n[sha256]",
+            "options of bitext: this format has no options; remove he",
+        ),
         ('role = "bitext"', 'role = "passages"', "data[0]: role 'passages' needs 'languages'"),
         ('"hau-eng"', '"hau"', "data[0].pairs[1]: 'hau' is not a language pair"),
         ('"hau-eng"', '"xx-eng"', "data[0].pairs[1]: unknown language 'xx'"),
@@ -138,7 +158,7 @@ BUILTIN = load_cards()
 @pytest.mark.parametrize("card", BUILTIN.values(), ids=lambda card: card.name)
 def test_every_builtin_card_is_whole(card: Card) -> None:
     for entry in card.data:
-        assert parser(entry.format, entry.role)
+        get_format(entry.format, entry.role).read_options(card.options(entry, entry.keys[0]), card.name)
         assert entry.files or entry.format in ("conlang", "ir-datasets")
         for path in (path for key in entry.keys for paths in card.files(entry, key).values() for path in paths):
             assert "{" not in path and (card.folder or len(card.sha256[path]) == 64)

@@ -6,7 +6,6 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from small_bench import SIZES
 
 from bench.data import Pair, TestCollection, formats
-from bench.data.formats import parser
+from bench.data.formats import get_format
 from bench.data.formats.reading import Source, lines
 from bench.errors import BenchError
 
@@ -55,17 +54,17 @@ def by_id(ids: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
 
 
 def test_every_parser_of_the_table_exists() -> None:
-    for role, names in formats.PARSERS.items():
-        for format in names:
-            module, function = parser(format, role)
-            assert callable(getattr(import_module(module), function))
+    for names in formats.FORMATS.values():
+        for format in names.values():
+            assert callable(format.parse)
+            assert bool(format.options) == bool(format.model)
 
 
 def test_unknown_formats_and_roles_are_refused() -> None:
     with pytest.raises(BenchError, match="unknown format 'verse'; did you mean verses"):
-        parser("verse", "bitext")
+        get_format("verse", "bitext")
     with pytest.raises(BenchError, match="format 'qed' has no role 'test'; it has relevance, passages"):
-        parser("qed", "test")
+        get_format("qed", "test")
 
 
 def test_a_missing_or_ambiguous_part_is_refused_by_name(tmp_path: Path) -> None:
@@ -392,9 +391,35 @@ ROWS: Mapping[str, Sequence[tuple[Files, dict[str, Any], Sequence[str]]]] = {
         ({"rows": QUOTED}, {}, ['"a"|"A ""B"""']),
         ({"rows": f'{QUOTED}b "c"\tC\n'}, {"quoted": True}, ['a|A "B"', 'b "c"|C']),
     ],
-    "tmx-zip bitext": [
+    "tmx bitext": [
         ({"memories": MEMORY}, {"codes": CODES}, ["a & b|A and B", "d|D"]),
         (AMHARIC, {"pair": Pair("amh", "eng"), "codes": CODES}, ["b|B"]),
+        ({"memories": zipfile.ZipFile(io.BytesIO(MEMORY)).read("m.tmx")}, {"codes": CODES}, ["a & b|A and B", "d|D"]),
+    ],
+    "json-lines bitext": [
+        ({"rows": json_lines({"sw": "a", "en": "A", "id": 1})}, {"codes": CODES}, ["a|A"]),
+        (
+            {f"rows/{name}": json_lines({"translation": {"sw": name, "en": name.upper()}}) for name in "ab"},
+            {"query": "translation.sw", "document": "translation.en"},
+            ["a|A", "b|B"],
+        ),
+        ({"rows": json_lines({"t.q": "b", "d": "B"})}, {"query": "t.q", "document": "d"}, ["b|B"]),
+    ],
+    "json-lines relevance": [
+        (
+            {
+                "rows": json_lines(
+                    {"query": "a", "positive": "X", "negative": "Y"}, {"query": "b", "positive": ["X", "Z"]}
+                )
+            },
+            {},
+            ["a|X", "b|X", "b|Z"],
+        ),
+        (
+            {"rows": json_lines({"q": "a", "p": [{"title": "T", "text": "X"}, {"title": None, "text": "Y"}]})},
+            {"query": "q", "positive": "p"},
+            ["a|T X", "a|Y"],
+        ),
     ],
     "qed relevance": [
         ({"examples/1": json_lines(*QED), "examples/2": json_lines(QED[0])}, {}, ["a|X", "b|Y", "c|X", "a|X"])
@@ -489,12 +514,23 @@ MALFORMED: Mapping[str, Sequence[tuple[Files, dict[str, Any], str]]] = {
         ({"rows": "a\tA\n"}, {"qery": 3}, r"mine: options: unknown key 'qery'; did you mean query\?"),
         ({"rows": "a\tA\n"}, {"query": 0}, "mine: options: query = 0: "),
     ],
-    "tmx-zip bitext": [
+    "tmx bitext": [
         ({"memories": memory(a={"am": "a", "om": "x"})}, {}, "'swh' and 'eng'; the languages in its files are am, om"),
         ({"memories": zipped("m.tmx", "<tmx><tu></tmx>")}, {}, "line 1 of its XML: mismatched tag"),
-        ({"memories": "no zip"}, {}, "not a readable zip archive"),
+        ({"memories": b"PK\x03\x04 no zip"}, {}, "not a readable zip archive"),
+        ({"memories": "no zip"}, {}, "memories: line 1 of its XML: syntax error"),
         ({"memories": zipped("__MACOSX/._m.tmx", "")}, {}, r"0 \.tmx files"),
         ({"memories": zipped("readme", "")}, {}, r"0 \.tmx files"),
+    ],
+    "json-lines bitext": [
+        ({"rows": json_lines({"swh": "a", "eng": "A"}, {"swh": "b"})}, {}, "rows: line 2: no text under 'eng'"),
+        ({"rows": json_lines({"swh": "a", "eng": "A"})}, {"query": "t.sw"}, "rows: line 1: no text under 'sw'"),
+        ({"rows": "[1]"}, {}, "rows: line 1: not a JSON object"),
+    ],
+    "json-lines relevance": [
+        ({"rows": json_lines({"query": "a"})}, {}, "rows: line 1: no text under 'positive'"),
+        ({"rows": json_lines({"query": "a", "positive": []})}, {}, "rows: line 1: no text under 'positive'"),
+        ({"rows": json_lines({"query": "a", "positive": ["X", 3]})}, {}, "rows: line 1: no text under 'positive'"),
     ],
     "afriqa test": [
         (rows_of_afriqa(json_lines(question("1", "A")) + "{\n"), {}, "f: line 2: not JSON"),
@@ -540,11 +576,11 @@ MALFORMED: Mapping[str, Sequence[tuple[Files, dict[str, Any], str]]] = {
         (xnli(line=2, text="Mvua.|Ni kavu.|-"), {}, "queries: line 2: the label '-' is none of entailment, neutral"),
         (xnli(line=2, text="Mvua.|Ni kavu.|neutral"), {}, "line 2: the label 'neutral' is 'contradiction'"),
         (xnli(line=4, text="Hapana.|Kuna.|entailment"), {}, "line 4: not the premise of line 3, but .*documents has"),
-        (xnli(), {"first": 0}, "mine: options: 0 to 4 are not premises; there are 4"),
-        (xnli(), {"last": 5}, "mine: options: 1 to 5 are not premises"),
+        (xnli(), {"first": 0}, "mine: options: first = 0: "),
+        (xnli(), {"last": 5}, "mine: options: 1 to 5 are not premises; there are 4"),
         (xnli(), {"first": 3, "last": 2}, "mine: options: 3 to 2 are not premises"),
-        (xnli(), {"first": True}, "mine: options: True to 4 are not premises"),
-        (xnli(), {"frist": 1}, "unknown option of mine 'frist'; did you mean first"),
+        (xnli(), {"first": True}, "mine: options: first = True: "),
+        (xnli(), {"frist": 1}, "mine: options: unknown key 'frist'; did you mean first"),
     ],
     "lareqa test": [
         (

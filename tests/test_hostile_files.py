@@ -29,7 +29,7 @@ def refusal(folder: Path, name: str, content: bytes, file: str = "") -> str:
         return reader.refusal(folder)
 
 
-@pytest.mark.parametrize("name", [name for name in READERS if name != "tmx-zip bitext"])
+@pytest.mark.parametrize("name", [name for name in READERS if name != "tmx bitext"])
 def test_what_is_not_utf8_is_refused_with_its_line(tmp_path: Path, name: str) -> None:
     file, content = next(iter(READERS[name].files.items()))
     rows = content.split(b"\n")
@@ -66,11 +66,11 @@ OUTSIDE = '<!DOCTYPE t [<!ENTITY a SYSTEM "file:///etc/hostname">]>'
 
 
 @pytest.mark.parametrize("declaration", [BOMB, OUTSIDE])
-@pytest.mark.parametrize("name", ["tmx-zip bitext", "verses bitext, XML"])
+@pytest.mark.parametrize("name", ["tmx bitext", "verses bitext, XML"])
 def test_entities_are_refused(tmp_path: Path, name: str, declaration: str) -> None:
-    header, rest = (MEMORY if name == "tmx-zip bitext" else XML).split("\n", 1)
+    header, rest = (MEMORY if name == "tmx bitext" else XML).split("\n", 1)
     text = "\n".join([header, declaration, rest.replace("moja", "&a;")])
-    content = zipped("a.tmx", text) if name == "tmx-zip bitext" else text.encode()
+    content = zipped("a.tmx", text) if name == "tmx bitext" else text.encode()
     assert "declares XML entities, which are refused" in refusal(tmp_path, name, content)
 
 
@@ -81,7 +81,7 @@ def test_xml_in_another_encoding_than_it_says_is_refused(tmp_path: Path, encodin
 
 @pytest.mark.parametrize("member", ["../../outside.tmx", "/outside.tmx", "..\\outside.tmx"])
 def test_an_archive_writes_nothing_wherever_its_member_wants_to_go(tmp_path: Path, member: str) -> None:
-    assert refusal(tmp_path / "a" / "b", "tmx-zip bitext", zipped(member, MEMORY)) == ""
+    assert refusal(tmp_path / "a" / "b", "tmx bitext", zipped(member, MEMORY)) == ""
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["memories"]
 
 
@@ -108,7 +108,7 @@ def test_an_archive_that_unfolds_to_gigabytes_is_refused_before_it_does(
     content = bomb(3 << 30, declared)
     assert len(content) < 8 << 20
     tracemalloc.start()
-    message = refusal(tmp_path, "tmx-zip bitext", content)
+    message = refusal(tmp_path, "tmx bitext", content)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert complaint in message
@@ -117,18 +117,18 @@ def test_an_archive_that_unfolds_to_gigabytes_is_refused_before_it_does(
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_archives_that_cannot_be_unfolded_bit_by_bit_are_refused(tmp_path: Path, compression: int) -> None:
-    message = refusal(tmp_path, "tmx-zip bitext", zipped("a.tmx", MEMORY, compression))
+    message = refusal(tmp_path, "tmx bitext", zipped("a.tmx", MEMORY, compression))
     assert "a.tmx is neither stored nor deflated" in message
 
 
 def test_an_archive_within_the_limit_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bitext, "LARGEST_FILE", len(MEMORY))
-    assert refusal(tmp_path, "tmx-zip bitext", zipped("a.tmx", MEMORY)) == ""
-    assert "would unpack to" in refusal(tmp_path, "tmx-zip bitext", zipped("a.tmx", MEMORY + " "))
+    assert refusal(tmp_path, "tmx bitext", zipped("a.tmx", MEMORY)) == ""
+    assert "would unpack to" in refusal(tmp_path, "tmx bitext", zipped("a.tmx", MEMORY + " "))
 
 
 MANY = 50_000
-TMX = "tmx-zip bitext"
+TMX = "tmx bitext"
 
 
 def memory(inside: bytes) -> bytes:

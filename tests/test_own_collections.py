@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from conftest import Cli
 from small_bench import rows
-from world import write
+from world import with_tests, write
 
 from bench.data import Pair
 from bench.data.cards import IR_DATASETS, Card, load_cards
 from bench.data.fetch import fetch
 from bench.data.files import Resolver
-from bench.data.folders import with_folders
 from bench.data.loading import available, load_rows, load_test
 from bench.data.training_data import training_data
 from bench.errors import BenchError, MissingFile
@@ -80,7 +79,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_is_the_same_collection(tmp_path: Path, layout: str) -> None:
     folder = str(write(tmp_path / "mine", LAYOUTS[layout]))
-    cards = with_folders({}, [folder], [SWH])
+    cards = with_tests({}, [folder], [SWH])
     test = load_test(cards[folder], SWH, Resolver(offline=True), cards)
     assert (test.name, test.pair) == ("mine", SWH)
     assert dict(zip(test.query_ids, test.queries, strict=True)) == {key: QUERIES[key] for key in QRELS}
@@ -159,9 +158,12 @@ def test_what_is_wrong_is_one_line_with_file_and_number(tmp_path: Path, cli: Cli
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--datasets", "{0}"], "are not known; name them, as in --pairs swh-eng"),
+        (["--datasets", "{0}"], "are not known; name its pair, as in --pairs swh-eng"),
         (["--datasets", "{0}", "--pairs", "swh-eng,hau-eng"], "are not known"),
-        (["--datasets", "no/where", "--pairs", "swh-eng"], "the folder no/where does not exist"),
+        (
+            ["--datasets", "no/where", "--pairs", "swh-eng"],
+            "no/where; name one, or a collection (see bench ls dat",
+        ),
     ],
 )
 def test_a_path_needs_a_folder_and_one_pair(tmp_path: Path, cli: Cli, arguments: list[str], complaint: str) -> None:
@@ -177,7 +179,7 @@ def test_a_card_goes_before_a_folder_of_its_name_and_no_two_share_one(
     for name in ("tatoeba", "a/Tatoeba", "b/tatoeba", "b/my data"):
         write(tmp_path / "all" / name, TREC)
     monkeypatch.chdir(tmp_path / "all")
-    found = with_folders(known, ["tatoeba", "./tatoeba", "a/Tatoeba", "b/tatoeba", "b/my data"], [SWH])
+    found = with_tests(known, ["tatoeba", "./tatoeba", "a/Tatoeba", "b/tatoeba", "b/my data"], [SWH])
     assert found["tatoeba"] is known["tatoeba"]
     names = [found[name].name for name in ("./tatoeba", "a/Tatoeba", "b/tatoeba", "b/my data")]
     assert names == ["all-tatoeba", "a-tatoeba", "b-tatoeba", "my-data"]
@@ -228,7 +230,10 @@ def test_a_file_that_its_folder_lacks_is_never_downloaded(own: Path) -> None:
         (lambda card: card.replace('folder = "../data"\n', ""), "'source' or 'folder' is missing"),
         (lambda card: card.replace("folder =", f'source = "a/b@{"0" * 40}"\nfolder ='), "exclude each other"),
         (lambda card: card.replace("folder =", "source ="), "source = "),
-        (lambda card: card.replace('"trec"', '"ir-datasets"'), "format 'ir-datasets' goes with source 'ir_datasets'"),
+        (
+            lambda card: card.replace('"trec"', '"ir-datasets"').partition("files")[0],
+            "format 'ir-datasets' goes with source 'ir_datasets'",
+        ),
     ],
 )
 def test_a_card_with_a_folder_that_cannot_be_right(own: Path, change: Callable[[str], str], complaint: str) -> None:
@@ -421,7 +426,7 @@ def test_fetch_downloads_through_ir_datasets(library: Library, capsys: pytest.Ca
     ("options", "complaint"),
     [
         ({"dataset": "no/such"}, "mine: ir_datasets has no dataset 'no/such', named for qrels"),
-        ({"datset": "x"}, "unknown option of mine 'datset'; did you mean dataset"),
+        ({"datset": "x"}, "mine: options: unknown key 'datset'; did you mean dataset"),
         ({}, "mine: ir_datasets has no dataset ''"),
     ],
 )

@@ -20,13 +20,12 @@ from hypothesis import strategies as st
 from small_bench import HARM, flip_a_bit
 from test_own_collections import BEIR, Library
 from test_own_collections import card as irds_card
-from world import World, training_world, write
+from world import World, training_world, with_tests, write
 
 import bench
 from bench.data import Pair, TestCollection, TestSummary, TrainingData, download, formats, sources
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
-from bench.data.folders import with_folders
 from bench.data.loading import load_test
 from bench.data.sources import LazyTestCollection, LazyTrainingData
 from bench.data.training_data import training_data
@@ -51,7 +50,7 @@ def another_world() -> Iterator[World]:
 
 def folder_test(folder: Path, cache: Path) -> LazyTestCollection:
     """The collection in a user's own folder."""
-    cards = with_folders({}, [str(folder)], [SWH])
+    cards = with_tests({}, [str(folder)], [SWH])
     return LazyTestCollection(cards[str(folder)], SWH, Resolver(cache=cache, offline=True), cards)
 
 

@@ -13,10 +13,10 @@ import ir_measures
 import pytest
 from conftest import Cli
 from small_bench import rows
+from world import with_tests
 
 from bench.data import Pair, TestCollection
 from bench.data.files import Resolver
-from bench.data.folders import with_folders
 from bench.data.loading import load_test
 from bench.errors import BenchError
 from bench.evaluation.run_files import read_run
@@ -136,7 +136,7 @@ def write(folder: Path, files: Files) -> Path:
 
 
 def load(folder: Path) -> TestCollection:
-    cards = with_folders({}, [str(folder)], [PAIR])
+    cards = with_tests({}, [str(folder)], [PAIR])
     return load_test(cards[str(folder)], PAIR, Resolver(offline=True), cards)
 
 

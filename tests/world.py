@@ -7,8 +7,10 @@ from typing import Any
 
 import tomli_w
 
+from bench.data import Pair
 from bench.data.cards import Card
 from bench.data.files import Resolver
+from bench.data.own import with_own
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -17,6 +19,12 @@ def write(folder: Path, files: dict[str, str]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(text.encode("utf-8"))
     return folder
+
+
+def with_tests(cards: dict[str, Card], paths: list[str], pairs: list[Pair]) -> dict[str, Card]:
+    """Return the cards and those of a user's own test collections, by their paths."""
+    known, names = with_own(cards, paths, [], pairs)
+    return {**cards, **{path: known[names[path]] for path in paths}}
 
 
 class World:

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.data.cards import Card, load_cards
+from bench.data.cards import Card
 from bench.data.files import Resolver
-from bench.data.folders import with_folders
 from bench.options import check_environment
 from bench.progress import Display
-from bench.request import LOCAL, Request, check
+from bench.request import LOCAL, Request, with_cards
 from bench.results.store import Store
 from bench.storage.sealed import cache_problems
 from bench.system.machine import find_devices, machine, prepare_libraries
@@ -33,9 +32,7 @@ def run_command(request: Request) -> int:
     key of the file of --config. The command line has priority over the environment, and the environment over the file.
     """
     check_environment(Request)
-    cards = with_folders(load_cards(request.cards), request.datasets, request.pairs)
-    check(request, cards)
-    return run(request, cards)
+    return run(request)
 
 
 class Computed(NamedTuple):
@@ -59,7 +56,7 @@ class Computed(NamedTuple):
             print_line(f"{outcome.computed} cells computed, {outcome.reused} found finished{failed}")
 
 
-def run(request: Request, cards: Mapping[str, Card]) -> int:
+def run(request: Request, cards: Mapping[str, Card] | None = None) -> int:
     """Run a comparison, print the tables of this call's cells and write its leaderboards; return the exit code."""
     if (computed := compute(request, cards)) is None:
         return 0
@@ -80,12 +77,14 @@ def run(request: Request, cards: Mapping[str, Card]) -> int:
     return outcome.exit_code
 
 
-def compute(request: Request, cards: Mapping[str, Card]) -> Computed | None:
-    """Compute the missing cells of a comparison.
+def compute(request: Request, cards: Mapping[str, Card] | None = None) -> Computed | None:
+    """Compute the missing cells of a comparison. `cards` are by default those that the request names.
 
-    A dry run prints the cells and which of them are finished, and returns None. It trains, reads and writes nothing.
+    A dry run prints the cells and which of them are finished, and returns None. It trains and downloads nothing. It
+    verifies the files that are on this machine, and reads those of the user.
     """
     dry = request.dry_run
+    named, cards = with_cards(request, cards)
     prepare_libraries(offline=request.offline, threads=None)
     from bench.running.cost import check_energy
     from bench.running.engines import LEAST_PATIENCE, check_engine, make_engine
@@ -94,7 +93,7 @@ def compute(request: Request, cards: Mapping[str, Card]) -> Computed | None:
     from bench.running.method_specs import expand
     from bench.running.resources import Resources
 
-    if request.energy and not dry:
+    if request.energy:
         check_energy()
     check_engine(request)
     devices = find_devices(request.device) if request.engine == LOCAL else request.device
@@ -104,8 +103,8 @@ def compute(request: Request, cards: Mapping[str, Card]) -> Computed | None:
     resolver = Resolver(request.mirror, offline=request.offline or dry, display=display)
     with local_only() if dry else nullcontext(), Worker(max(request.timeout, LEAST_PATIENCE)) as worker:
         methods, notes = expand(request.methods, request.method, worker.run)
-        request = request.model_copy(update={"methods": methods})
-        experiment = make_experiment(request, cards, resolver, call=worker.run, read=not dry)
+        request, named = (each.model_copy(update={"methods": methods}) for each in (request, named))
+        experiment = make_experiment(named, cards, resolver, call=worker.run, read=not dry)
         how = (devices[0], request.precision, cards, resolver, display, threads)
         executor = Executor(Resources(experiment.encoder, *how), request, Store(request.results))
         if dry:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.run import compute
-from bench.data.cards import load_cards
 from bench.progress import Display
-from bench.request import Machines, Places, Reproduce, Studies, StudyCheck, StudyReport, StudyRun, check
+from bench.request import Machines, Places, Reproduce, Studies, StudyCheck, StudyReport, StudyRun
 from bench.tables import TEXT_WIDTH, print_table
 from bench.terminal import write_out
 
@@ -42,9 +41,7 @@ def study_run(options: StudyRun) -> int:
         runs = Path(scratch, "runs") if smoke else folder / "runs"
         places = options.model_dump(include={*Places.model_fields, *Machines.model_fields, "quiet", "dry_run"})
         for request in requests_of(study, str(folder / "study.toml"), {**places, "results": runs}, smoke=smoke):
-            cards = load_cards(request.cards)
-            check(request, cards)
-            if computed := compute(request, cards):
+            if computed := compute(request):
                 computed.print_counts()
                 cells |= {cell.folder: cell for cell in computed.outcome.cells}
                 code = max(code, computed.outcome.exit_code)

@@ -3,7 +3,7 @@
 from bench.commands.run import compute
 from bench.data.cards import load_cards
 from bench.options import check_environment
-from bench.request import Request, Tune, check, check_development
+from bench.request import Request, Tune, check_development
 from bench.system.machine import prepare_libraries
 
 
@@ -16,8 +16,7 @@ def tune(options: Tune) -> int:
     are not computed again.
     """
     check_environment(Tune)
-    cards = load_cards(options.cards)
-    check_development(options.datasets, cards)
+    check_development(options.datasets, load_cards(options.cards))
     prepare_libraries(offline=options.offline, threads=None)
     from bench.running import tuning
 
@@ -25,8 +24,7 @@ def tune(options: Tune) -> int:
     values = {name: value for name, value in options if name in Request.model_fields}
     values["methods"] = tuple(text for draws in drawn.values() for text in draws)
     request = Request(**values, measures=(tuning.MEASURE,))
-    check(request, cards)
-    if (computed := compute(request, cards)) is None:
+    if (computed := compute(request)) is None:
         return 0
     for name, draws in drawn.items():
         settings, results = tuning.trials(draws, computed.experiment, computed.outcome.cells)

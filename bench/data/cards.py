@@ -87,7 +87,7 @@ class Data(_Table):
         for name in (misplaced, *(["distractors"] if self.role != "test" else [])):
             if getattr(self, name):
                 raise ValueError(f"role '{self.role}' has no '{name}'")
-        formats.parser(self.format, self.role)
+        formats.get_format(self.format, self.role).check_files(self.files)
         return self
 
     @property
@@ -237,6 +237,9 @@ def load_cards(extra_folder: Path | None = None) -> dict[str, Card]:
         for card in _read_cards(extra_folder):
             if card.name in cards:
                 raise BenchError(f"{extra_folder}: a card named '{card.name}' exists already; choose another name")
+            for entry in card.data:
+                what = f"{extra_folder}/{card.name}.toml: options of {entry.role}"
+                formats.get_format(entry.format, entry.role).read_options(card.options(entry, entry.keys[0]), what)
             if card.folder is not None:
                 place = extra_folder.absolute() / Path(card.folder).expanduser()
                 card = card.model_copy(update={"folder": str(place)})

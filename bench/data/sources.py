@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from bench.data import Pair, TestCollection, TestSummary, TrainingData, TrainingSummary, formats
 from bench.data.cards import IR_DATASETS, Card, Role, get_card
 from bench.data.files import Resolver
-from bench.data.loading import load_test, source_of
+from bench.data.loading import load_test, needed_files, read, source_of
 from bench.data.training_data import caps_of, sources_of, tests_of, training_data
 from bench.dependencies.fingerprint import code_digest, library_versions
 from bench.errors import MissingFile
@@ -130,6 +130,16 @@ class LazyTestCollection(_Lazy[TestCollection, TestSummary]):
     def name(self) -> str:
         return self.card.name
 
+    def check(self, *, offline: bool) -> None:
+        """Verify the files that are on this machine, and read those of the user. Raises `BenchError` as `load`; for a
+        file that would be downloaded only if `offline`.
+        """
+        for card, path in needed_files(self.card, "test", self.pair, self.cards):
+            if offline or card.folder is not None or self.resolver.available(card, path):
+                self.resolver.path(card, path)
+        if self.card.folder is not None:
+            _ = self.summary
+
     def _read(self) -> TestCollection:
         return load_test(self.card, self.pair, self.resolver, self.cards)
 
@@ -155,6 +165,14 @@ class LazyTrainingData(_Lazy[TrainingData, TrainingSummary]):
     keep_leaks: bool = False
     _summary: TrainingSummary | None = field(default=None, init=False, repr=False)
     data_kind, summary_kind = TrainingData, TrainingSummary
+
+    def check(self) -> None:
+        """Read the files of the user, unless their texts are in the cache. Raises `BenchError` as `load`."""
+        if self.names and self.summary_if_known is None:
+            for role, origins in sources_of(self.names, self.pairs, self.cards)[0].items():
+                for name, pair in origins:
+                    if (card := get_card(name, self.cards)).folder is not None:
+                        read(card, role, pair, self.resolver)
 
     def _read(self) -> TrainingData:
         return training_data(self.names, self.pairs, self.resolver, self.cards, keep_leaks=self.keep_leaks)
@@ -198,7 +216,7 @@ def _entry(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> dict[
         "key": str(key),
         "codes": card.codes,
         "options": card.options(entry, key),
-        "code": code_digest(formats.parser(entry.format, role)[0]),
+        "code": code_digest(formats.get_format(entry.format, role).module),
         "files": {
             part: [(path, _sha256(card, path, resolver)) for path in paths]
             for part, paths in card.files(entry, key).items()

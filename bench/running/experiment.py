@@ -120,6 +120,9 @@ def make_experiment(
     tests = {(name, pair): LazyTestCollection(cards[name], pair, resolver, cards) for name, pair in keys}
     missing = [(name, pair) for pair in request.pairs for name in request.datasets if (name, pair) not in tests]
     experiment.notes += [f"skipped: {name} has no {pair}" for name, pair in missing]
+    if not read:
+        for test in tests.values():
+            test.check(offline=request.offline)
     known = {key: test.summary if read else test.summary_if_known for key, test in tests.items()}
     for (name, pair), summary in known.items():
         if summary:
@@ -149,6 +152,7 @@ def make_experiment(
                 train = tuple(dict.fromkeys(name for one in together for name in mixes.get(one, ())))
                 if together not in subsets:
                     data = LazyTrainingData(train, together, resolver, cards, request.leakage == "keep")
+                    data.check()
                     subsets[together] = _subsets(request, data, experiment.notes, read=read)
                 spec = replace(common, pairs=together, train=train)
                 each = [replace(spec, subset=size, seed=seed) for size in subsets[together] for seed in request.seeds]

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.data.cards import Card, get_card, load_cards
 from bench.data.files import Resolver
-from bench.data.folders import with_folders
+from bench.data.own import with_own
 from bench.data.sources import LazyTestCollection
 from bench.errors import BenchError, CellFailed
 from bench.options import read_config
@@ -96,16 +96,16 @@ def data_places(cell: Record, options: Mirror) -> tuple[dict[str, Card], Resolve
     stored = {name: Path(known[name]) for name in ("cards", "mirror") if known.get(name)}
     mirror = stored.get("mirror")
     cards = load_cards(options.cards or stored.get("cards"))
-    # Training data are cleaned of every collection in a folder.
-    cards = with_folders(cards, known.get("folders", ()), [cell.spec.pair] if cell.spec.pair else [])
+    # Training data are cleaned of every collection in a folder. Older manifests have the folders alone.
+    cards, _ = with_own(cards, known.get("folders", ()), (), [cell.spec.pair] if cell.spec.pair else [])
+    cards |= {card["name"]: read_config(Card, card, f"{cell.folder}: places.own") for card in known.get("own", ())}
     return cards, Resolver(options.mirror or (mirror if mirror and mirror.is_dir() else None), offline=True)
 
 
 def test_of(cell: Record, cards: Mapping[str, Card], resolver: Resolver) -> LazyTestCollection:
     """Return the test collection of a cell. Raises `BenchError` if no card has its name."""
     assert cell.spec.pair is not None
-    card = get_card(cell.manifest.get("places", {}).get("dataset", cell.spec.dataset), cards)
-    return LazyTestCollection(card, cell.spec.pair, resolver, cards)
+    return LazyTestCollection(get_card(cell.spec.dataset, cards), cell.spec.pair, resolver, cards)
 
 
 def differences(then: Record, now: Record) -> Iterator[str]:

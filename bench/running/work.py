@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -314,7 +315,7 @@ def finish_cell(
         "spec": cell.spec.dump(),
         "fingerprint": entry.fingerprint,
         "inputs": entry.inputs,
-        "places": _places(job, cell),
+        "places": _places(job),
         **origin,
         "queries": len(test.queries),
         "queries_left_out": test.left_out,
@@ -336,12 +337,11 @@ def finish_cell(
     entry.finish(manifest)
 
 
-def _places(job: Job, cell: Cell) -> dict[str, Any]:
+def _places(job: Job) -> dict[str, Any]:
     """Return the absolute paths of the files of a cell, for `bench.running.reproduction`."""
-    folders = {card.name: card.folder for name, card in job.resources.cards.items() if name != card.name}
+    own = (card for card in job.resources.cards.values() if card.folder and Path(card.folder).is_absolute())
     return {
-        "dataset": folders.get(cell.test.name, cell.test.name),
-        "folders": list(folders.values()),
+        "own": [card.model_dump(mode="json", exclude_defaults=True) for card in own],
         "cards": job.request.cards and str(job.request.cards.expanduser().absolute()),
         "mirror": job.request.mirror and str(job.request.mirror.expanduser().absolute()),
     }

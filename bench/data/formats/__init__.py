@@ -6,60 +6,112 @@ module here and a line in the table. The module is imported when the parser is c
 no code depends on every format.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
 
 from bench.data.formats.reading import Source
 from bench.errors import BenchError, unknown
+from bench.options import read_config
 
-PARSERS: Mapping[str, Mapping[str, str]] = {
+
+class Format(NamedTuple):
+    """A format in one role."""
+
+    parser: str
+    """The module and the function."""
+    files: str = ""
+    """The keys of `files` in a card; a plus marks those that may name several files."""
+    model: str = ""
+    """The class in the module that has the keys of `options` in a card."""
+
+    @property
+    def module(self) -> str:
+        return f"{__name__}.{self.parser.partition('.')[0]}"
+
+    @property
+    def parse(self) -> Any:
+        """The function."""
+        return getattr(import_module(self.module), self.parser.partition(".")[2])
+
+    @property
+    def options(self) -> type[BaseModel] | None:
+        """The model of the options; None if there are none."""
+        return getattr(import_module(self.module), self.model) if self.model else None
+
+    def check_files(self, files: Mapping[str, Iterable[str]]) -> None:
+        """Raise `BenchError` unless a card names the files that the parser needs."""
+        parts = {part.removesuffix("+"): part.endswith("+") for part in self.files.split()}
+        for part, paths in files.items():
+            if part not in parts:
+                raise unknown("key of files", part, parts)
+            if not parts[part] and len(list(paths)) > 1:
+                raise BenchError(f"files.{part} names several files; this format takes one")
+        if missing := [part for part in parts if not files.get(part)]:
+            raise BenchError(f"files.{missing[0]} is missing; this format needs {', '.join(parts)}")
+
+    def read_options(self, values: Mapping[str, Any], what: str) -> tuple[BaseModel, ...]:
+        """Return the options of a card, if the format has any. Raises `BenchError`, which begins with `what`."""
+        if self.options is None and values:
+            raise BenchError(f"{what}: this format has no options; remove {', '.join(values)}")
+        return (read_config(self.options, values, what),) if self.options else ()
+
+
+FORMATS: Mapping[str, Mapping[str, Format]] = {
     "bitext": {
-        "aligned-lines": "bitext.aligned_lines",
-        "conlang": "conlang.bitext",
-        "tab-separated": "bitext.tab_separated",
-        "tmx-zip": "bitext.tmx",
-        "verses": "bitext.verses",
-        "xnli-entailment": "xnli.bitext",
+        "aligned-lines": Format("bitext.aligned_lines", "queries documents"),
+        "conlang": Format("conlang.bitext", model="ConlangOptions"),
+        "json-lines": Format("json_lines.bitext", "rows+", "Texts"),
+        "tab-separated": Format("bitext.tab_separated", "rows+", "Columns"),
+        "tmx": Format("bitext.tmx", "memories+"),
+        "verses": Format("bitext.verses", "queries documents references", "Books"),
+        "xnli-entailment": Format("xnli.bitext", "queries documents english", "Premises"),
     },
     "relevance": {
-        "conlang": "conlang.relevance",
-        "ir-datasets": "irds.relevance",
-        "qed": "qa.qed_relevance",
-        "squad": "qa.squad_relevance",
-        "xnli-entailment": "xnli.relevance",
+        "conlang": Format("conlang.relevance", model="ConlangOptions"),
+        "ir-datasets": Format("irds.relevance", model="Datasets"),
+        "json-lines": Format("json_lines.relevance", "rows+", "Judgments"),
+        "qed": Format("qa.qed_relevance", "examples+"),
+        "squad": Format("qa.squad_relevance", "articles+"),
+        "xnli-entailment": Format("xnli.relevance", "queries documents english", "Premises"),
     },
     "test": {
-        "afriqa": "qa.afriqa",
-        "aligned-lines": "bitext.aligned_lines_test",
-        "beir": "beir_trec.beir",
-        "bucc-mining": "bucc.mining",
-        "bucc-retrieval": "bucc.retrieval",
-        "conlang": "conlang.test",
-        "documents-of-lines": "bitext.documents_of_lines",
-        "ir-datasets": "irds.test",
-        "lareqa": "qa.lareqa",
-        "squad": "qa.squad",
-        "trec": "beir_trec.trec",
-        "xnli-entailment": "xnli.entailment",
-        "xnli-premises": "xnli.premises",
+        "afriqa": Format("qa.afriqa", "queries documents+"),
+        "aligned-lines": Format("bitext.aligned_lines_test", "queries documents"),
+        "beir": Format("beir_trec.beir", "queries documents+ qrels"),
+        "bucc-mining": Format("bucc.mining", "queries documents gold"),
+        "bucc-retrieval": Format("bucc.retrieval", "queries documents gold"),
+        "conlang": Format("conlang.test", model="ConlangOptions"),
+        "documents-of-lines": Format("bitext.documents_of_lines", "queries documents document-ids"),
+        "ir-datasets": Format("irds.test", model="Datasets"),
+        "lareqa": Format("qa.lareqa", "queries documents+"),
+        "squad": Format("qa.squad", "queries+ documents+"),
+        "trec": Format("beir_trec.trec", "queries documents+ qrels"),
+        "xnli-entailment": Format("xnli.entailment", "queries documents", "Premises"),
+        "xnli-premises": Format("xnli.premises", "queries documents"),
     },
-    "passages": {"qed": "qa.qed_passages", "squad": "qa.squad_passages"},
+    "passages": {"qed": Format("qa.qed_passages", "examples+"), "squad": Format("qa.squad_passages", "articles+")},
 }
 
 
-def parser(format: str, role: str) -> tuple[str, str]:
-    """Return the module and the name of a format's parser for a role. Raises `BenchError` if there is none."""
-    if format in PARSERS[role]:
-        module, function = PARSERS[role][format].split(".")
-        return f"{__name__}.{module}", function
-    roles = [other for other, parsers in PARSERS.items() if format in parsers]
+OLD_NAMES = {"tmx-zip": "tmx"}
+"""Names of formats in older cards."""
+
+
+def get_format(name: str, role: str) -> Format:
+    """Return a format in a role. Raises `BenchError` if there is none."""
+    name = OLD_NAMES.get(name, name)
+    if name in FORMATS[role]:
+        return FORMATS[role][name]
+    roles = [other for other, formats in FORMATS.items() if name in formats]
     if not roles:
-        raise unknown("format", format, {name for parsers in PARSERS.values() for name in parsers})
-    raise BenchError(f"format '{format}' has no role '{role}'; it has {', '.join(roles)}")
+        raise unknown("format", name, {name for formats in FORMATS.values() for name in formats})
+    raise BenchError(f"format '{name}' has no role '{role}'; it has {', '.join(roles)}")
 
 
-def parse(format: str, role: str, source: Source, key: Any) -> Any:
+def parse(name: str, role: str, source: Source, key: Any) -> Any:
     """Return the data that the parser of a format reads for a role. Raises `BenchError` for a malformed file."""
-    module, function = parser(format, role)
-    return getattr(import_module(module), function)(source, key)
+    found = get_format(name, role)
+    return found.parse(source, key, *found.read_options(source.options, f"{source.name}: options"))

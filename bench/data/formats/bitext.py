@@ -5,18 +5,20 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from gzip import GzipFile
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
-from bench.data.formats.reading import Row, Source, add_new, elements, lines, numbered, text_inside
+from bench.data.formats.reading import FormatOptions, Row, Source, add_new, elements, lines, numbered, text_inside
 from bench.errors import BenchError
-from bench.options import read_config
 from bench.storage.reading import LARGEST_FILE, opened, placed_lines
 
+ZIP = b"PK\x03\x04"
+"""The first bytes of a zip archive."""
 # With other compression methods, zipfile unpacks a block at once, whatever its size.
 _BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -67,24 +69,28 @@ def _read_aligned(source: Source, *parts: str, complete: bool = False) -> list[l
     return [files[source.one(part)] for part in parts]
 
 
-class Columns(BaseModel):
-    """The options of a card for tab-separated files; columns are counted from 1."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Columns(FormatOptions):
+    """The columns of tab-separated files, counted from 1."""
 
     query: int = Field(1, gt=0)
+    """The column in the query language."""
     document: int = Field(2, gt=0)
+    """The column in the document language."""
     header: bool = False
+    """Skip the first line."""
     quoted: bool = False
     """Read cells as in CSV: within quotation marks, those inside doubled."""
 
 
-def tab_separated(source: Source, pair: Pair) -> Iterator[Row]:
-    """Yield two columns of the file `rows`. Raises `BenchError` if a line has more or fewer cells than the first."""
-    columns = read_config(Columns, source.options, f"{source.name}: options")
+def tab_separated(source: Source, pair: Pair, columns: Columns) -> Iterator[Row]:
+    """Yield two columns of the files `rows`. Raises `BenchError` if a line has more or fewer cells than the first."""
+    return (row for path in source.many("rows") for row in _cells(path, columns))
+
+
+def _cells(path: Path, columns: Columns) -> Iterator[Row]:
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if columns.quoted else csv.QUOTE_NONE
     width, last = 0, max(columns.query, columns.document)
-    for number, (place, _, line) in enumerate(placed_lines(source.one("rows")), start=1):
+    for number, (place, _, line) in enumerate(placed_lines(path), start=1):
         try:
             cells = next(csv.reader([line], "excel-tab", quoting=quoting, strict=True), [])
         except csv.Error as error:
@@ -99,13 +105,14 @@ def tab_separated(source: Source, pair: Pair) -> Iterator[Row]:
 
 
 def tmx(source: Source, pair: Pair) -> list[Row]:
-    """Return the translation units that have both languages, from zip archives with one TMX 1.4 file each, the files
-    `memories`. Units of several memories are joined on their `tuid`; of two texts in one language the first counts.
-    Raises `BenchError` for an unreadable archive or XML, and if no unit has both languages.
+    """Return the translation units that have both languages, from the files `memories`: TMX 1.4, plain, gzipped or in a
+    zip archive of its own. Units of several memories are joined on their `tuid`; of two texts in one language the first
+    counts. Raises `BenchError` for an unreadable archive or XML, and if no unit has both languages.
     """
     units: dict[str, dict[str, str]] = {}
     for path in source.many("memories"):
-        _read_memory(path, units)
+        for name, texts in memory_units(path):
+            units[name] = texts | units.get(name, {})
     query, document = source.code(pair.query).lower(), source.code(pair.document).lower()
     both = {name: unit for name, unit in units.items() if query in unit and document in unit}
     rows = [(unit[query], unit[document], f"unit {name}") for name, unit in both.items()]
@@ -118,8 +125,13 @@ def tmx(source: Source, pair: Pair) -> list[Row]:
     return rows
 
 
-def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
-    """Add the units of one archive to `units`: tuid -> language in lower case -> text."""
+def memory_units(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the `tuid`, or the place, of each unit of a TMX file, and its texts by language in lower case."""
+    with opened(path) as packed:
+        if packed.read(len(ZIP)) != ZIP:
+            packed.seek(0)
+            yield from _units(path, packed)
+            return
     try:
         with opened(path) as packed, zipfile.ZipFile(packed) as archive:
             members = [member for member in archive.infolist() if _is_memory(member.filename)]
@@ -130,17 +142,21 @@ def _read_memory(path: Path, units: dict[str, dict[str, str]]) -> None:
             if members[0].compress_type not in _BOUNDED:
                 raise BenchError(f"{path}: {members[0].filename} is neither stored nor deflated; zip it again")
             with archive.open(members[0]) as file:
-                for number, element in enumerate(elements(path, file, "tu"), start=1):
-                    unit = units.setdefault(element.get("tuid") or f"{path}#{number}", {})
-                    for variant in element.iter("tuv"):
-                        language = variant.get(_LANGUAGE) or variant.get("lang")
-                        segment = variant.find("seg")
-                        if language and segment is not None:
-                            unit.setdefault(language.lower(), text_inside(path, segment))
+                yield from _units(path, file)
     except BenchError:
         raise
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise BenchError(f"{path}: not a readable zip archive: {error}") from error
+
+
+def _units(path: Path, file: IO[bytes] | GzipFile) -> Iterator[tuple[str, dict[str, str]]]:
+    for number, element in enumerate(elements(path, file, "tu"), start=1):
+        texts: dict[str, str] = {}
+        for variant in element.iter("tuv"):
+            language, segment = variant.get(_LANGUAGE) or variant.get("lang"), variant.find("seg")
+            if language and segment is not None:
+                texts.setdefault(language.lower(), text_inside(path, segment))
+        yield element.get("tuid") or f"{path}#{number}", texts
 
 
 def _is_memory(name: str) -> bool:
@@ -148,15 +164,14 @@ def _is_memory(name: str) -> bool:
     return re.fullmatch(r"(.*[/\\])?[^./\\][^/\\]*\.tmx", name, re.IGNORECASE) is not None
 
 
-class Books(BaseModel):
-    """The option of a card for verses in XML: the names of books in `references` by those in the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Books(FormatOptions):
+    """The names of books in XML."""
 
     books: dict[str, str] = Field(default_factory=dict)
+    """The names of books in `references` by those in the file."""
 
 
-def verses(source: Source, pair: Pair) -> Iterator[Row]:
+def verses(source: Source, pair: Pair, options: Books) -> Iterator[Row]:
     """Yield the verses that both translations have, from the files `queries`, `documents` and `references`.
 
     A translation is a text file with a line per reference, such as `MAT 1:1`, in which an empty line is a missing verse
@@ -165,7 +180,7 @@ def verses(source: Source, pair: Pair) -> Iterator[Row]:
     `BenchError` if the lengths of text files differ, and if no verse of an XML file has a reference.
     """
     references = lines(source.one("references"))
-    queries, documents = (_read_verses(source, part, references) for part in ("queries", "documents"))
+    queries, documents = (_read_verses(source, part, references, options.books) for part in ("queries", "documents"))
     in_text = all(source.one(part).suffix != ".xml" for part in ("queries", "documents"))
     start = 0
     for end in range(1, len(references) + 1):
@@ -177,11 +192,11 @@ def verses(source: Source, pair: Pair) -> Iterator[Row]:
         start = end
 
 
-def _read_verses(source: Source, part: str, references: Sequence[str]) -> list[str]:
+def _read_verses(source: Source, part: str, references: Sequence[str], books: Mapping[str, str]) -> list[str]:
     """Return the text of each reference."""
     path = source.one(part)
     if path.suffix == ".xml":
-        found = _read_segments(path, read_config(Books, source.options, f"{source.name}: options").books)
+        found = _read_segments(path, books)
         if not found.keys() & set(references):
             raise BenchError(f"{path} has none of the verses of {source.one('references')}")
         return [found.get(reference, "") for reference in references]

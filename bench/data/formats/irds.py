@@ -9,16 +9,37 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
+from pydantic import Field
+
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import Qrels, judged_test
-from bench.data.formats.reading import LazyTexts, Row, Source
-from bench.errors import BenchError, MissingFile, root_cause, unknown
+from bench.data.formats.reading import FormatOptions, LazyTexts, Row, Source
+from bench.errors import BenchError, MissingFile, root_cause
 from bench.system import offline
 
-OPTIONS = ("dataset", "queries", "documents", "qrels", "field", "oracles", "oracle-field", "rows")
+
+class Datasets(FormatOptions):
+    """The ids of datasets of ir_datasets."""
+
+    dataset: str = ""
+    """The dataset of all parts that have none of their own."""
+    queries: str | None = None
+    """The dataset of the queries."""
+    documents: str | None = None
+    """The dataset of the documents."""
+    qrels: str | None = None
+    """The dataset of the judgments."""
+    field: str | None = None
+    """The field of a query that has its text; by default that of ir_datasets."""
+    oracles: str | None = None
+    """The dataset of the oracle queries, with the same ids."""
+    oracle_field: str | None = Field(None, alias="oracle-field")
+    """The field of an oracle query that has its text."""
+    rows: int | None = Field(None, gt=0)
+    """The number of judgments that are used for training; by default all."""
 
 
-def test(source: Source, pair: Pair) -> TestCollection:
+def test(source: Source, pair: Pair, options: Datasets) -> TestCollection:
     """Return the test of the datasets that the options `queries`, `documents` and `qrels` name, by default `dataset`.
     The text of a query is its `field`, by default that of ir_datasets; `oracles` names the dataset of the oracle
     queries of the same ids, with the text `oracle-field`. Raises `MissingFile` if ir_datasets cannot read a part.
@@ -29,19 +50,19 @@ def test(source: Source, pair: Pair) -> TestCollection:
         for row in dataset(source, "qrels").qrels_iter():
             qrels.setdefault(row.query_id, {})[row.doc_id] = int(row.relevance)
         queries = _queries(source, "queries", "field")
-        oracles = _queries(source, "oracles", "oracle-field") if "oracles" in source.options else None
+        oracles = _queries(source, "oracles", "oracle-field") if options.oracles else None
         documents = dataset(source, "documents").docs_iter()[:]  # a slice builds the store
         ids = tuple(document.doc_id for document in documents[:])
     texts = LazyTexts(len(ids), lambda start, stop: (row.default_text() for row in documents[start:stop]))
     return judged_test(source, pair, queries, ids, texts, qrels, oracles)
 
 
-def relevance(source: Source, pair: Pair) -> list[Row]:
+def relevance(source: Source, pair: Pair, options: Datasets) -> list[Row]:
     """Return the first `rows` positive judgments of the dataset, each with its query and its document."""
     with reading(source):
         judged = dataset(source, "qrels")
         positive = (row for row in judged.qrels_iter() if row.relevance > 0)
-        rows = [(row.query_id, row.doc_id) for row in islice(positive, source.options.get("rows"))]
+        rows = [(row.query_id, row.doc_id) for row in islice(positive, options.rows)]
         queries = _queries(source, "queries", "field")
         documents = judged.docs_store().get_many({document for _, document in rows})
         return [
@@ -67,9 +88,6 @@ def is_local(source: Source) -> bool:
 @contextmanager
 def reading(source: Source) -> Iterator[None]:
     """Turn any error of ir_datasets within the block into one line; it raises errors of many types."""
-    for name in source.options:
-        if name not in OPTIONS:
-            raise unknown(f"option of {source.name}", name, OPTIONS)
     try:
         yield
     except (BenchError, MemoryError):

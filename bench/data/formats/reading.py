@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
+from pydantic import BaseModel, ConfigDict
+
 from bench.errors import BenchError
 from bench.storage.reading import DEEPEST, LARGEST_FILE, LONGEST_LINE, parse_json, placed_lines
 
@@ -21,6 +23,12 @@ LONGEST = 1 << 20
 """The maximum of characters of a text; no sentence or passage is as long."""
 CHUNK = 1 << 16
 """Bytes of XML that are parsed at once."""
+
+
+class FormatOptions(BaseModel):
+    """The base of the options that a card gives to a format. Docstrings of fields are their texts in the docs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,24 @@ this project.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pydantic import Field
+
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import judge_alike, make_test
-from bench.data.formats.reading import Row, Source, numbered, rows
-from bench.errors import BenchError, unknown
+from bench.data.formats.reading import FormatOptions, Row, Source, numbered, rows
+from bench.errors import BenchError
 
 _LABELS = ("entailment", "neutral", "contradiction")
 _Lines = list[list[str]]
+
+
+class Premises(FormatOptions):
+    """The chosen premises, counted from 1."""
+
+    first: int = Field(1, gt=0, strict=True)
+    """The first premise."""
+    last: int | None = Field(None, gt=0, strict=True)
+    """The last premise; by default that of the files."""
 
 
 class _Premises(NamedTuple):
@@ -35,17 +46,17 @@ def premises(source: Source, pair: Pair) -> TestCollection:
     premises of `documents`. Queries with equal texts share their relevant documents. Raises `BenchError` for a
     malformed line, and if the two files do not correspond.
     """
-    (queries, documents), premises = _read(source, "queries", "documents", labelled=False)
+    (queries, documents), premises = _read(source, Premises(), "queries", "documents", labelled=False)
     asked, corpus = (numbered(lines[start][0] for start in premises.starts) for lines in (queries, documents))
     return make_test(source, pair, asked, corpus, judge_alike(asked, list(corpus), list(asked.values())))
 
 
-def entailment(source: Source, pair: Pair) -> TestCollection:
+def entailment(source: Source, pair: Pair, options: Premises) -> TestCollection:
     """Return the test with the entailed hypotheses of the labelled file `queries` as queries, and the English premises
     of `documents` that the options choose. All premises labelled as entailing a hypothesis, in either language, are
     relevant. Raises `BenchError` for a malformed line or option, and if the files do not correspond.
     """
-    (queries, documents), premises = _read(source, "queries", "documents")
+    (queries, documents), premises = _read(source, options, "queries", "documents")
     hypotheses = list(numbered(hypothesis for _, hypothesis, _ in queries).items())
     texts = list(numbered(documents[start][0] for start in premises.starts).items())
     asked = dict(hypotheses[line] for line in premises.entailed)
@@ -56,26 +67,26 @@ def entailment(source: Source, pair: Pair) -> TestCollection:
     return make_test(source, pair, asked, corpus, qrels, oracle_queries=oracles)
 
 
-def bitext(source: Source, pair: Pair) -> Iterator[Row]:
+def bitext(source: Source, pair: Pair, options: Premises) -> Iterator[Row]:
     """Yield each chosen premise, followed by its entailed hypotheses, from the labelled files `queries` and
     `documents`. The file `english` numbers the premises. Errors are those of `entailment`.
     """
-    (queries, documents, _), premises = _read(source, "queries", "documents", "english")
+    (queries, documents, _), premises = _read(source, options, "queries", "documents", "english")
     cells = [(number, premises.starts[number], 0) for number in premises.chosen]
     cells += [(premises.of[line], line, 1) for line in premises.entailed]
     cells.sort(key=lambda cell: cell[0])  # stable: the premise comes before its hypotheses
     return ((queries[line][column], documents[line][column], f"line {line + 1}") for _, line, column in cells)
 
 
-def relevance(source: Source, pair: Pair) -> Iterator[Row]:
+def relevance(source: Source, pair: Pair, options: Premises) -> Iterator[Row]:
     """Yield the hypotheses, from the labelled file `queries`, that the chosen premises entail, each with its premise
     from `documents`, in one language or two. Errors are those of `bitext`.
     """
-    (queries, documents, _), premises = _read(source, "queries", "documents", "english")
+    (queries, documents, _), premises = _read(source, options, "queries", "documents", "english")
     return ((queries[line][1], documents[line][0], f"line {line + 1}") for line in premises.entailed)
 
 
-def _read(source: Source, *parts: str, labelled: bool = True) -> tuple[list[_Lines], _Premises]:
+def _read(source: Source, options: Premises, *parts: str, labelled: bool = True) -> tuple[list[_Lines], _Premises]:
     """Return the lines of each file, which correspond, and the premises of the last, which is English."""
     paths = [source.one(part) for part in parts]
     columns = ("premise", "hypothesis", *(["label"] if labelled else []))
@@ -99,17 +110,14 @@ def _read(source: Source, *parts: str, labelled: bool = True) -> tuple[list[_Lin
             if row[2:] != other[2:]:
                 raise BenchError(f"{place}: the label '{row[2]}' is '{other[2]}' in {paths[-1]}")
     numbers = {premise: number for number, premise in enumerate(starts)}
-    of, chosen = [numbers[premise] for premise, *_ in english], _chosen(source, len(starts))
+    of, chosen = [numbers[premise] for premise, *_ in english], _chosen(source.name, options, len(starts))
     entailed = [line for line, row in enumerate(english) if row[2:] == ["entailment"] and of[line] in chosen]
     return files, _Premises(of, list(starts.values()), chosen, entailed)
 
 
-def _chosen(source: Source, count: int) -> range:
-    """Return the premises, counted from 0, from the option `first` to `last`, which count from 1."""
-    for name in source.options:
-        if name not in ("first", "last"):
-            raise unknown(f"option of {source.name}", name, ("first", "last"))
-    first, last = source.options.get("first", 1), source.options.get("last", count)
-    if not (type(first) is int and type(last) is int and 1 <= first <= last <= count):
-        raise BenchError(f"{source.name}: options: {first} to {last} are not premises; there are {count}")
+def _chosen(name: str, options: Premises, count: int) -> range:
+    """Return the chosen premises, counted from 0."""
+    first, last = options.first, options.last or count
+    if not first <= last <= count:
+        raise BenchError(f"{name}: options: {first} to {last} are not premises; there are {count}")
     return range(first - 1, last)
