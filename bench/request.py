@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from bench import registry
 from bench.data import Pair
 from bench.data.bitext_subsets import BitextSubset
-from bench.data.cards import Card, get_card, load_cards
+from bench.data.cards import NAME, Card, get_card, load_cards
 from bench.data.languages import Pairs
 from bench.data.own import with_own
 from bench.encoders.models import check_encoder
@@ -163,9 +163,9 @@ class Fetch(Places):
 
 
 class Listing(Mirror):
-    kind: Literal["methods", "datasets", "pairs", "encoders", "measures"] = argument("KIND")
+    kind: Literal["methods", "datasets", "pairs", "encoders", "measures", "formats"] = argument("KIND")
     name: str | None = argument("name", "describe one method, dataset or encoder", None)
-    output: NewFolder | None = option(None, "output folder for a page of each method")
+    output: NewFolder | None = option(None, "output folder for a page of each method, or for the page of formats")
 
 
 class InspectLeakage(Places):
@@ -356,6 +356,16 @@ class Validate(Validation):
 
 class NewMethod(Options):
     name: str = argument("NAME", "name of the method, such as my-method")
+
+
+class NewCard(Options):
+    from_environment: ClassVar[bool] = False
+    name: str = argument("NAME", "the name of the new collection, such as my-notes", pattern=NAME)
+    train: Names = option((), "files and folders with training data")
+    datasets: Annotated[Names, Also(("--test",))] = option((), "folders in BEIR's or TREC's layout")
+    pairs: Pairs = option((), "the language pair of files that do not show it")
+    licence: str | None = option(None, "the licence of the files", min_length=1)
+    output: NewFolder = option(Path("cards"), "the folder of the card, for --cards")
 
 
 class NewTeacher(Places):

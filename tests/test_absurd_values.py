@@ -45,6 +45,7 @@ CALLS = {
     "fetch": ("conlang", "--offline"),
     "baseline": ("new.json",),
     "check": ("baseline.json",),
+    "new-card": ("mine", "--train", "notes.tsv", "--pairs", "swh-eng"),
     "new-method": ("mine",),
     "validate": ("zero-shot",),
     "ls": ("measures",),
@@ -158,6 +159,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "file").write_text("")
     for name in ("a.run", "b.run"):
         (place / name).write_text("q1 Q0 d1 1 2.0 x\nq2 Q0 d2 1 1.0 x\n")
+    (place / "notes.tsv").write_text("moja\tone\n")
     (place / "qrels.txt").write_text("q1 0 d1 1\nq2 0 d2 1\n")
     (place / "baseline.json").write_text('{"suite": {}, "made_by": {"libraries": {}}, "values": []}')
     (place / "studies/mine").mkdir(parents=True)

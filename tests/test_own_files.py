@@ -15,6 +15,7 @@ from world import write
 from bench.data import Pair
 from bench.data.cards import load_cards
 from bench.data.files import Resolver
+from bench.data.formats import FORMATS
 from bench.data.loading import load_rows, load_test
 from bench.data.own import card_of, with_own
 from bench.errors import BenchError
@@ -164,6 +165,56 @@ files = {{ queries = "{name}", documents = "{name}" }}
     tests = [load_test(each, Pair("bem", "eng"), Resolver(offline=True), cards) for each in (card, cards["afriqa-bem"])]
     assert [test.queries for test in tests] == [("Ni mukuni?",)] * 2
     assert [list(test.documents) for test in tests] == [["Lusaka."]] * 2
+
+
+NEW_CARD: dict[str, tuple[dict[str, str], list[str]]] = {
+    "two columns and BEIR": (
+        {"data/notes.tsv": tsv("sw", "en"), **{f"data/quiz/{name}": text for name, text in BEIR.items()}},
+        ["--train", "data/notes.tsv", "--test", "data/quiz", "--pairs", "swh-eng"],
+    ),
+    "TMX": ({"data/a.tmx": tmx("sw", "en")}, ["--train", "data/a.tmx"]),
+    "aligned lines": ({"b/a.sw": lines("sw"), "b/a.en": lines("en")}, ["--train", "b/a.sw", "b/a.en"]),
+}
+
+
+@pytest.mark.parametrize("form", NEW_CARD)
+def test_a_new_card_has_the_data_of_its_files(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    files, arguments = NEW_CARD[form]
+    monkeypatch.chdir(write(tmp_path, files))
+    said = cli("new-card", "mine", *arguments, "--licence", "CC0 1.0")
+    assert 'licence = "CC0 1.0"' in said.out and str(tmp_path) not in said.out
+    card = load_cards(tmp_path / "cards")["mine"]
+    found = load_rows(card, "bitext", SWH, Resolver(offline=True))
+    assert list(zip(found.query_side, found.document_side, strict=True)) == BITEXT[SWH]
+    if "--test" in arguments:
+        assert load_test(card, SWH, Resolver(offline=True)).query_ids == ("q1", "q2")
+    assert "a card named 'mine' exists already" in cli("new-card", "mine", *arguments, code=2).line("bench: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "name files or folders with --train or --datasets"),
+        (["--train", "a.tsv", "--pairs", "sw-en"], "a.tsv: line 2: 1 cells, but line 1 has 2"),
+        (["--train", "a.tsv"], "are not known; name its pair"),
+    ],
+)
+def test_a_card_that_could_not_be_read_is_not_written(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: list[str], complaint: str
+) -> None:
+    monkeypatch.chdir(write(tmp_path, {"a.tsv": "a\tA\nb\n"}))
+    assert complaint in cli("new-card", "mine", *arguments, code=2).line("bench: ")
+    assert not (tmp_path / "cards/mine.toml").exists()
+
+
+def test_the_page_of_formats_is_that_of_the_code(tmp_path: Path, cli: Cli) -> None:
+    cli("ls", "formats", "--output", tmp_path)
+    page = Path(__file__).parents[1] / "docs" / "formats.md"
+    assert (tmp_path / "formats.md").read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
+    names = {name for formats in FORMATS.values() for name in formats}
+    assert names <= set(cli("ls", "formats").out.split())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from bench.data.training_data import training_data
 from bench.encoders.models import TINY, check_encoder
 from bench.errors import BenchError
 from bench.progress import Display
-from bench.request import InspectAlignment, NewMethod, NewTeacher, Request, Validate, check_methods
+from bench.request import InspectAlignment, NewCard, NewMethod, NewTeacher, Request, Validate, check_methods
 from bench.storage.atomic import atomic_folder
 from bench.storage.sealed import cache_problems
 from bench.system.machine import machine, precision, prepare_libraries
@@ -26,6 +26,19 @@ def new_method(options: NewMethod) -> int:
     write_out(f"written: {', '.join(map(str, written))}")
     write_out(f"check it with: bench validate {module}:{class_name(options.name)}")
     write_out(f"install it with: pip install -e {options.name}")
+    return 0
+
+
+def new_card(options: NewCard) -> int:
+    """Write the card of a collection from files and folders, whose form is recognised by their content. All of them are
+    read and checked. docs/formats.md lists the forms.
+    """
+    from bench.authoring.formats import write_card
+
+    paths = {"--train": options.train, "--datasets": options.datasets}
+    target = write_card(options.name, paths, options.pairs, options.licence, options.output)
+    write_out(f"written: {options.output / target.name}", target.read_text(encoding="utf-8"))
+    write_out(f"use it with: --cards {options.output} and its name {options.name}")
     return 0
 
 

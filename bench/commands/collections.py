@@ -27,11 +27,21 @@ def ls(options: Listing) -> int:
     """List methods, collections, pairs, encoders or measures, or describe one method, collection or encoder."""
     kind, name, cards = options.kind, options.name, load_cards(options.cards)
     if options.output is not None:
-        if kind != "methods" or name is not None:
-            raise BenchError("--output is for bench ls methods, which writes a page for each")
-        from bench.inspection.pages import write_pages
+        if kind not in ("methods", "formats") or name is not None:
+            raise BenchError("--output is for bench ls methods and bench ls formats, which write pages")
+        if kind == "formats":
+            from bench.authoring.formats import formats_page
 
-        write_pages(options.output)
+            with atomic_write(options.output / "formats.md") as file:
+                file.write(formats_page())
+        else:
+            from bench.inspection.pages import write_pages
+
+            write_pages(options.output)
+    elif kind == "formats" and name is None:
+        from bench.authoring.formats import formats_table
+
+        print_table(["format", "role", "files", "options"], formats_table(), width=TEXT_WIDTH)
     elif name is None:
         for line in registry.usable()[1] if kind == "methods" else ():
             Display().warn(f"skipped: {line}")

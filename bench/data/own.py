@@ -101,17 +101,23 @@ def with_own(
     made: dict[str, str] = {}
     for option, texts in (("--datasets", tests), ("--train", train)):
         for text in texts:
-            match = re.fullmatch("(.*):([^:/]+-[^:/]+)", text)
-            path = Path(match[1] if match else text).expanduser().absolute()
-            if text in cards or not (match or "/" in text or path.suffix or path.exists()):
+            path, pair = own_path(text)
+            if text in cards or not (pair or "/" in text or path.suffix or path.exists()):
                 continue  # the name of a collection, perhaps of an unknown one
-            card = card_of(path, option, [parse_pair(match[2])] if match else pairs, result)
+            card = card_of(path, option, [pair] if pair else pairs, result)
             names[text] = made.setdefault(
                 card.model_dump_json(include={"folder", "data"}), card.name
             )  # two names of aligned files are one
             if names[text] == card.name:
                 result[card.name] = card
     return result, names
+
+
+def own_path(text: str) -> tuple[Path, Pair | None]:
+    """Return the path and the pair of a text such as `notes.tsv:swh-eng`; the pair may be missing."""
+    match = re.fullmatch("(.*):([^:/]+-[^:/]+)", text)
+    path = Path(match[1] if match else text).expanduser().absolute()
+    return path, parse_pair(match[2]) if match else None
 
 
 def card_of(path: Path, option: str, pairs: Sequence[Pair], taken: Mapping[str, Card], name: str = "") -> Card:

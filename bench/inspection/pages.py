@@ -30,13 +30,8 @@ def method_page(entry: MethodEntry) -> str:
         facts.append(f"- documents encoded by: {fields['document_encoder'].default}")
     facts += [f"- scoring: {', '.join(method.scorings)}", f"- source: {_escaped(method.source)}"]
     parts = [f"# {entry.base}", _escaped(summary), _escaped(rest.strip()), "\n".join(facts)]
-    own_first = dict.fromkeys(name for base in method.Config.__mro__ for name in inspect.get_annotations(base))
-    if names := [name for name in own_first if name in fields]:
-        table = ["| setting | type | default | meaning |", "|---|---|---|---|"]
-        for name in names:
-            text = _escaped(meaning(method.Config, name))
-            table.append(f"| `{name}` | {_type(fields[name])} | `{_value(fields[name].default)}` | {text} |")
-        parts += ["## Configuration", "\n".join(table)]
+    if fields:
+        parts += ["## Configuration", "\n".join(settings_table(method.Config))]
     if method.variants:
         values = {
             name: ", ".join(f"`{key} = {_value(value)}`" for key, value in settings.items())
@@ -49,6 +44,18 @@ def method_page(entry: MethodEntry) -> str:
         name = entry.base if entry.package else f"path/to/file.py:{entry.attribute}"
         parts += ["## Example", f"    bench run --methods {name} --pairs qaa-eng"]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def settings_table(config: type[BaseModel], what: str = "setting") -> list[str]:
+    """Return the lines of a table of the fields of a model, those of subclasses first."""
+    fields, lines = config.model_fields, [f"| {what} | type | default | meaning |", "|---|---|---|---|"]
+    for name in dict.fromkeys(name for base in config.__mro__ for name in inspect.get_annotations(base)):
+        if field := fields.get(name):
+            default = _value(field.get_default(call_default_factory=True))
+            lines.append(
+                f"| `{field.alias or name}` | {_type(field)} | `{default}` | {_escaped(meaning(config, name))} |"
+            )
+    return lines
 
 
 def write_pages(folder: Path) -> None:
