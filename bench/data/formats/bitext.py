@@ -174,9 +174,9 @@ class Books(FormatOptions):
 def verses(source: Source, pair: Pair, options: Books) -> Iterator[Row]:
     """Yield the verses that both translations have, from the files `queries`, `documents` and `references`.
 
-    A translation is a text file with a line per reference, such as `MAT 1:1`, in which an empty line is a missing verse
-    and `<range>` marks a verse that is merged into the line above; or CES XML with segments such as `b.MAT.1.1`, whose
-    names of books the option `books` translates. Verses that one side merges are joined on the other. Raises
+    A translation is a text file with a line per reference, such as `MAT 1:1`. An empty line is a missing verse, and
+    `<range>` marks a verse that is merged into the line above. Or it is CES XML with segments such as `b.MAT.1.1`; the
+    option `books` translates the names of books. Verses that one side merges are joined on the other. Raises
     `BenchError` if the lengths of text files differ, and if no verse of an XML file has a reference.
     """
     references = lines(source.one("references"))
