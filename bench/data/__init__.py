@@ -28,8 +28,8 @@ class Pair:
     def training(self) -> Pair:
         """The pair of the training data for a retriever of this pair.
 
-        Bitext is with English, and so are the judgments: one student per language learns from them, and is evaluated on
-        documents in its own language and in many as well.
+        Bitext and judgments are with English. The student of a language is also evaluated on documents in its own
+        language and in many languages.
         """
         return Pair(self.query, "eng") if self.document in (self.query, MULTIPLE) else self
 
@@ -43,7 +43,7 @@ Origin = tuple[str, Pair]
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns of one length: two of texts, then the collection and the languages of each row."""
+    """Rows of two texts, with the collection and the languages of each row."""
 
     def __post_init__(self) -> None:
         if len({len(column) for column in self.columns}) > 1:
@@ -100,7 +100,7 @@ class Bitext(Rows):
 class Relevance(Rows):
     """Judged training pairs: `positives[i]` answers `queries[i]`, in the languages of `pairs[i]`.
 
-    Most judgments are within the document language.
+    Most judgments are in the document language.
     """
 
     queries: tuple[str, ...]
@@ -118,12 +118,12 @@ class Ids:
 
 
 TaskName = Literal["retrieval", "multilingual retrieval", "bitext mining"]
-"""The kind of a test collection; `bench.evaluation.tasks` has the measures and the search of each."""
+"""The kinds of test collections (`bench.evaluation.tasks`)."""
 
 
 @dataclass(frozen=True)
 class TestSummary:
-    """The facts about a test collection from which a run is planned, without its texts."""
+    """Facts about a test collection for planning, without its texts."""
 
     __test__ = False  # not a test class of pytest
 
@@ -140,7 +140,7 @@ class TestSummary:
 
     @property
     def notes(self) -> list[str]:
-        """Lines about the oddities of its files, and about queries that are left out."""
+        """Messages about irregular files and left-out queries."""
         notes = list(self.remarks)
         if self.left_out:
             of = f"{self.left_out:,} of {self.left_out + self.queries:,} queries"
@@ -152,10 +152,10 @@ class TestSummary:
 class TestCollection:
     """Queries, documents and qrels of one collection and pair.
 
-    `oracle_queries` are the same queries in the document language (a human translation or the original), row by row;
-    None if there are none, or if they would be the documents themselves.
+    `oracle_queries` are the same queries in the document language (a human translation or the original), row by row.
+    They are None if the collection has none, or if they are equal to the documents.
 
-    In bitext mining, most queries have no relevant document, and the qrels are the gold pairs of translations.
+    In bitext mining, most queries have no relevant document, and the qrels are the gold pairs.
     """
 
     __test__ = False  # not a test class of pytest
@@ -166,18 +166,17 @@ class TestCollection:
     queries: tuple[str, ...]
     document_ids: Sequence[str]
     documents: Sequence[str]
-    """Possibly larger than the memory: use slices, iteration in order and single rows, and never a copy of all."""
+    """Texts that may exceed memory: use slices, iteration in order and single rows, and never copy all."""
     qrels: Mapping[str, Mapping[str, int]]
     oracle_queries: tuple[str, ...] | None = None
     left_out: int = 0
-    """The number of further queries of the collection, which have no relevant document."""
+    """Number of left-out queries without a relevant document."""
     remarks: tuple[str, ...] = ()
-    """Oddities of the files that a user should see, such as "3 documents are empty"."""
+    """Messages about irregular files, such as "3 documents are empty"."""
     tuning: tuple[str, ...] = ()
-    """Ids of the queries on which the threshold of bitext mining is tuned; the others are the test. Empty in other
-    tasks."""
+    """Ids of the queries for tuning the threshold of bitext mining; empty in other tasks."""
     document_languages: Sequence[str] = ()
-    """The language of each document if they are in several languages and translations of each other; else empty."""
+    """The language of each document in multilingual retrieval; empty in other tasks."""
 
     @property
     def task(self) -> TaskName:
@@ -193,7 +192,7 @@ class TestCollection:
 
     @cached_property
     def digest(self) -> str:
-        """The hash of everything in the collection. It is computed once, since it reads all documents."""
+        """The hash of the collection, computed once, since it reads all documents."""
         columns = (self.query_ids, self.queries, self.document_ids, self.documents)
         texts = digest_texts(*columns, self.oracle_queries or (), self.tuning, self.document_languages)
         return digest([texts, {query: dict(judged) for query, judged in self.qrels.items()}])
@@ -208,31 +207,31 @@ class TestCollection:
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """The facts about training data from which a run is planned, without their texts."""
+    """Facts about training data for planning, without texts."""
 
     digest: str
     bitext: Mapping[str, int]
-    """The number of bitext rows of each language pair, such as `swh-eng`."""
+    """Number of bitext rows of each language pair, such as `swh-eng`."""
     report: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Everything that a method may train on for one pair, or for several together, with a report."""
+    """The training data of one or several pairs, with a report."""
 
     pairs: tuple[Pair, ...]
-    """All of one document language."""
+    """Bitext with one document language."""
     bitext: Bitext
     relevance: Relevance
-    """Within and between the languages of each pair: queries and positives may be in either."""
+    """Judgments in and between the languages of each pair."""
     validation: Relevance = field(default_factory=lambda: Relevance.join([]))
-    """Judgments that no method trains on, from which the harness selects a checkpoint; empty unless requested."""
+    """Held-out judgments for the selection of a checkpoint; empty by default."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """Counts per source, rows removed as leakage per test collection, collections not checked."""
 
     @cached_property
     def digest(self) -> str:
-        """The hash of all texts, including those of the validation, and of their languages."""
+        """The hash of all texts and languages, with the validation."""
         rows = (self.bitext, self.relevance, self.validation)
         return digest_texts(*(map(str, column) for part in rows for column in (*part.columns[:2], part.pairs)))
 
@@ -245,7 +244,7 @@ class TrainingData:
         return self.pairs[0].document
 
     def texts(self, *, query_languages: bool) -> list[str]:
-        """Return every text of bitext and relevance that is in a query language, or in the document language."""
+        """Return all texts of bitext and relevance in the query languages, or in the document language."""
         return [
             text
             for rows in (self.bitext, self.relevance)
@@ -256,5 +255,5 @@ class TrainingData:
 
     @classmethod
     def none(cls, pairs: tuple[Pair, ...]) -> TrainingData:
-        """Return the data of a method that trains on nothing."""
+        """Return empty data, for methods without training."""
         return cls(pairs, Bitext.join([]), Relevance.join([]))

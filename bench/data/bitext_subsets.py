@@ -1,4 +1,4 @@
-"""Bitext subsets: random samples of the bitext, and misaligned rows, whose sides do not belong together."""
+"""Bitext subsets: random samples of the bitext, and misaligned rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BitextSubset:
-    """The amount and the quality of the bitext of each pair in a training."""
+    """Size and noise of the bitext of each pair in a training."""
 
     bitext_size: int | None = None
     """The largest number of rows; None for all."""
@@ -32,7 +32,7 @@ class BitextSubset:
         }
 
     def folder(self) -> str:
-        """Return the values other than the defaults, for the name of a folder."""
+        """Return the changed values, for the name of a folder."""
         size, noise = self.texts.values()
         return ".".join(filter(None, (size and f"{size}pairs", noise and f"noise{noise}")))
 
@@ -45,8 +45,9 @@ class BitextSubset:
 def take_subset(
     data: TrainingData, subset: BitextSubset, generator: Callable[[str], np.random.Generator]
 ) -> TrainingData:
-    """Return the data with a bitext subset of each pair, the same rows for the same `generator`s by purpose. In the
-    report, `subset` has the rows `kept` of each source and the number of `misaligned` rows.
+    """Return the data with a bitext subset of each pair. The rows depend on the `generator` of each purpose.
+
+    In the report, `subset` has the number of rows `kept` of each source and of `misaligned` rows.
     """
     size, noise = subset.bitext_size, subset.bitext_noise
     if size is None and not noise:
@@ -67,15 +68,15 @@ def take_subset(
 
 
 def sample(bitext: Bitext, size: int, rng: np.random.Generator) -> Bitext:
-    """Return `size` random rows, in order, or all if there are fewer. A larger sample includes a smaller one."""
+    """Return `size` random rows in order, or all if there are fewer. Larger samples include smaller ones."""
     return bitext.take(sorted(_shuffled(len(bitext), rng)[:size]))
 
 
 def misalign(bitext: Bitext, share: float, rng: np.random.Generator) -> Bitext:
-    """Exchange the document sides of a random `share` of the rows. A larger share includes those of a smaller one."""
+    """Exchange the document sides of a random `share` of rows. Larger shares include smaller ones."""
     chosen = _shuffled(len(bitext), rng)[: round(share * len(bitext))]
     documents = list(bitext.document_side)
-    # One cycle through all chosen rows, in random order, moves each document.
+    # One cycle through all chosen rows moves each document.
     for row, other in zip(chosen, chosen[1:] + chosen[:1], strict=True):
         documents[row] = bitext.document_side[other]
     return replace(bitext, document_side=tuple(documents))

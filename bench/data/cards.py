@@ -1,7 +1,7 @@
 """Cards: the description, files and roles of a collection, as TOML.
 
-A card is a file in the checkout's folder `datasets` (in an installed package, `bench.carddata`). A new
-collection in a known format is a new card and no code.
+A card is a file in the folder `datasets` (in an installed package, `bench.carddata`). A new collection in a known
+format needs a card and no code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.options import read_config, read_toml
 Role = Literal["bitext", "relevance", "test", "passages"]
 
 IR_DATASETS = "ir_datasets"
-"""The source of cards whose data the library of that name downloads, verifies and reads."""
+"""The source of cards of the library ir_datasets, which downloads and verifies their data."""
 _SOURCE = r"[\w.-]+/[\w.-]+@[0-9a-f]{40}"
 
 
@@ -93,18 +93,18 @@ class Data(_Table):
 
     @property
     def keys(self) -> tuple[Pair | str, ...]:
-        """The pairs or languages of this entry's data."""
+        """The pairs or languages of the data."""
         return self.pairs or self.languages
 
 
 class Mix(_Table):
-    """The standard training data of these pairs: the collections that they consist of."""
+    """The standard training data of pairs, as a list of collections."""
 
     pairs: tuple[PairText, ...] = Field(min_length=1)
     bitext: tuple[Name, ...] = ()
     relevance: tuple[Name, ...] = ()
     caps: dict[Name, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
-    """The largest number of rows of a collection, a random sample, so that no source dominates the others."""
+    """Maximum number of rows of a collection, a random sample."""
 
     @model_validator(mode="after")
     def _caps_what_it_has(self) -> Mix:
@@ -114,7 +114,7 @@ class Mix(_Table):
 
 
 class Mteb(_Table):
-    """The task of MTEB whose results are scores of a collection."""
+    """The task of MTEB for a collection."""
 
     task: Text
     split: Text = "test"
@@ -133,12 +133,12 @@ class Card(_Table):
     non_commercial: bool = False
     citation: Text | None = None
     caveats: Text | None = None
-    """Notes for readers of results, in a sentence or two."""
+    """One or two sentences for readers of results."""
     measures: tuple[Text, ...] = ()
-    """The usual measures of this collection, besides the default ones."""
+    """Additional measures of the collection."""
     mteb: Mteb | None = None
     development: bool = False
-    """True for a collection to choose settings by, whose scores are not reported; `bench tune` refuses all others."""
+    """True for a collection to choose settings on. `bench tune` accepts no others."""
     source: (
         Annotated[str, StringConstraints(pattern=f"^({IR_DATASETS}|{_SOURCE})$"), AfterValidator(_repository)] | None
     ) = None
@@ -212,15 +212,15 @@ class Card(_Table):
         raise BenchError(f"{self.name} has no {role} for {key}; it has {others}")
 
     def code(self, language: str) -> str:
-        """Return this collection's own code of a canonical language."""
+        """Return the code that the collection uses for a canonical language."""
         return self.codes.get(language, language)
 
     def files(self, entry: Data, key: Pair | str) -> dict[str, tuple[str, ...]]:
-        """Return the entry's files for a pair or language, relative to the repository or folder."""
+        """Return the files of an entry for a pair or language, relative to the repository or folder."""
         return {part: tuple(self._filled(path, key) for path in paths) for part, paths in entry.files.items()}
 
     def options(self, entry: Data, key: Pair | str) -> dict[str, Any]:
-        """Return the entry's options for a pair or language."""
+        """Return the options of an entry for a pair or language."""
         return {name: self._filled(value, key) for name, value in entry.options.items()}
 
     def _filled(self, value: Any, key: Pair | str) -> Any:
@@ -260,7 +260,7 @@ def get_card(name: str, cards: Mapping[str, Card] | None = None) -> Card:
 
 def builtin_folder() -> Traversable:
     """Return the folder of the project's cards and of their statistics."""
-    # The wheel maps the checkout's folder `datasets` to this name; nothing called `datasets` may be importable.
+    # The wheel has the folder `datasets` under this name, since no module may be called `datasets`.
     try:
         return resources.files("bench.carddata")
     except ModuleNotFoundError:

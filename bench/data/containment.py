@@ -1,7 +1,7 @@
-"""Containment: texts that have another one inside, word for word.
+"""Containment: texts that contain another text, word for word.
 
-A window of letters selects the pairs to compare (Karp & Rabin, Efficient randomized pattern-matching algorithms, 1987),
-so that time is linear in the number of letters.
+Windows of letters select the pairs to compare, so that time is linear in the number of letters. Source: Karp & Rabin,
+Efficient randomized pattern-matching algorithms, 1987.
 """
 
 import re
@@ -15,22 +15,22 @@ from bench.data.duplicates import NearDuplicate
 from bench.data.windows import CHUNK, Index, windows, without_marks
 
 SHORTEST, SHARE = 12, 0.5
-"""The least number of letters of an inner text, and its least share of the letters of the outer one."""
+"""Least number of letters of an inner text, and its least share of the letters of the outer text."""
 ANY_SHARE = 16
-"""Letters of another text that counts in a text of any length."""
+"""Letters of an inner text that counts in a text of any length."""
 ANY_SHARE_INSIDE = 44
 """Letters of a text that counts inside another one of any length: long passages quote short common sentences."""
 COMMON = 5
-"""The most texts that another one counts in; a text in more is a common phrase."""
+"""Maximum number of texts that contain a text; a text in more of them is a common phrase."""
 
 # Thai, Lao, Burmese, Khmer, Chinese and Japanese, which have no space between words.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 
 
 def containing(texts: Sequence[str], others: Sequence[str]) -> list[NearDuplicate]:
-    """Return all pairs of a text that contains another, or that is inside it, in order. All texts are normalised.
+    """Return all pairs of a text that contains another text, or is inside it, in order. All texts are normalised.
 
-    Whole words are compared, without diacritics. The similarity is the share of the other text that the text has.
+    Whole words are compared, without diacritics. The similarity is the contained share of the other text.
     """
     theirs = list(map(without_marks, others))
     rows, codes = windows(list(map(_letters, theirs)), SHORTEST)
@@ -45,7 +45,7 @@ def containing(texts: Sequence[str], others: Sequence[str]) -> list[NearDuplicat
         for row, other in anchors.pairs(rows, codes):
             if _share(theirs[other], ours[row], ANY_SHARE):
                 around.append(NearDuplicate(start + row, other, "contained", 1.0))
-        # A text inside another has its first and its last window there; the rarer one leaves less to compare.
+        # A text inside another has its first and last window there. The rarer window gives fewer candidates.
         ends = np.flatnonzero(np.diff(rows, prepend=-1)), np.flatnonzero(np.diff(rows, append=-1))
         counts = [index.count(codes[end]) for end in ends]
         rarer = np.where(counts[0] <= counts[1], *ends)

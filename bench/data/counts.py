@@ -1,4 +1,4 @@
-"""The sizes of collections and the properties of their texts: stored beside the cards, shown by `bench ls`.
+"""Sizes of collections and properties of their texts, stored beside the cards for `bench ls`.
 
 `counts.csv` has a row for each collection, role and pair or language; `sizes.csv` has the bytes of every file.
 `benchmarks/count_collections.py` writes both.
@@ -17,9 +17,10 @@ SIZES = "sizes.csv"
 
 @dataclass(frozen=True)
 class Counts:
-    """The size of a collection in one role for one pair or language, and means per text: words (runs between white
-    space) and word pieces (of all-MiniLM-L6-v2). The two sides are `queries` and `documents`; `relevant` is the mean
-    number of relevant documents per query. The script is the most frequent one. Missing properties are 0 or empty.
+    """The size of a collection in one role for one pair or language, and means per text.
+
+    Words are runs between white space, and word pieces are those of all-MiniLM-L6-v2. `relevant` is the mean number of
+    relevant documents per query. The script is the most frequent one. Missing properties are 0 or empty.
     """
 
     collection: str
@@ -37,12 +38,12 @@ class Counts:
 
 
 def read_counts() -> list[Counts]:
-    """Return the rows that are stored beside the cards."""
+    """Return the rows of `counts.csv`."""
     return TypeAdapter(list[Counts]).validate_python(_rows(COUNTS))
 
 
 def read_sizes() -> dict[tuple[str, str], int]:
-    """Return the bytes of each file, by collection and path, that are stored beside the cards."""
+    """Return the bytes of each file by collection and path."""
     return {(row["collection"], row["path"]): int(row["bytes"]) for row in _rows(SIZES)}
 
 

@@ -14,18 +14,18 @@ from bench.progress import Display
 CHUNK = 1 << 16
 KIB = 1 << 10
 LARGEST = 100 << 20
-"""Bytes of a file. GitHub accepts no larger one."""
+"""Maximum bytes of a file, the limit of GitHub."""
 ATTEMPTS = 5
 LONGEST_WAIT = 60.0
-"""Seconds between two attempts, also if the server requests more."""
+"""Maximum seconds between two attempts."""
 TIMEOUT = 30.0
-"""Seconds for a connection, and for each piece of the body."""
+"""Timeout in seconds for a connection, and for each piece of the body."""
 TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP statuses after which the same request may succeed later."""
+"""HTTP statuses of temporary failures."""
 
 
 class DownloadError(MissingFile):
-    """A file cannot be downloaded; `temporary` if a later attempt may succeed."""
+    """A file cannot be downloaded; a later attempt may succeed if `temporary`."""
 
     def __init__(self, label: str, url: str, reason: str, *, temporary: bool = False) -> None:
         cure = f"{'run again later, or ' if temporary else ''}give a folder that has it with --mirror"
@@ -34,8 +34,10 @@ class DownloadError(MissingFile):
 
 
 def download(url: str, label: str, display: Display, *, attempts: int = ATTEMPTS) -> bytes:
-    """Return the content of a file. `display` shows the progress and each failed attempt. Raises `DownloadError` if the
-    server cannot be reached, refuses, breaks off or sends more than `LARGEST` bytes.
+    """Return the content of a file. `display` shows the progress and each failed attempt.
+
+    Raises `DownloadError` if the server cannot be reached, reports an error, breaks off or sends more than `LARGEST`
+    bytes.
     """
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # the display reports failed attempts
     adapter = HTTPAdapter(max_retries=_retry(display, label, attempts))

@@ -1,7 +1,7 @@
-"""Near-duplicates: texts that equal another one except for a few letters, or that contain it.
+"""Near-duplicates: texts that are equal except for a few letters, or that contain another text.
 
-Texts are compared by their shingles: the set of all runs of five letters in a text, without white space and diacritics,
-so that scripts without spaces and spellings without tone marks are compared like any other.
+Texts are compared by their shingles: the set of all runs of five letters in a text, without white space and diacritics.
+Scripts without spaces and spellings without tone marks are therefore compared like all others.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from bench.data.windows import CHUNK, windows, without_marks
 SHINGLE = 5
 """Letters of a shingle."""
 SIMILAR, SHORTEST_SIMILAR = 0.8, 10
-"""Near: the least Jaccard similarity, to a text with at least this number of shingles."""
+"""Near: the least Jaccard similarity, and the least number of shingles of the other text."""
 CONTAINED, SHORTEST_CONTAINED = 0.9, 40
-"""Contained: the least share of the shingles of a text, with at least this number of shingles."""
+"""Contained: the least share of the shingles of the other text, and their least number."""
 
 
 class NearDuplicate(NamedTuple):
@@ -30,7 +30,7 @@ class NearDuplicate(NamedTuple):
 
 
 def near_duplicates(texts: Sequence[str], others: Sequence[str]) -> list[NearDuplicate]:
-    """Return all pairs of a text that is near, or contains, another, in order. All texts are normalised."""
+    """Return all pairs of a text that is near another text, or contains it, in order. All texts are normalised."""
     rows, codes = _shingles(others)
     vocabulary, columns = np.unique(codes, return_inverse=True)
     sizes = np.bincount(rows, minlength=len(others))
@@ -61,9 +61,8 @@ def near_duplicates(texts: Sequence[str], others: Sequence[str]) -> list[NearDup
 def _rare(rows: np.ndarray, columns: np.ndarray, sizes: np.ndarray, vocabulary: int) -> tuple[Any, np.ndarray]:
     """Return the rarer half of each text's shingles, (n_texts, vocabulary), and the number that candidates must share.
 
-    A text that is near another, or contains it, lacks at most a share of 1 - SIMILAR of the other's shingles. Even if
-    all of these were in the rarer half, the text would have the rest of that half, and few texts share so many rare
-    shingles by chance.
+    A text that is near another text, or contains it, lacks at most a share of 1 - SIMILAR of its shingles. Even if all
+    of these are in the rarer half, the text has the rest of that half. Few texts share so many rare shingles by chance.
     """
     frequency = np.bincount(columns, minlength=vocabulary)
     order = np.lexsort((frequency[columns], rows))

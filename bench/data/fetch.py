@@ -12,7 +12,7 @@ from bench.progress import Display
 from bench.tables import print_table
 
 Item = str | tuple[Role, Pair | str]
-"""A file of a card, by its path; for ir_datasets, which has its own files, a role and a pair or language."""
+"""A file of a card by its path, or for ir_datasets a role and a pair or language."""
 OUTCOMES = ("already there", "fetched", "failed")
 COLUMNS = ("collection", "licence", "files", "MiB", *OUTCOMES)
 
@@ -20,11 +20,11 @@ COLUMNS = ("collection", "licence", "files", "MiB", *OUTCOMES)
 def fetch(
     names: Sequence[str], pairs: Sequence[Pair], cards: Mapping[str, Card], resolver: Resolver, display: Display
 ) -> int:
-    """Fetch and verify every file of the named collections that these pairs need; of all pairs if none is given.
+    """Download and verify every file of collections for these pairs (default: all pairs).
 
-    A mix stands for its members, and a test includes its distractors. Each failure is a line on stderr. A table on
-    stdout has the counts of each collection. Returns 1 if a file failed, else 0. Raises `BenchError` for an unknown
-    name, or a pair that no collection has.
+    A mix means its members, and a test includes its distractors. Failures are printed on stderr, and a table of counts
+    on stdout. Returns 1 if a file failed, or else 0. Raises `BenchError` for an unknown name, or a pair that no
+    collection has.
     """
     collections = _collections(names, cards)
     _check_pairs(pairs, collections)
@@ -35,7 +35,7 @@ def fetch(
 
 
 def _collections(names: Sequence[str], cards: Mapping[str, Card]) -> list[Card]:
-    """Return the named collections and the members of the named mixes, each once."""
+    """Return the named collections and the members of the named mixes, without duplicates."""
     found: dict[str, None] = {}
     for name in names:
         mix = get_card(name, cards).mix
@@ -83,7 +83,7 @@ def _fetch(card: Card, items: Iterable[Item], resolver: Resolver, display: Displ
                 there = available(card, *item, resolver, {})
                 read(card, *item, resolver)
             counts["already there" if there else "fetched"] += 1
-        except (BenchError, OSError) as error:  # of the disk: a smaller file may fit
+        except (BenchError, OSError) as error:  # an error of the disk; a smaller file may fit
             counts["failed"] += 1
             display.warn(f"{'' if isinstance(error, BenchError) else f'{card.name}: {item}: '}{describe(error)}")
     return counts

@@ -1,4 +1,4 @@
-"""The local files of collections: from a mirror folder, the cache, or a download. They are always verified."""
+"""Local files of collections, from a mirror folder, the cache or a download. Every file is verified."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,10 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Resolver:
-    """Finds and downloads the files of collections, and verifies the sha256 that the card states. `mirror` is a folder
-    laid out `<owner>/<repo>/<path>`. In the `cache` (None is `default_cache()`) a level with the commit follows the
-    repository. With `offline`, no socket is opened. `display` shows licences and progress.
+    """A finder of the files of collections, which downloads missing files and verifies their sha256.
+
+    `mirror` is a folder with the layout `<owner>/<repo>/<path>`. The `cache` (None is `default_cache()`) has the layout
+    `<owner>/<repo>/<commit>/<path>`. With `offline`, no socket is opened. `display` shows licences and progress.
     """
 
     mirror: Path | None = None
@@ -27,7 +28,7 @@ class Resolver:
     offline: bool = False
     display: Display = field(default_factory=lambda: Display(quiet=True), repr=False, compare=False)
     derived: Path | None = None
-    """The folder of data that are derived from the files; None means `cache`."""
+    """The folder of derived data; None means `cache`."""
     _announced: set[str] = field(default_factory=set, repr=False, compare=False)
     _unreachable: set[str] = field(default_factory=set, repr=False, compare=False)
     """Hosts whose last download failed after all attempts. The next file gets one attempt."""
@@ -41,8 +42,10 @@ class Resolver:
         return any(place.is_file() for place in self._places(card, relative))
 
     def path(self, card: Card, relative: str) -> Path:
-        """Return the local path of a file, after a download if necessary. Raises `MissingFile` if it is not available,
-        `BenchError` if its sha256 is not that of the card, and `OSError` if the cache cannot be written.
+        """Return the local path of a file, after a download if necessary.
+
+        Raises `MissingFile` for an unavailable file, `BenchError` for another sha256 than that of the card, and
+        `OSError` if the cache cannot be written.
         """
         places = self._places(card, relative)
         place = next((place for place in places if place.is_file()), places[-1])
@@ -63,7 +66,7 @@ class Resolver:
         return place
 
     def announce(self, card: Card) -> None:
-        """Show, once, the licence of data that are about to be downloaded."""
+        """Show the licence of data before their first download."""
         if card.name not in self._announced:
             self._announced.add(card.name)
             licence = f"licence: {' '.join(card.licence.split())}"
@@ -73,7 +76,7 @@ class Resolver:
                 self.display.say(f"{card.name}: {licence}")
 
     def _places(self, card: Card, relative: str) -> list[Path]:
-        """Return the possible paths of the file, in order of preference. The last is in the cache."""
+        """Return the possible paths of a file in order of preference, the last in the cache."""
         cache = self.cache or default_cache()
         if card.folder is not None:
             return list(dict.fromkeys(base / card.folder / relative for base in (self.mirror, cache) if base))
@@ -82,7 +85,7 @@ class Resolver:
         return [cached] if self.mirror is None else [self.mirror / repository / inner, cached]
 
     def _download(self, target: Path, card: Card, relative: str) -> None:
-        """Download a file. It appears under the target's name only when it is complete and its sha256 is right."""
+        """Download a file, which appears only when it is complete and its sha256 is right."""
         from bench.data import download  # here, because it imports requests
 
         self.announce(card)

@@ -1,4 +1,4 @@
-"""IBM Model 1: translation probabilities of tokens, learned from aligned sentences alone."""
+"""IBM Model 1: translation probabilities of tokens, learned from aligned sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 BLOCK = 1 << 22
-"""Pairs of tokens that EM processes together, which bounds its temporary memory."""
+"""Pairs of tokens in a step of EM, which bounds its temporary memory."""
 
 
 def ibm_model_1(
@@ -22,23 +22,24 @@ def ibm_model_1(
 ) -> tuple[csr_array, list[float]]:
     """Learn p(target token | source token) by EM from uniform probabilities (Brown et al. 1993, section 4.1).
 
-    Each token of `target[i]` comes from a hidden token of `source[i]` or from an empty token, which every source
-    sentence has besides; all are equally probable beforehand. The likelihood is concave, and nothing is random. `shape`
-    bounds the token ids of both sides. Returns the probabilities from `minimum` on, `shape` float64, without the empty
-    token's, and the log-likelihood of the target side before each iteration, mean per token in nats.
+    Each token of `target[i]` comes from a hidden token of `source[i]` or from an additional empty token, with equal
+    prior probability. The likelihood is concave, and nothing is random. `shape` bounds the token ids of both sides.
+
+    Returns the probabilities from `minimum` on, `shape` float64, without the empty token. Also returns the
+    log-likelihood of the target side before each iteration, as a mean per token in nats.
 
     Memory: about 25 bytes for each pair of tokens in a pair of sentences.
     """
     source_ids, source_lengths = _flat([[shape[0], *sentence] for sentence in source])
     target_ids, target_lengths = _flat(target)
 
-    # The candidates of each target token: their number, and the end of their range among all pairs.
+    # Number of candidates of each target token, and the end of their range among all pairs.
     sizes = np.repeat(source_lengths, target_lengths)
     ends = sizes.cumsum()
     begins = np.repeat(source_lengths.cumsum() - source_lengths, target_lengths)
     pairs = source_ids[np.arange(sizes.sum()) - np.repeat(ends - sizes - begins, sizes)] * shape[1]
     pairs += np.repeat(target_ids, sizes)
-    # A pair is numbered once and not in every iteration.
+    # Pairs are numbered once, not in every iteration.
     numbers, types = pd.factorize(pairs)
     numbers, rows = numbers.astype(np.int32), types // shape[1]
     del pairs

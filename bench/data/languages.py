@@ -1,4 +1,4 @@
-"""Canonical codes of languages and language pairs, for any code that a user writes, and fields of pydantic models.
+"""Canonical codes of languages and language pairs, and their fields in pydantic models.
 
 The canonical form is an ISO 639-3 code of an individual language (`swh`, not `sw` or `swa`). Cards map it to the codes
 of their files.
@@ -14,7 +14,7 @@ from bench.data import Pair
 from bench.errors import BenchError
 from bench.options import items
 
-# A macrolanguage covers several languages; collections use its code for the dominant member.
+# Collections use the code of a macrolanguage for its dominant member.
 # `fil` is the standardised form of Tagalog, and collections use either code.
 _DOMINANT = (
     "ara=arb aze=azj est=ekk fas=pes fil=tgl kur=kmr lav=lvs mlg=plt mon=khk msa=zsm nep=npi ori=ory orm=gaz pus=pbt "
@@ -22,7 +22,7 @@ _DOMINANT = (
 )
 _CANONICAL = dict(codes.split("=") for codes in _DOMINANT.split())
 
-# The languages of suggestions. Among all eight thousand, every typo is near some language.
+# Languages of suggestions. Among all eight thousand languages, every typo is near one of them.
 _COMMON = (
     "afr amh arb azj bam bem ben bul cmn deu ell eng ewe fon fra gaz hau heb hin ibo ind ita jpn kan khm kin "
     "kor lin lug mal mar mya npi nya pan pes por rus sna som sot spa swh tam tel tgl tha tir tsn tur twi ukr urd vie "
@@ -33,20 +33,21 @@ _PRIVATE_USE = re.compile(r"q[a-t][a-z]")
 
 
 def parse_language(text: str) -> str:
-    """Return the canonical ISO 639-3 code of a language for its 639-1, 639-2 or 639-3 code; private-use codes, `qaa` to
-    `qtz`, do not change. Raises `BenchError`, with a suggestion, for a code of no language.
+    """Return the canonical ISO 639-3 code of a language for its 639-1, 639-2 or 639-3 code.
+
+    Private-use codes, `qaa` to `qtz`, do not change. Raises `BenchError` with a suggestion for an unknown code.
     """
     code = text.strip().lower()
     if _PRIVATE_USE.fullmatch(code):
         return code
-    # Imported here because it takes longer than everything else that `bench --help` needs.
+    # Imported here, because the import takes longer than `bench --help`.
     from iso639 import Lang
     from iso639.exceptions import DeprecatedLanguageValue, InvalidLanguageValue
 
     individual = ""
     try:
         if len(code) in (2, 3):  # Lang() also accepts names
-            individual = Lang(code).pt3  # empty for a family of languages
+            individual = Lang(code).pt3  # empty for families of languages
     except DeprecatedLanguageValue as error:
         if error.change_to:
             raise BenchError(f"language code '{code}' was retired; use {error.change_to}") from None
@@ -58,7 +59,7 @@ def parse_language(text: str) -> str:
 
 
 def parse_pair(text: str) -> Pair:
-    """Return the pair of a text such as `swh-eng` or `sw-en`. Raises `BenchError` for a malformed or unknown one."""
+    """Return the pair of a text such as `swh-eng` or `sw-en`. Raises `BenchError` for another text."""
     languages = text.strip().split("-")
     if len(languages) != 2 or not all(languages):
         raise BenchError(
@@ -93,7 +94,7 @@ def name(code: str) -> str:
 
 
 def _unknown_language(text: str) -> BenchError:
-    """Return the error for an unknown language, with suggestions by code or by name: 'swahili' leads to swh."""
+    """Return the error for an unknown language, with suggestions by code or name, such as swh for 'swahili'."""
     labels = {spelling: code for code in _COMMON.split() for spelling in (code, name(code).lower())}
     near = dict.fromkeys(labels[match] for match in difflib.get_close_matches(text.lower(), labels, n=2, cutoff=0.6))
     hint = "use an ISO 639-3 or 639-1 code, such as swh or sw"

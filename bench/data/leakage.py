@@ -1,7 +1,7 @@
-"""Train/test leakage: training rows that repeat, exactly or nearly, a text that affects the scores of a test.
+"""Leakage: training rows that repeat a text of a test collection, exactly or nearly.
 
-Only queries, their oracle translations and the relevant documents are protected. Training may use the other documents
-of a test corpus, and the sentences of a mining collection that are in no gold pair.
+Protected texts are queries, their translations and relevant documents. Training may use other documents of a test
+corpus, and sentences of a mining collection outside gold pairs.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ class Leak:
     """The text on one side of a row that repeats a protected text of the collection `test`.
 
     The `kind` is exact for equal texts after normalisation. `duplicates`, `word_changes` and `containment` define the
-    others and the `similarity`.
+    other kinds and the `similarity`.
     """
 
     row: int
@@ -37,7 +37,7 @@ class Leak:
 
 
 def protected(test: TestCollection) -> dict[str, frozenset[str]]:
-    """Return the normalised texts that no training row may repeat, each with the ids of the queries it belongs to."""
+    """Return the normalised protected texts, each with the ids of its queries."""
     texts: dict[str, set[str]] = defaultdict(set)
     for column in (test.queries, test.oracle_queries or test.queries):
         for key, text in zip(test.query_ids, column, strict=True):
@@ -55,8 +55,8 @@ def protected(test: TestCollection) -> dict[str, frozenset[str]]:
 
 
 def find_leaks(data: Rows, tests: Mapping[str, Collection[str]]) -> list[Leak]:
-    """Return every text of the data that repeats a protected text, by row; `tests` has those of each collection."""
-    # Here, because cards are listed without numpy.
+    """Return every text of the data that repeats a protected text, by row; `tests` has the protected texts."""
+    # Imported here, since cards are listed without numpy.
     from bench.data.containment import containing
     from bench.data.duplicates import near_duplicates
     from bench.data.word_changes import one_word_apart
@@ -90,7 +90,7 @@ def remove(data: _Rows, leaks: Iterable[Leak]) -> _Rows:
 
 
 def count_rows(leaks: Iterable[Leak], tests: Iterable[str]) -> dict[str, dict[Kind, int]]:
-    """Return the number of leaking rows of each test collection by kind. A row counts once, by its first kind."""
+    """Return the number of leaking rows of each test collection by kind. A row counts once."""
     kinds: dict[tuple[str, int], Kind] = {}
     for leak in leaks:
         key = leak.test, leak.row

@@ -1,4 +1,4 @@
-"""Loading by cards: test collections, bitext, relevance judgments and passages."""
+"""Test collections, bitext, relevance judgments and passages, loaded by cards."""
 
 import sys
 from collections import Counter
@@ -17,8 +17,9 @@ _Rows = TypeVar("_Rows", bound=Rows)
 
 
 def load_test(card: Card, pair: Pair, resolver: Resolver, cards: Mapping[str, Card] | None = None) -> TestCollection:
-    """Return the test collection of a pair, followed by the new passages of the card's distractors, whose cards are in
-    `cards` (all by default). Raises `BenchError` as `load_judged`.
+    """Return the test collection of a pair, with the passages of its distractors. Raises `BenchError` as `load_judged`.
+
+    `cards` has the cards of the distractors (default: all cards).
     """
     test = load_judged(card, pair, resolver)
     distractors = card.entry("test", pair).distractors
@@ -37,8 +38,10 @@ def load_test(card: Card, pair: Pair, resolver: Resolver, cards: Mapping[str, Ca
 
 
 def load_judged(card: Card, pair: Pair, resolver: Resolver) -> TestCollection:
-    """Return the test collection of a pair without distractors. Raises `BenchError` if the card has none, a file is
-    missing or malformed, a query has no relevant document, or a part of a mining collection no gold pair.
+    """Return the test collection of a pair without distractors.
+
+    Raises `BenchError` if the card has none, a file is missing or malformed, a query has no relevant document, or a
+    part of a mining collection has no gold pair.
     """
     sys.audit(READS_TEST, f"{card.name} {pair}")
     test: TestCollection = read(card, "test", pair, resolver)
@@ -68,7 +71,7 @@ def load_rows(card: Card, role: Literal["bitext", "relevance"], pair: Pair, reso
 
 
 def needed_files(card: Card, role: Role, key: Pair | str, cards: Mapping[str, Card]) -> list[tuple[Card, str]]:
-    """Return the card and path of every file that loading this data reads, except for those of ir_datasets."""
+    """Return the card and path of every necessary file, without those of ir_datasets."""
     entry = card.entry(role, key)
     paths = (path for paths in card.files(entry, key).values() for path in paths)
     files = [(card, path) for path in dict.fromkeys(paths)]
@@ -79,17 +82,18 @@ def needed_files(card: Card, role: Role, key: Pair | str, cards: Mapping[str, Ca
 
 
 def available(card: Card, role: Role, key: Pair | str, resolver: Resolver, cards: Mapping[str, Card]) -> bool:
-    """Return True if the files that loading this data reads are on this machine. Opens no socket."""
+    """Return True if all necessary files are on this machine. Opens no socket."""
     if card.source == IR_DATASETS:
-        from bench.data.formats import irds  # here, because it imports the parsers of other formats
+        from bench.data.formats import irds  # imported here, because it imports all parsers
 
         return irds.is_local(source_of(card, role, key, resolver))
     return all(resolver.available(*file) for file in needed_files(card, role, key, cards))
 
 
 def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
-    """Return the data of a card's entry: a `TestCollection`, `Bitext`, `Relevance` or a tuple of distinct texts.
-    Raises `BenchError` if the card has none for the key, or a file is missing or malformed.
+    """Return the data of an entry of a card: a `TestCollection`, `Bitext`, `Relevance` or a tuple of distinct texts.
+
+    Raises `BenchError` if the card has no data for the key, or a file is missing or malformed.
     """
     parsed = _parsed(card, role, key, resolver)
     if role == "test":
@@ -104,8 +108,9 @@ def read(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
 def places(
     card: Card, role: Role, pair: Pair, resolver: Resolver, rows: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], str]:
-    """Return the place in the files of each of these rows of bitext or relevance: the first of equal rows, which is the
-    one that `drop_empty_and_duplicate` keeps. Raises `BenchError` as `read`.
+    """Return the place in the files of each row of bitext or relevance, for equal rows that of the first.
+
+    Raises `BenchError` as `read`.
     """
     found: dict[tuple[str, str], str] = {}
     for first, second, place in _parsed(card, role, pair, resolver):
@@ -115,10 +120,10 @@ def places(
 
 
 def _parsed(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
-    """Return the output of the parser of a card's entry."""
+    """Return the parsed data of an entry of a card."""
     source = source_of(card, role, key, resolver)
     if card.source == IR_DATASETS:
-        # The library downloads missing files by itself, so the first attempt is without the network.
+        # The first attempt is without the network, since the library downloads missing files by itself.
         try:
             with local_only():
                 return formats.parse(card.entry(role, key).format, role, source, key)
@@ -130,7 +135,7 @@ def _parsed(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
 
 
 def source_of(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Source:
-    """Return the input of the parser of a card's entry, after downloads. Raises `BenchError` as `load_rows`."""
+    """Return the input of a parser, after downloads. Raises `BenchError` as `load_rows`."""
     entry = card.entry(role, key)
     files = card.files(entry, key).items()
     paths = {part: tuple(resolver.path(card, path) for path in names) for part, names in files}
@@ -138,7 +143,7 @@ def source_of(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> So
 
 
 def drop_empty_and_duplicate(data: _Rows, seen: set[tuple[str, str]]) -> _Rows:
-    """Drop the rows that lack a text, and those whose texts are in `seen`. The others are added to `seen`, in order."""
+    """Drop rows without a text, and rows whose texts are in `seen`. Add the others to `seen`, in order."""
     kept = []
     for row, texts in enumerate(zip(*data.columns[:2], strict=True)):
         if all(text.strip() for text in texts) and texts not in seen:

@@ -1,10 +1,10 @@
-"""Normalisation of texts for comparison: copies of one sentence have the same normal form."""
+"""Normalisation of texts for comparison."""
 
 import unicodedata
 
 
 class _Folding(dict[int, str]):
-    """A map of characters: invisible format characters to nothing; punctuation, white space and controls to a space."""
+    """A map of invisible format characters to nothing, and of punctuation, white space and controls to a space."""
 
     def __missing__(self, codepoint: int) -> str:
         character = chr(codepoint)
@@ -17,5 +17,5 @@ _FOLDING = _Folding()
 
 
 def normalise(text: str) -> str:
-    """Return the text with normal compatibility forms, case and white space, and without punctuation."""
+    """Return the text with normalised compatibility forms, case and white space, without punctuation."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING).split())

@@ -1,4 +1,4 @@
-"""Training data: the collections of a mix together, without duplicates and without rows that leak a test."""
+"""Training data: the collections of a mix, without duplicates and without leakage."""
 
 import math
 from collections import Counter
@@ -33,11 +33,11 @@ def training_data(
     *,
     keep_leaks: bool = False,
 ) -> TrainingData:
-    """Return the rows of all named collections and mixes, without those that leak a test collection of the pairs.
+    """Return the rows of all named collections and mixes, without leakage of test collections of the pairs.
 
-    The pairs share their document language, for one student is trained for them. Leakage is removed against every known
-    test collection of the pairs; one whose files are missing and cannot be downloaded is reported as not checked. With
-    `keep_leaks` leakage is only counted. The caps of a mix apply to the remaining rows.
+    The pairs share their document language, since one student is trained for them. Leakage is removed for every known
+    test collection of the pairs. Collections with missing files are reported as not checked. With `keep_leaks` leakage
+    is only counted. The caps of a mix apply to the remaining rows.
 
     In the report, `bitext` and `relevance` map each source to its rows: `read`, `dropped` (empty or duplicate),
     `leaked`, `capped` (if there is a cap) and `kept`. `leakage` maps each test collection to the leaking rows of
@@ -67,12 +67,12 @@ def training_data(
 
 @dataclass(frozen=True)
 class Search:
-    """All available training rows, and the leakage among them, by role."""
+    """All training rows and their leakage, by role."""
 
     rows: Mapping[Role, Any]
     """The `Bitext` and the `Relevance`."""
     counts: Mapping[Role, Mapping[Origin, Mapping[str, int]]]
-    """The numbers of rows `read` and `dropped` of each source and pair."""
+    """Number of rows `read` and `dropped` of each source and pair."""
     leaks: Mapping[Role, Sequence[leakage.Leak]]
     tests: Mapping[str, Mapping[str, frozenset[str]]]
     """The result of `leakage.protected` for each test collection."""
@@ -81,7 +81,7 @@ class Search:
 
 
 def search(names: Sequence[str], pairs: Sequence[Pair], resolver: Resolver, cards: Mapping[str, Card]) -> Search:
-    """Read the rows of `training_data` and find the leakage among them. Raises `BenchError` likewise."""
+    """Return the rows of `training_data` and their leakage. Raises `BenchError` as `training_data`."""
     sources, skipped = sources_of(names, pairs, cards)
     rows, counts = {}, {}
     for role, origins in sources.items():
@@ -90,7 +90,7 @@ def search(names: Sequence[str], pairs: Sequence[Pair], resolver: Resolver, card
     tests: dict[str, Mapping[str, frozenset[str]]] = {}
     not_checked: dict[str, str] = {}
     for name, (card, pair) in tests_of(pairs, cards).items():
-        # Collections of ir_datasets are too large to be downloaded for the check alone.
+        # Collections of ir_datasets are too large to be downloaded for this check.
         offline = resolver.offline or card.source == IR_DATASETS
         try:
             tests[name] = leakage.protected(load_judged(card, pair, replace(resolver, offline=offline)))
@@ -101,8 +101,8 @@ def search(names: Sequence[str], pairs: Sequence[Pair], resolver: Resolver, card
 
 
 def cap(bitext: Bitext, caps: Mapping[str, int]) -> Bitext:
-    """Return the bitext with a random sample of the rows of each capped source in each pair, always the same."""
-    from numpy.random import default_rng  # here, because cards are read without numpy
+    """Return the bitext with a fixed random sample of each capped source in each pair."""
+    from numpy.random import default_rng  # imported here, since cards are read without numpy
 
     dropped: set[int] = set()
     origins = bitext.origins
@@ -114,7 +114,7 @@ def cap(bitext: Bitext, caps: Mapping[str, int]) -> Bitext:
 
 
 def judged_pairs(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
-    """Return the possible languages of judgments for these pairs: the document language first."""
+    """Return the possible languages of judgments for these pairs, the document language first."""
     return tuple(
         dict.fromkeys(
             Pair(query, document)
@@ -128,8 +128,9 @@ def judged_pairs(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
 def sources_of(
     names: Sequence[str], pairs: Sequence[Pair], cards: Mapping[str, Card]
 ) -> tuple[dict[Role, list[Origin]], list[str]]:
-    """Return the collections of the names by role, and a line for each that lacks one of the pairs; judgments outside
-    the document language are optional. Raises `BenchError` as `training_data`.
+    """Return the collections of the names by role, and a message for each that lacks a pair.
+
+    Judgments outside the document language are optional. Raises `BenchError` as `training_data`.
     """
     wanted: dict[Role, dict[Origin, None]] = {role: {} for role in TYPES}
     skipped = []
@@ -157,7 +158,7 @@ def sources_of(
 
 
 def caps_of(names: Sequence[str], cards: Mapping[str, Card]) -> dict[str, int]:
-    """Return the caps of the named mixes. The largest cap of a collection counts, and none if it is named itself."""
+    """Return the largest cap of each collection in the named mixes; none for a collection that is named itself."""
     caps: dict[str, float] = {}
     for name in names:
         mix = get_card(name, cards).mix
@@ -167,7 +168,7 @@ def caps_of(names: Sequence[str], cards: Mapping[str, Card]) -> dict[str, int]:
 
 
 def tests_of(pairs: Sequence[Pair], cards: Mapping[str, Card]) -> dict[str, tuple[Card, Pair]]:
-    """Return every test of a retriever for the pairs, by its name in the report."""
+    """Return every test collection of the pairs, by its name in the report."""
     return {
         card.name if pair == pairs[0] else f"{card.name} {pair}": (card, pair)
         for card in cards.values()
@@ -177,7 +178,7 @@ def tests_of(pairs: Sequence[Pair], cards: Mapping[str, Card]) -> dict[str, tupl
 
 
 def _gather(kind: type[Any], parts: Iterable[tuple[Origin, Rows]]) -> tuple[Any, dict[Origin, dict[str, int]]]:
-    """Join the parts, and count the rows read and dropped: empty ones, and those that an earlier part has."""
+    """Join the parts without empty and duplicate rows, and count the rows read and dropped."""
     kept, counts = [], {}
     seen: dict[Pair, set[tuple[str, str]]] = {}
     for source, part in parts:
@@ -189,7 +190,7 @@ def _gather(kind: type[Any], parts: Iterable[tuple[Origin, Rows]]) -> tuple[Any,
 def _counts(
     counts: Mapping[Origin, Mapping[str, int]], clean: Rows, used: Rows, caps: Mapping[str, int], usual: Pair
 ) -> dict[str, dict[str, int]]:
-    """Complete the counts of each source by the rows without leakage, and by those that are also within the caps."""
+    """Add the counts of rows without leakage, and of those within the caps, to each source."""
     left, kept = Counter(clean.origins), Counter(used.origins)
     report = {}
     for origin, count in counts.items():

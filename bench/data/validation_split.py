@@ -1,4 +1,4 @@
-"""The validation split: judgments held out of the training data, from which a checkpoint is selected."""
+"""The validation split: held-out judgments for the selection of a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 SHARE, LARGEST = 0.1, 500
-"""The share of the judgments within the document language that is held out, and the largest number."""
+"""Held-out share of the judgments in the document language, and its maximum number."""
 
 
 def split_validation(data: TrainingData, rng: np.random.Generator) -> TrainingData:
-    """Return the data with a random sample of the judgments within the document language as `validation`, and without
-    other rows that repeat a text of it; the report gains `held_out`. Raises `BenchError` for fewer than two.
+    """Return the data with a random sample of the judgments in the document language as `validation`.
+
+    Other rows with a text of the sample are removed. The report gets `held_out`. Raises `BenchError` for fewer than two
+    judgments.
     """
     language = data.document_language
     judged = [row for row, pair in enumerate(data.relevance.pairs) if pair == Pair(language, language)]

@@ -1,6 +1,4 @@
-"""Runs of letters as 64-bit hashes, and an index of hashes: the candidates of a search for repeated texts, in linear
-time.
-"""
+"""Hashes (64 bits) of runs of letters, and an index that finds candidates of repeated texts in linear time."""
 
 import re
 import unicodedata
@@ -9,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 CHUNK = 4096
-"""Texts that are compared at a time; memory grows with it."""
+"""Number of texts to compare at a time, which bounds memory."""
 
-_MARKS = re.compile("[\u0300-\u036f]")  # those that NFD takes off Latin, Greek and Cyrillic letters
+_MARKS = re.compile("[\u0300-\u036f]")  # marks that NFD separates from Latin, Greek and Cyrillic letters
 
 
 def without_marks(text: str) -> str:
@@ -20,7 +18,7 @@ def without_marks(text: str) -> str:
 
 
 def windows(texts: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the text's number and a hash of each run of `size` letters of each text, both (n_windows,), in order.
+    """Return the number of the text and the hash of each run of `size` letters, both (n_windows,), in order.
 
     The texts are without white space.
     """
@@ -30,24 +28,24 @@ def windows(texts: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
     codes = np.zeros(count, dtype=np.uint64)
     for offset in range(size):
         codes = codes * np.uint64(0x9E3779B97F4A7C15) + letters[offset : offset + count]
-    whole = rows[:count] == rows[len(rows) - count :]  # its first and last letter are of one text
+    whole = rows[:count] == rows[len(rows) - count :]  # windows within one text
     return rows[:count][whole], codes[whole]
 
 
 class Index:
-    """Hashes with the number of the text that each belongs to."""
+    """An index of hashes with the number of the text of each."""
 
     def __init__(self, rows: np.ndarray, codes: np.ndarray) -> None:
         order = np.argsort(codes, kind="stable")
         self._rows, self._codes = rows[order], codes[order]
 
     def count(self, codes: np.ndarray) -> np.ndarray:
-        """Return the number of times that each hash is in the index, (n_codes,)."""
+        """Return the frequency of each hash in the index, (n_codes,)."""
         return np.searchsorted(self._codes, codes, "right") - np.searchsorted(self._codes, codes)
 
     def pairs(self, rows: np.ndarray, codes: np.ndarray) -> list[tuple[int, int]]:
-        """Return the distinct pairs of a text, with its hashes in `codes`, and a text of the index with the same hash,
-        in order.
+        """Return distinct pairs of a text, with hashes in `codes`, and a text of the index with an equal hash, in
+        order.
         """
         if not len(self._codes):
             return []

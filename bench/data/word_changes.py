@@ -1,7 +1,7 @@
 """Texts with the same words except for one, in any order.
 
-A text is hashed as the sum of the hashes of its words, which one subtraction corrects for a word that is left out: the
-deletion neighbourhood of spelling correction, for words instead of letters (Garbe's SymSpell).
+The hash of a text is the sum of the hashes of its words. Subtraction of one hash gives the text without a word. This is
+the deletion neighbourhood of spelling correction (Garbe's SymSpell), for words instead of letters.
 """
 
 from collections import Counter
@@ -14,16 +14,17 @@ from bench.data.duplicates import NearDuplicate
 from bench.data.windows import CHUNK, Index, without_marks
 
 SHARED = 12
-"""The least number of letters in common words if one text has a word more, or another order."""
+"""Least number of letters in common words, for a word more or less or another order."""
 SHARED_MISSPELT, SHORTEST_WORD = 6, 4
-"""That number if one word differs by one letter or two swapped ones, and the least number of letters of this word."""
+"""Least number of letters in common words, and in the word that differs by a letter or two swapped letters."""
 SHARED_CHANGED = 30
-"""That number if one word is another: "Who was the first king of Sweden" asks something else about Denmark."""
+"""Least number of letters in common words, for another word. Short texts with another word differ in meaning."""
 
 
 def one_word_apart(texts: Sequence[str], others: Sequence[str]) -> list[NearDuplicate]:
-    """Return all pairs of a text and another one with one word more, less or changed, or with the words in another
-    order. All texts are normalised. Diacritics do not count. The similarity is the share of letters in common words.
+    """Return all pairs of a text and another text with one word more, less or changed, or in another order.
+
+    All texts are normalised. Diacritics do not count. The similarity is the share of letters in common words.
     """
     theirs = [without_marks(text).split() for text in others]
     index = Index(*_variants(theirs))
@@ -37,7 +38,7 @@ def one_word_apart(texts: Sequence[str], others: Sequence[str]) -> list[NearDupl
 
 
 def _variants(texts: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the text's number and the hash of each text, whole and without each of its words, both (n_variants,).
+    """Return the number and the hash of each text, whole and without each of its words, both (n_variants,).
 
     Variants with fewer than `SHARED_MISSPELT` letters are left out.
     """
@@ -55,7 +56,7 @@ def _variants(texts: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _similarity(ours: Sequence[str], theirs: Sequence[str]) -> float:
-    """Return the share of letters in common words, and 0 if the texts differ by more than the constants allow."""
+    """Return the share of letters in common words; 0 if the texts differ by more than the constants allow."""
     more, less = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
     if more.total() > 1 or less.total() > 1:  # equal hashes of different words
         return 0.0
@@ -70,7 +71,7 @@ def _similarity(ours: Sequence[str], theirs: Sequence[str]) -> float:
 def _misspelt(one: str, other: str) -> bool:
     """Return True if one letter is added, missing or changed, or two neighbours are swapped, in a long enough word."""
     long_enough = max(len(one), len(other)) >= SHORTEST_WORD
-    for _ in range(2):  # drop the common beginning, then the common end
+    for _ in range(2):  # remove the common prefix, then the common suffix
         common = zip(one, other, strict=False)
         start = next((place for place, (a, b) in enumerate(common) if a != b), min(len(one), len(other)))
         one, other = one[start:][::-1], other[start:][::-1]

@@ -1,8 +1,8 @@
 """The embedded collection "conlang": a small generated English world and artificial languages derived from it.
 
-It needs no download, and its word alignments are known. The languages are more than ciphers of English: they reorder,
-merge and drop words, inflect, and map words many to many. Their bitext is noisy and covers only some of the domains of
-the test. All data are generated on demand and cached for the process.
+It needs no download, and its word alignments are known. The languages reorder, merge and drop words, inflect, and map
+words many to many. Their bitext is noisy and covers only some domains of the test. All data are generated on demand and
+cached for the process.
 """
 
 import sys
@@ -32,8 +32,9 @@ BITEXT_INTRODUCTIONS = 0.2
 
 
 class ConlangOptions(BaseModel, frozen=True, extra="forbid"):
-    """Sizes and seed of the collection. `scale` does not multiply test and development queries. The seed changes facts
-    and texts, not the languages. The test collection is that of `split`.
+    """Sizes and seed of the collection. `scale` has no effect on the number of test and development queries.
+
+    The seed changes facts and texts, not the languages. The test collection is that of `split`.
     """
 
     scale: float = Field(1.0, gt=0, allow_inf_nan=False)
@@ -49,7 +50,7 @@ class ConlangOptions(BaseModel, frozen=True, extra="forbid"):
         """Return the numbers of questions and passages of "test", "dev" or "train"."""
         if split == "train":
             questions = self.scaled(self.train_questions)
-            return questions, questions + questions // 8  # not every passage allows a unique question
+            return questions, questions + questions // 8  # some passages allow no unique question
         queries, passages = getattr(self, f"{split}_queries"), getattr(self, f"{split}_passages")
         return queries, self.scaled(passages)
 
@@ -153,7 +154,7 @@ def _bitext_sentence(language: Language, seed: int, speaker: Speaker, rng: np.ra
 
 
 def drop_words(translation: Translation, share: float, rng: np.random.Generator) -> Translation:
-    """Drop each word of a translation with probability `share`, but not the mark, and never all words."""
+    """Drop each word of a translation with probability `share`, but never the mark or all words."""
     last = len(translation.tokens) - 1
     remaining = [index for index in range(last) if rng.random() >= share] or [0]
     position = {old: new for new, old in enumerate((*remaining, last))}

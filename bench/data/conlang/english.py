@@ -1,4 +1,4 @@
-"""English: sentences with their structure, and a speaker that states facts in them."""
+"""English sentences with their structure, generated from facts."""
 
 import re
 from collections import defaultdict
@@ -18,7 +18,7 @@ NEIGHBOURHOOD = ("near", "beside", "behind")
 SINGULAR_SHARE = 0.7
 TIME_FIRST_SHARE = 0.5
 HOME_SHARE = 0.5
-"""The share of introductions that are about the home; the others are about a trait."""
+"""Share of introductions about the home; the others are about a trait."""
 PRONOUN_SHARE = 0.6
 
 
@@ -78,7 +78,7 @@ def word(lemma: str, *, plural: bool = False, past: bool = False) -> Token:
 
 
 class Speaker:
-    """A speaker of English sentences. `paraphrase` is the probability of a less common name of a concept."""
+    """A generator of English sentences. `paraphrase` is the probability of a less common name of a concept."""
 
     def __init__(self, rng: np.random.Generator, paraphrase: float) -> None:
         self._rng = rng

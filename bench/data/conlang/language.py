@@ -39,8 +39,7 @@ class Translation(NamedTuple):
 
 @dataclass(frozen=True)
 class Language:
-    """An artificial language and the properties of its bitext. Translations depend on these fields and the generator
-    alone.
+    """An artificial language and the properties of its bitext, which determine its translations.
 
     - Syntax: `order` is the order of the roles in a clause. With `in_situ`, a question word has the position of its
     answer. Without `copula`, the verb "be" has no translation. `particle` ends every question.
@@ -88,7 +87,7 @@ class Language:
 
     @cached_property
     def entries(self) -> dict[str, tuple[Entry, ...]]:
-        """The translations of every English lemma. Lemmas share a word only by merging, apart from the light words."""
+        """The translations of every English lemma. Lemmas share words only by merging, except for light words."""
         coins = stream(self.seed, "light words")
         light = [self._coin(coins, 1) for _ in range(LIGHT_WORDS)]
         taken = set(light)
@@ -159,7 +158,7 @@ class Language:
         return Translation(tuple(form for form, _ in words), tuple(links))
 
     def _nominal(self, phrase: Phrase, start: int, agreement: str, rng: np.random.Generator) -> list[Word]:
-        """Translate a phrase without a verb, its words in the order of the language."""
+        """Translate a phrase without a verb, in the word order of the language."""
         words: defaultdict[str, list[Word]] = defaultdict(list)
         prefix = self._class_of(phrase) or agreement
         fused: list[int] = []
@@ -194,7 +193,7 @@ class Language:
         suffix: str = "",
         fused: Iterable[int] = (),
     ) -> list[Word]:
-        """Return one entry of a lemma. Its last word has the affixes and also translates the `fused` tokens."""
+        """Return an entry of a lemma. Its last word has the affixes and also translates the `fused` tokens."""
         *light, stem = pick(rng, self.entries[lemma])
         vowels = [letter for letter in stem if letter in "aeiouöü"]
         if vowels and vowels[-1] in self.front_vowels:

@@ -1,4 +1,4 @@
-"""Random draws: independent seeded streams by name, and a draw that is fast enough for a corpus."""
+"""Random generators by name, and a fast random choice."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:
-    """Return a generator fixed by a seed and names, so that draws under one name never change those under another."""
+    """Return a generator for a seed and names. Generators of different names are independent."""
     return np.random.default_rng(np.random.SeedSequence([seed, *(crc32(name.encode()) for name in names)]))
 
 

@@ -1,8 +1,7 @@
 """The world of facts: entities, their deeds, and the questions about them.
 
 Every pair of a noun and a trait, and every pair of a verb and its object, belongs to one split, chosen by a checksum.
-Each question mentions at least one such pair. So the facts and questions of one split never occur in another, at any
-size of the splits.
+Each question mentions at least one such pair. So no fact or question of a split occurs in another split.
 """
 
 from collections import defaultdict
@@ -23,7 +22,7 @@ Fact = frozenset[Pairing]
 """All pairings of one event and of its entity."""
 
 SPLITS = {"test": 0.3, "dev": 0.5, "train": 0.8, "bitext": 1.0}
-"""The cumulative shares of the world that the splits own."""
+"""Cumulative shares of the splits."""
 OTHER_DOMAIN_SHARE = 0.2
 QUALITY_SHARE = 0.85
 PARTNER_SHARE = 0.3
@@ -48,7 +47,7 @@ MENTIONED = {
     "where": ("noun", "trait", "verb", "object"),
     "when": ("noun", "trait", "verb", "object"),
 }
-"""The roles that each kind of question always mentions. They contain a pair that a split owns."""
+"""The roles that each kind of question always mentions. They contain a pair of the split."""
 OPTIONAL = {
     "who": ("quality", "partner", "place", "time"),
     "which": ("trait", "home", "quality", "partner", "place", "time"),
@@ -58,9 +57,9 @@ OPTIONAL = {
 }
 """The roles that each kind of question may mention."""
 EXTRAS = 1
-"""Pairings that a question mentions beyond the required ones, before it is checked to be unique."""
+"""Number of additional pairings of a question before its uniqueness is checked."""
 MAX_DRAWS = 10
-"""Draws per passage, including repeated ones, after which the world counts as exhausted."""
+"""Maximum number of draws per passage, after which the world counts as exhausted."""
 
 
 class Entity(NamedTuple):
@@ -130,8 +129,9 @@ def random_passages(seed: int, split: str, count: int, rng: np.random.Generator)
 
 
 def random_questions(passages: Sequence[Passage], count: int, rng: np.random.Generator) -> list[tuple[int, Question]]:
-    """Return `count` questions about different passages, each with the index of its passage. A question mentions so
-    many roles that one event of all passages fits. Raises `BenchError` if there are fewer questions.
+    """Return `count` questions about different passages, each with the index of its passage.
+
+    A question fits exactly one event of all passages. Raises `BenchError` if there are fewer questions.
     """
     facts = [passage.facts for passage in passages]
     events: defaultdict[Pairing, set[int]] = defaultdict(set)
@@ -191,7 +191,7 @@ def _entities(seed: int, split: str, domain: str) -> list[tuple[str, list[str]]]
 
 @lru_cache(maxsize=200)
 def _deeds(seed: int, split: str, domain: str) -> list[tuple[str, str]]:
-    """Return the split's pairs of a verb and its object, or of an intransitive verb and its place."""
+    """Return the pairs of a split of a verb and its object, or of an intransitive verb and its place."""
     return [
         (verb, target)
         for kind, target_kinds in TARGETS.items()
@@ -203,6 +203,6 @@ def _deeds(seed: int, split: str, domain: str) -> list[tuple[str, str]]:
 
 
 def _owner(seed: int, first: str, second: str) -> str:
-    """Return the split that owns a pair of concepts."""
+    """Return the split of a pair of concepts."""
     point = crc32(f"{seed} {first} {second}".encode()) / 2**32
     return next(split for split, end in SPLITS.items() if point < end)
