@@ -302,7 +302,6 @@ def _complaint(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return the beginning of a value's literal."""
     try:
         text = repr(str(value) if isinstance(value, Path) else value)
     except ValueError:  # more digits than Python converts
@@ -320,7 +319,6 @@ def _is_text(value: Any) -> bool:
 
 
 def _nested(model: type[BaseModel], location: list[int | str]) -> type[BaseModel]:
-    """Return the model of the table at a location."""
     for name in (part for part in location if part in model.model_fields):
         kinds = get_args(model.model_fields[str(name)].annotation)
         model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
@@ -328,7 +326,6 @@ def _nested(model: type[BaseModel], location: list[int | str]) -> type[BaseModel
 
 
 def _table(setting: str) -> dict[str, Any]:
-    """Return `KEY=VALUE` of `--set` as nested tables."""
     key, equals, value = setting.partition("=")
     if not (equals and key.strip()):
         raise BenchError(f"--set {setting}: write KEY=VALUE, as in --set method.optical.epsilon=0.1")
@@ -339,7 +336,6 @@ def _table(setting: str) -> dict[str, Any]:
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the union of two tables; values of the second have priority."""
     result = dict(first)
     for key, value in second.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
@@ -348,7 +344,6 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
 
 
 def _variables(model: type[Options]) -> dict[str, str]:
-    """Return the field of each environment variable."""
     fields = model.model_fields.items()
     return {f"{PREFIX}{name.upper()}": name for name, field in fields if not (_is_table(field) or field.title)}
 

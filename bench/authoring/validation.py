@@ -142,7 +142,6 @@ def has_gradients(subject: Fixture) -> str:
 
 
 def leaves_the_teacher(subject: Fixture) -> str:
-    """Check that the teacher stays frozen."""
     after = compare_teacher(subject.first.teacher, subject.resources.teacher)
     if any(after.values()):
         drift, trainable = after["drift"], after["trainable"]

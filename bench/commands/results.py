@@ -120,7 +120,6 @@ def import_results(options: Import) -> int:
 
 
 def _imported(store: Store, options: Import) -> list[Record]:
-    """Return the new cells of an import."""
     from bench.data.loading import load_test
     from bench.results import external
 

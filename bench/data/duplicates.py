@@ -83,5 +83,4 @@ def _shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ones(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> Any:
-    """Return a sparse matrix with ones, int32, at these places."""
     return sparse.csr_array((np.ones(len(rows), dtype=np.int32), (rows, columns)), shape=shape)

@@ -35,7 +35,6 @@ def fetch(
 
 
 def _collections(names: Sequence[str], cards: Mapping[str, Card]) -> list[Card]:
-    """Return the named collections and the members of the named mixes, without duplicates."""
     found: dict[str, None] = {}
     for name in names:
         mix = get_card(name, cards).mix
@@ -56,7 +55,6 @@ def _check_pairs(pairs: Sequence[Pair], collections: Sequence[Card]) -> None:
 def _needed(
     collections: Sequence[Card], pairs: Sequence[Pair], cards: Mapping[str, Card]
 ) -> dict[str, dict[Item, None]]:
-    """Return the items of each collection, each once."""
     wanted: set[Pair | str] = {*pairs, *(pair.document for pair in pairs)}
     judged = {Pair(pair.document, pair.document) for pair in pairs}
     needed: dict[str, dict[Item, None]] = {card.name: {} for card in collections}

@@ -85,7 +85,6 @@ class Resolver:
         return [cached] if self.mirror is None else [self.mirror / repository / inner, cached]
 
     def _download(self, target: Path, card: Card, relative: str) -> None:
-        """Download a file, which appears only when it is complete and its sha256 is right."""
         from bench.data import download  # here, because it imports requests
 
         self.announce(card)

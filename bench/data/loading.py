@@ -120,7 +120,6 @@ def places(
 
 
 def _parsed(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> Any:
-    """Return the parsed data of an entry of a card."""
     source = source_of(card, role, key, resolver)
     if card.source == IR_DATASETS:
         # The first attempt is without the network, since the library downloads missing files by itself.

@@ -67,7 +67,6 @@ def of_libraries(*names: str) -> dict[str, str]:
 
 
 def of_test(dataset: str, pair: object, digest: str) -> dict[str, str]:
-    """Return the digest of a test collection."""
     return {f"{TEST} {dataset} {pair}": digest}
 
 
@@ -220,5 +219,4 @@ def _imports(node: ast.AST, package: str) -> list[str]:
 
 
 def _parent(module: str) -> str:
-    """Return the package of a module; empty for a file outside packages."""
     return "" if module.endswith(".py") else module.rpartition(".")[0]

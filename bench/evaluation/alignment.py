@@ -20,7 +20,6 @@ def alignment_f1(english: Encoder, foreign: Encoder, rows: Sequence[Row]) -> flo
 
 
 def chance_f1(rows: Sequence[Row], rng: np.random.Generator) -> float:
-    """Return the F1 of links by random relatedness."""
     return mutual_f1(lambda english, foreign: rng.random((len(english), len(foreign))), rows)
 
 

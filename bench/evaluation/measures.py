@@ -91,7 +91,6 @@ def canonical(name: str) -> str:
 
 
 def lower_is_better(name: str) -> bool:
-    """Return True if lower values of a measure are better."""
     return name in BIAS
 
 

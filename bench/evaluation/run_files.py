@@ -65,7 +65,6 @@ def _equal(ordered: np.ndarray) -> int:
 
 
 def _rows(path: Path, *, may_be_empty: bool = False) -> Iterator[tuple[str, str, float]]:
-    """Yield query id, document id and score of each line."""
     for place, _, line in placed_lines(path, may_be_empty=may_be_empty):
         if not line.strip():
             continue

@@ -107,7 +107,6 @@ def compute(suite: Suite, work: Work, seed: int) -> Found:
 
 
 def counts(cell: Record) -> dict[str, int]:
-    """Return the numbers of queries, documents and results of a cell."""
     run = read_run(cell.run)
     counts = {name: cell.manifest[name] for name in ("queries", "documents", "unnormalised")}
     counts |= {"answered": len(run), "retrieved": sum(map(len, run.values()))}

@@ -111,7 +111,6 @@ def import_published(store: Store, cards: Iterable[Card]) -> list[Record]:
 
 
 def published_folder() -> Traversable:
-    """Return the folder of published figures."""
     # In the wheel, the folder `results/published` has this name.
     try:
         return resources.files("bench.published")
@@ -134,7 +133,6 @@ def _add(
     scores: Scores | None = None,
     run: Run | None = None,
 ) -> Record:
-    """Store the cell of a source, and return it."""
     method, encoder, dataset, pair = row
     named = (MethodSpec(name=method, supervision=marks),)
     spec = RunSpec(methods=named, dataset=dataset, pair=pair, encoder=encoder, scoring="single-vector")

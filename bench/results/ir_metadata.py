@@ -97,7 +97,6 @@ def to_yaml(manifest: Mapping[str, Any]) -> str:
 
 
 def _without_empty(value: Any) -> Any:
-    """Return a JSON value without keys of empty values."""
     if isinstance(value, Mapping):
         pruned = {key: _without_empty(each) for key, each in value.items()}
         return {key: each for key, each in pruned.items() if each is not None and each != {} and each != []}

@@ -112,7 +112,6 @@ def pair_of(subset: str, card: Card) -> Pair | None:
 
 
 def _means(row: Mapping[str, Any], where: str) -> Means:
-    """Return the values by measures of ir-measures, without other scores."""
     found = {}
     for name, value in row.items():
         prefix, _, cutoff = name.rpartition("_")

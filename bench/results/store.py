@@ -233,7 +233,6 @@ class Store:
                 sealed.write_sealed(self.root / STATE, json.dumps(after, sort_keys=True, indent=0).encode())
 
     def _noted(self) -> dict[str, str]:
-        """Return the latest value of each input by name; empty if the state is missing or damaged."""
         try:
             return dict(json.loads(sealed.read_sealed(self.root / STATE)))
         except Damaged:

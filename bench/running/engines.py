@@ -193,7 +193,6 @@ class Requeued:
 
 
 def _awaited(submitted: Any) -> bool:
-    """Return the result of a Slurm job, and print its stderr."""
     bad_input = bool(submitted.result())
     for line in (submitted.stderr() or "").splitlines():
         write_error(line)

@@ -173,7 +173,6 @@ class Executor:
         return found
 
     def _job(self, training: Training, cells: Sequence[Cell], configuration: str = "", counter: str = "") -> Job:
-        """Return the job of a training and its cells. Raises `BenchError` for missing or malformed data."""
         inputs = self.resources.training_inputs(training)
         fingerprint = training_fingerprint(training.spec, inputs)
         entries = {}
@@ -185,7 +184,6 @@ class Executor:
         return Job(training, entry, entries, self.resources, self.request, configuration, counter)
 
     def _missing(self, job: Job, outcome: Outcome) -> list[Cell]:
-        """Return the cells to compute, and count the others."""
         if self.request.overwrite == "always":
             for entry in (*job.cells.values(), job.entry):
                 remove(entry.folder)
@@ -209,7 +207,6 @@ class Executor:
         return missing
 
     def _finish(self, claim: Claim, outcome: Outcome) -> None:
-        """Count the cells of a finished job."""
         try:
             outcome.bad_input |= claim.result.result()
         except Exception as error:
@@ -242,5 +239,4 @@ def keep_configuration(store: Store, request: Request, experiment: Experiment) -
 
 
 def _is_complete(record: Record | None, cell: Cell) -> TypeGuard[Record]:
-    """Return True for a finished cell with all measures."""
     return record is not None and set(cell.measures) <= record.means.keys()

@@ -63,7 +63,6 @@ def is_current(fused: Record, finished: Iterable[Record]) -> bool:
 
 
 def _runs(cells: Iterable[Record]) -> dict[str, str]:
-    """Return the digest of the run of each cell, by the name of its folder."""
     return {cell.folder.name: cell.manifest["run"] for cell in cells}
 
 

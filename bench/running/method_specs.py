@@ -122,7 +122,6 @@ def _refuse_repeated(names: Iterable[str]) -> None:
 
 
 def _resolve(named: Sequence[NamedMethod], settings: Settings, *, asked: bool, call: Call) -> ResolvedMethod:
-    """Resolve a method, or several methods that train one student."""
     entries = [registry.find_method(each.name) for each in named]
     facts = [_facts(entry, settings, each.settings, call) for entry, each in zip(entries, named, strict=True)]
     names = [entry.name for entry in entries]
@@ -231,7 +230,6 @@ def make_method(methods: Iterable[MethodSpec]) -> Method:
 
 
 def method_class(spec: MethodSpec) -> type[Method]:
-    """Return the class of a method. Raises `BenchError` if it is not installed or cannot be imported."""
     return registry.find_method(spec.place or spec.name).load()
 
 

@@ -97,7 +97,6 @@ def _resampled_means(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _bca_ends(rows: np.ndarray, resampled: np.ndarray) -> np.ndarray:
-    """Return the ends of BCa intervals, (2, n_rows)."""
     means = rows.mean(axis=1, keepdims=True)
     below, tied = (resampled < means - TIED).mean(axis=1), (abs(resampled - means) <= TIED).mean(axis=1)
     bias = norm.ppf(below + tied / 2)

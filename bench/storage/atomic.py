@@ -60,7 +60,6 @@ def atomic_gzip(path: Path) -> Iterator[TextIO]:
 
 
 def open_gzip(path: Path) -> TextIO:
-    """Open gzipped text for reading."""
     return gzip.open(path, "rt", encoding="utf-8", newline="")
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 
 def digest_bytes(data: bytes) -> str:
-    """Return the sha256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -82,7 +82,6 @@ def prepare_libraries(*, offline: bool, threads: int | None) -> None:
 
 
 def _key() -> list[Any]:
-    """Return the values that the facts depend on."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
     processor = [platform.uname()[4:], *sorted({line for line in lines if line.startswith(("model name", "flags"))})]

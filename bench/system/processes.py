@@ -204,7 +204,6 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: in
 
 
 def _death(code: int | None) -> str:
-    """Describe the end of a process by its exit code."""
     if code is None or code >= 0:
         return f"its process ended with exit code {code}"
     cure = f"; perhaps memory ran out: {SMALLER_BATCH}" if -code == signal.SIGKILL else ""

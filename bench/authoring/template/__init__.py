@@ -40,5 +40,4 @@ def write_method(name: str, folder: Path) -> list[Path]:
 
 
 def class_name(name: str) -> str:
-    """Return the name of a method's class."""
     return "".join(word.capitalize() for word in name.split("-"))

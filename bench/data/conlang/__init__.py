@@ -175,7 +175,6 @@ def misalign(aligned: Sequence[Row], share: float, rng: np.random.Generator) -> 
 
 
 def _language(code: str) -> Language:
-    """Return the language with a code. Raises `BenchError` for an unknown code."""
     if code not in LANGUAGES:
         raise unknown("conlang language", code, LANGUAGES)
     return LANGUAGES[code]

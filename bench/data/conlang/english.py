@@ -144,7 +144,6 @@ class Speaker:
         return Sentence((*time, *clause) if self._rng.random() < TIME_FIRST_SHARE else (*clause, *time))
 
     def _rest(self, event: Event) -> list[Phrase]:
-        """Return the phrases after the verb, except the time."""
         kind = ENGLISH.concepts[event.verb].kind
         phrases = []
         if event.object:

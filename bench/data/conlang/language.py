@@ -205,12 +205,10 @@ class Language:
         return "".join(pick(rng, part) for _ in range(syllables) for part in (self.onsets, self.vowels, self.codas))
 
     def _class_of(self, phrase: Phrase) -> str:
-        """Return the class prefix of the last noun of a phrase, "" without a noun."""
         nouns = [token.lemma for token in phrase.tokens if token.part == "noun"]
         return self._noun_class(nouns[-1]) if nouns else ""
 
     def _noun_class(self, lemma: str) -> str:
-        """Return the class prefix of a noun, "" in a language without classes."""
         return self.classes[crc32(f"{self.seed} {lemma}".encode()) % len(self.classes)] if self.classes else ""
 
 

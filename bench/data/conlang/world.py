@@ -203,6 +203,5 @@ def _deeds(seed: int, split: str, domain: str) -> list[tuple[str, str]]:
 
 
 def _owner(seed: int, first: str, second: str) -> str:
-    """Return the split of a pair of concepts."""
     point = crc32(f"{seed} {first} {second}".encode()) / 2**32
     return next(split for split, end in SPLITS.items() if point < end)
