@@ -236,7 +236,7 @@ FAILING_TRAININGS = {
     **dict.fromkeys(("RunsOutOfMemory", "Allocates", "AllocatesOnGpu"), "out of memory; use a smaller"),
     **dict.fromkeys(
         ("Sleeps", "Swallows", "GoesOnRegardless"),
-        "no progress for 2 s, so it was given up; --timeout 4s would",
+        "no progress for 2 s, so it was stopped; --timeout 4s would",
     ),
     "Vanishes": "its process ended with exit code 0",
     "Raises": "it ended with Custom: on purpose",

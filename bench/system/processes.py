@@ -52,7 +52,7 @@ def alive() -> None:
 def silence(timeout: float) -> CellFailed:
     """Return the error of work without progress for `timeout` seconds."""
     longer = f"--timeout {2 * timeout:g}s would wait longer"
-    return CellFailed(f"no progress for {timeout:g} s, so it was given up; {longer}")
+    return CellFailed(f"no progress for {timeout:g} s, so it was stopped; {longer}")
 
 
 class Worker:
