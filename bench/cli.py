@@ -77,7 +77,7 @@ def _call(arguments: Sequence[str]) -> int:
     """Run one command and turn errors into one line and an exit code."""
     chosen = next((word for word in arguments if not word.startswith("-")), "")
     try:
-        options, others = make_parser(chosen).parse_known_args(arguments)
+        options, others = make_parser(chosen).parse_known_args(arguments or ["--help"])
         with remembered_interrupt():
             return _run(options, others)
     except BenchError as error:

@@ -121,6 +121,11 @@ def references() -> dict[str, MethodEntry]:
     return {name: entry for name, entry in known().items() if entry.reference}
 
 
+def bounds() -> set[str]:
+    """Return the reference rows that read the queries in the language of the documents."""
+    return {name for name, entry in references().items() if entry._attributes().get("oracle")}
+
+
 def conflicts() -> list[str]:
     """Return a message for each plugin whose name is taken."""
     return _known()[1]

@@ -101,12 +101,27 @@ class Results(Options):
     results: NewFolder = option(Path("results/runs"), "the results folder")
 
 
+class Shown(Options):
+    wide: bool = option(False, "print all columns; those that do not fit follow in a table below", exclude=True)
+
+
 class Ranked(Results):
     baseline: str = option("zero-shot", "the method that the tests compare with")
 
 
 class Leaderboards(Ranked):
     measures: ShownMeasures = option((), "columns of the printed table (default: all stored measures)")
+
+
+class Printed(Leaderboards, Shown):
+    methods: Names = option((), "rows of the printed tables, named as in them (default: all)")
+    datasets: Names = option((), "collections of the printed tables (default: all)")
+    pairs: Pairs = option((), "language pairs of the printed tables (default: all)")
+    layout: Literal["boards", "paper"] = option(
+        "boards",
+        "boards: a table per collection, pair and encoder; paper: methods against languages by the first measure, in "
+        "Markdown and LaTeX",
+    )
 
 
 class Judging(Options):
@@ -120,7 +135,7 @@ class Judging(Options):
     )
 
 
-class Compare(Judging, Results):
+class Compare(Judging, Results, Shown):
     a: str = argument("A", "a method of a leaderboard, a results folder, or a TREC run")
     b: str = argument("B", "the same kind as A")
     qrels: File | None = option(None, "judgments for two runs, in the format of TREC or BEIR")
@@ -162,9 +177,11 @@ class Fetch(Places):
     quiet: bool = option(False, "print errors only")
 
 
-class Listing(Mirror):
+class Listing(Mirror, Shown):
     kind: Literal["methods", "datasets", "pairs", "encoders", "measures", "formats"] = argument("KIND")
     name: str | None = argument("name", "describe one method, dataset or encoder", None)
+    pairs: Pairs = option((), "only these language pairs, or collections with texts for them (datasets, pairs)")
+    json_: bool = option(False, "print JSON")
     output: NewFolder | None = option(None, "output folder for a page of each method, or for the page of formats")
 
 
@@ -197,7 +214,7 @@ class Reproduce(Results, Places):
     quiet: bool = option(False, "print results and errors only")
 
 
-class InspectQuery(Results, Mirror):
+class InspectQuery(Results, Mirror, Shown):
     query: str = argument("ID", "the id of the query, as in run files")
     dataset: str | None = option(None, "collection of the query, if several collections have the id")
     pair: str | None = option(None, "language pair of the query, if several pairs have the id")
@@ -218,7 +235,7 @@ class Machines(Options):
     engine: Engine = option(LOCAL, "local, slurm, ray or ray:ADDRESS; all except local use several machines")
 
 
-class Trainings(Places, Machines):
+class Trainings(Places, Machines, Shown):
     """The options of trainings and their evaluation that `bench run` and `bench tune` share."""
 
     pairs: Pairs = option((), "pairs of query and document language, as swh-eng (default: all pairs of the datasets)")

@@ -1,12 +1,18 @@
-"""Tables of texts as wide as the terminal; without one, wide enough that no number is broken into two lines."""
+"""Tables and texts on stdout, at most as wide as the terminal. No number, interval or name in them is broken.
+
+The width is that of the terminal, or the variable `COLUMNS`, or `WIDTH` in a pipe.
+"""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Collection, Sequence
+import shutil
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.terminal import one_line, printable
 
@@ -14,62 +20,197 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-PLAIN_WIDTH = 170
-"""Characters per line if stdout is no terminal; more if numbers need them."""
-WORDS_WIDTH = 24
-"""Least width of a column of words, unless it has shorter texts only."""
+WIDTH = 120
+"""Characters per line in a pipe."""
 TEXT_WIDTH = 118
-"""`PLAIN_WIDTH` of tables that are mostly words."""
+"""Most characters per line of prose."""
+MAJOR = 2
+"""The highest priority of columns for which names are shortened to `NAME_WIDTH`."""
+NAME_WIDTH = 18
+"""Least width of a column of names, unless all are shorter."""
+LONGEST_NAME = 32
+"""Width of a column of names up to which it grows to keep shortened names distinct."""
+WORDS_WIDTH = 24
+"""Least width of a column of texts, unless all are shorter."""
+LONGEST_WORD = 40
+"""Width of a column of texts up to which no word is broken."""
+GAP = 2
+"""Characters between two columns."""
 FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠].", re.DOTALL)
 """The beginning of a cell that a spreadsheet runs as a formula, unless it is a number."""
 MARKDOWN = re.compile(r"[\\`*<|]|\[(?=[^\]]*\][\[(:])|:(?=//)|(?<=www)\.")
 """The characters that begin code, emphasis, HTML, a cell or a link."""
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a printed table."""
+
+    name: str
+    kind: Literal["number", "word", "name", "text"] = "number"
+    """Numbers are aligned to the right. They and words are shown whole, names are shortened in the middle where there
+    is no room, texts continue in the next line.
+    """
+    priority: int = 0
+    """0: always shown. The others are left out where there is no room, those with the highest number first. Those above
+    `MAJOR` also leave room for names of `LONGEST_NAME`.
+    """
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """A column with its cells, in characters that any terminal shows."""
+
+    column: Column
+    head: str
+    cells: Sequence[str]
+
+    @cached_property
+    def most(self) -> int:
+        """The width at which every cell is one whole line."""
+        return max(map(_length, (self.head, *self.cells)))
+
+    @cached_property
+    def least(self) -> int:
+        """The smallest width: words are whole, and names are distinct where `LONGEST_NAME` suffices."""
+        if self.column.kind == "text":
+            words = (word for cell in self.cells for word in cell.split())
+            return min(
+                self.most, max([WORDS_WIDTH, _length(self.head), *(min(_length(w), LONGEST_WORD) for w in words)])
+            )
+        if self.column.kind != "name":
+            return self.most
+        most = min(self.most, max(LONGEST_NAME, _length(self.head)))
+        widths = range(max(NAME_WIDTH, _length(self.head)), most)
+        return next((width for width in widths if len(set(self.fitted(width))) == len(set(self.cells))), most)
+
+    def fitted(self, width: int) -> list[str]:
+        """Return the cells with shortened names. The ellipsis leaves the middle if only that keeps them distinct."""
+        if self.column.kind != "name":
+            return list(self.cells)
+        for share in (1 / 2, 1 / 4, 3 / 4, 0):
+            texts = [middle(name, width, int(share * (width - 1))) for name in self.cells]
+            if len(set(texts)) == len(set(self.cells)):
+                return texts
+        return [middle(name, width, (width - 1) // 2) for name in self.cells]
+
+
 def print_table(
-    columns: Sequence[str],
+    columns: Sequence[str | Column],
     rows: Sequence[Sequence[str]],
     *,
     title: str = "",
     right: Collection[str] = (),
-    width: int = PLAIN_WIDTH,
+    notes: Sequence[str] = (),
+    wide: bool = False,
 ) -> None:
-    """Print a table to stdout; the columns in `right` have numbers and are aligned to the right."""
+    """Print a table with a title and notes, and an empty line.
+
+    A column without a description is one of texts, or one of numbers if it is in `right`. If the table is too wide,
+    columns are left out by their priority, and a note names them; with `wide` none is left out. What is still too wide
+    continues in a table below, which repeats the first columns, those up to the name.
+    """
+    described = [
+        each if isinstance(each, Column) else Column(each, "number" if each in right else "text") for each in columns
+    ]
+    filled = [
+        _Filled(column, one_line(column.name), [one_line(row[i]) for row in rows]) for i, column in enumerate(described)
+    ]
+    width = line_width()
+    shown = filled if wide else _chosen(filled, width)
+    if left_out := "; ".join(each.head for each in filled if each not in shown):
+        notes = [*notes, f"not shown: {left_out}. --wide shows all columns"]
+    if title:
+        print_text(title, style="bold")
+    for i, block in enumerate(_blocks(shown, width)):
+        if i:
+            _console(width).print()
+        _print_block(block, width)
+    for note in notes:
+        print_text(note, indent=1)
+    _console(width).print()
+
+
+def _chosen(columns: Sequence[_Filled], width: int) -> list[_Filled]:
+    """Return the columns that are shown."""
+    shown = list(columns)
+    while (last := max(reversed(shown), key=lambda each: each.column.priority)).column.priority:
+        if _least(shown, NAME_WIDTH if last.column.priority <= MAJOR else LONGEST_NAME) <= width:
+            break
+        shown.remove(last)
+    return shown
+
+
+def _least(columns: Sequence[_Filled], names: int = NAME_WIDTH) -> int:
+    """Return the smallest width of a table in which names have at least `names` characters, unless they need fewer."""
+    return sum(max(each.least, min(each.most, names)) for each in columns) + GAP * (len(columns) - 1)
+
+
+def _blocks(columns: Sequence[_Filled], width: int) -> Iterator[list[_Filled]]:
+    """Yield the columns of each table that fits, all with the same first columns."""
+    kinds = [each.column.kind for each in columns]
+    key = list(columns[: kinds.index("name") + 1 if "name" in kinds else 1])
+    block = list(key)
+    for column in columns[len(key) :]:
+        if len(block) > len(key) and _least([*block, column]) > width:
+            yield block
+            block = list(key)
+        block.append(column)
+    yield block
+
+
+def _print_block(block: Sequence[_Filled], width: int) -> None:
     from rich import box
-    from rich.cells import cell_len
-    from rich.measure import Measurement
     from rich.table import Table
 
-    right = {one_line(name) for name in right}
-    columns, rows = [one_line(name) for name in columns], [[one_line(cell) for cell in row] for row in rows]
-    table = Table(
-        title=one_line(title) or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    console, plain = _console(width), not sys.stdout.isatty()
-    for number, column in enumerate(columns):
-        longest = max(cell_len(text) for text in (column, *(row[number] for row in rows)))
-        numbers = column in right
-        least = longest if numbers else min(longest, WORDS_WIDTH)
-        table.add_column(
-            column,
-            justify="right" if numbers else "left",
-            overflow="fold",
-            no_wrap=plain and numbers,
-            min_width=least if plain else None,
-        )
-    for row in rows:
+    widths = [each.least for each in block]
+    spare = width - _least(block)
+    for kind in ("name", "text"):
+        wanting = sorted((each.most - each.least, i) for i, each in enumerate(block) if each.column.kind == kind)
+        for others, (more, i) in zip(range(len(wanting), 0, -1), wanting, strict=True):
+            more = max(min(more, spare // others), 0)
+            widths[i] += more
+            spare -= more
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    for each, own in zip(block, widths, strict=True):
+        side: Literal["left", "right"] = "right" if each.column.kind == "number" else "left"
+        table.add_column(each.head, justify=side, width=own, no_wrap=each.column.kind != "text", overflow="fold")
+    for row in zip(*(each.fitted(own) for each, own in zip(block, widths, strict=True)), strict=True):
         table.add_row(*row)
-    if plain:
-        unlimited = console.options.update(max_width=sys.maxsize)
-        console.width = max(width, Measurement.get(console, unlimited, table).minimum)
-    console.print(table)
+    _console(max(width, sum(widths) + GAP * (len(widths) - 1))).print(table)
+
+
+def line_width() -> int:
+    """Return the number of characters per line."""
+    return shutil.get_terminal_size((WIDTH, 0)).columns
+
+
+def middle(name: str, width: int, tail: int) -> str:
+    """Return a name in at most `width` characters of a terminal, with an ellipsis before the last `tail` of them."""
+    if _length(name) <= width:
+        return name
+    from rich.cells import set_cell_size
+
+    return f"{set_cell_size(name, width - 1 - tail).rstrip()}…{set_cell_size(name[::-1], tail)[::-1].lstrip()}"
+
+
+def _length(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def print_text(text: str, *, indent: int = 0, style: str = "") -> None:
+    """Print a text in as many lines as it needs. No word is broken."""
+    lines = textwrap.wrap(one_line(text), line_width() - indent, break_long_words=False, break_on_hyphens=False)
+    _console(line_width()).print("\n".join(" " * indent + line for line in lines), style=style, soft_wrap=True)
 
 
 def print_markdown(text: str) -> None:
     """Print rendered Markdown to stdout."""
     from rich.markdown import Markdown
 
-    _console(TEXT_WIDTH).print(Markdown(printable(text)))
+    _console(min(line_width(), TEXT_WIDTH)).print(Markdown(printable(text)))
 
 
 def frame_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
@@ -106,4 +247,4 @@ def shortened(text: str, length: int) -> str:
 def _console(width: int) -> Console:
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else width, highlight=False, markup=False, emoji=False)
+    return Console(width=width, highlight=False, markup=False, emoji=False)

@@ -46,7 +46,6 @@ MISTAKES = {
     "ls datasets conlnag": "unknown collection 'conlnag'",
     "ls pairs swh-eng": "takes no name",
     "ls methods optcal": "unknown method 'optcal'; did you mean optical",
-    "": "the following arguments are required: command; see bench --help",
     "rum": "invalid choice: 'rum' (choose from 'run', ",
     "ls mehtods": "kind = 'mehtods': Input should be 'methods', 'datasets', ",
     "inspect leaks": "invalid choice: 'leaks' (choose from 'cell', ",
@@ -63,7 +62,16 @@ LISTS = {
     "ls encoders": ("tiny", "all-MiniLM-L6-v2"),
     "ls measures": ("nDCG@10", "RR@10", "Success@1", "R@100"),
 }
-QUIET = ["--help", "--version", "run --help", "inspect --help", "inspect cell --help", "ls datasets conlang", *LISTS]
+QUIET = [
+    "",
+    "--help",
+    "--version",
+    "run --help",
+    "inspect --help",
+    "inspect cell --help",
+    "ls datasets conlang",
+    *LISTS,
+]
 EVERY_CALL = """
 import contextlib, io, json, sys, traceback
 from bench.cli import main

@@ -68,9 +68,9 @@ def test_a_document_is_chosen_to_be_aligned(inspect: Cli, small_test: TestCollec
     (relevant,) = small_test.qrels[QUERY]
     out = inspect(QUERY, "--methods", "optical", "--document", relevant).out
     plan = out[out.index(f"mass moved between words: optical, {relevant}") :].splitlines()
-    assert plan[2].split() == small_test.queries[small_test.query_ids.index(QUERY)].split()
+    assert plan[1].split() == small_test.queries[small_test.query_ids.index(QUERY)].split()
     document = small_test.documents[list(small_test.document_ids).index(relevant)].split()
-    assert [line.split()[0] for line in plan[4 : 4 + len(document)]] == document
+    assert [line.split()[0] for line in plan[3 : 3 + len(document)]] == document
     assert any("█" in line for line in plan)
 
 
@@ -146,7 +146,7 @@ def test_shades_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing is moved" in capsys.readouterr().out
     print_plan("t", ["x"], [f"w{i}" for i in range(100)], np.arange(1.0, 101.0)[:, None] / 5050)
     lines = capsys.readouterr().out.split("\n")
-    assert [line.split()[0] for line in lines if line.startswith(" w")] == [f"w{i}" for i in range(70, 100)]
+    assert [line.split()[0] for line in lines if line.startswith("w")] == [f"w{i}" for i in range(70, 100)]
     assert "70 words of the document have less" in lines[-3]
 
 

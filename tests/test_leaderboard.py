@@ -22,7 +22,6 @@ from bench.report.report import write_leaderboard
 from bench.report.tables import escaped, markdown_table, p_value, remarks, tables
 from bench.results.store import FAILURE, Store, training_fingerprint
 from bench.statistics.significance import outliers
-from bench.tables import PLAIN_WIDTH, WORDS_WIDTH, print_table
 
 
 @pytest.fixture
@@ -179,7 +178,6 @@ def test_texts_of_numbers_and_tables() -> None:
     assert text.splitlines() == ["| method | value |", "| --- | --- |", "| a\\|b | 1 |", "| c | 2 |"]
     assert diagnostics_text({"a": 354277, "b": 0, "c": 1.0, "d": 0.25}) == "a=354277 b=0 c=1.000 d=0.250"
     assert [p_value(p) for p in (float("nan"), 0.0001, 0.001, 0.0626, 1.0)] == ["-", "<.001", ".001", ".063", "1.000"]
-    assert [p_value(p, digits=4) for p in (1 / 10_001, 0.0002)] == ["<.0001", ".0002"]
 
 
 def test_measure_that_no_cell_was_scored_by_is_an_error(store: Store, cli: Cli) -> None:
@@ -346,32 +344,6 @@ def test_escaped_text_has_no_command_of_latex(text: str) -> None:
     for character in "&%$#_{}":
         plain = plain.replace("\\" + character, "")
     assert not set(plain) & set("\\&%$#_{}~^<>|")
-
-
-def printed_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
-
-
-@pytest.mark.parametrize("count", range(1, 16))
-def test_numbers_stand_in_one_line_however_many_there_are(capsys: pytest.CaptureFixture[str], count: int) -> None:
-    numbers = [f"{number}.000 [0.000, 1.000]" for number in range(count)]
-    heads = [f"a measure with a long name {number}" for number in range(count)]
-    method = "zero-shot with a setting or two that need room"
-    print_table(["method", *heads], [[method, *numbers]], right=heads)
-    head, _, first, *others = printed_lines(capsys)
-    assert [text for text in heads if text not in head] == []
-    assert [number for number in numbers if number not in first] == []
-    name = [first[: first.index("0.000 [")].strip(), *(line.strip() for line in others)]
-    assert " ".join(name) == method
-    assert len(name[0]) >= WORDS_WIDTH - len("setting")
-
-
-def test_words_are_folded_where_the_line_ends(capsys: pytest.CaptureFixture[str]) -> None:
-    words = [f"word{number}" for number in range(100)]
-    print_table(["id", "text", "score"], [["q1", " ".join(words), "0.5"]], right=["score"])
-    printed = printed_lines(capsys)
-    assert PLAIN_WIDTH - len(" word99") <= max(map(len, printed)) <= PLAIN_WIDTH
-    assert [text for text in " ".join(printed[2:]).split() if text in words] == words
 
 
 ROSNER = """

@@ -257,7 +257,10 @@ def test_without_matplotlib_the_page_is_written_with_a_note(
     store: Store, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr(reporting.importlib.util, "find_spec", lambda name: None)
+    find = reporting.importlib.util.find_spec
+    monkeypatch.setattr(
+        reporting.importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name)
+    )
     assert NO_PLOTS in cli("report", "--results", store.root).out.splitlines()
     assert (store.root / "report.html").is_file()
     assert not (store.root / "plots").exists()

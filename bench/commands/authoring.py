@@ -15,7 +15,7 @@ from bench.storage.atomic import atomic_folder
 from bench.storage.sealed import cache_problems
 from bench.system.machine import machine, precision, prepare_libraries
 from bench.system.offline import forbid_network
-from bench.tables import TEXT_WIDTH, print_table
+from bench.tables import Column, print_table
 from bench.terminal import write_out
 from bench.training.teachers import load_teacher
 
@@ -56,7 +56,7 @@ def validate(options: Validate) -> int:
     display = Display()
     display.warn(*cache_problems())
     findings = validation.validate(options.name, options, display)
-    print_table(["check", "", "finding"], findings, width=TEXT_WIDTH)
+    print_table([Column("check", "word"), Column("", "word"), "finding"], findings)
     return int(any(finding.verdict == validation.FAIL for finding in findings))
 
 
@@ -124,5 +124,5 @@ def inspect_alignment(options: InspectAlignment) -> int:
     for row in alignment_rows(make_experiment(request, cards, resolver), resources):
         display.say("  ".join(row))
         rows.append(row)
-    print_table(COLUMNS, rows, right=COLUMNS[2:])
+    print_table(COLUMNS, rows)
     return 0

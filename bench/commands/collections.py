@@ -1,16 +1,19 @@
 """Commands about collections and lists: `bench fetch`, `bench ls` and `bench inspect leakage`."""
 
+import json
+from typing import Any
+
 from bench import registry
 from bench.data import fetch as downloads
 from bench.data.cards import get_card, load_cards
 from bench.data.counts import read_counts
 from bench.data.files import Resolver
 from bench.errors import BenchError
-from bench.inspection.listing import counts_table, describe_dataset, describe_encoder, listing
+from bench.inspection.listing import COLUMNS, COUNTS, counts_rows, describe_dataset, describe_encoder, listing
 from bench.progress import Display
 from bench.request import Fetch, InspectLeakage, Listing
 from bench.storage.atomic import atomic_write
-from bench.tables import PLAIN_WIDTH, TEXT_WIDTH, frame_csv, print_markdown, print_table
+from bench.tables import frame_csv, print_markdown, print_table, print_text
 from bench.terminal import write_out
 
 
@@ -45,25 +48,41 @@ def ls(options: Listing) -> int:
     elif name is None:
         for line in registry.usable()[1] if kind == "methods" else ():
             Display().warn(f"skipped: {line}")
-        columns, rows, right = listing(kind, cards)
-        print_table(columns, rows, right=right, width=TEXT_WIDTH if kind == "methods" else PLAIN_WIDTH)
+        columns, rows = COLUMNS[kind], listing(kind, cards, options.pairs)
+        if options.json_:
+            _print_json([dict(zip((column.name for column in columns), row, strict=True)) for row in rows])
+        else:
+            print_table(columns, rows, wide=options.wide)
+    elif options.pairs:
+        raise BenchError("--pairs is for lists; leave out the name")
     elif kind == "methods":
         entry = registry.find_method(name)
         from bench.inspection.pages import method_page
 
-        print_markdown(method_page(entry))
-    elif kind == "datasets":
-        card = get_card(name, cards)
-        write_out("\n".join(describe_dataset(card, Resolver(options.mirror, offline=True))))
-        if counts := [row for row in read_counts() if row.collection == card.name]:
-            columns, rows, right = counts_table(counts)
+        if options.json_:
+            _print_json({"name": name, **entry.describe()})
+        else:
+            print_markdown(method_page(entry))
+    elif kind in ("datasets", "encoders"):
+        card = get_card(name, cards) if kind == "datasets" else None
+        resolver = Resolver(options.mirror, offline=True)
+        about = describe_dataset(card, resolver) if card else describe_encoder(name, offline=False)
+        if options.json_:
+            _print_json(about)
+            return 0
+        first = filter(None, (about.pop("name"), about.pop("description", "")))
+        for line in (": ".join(first), *(f"{fact}: {text}" for fact, text in about.items())):
+            print_text(line)
+        if card and (counts := [row for row in read_counts() if row.collection == card.name]):
             write_out()
-            print_table(columns, rows, right=right)
-    elif kind == "encoders":
-        write_out("\n".join(describe_encoder(name, offline=False)))
+            print_table(COUNTS, counts_rows(counts), wide=options.wide)
     else:
         raise BenchError(f"bench ls {kind} takes no name")
     return 0
+
+
+def _print_json(value: Any) -> None:
+    write_out(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def inspect_leakage(options: InspectLeakage) -> int:
@@ -73,7 +92,8 @@ def inspect_leakage(options: InspectLeakage) -> int:
     import pandas as pd
 
     from bench.data.training_data import default_mix, search
-    from bench.inspection.leakage import COLUMNS, FINDING, GROUP, count, excerpt, findings, leakage_pairs
+    from bench.inspection.leakage import COLUMNS as LEAKAGE
+    from bench.inspection.leakage import FINDING, GROUP, count, excerpt, findings, leakage_pairs
 
     cards, display = load_cards(options.cards), Display()
     resolver = Resolver(options.mirror, offline=options.offline, display=display)
@@ -92,7 +112,7 @@ def inspect_leakage(options: InspectLeakage) -> int:
         for test, reason in found.not_checked.items():
             display.warn(f"{pair}: NOT CHECKED: {test}: {reason}")
     if rows:
-        print_table(COLUMNS, rows, right=[*COLUMNS[2:5], *COLUMNS[6:]])
+        print_table(LEAKAGE, rows)
     if options.output is not None:
         frame = pd.concat(everything)
         frame["queries"] = frame["queries"].map(sorted).map(" ".join)

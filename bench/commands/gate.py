@@ -61,7 +61,7 @@ def check(options: Check, computing: Computing) -> int:
     if not changes:
         work.display.say(f"{len(expected.values)} values equal those of {options.file} within their tolerances")
         return 0
-    print_table(COLUMNS, changes, right=COLUMNS[2:6])
+    print_table(COLUMNS, changes)
     cells = dict.fromkeys(cell for cell, *_ in changes)
     write_out(f"{len(changes)} of {len(expected.values)} values moved, in: {', '.join(cells)}")
     return 3

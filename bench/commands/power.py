@@ -8,7 +8,6 @@ from bench.request import Power
 from bench.statistics.power import Design, power
 from bench.statistics.significance import holm_over
 from bench.tables import print_table
-from bench.terminal import write_out
 
 
 def print_power(options: Power) -> int:
@@ -24,9 +23,9 @@ def print_power(options: Power) -> int:
         designs = [Design(queries, seeds, difference, **model) for difference in options.difference]
         shares = [power(design, rng, options.repetitions, options.comparisons) for design in designs]
         rows.append([f"{queries:,}", str(seeds), *map(str, shares)])
-    print_table(columns, rows, title="power, by the difference of the means", right=columns)
-    write_out(
-        f" sd {options.sd:g} over queries, {options.noise:.0%} of the variance noise; sd {options.seed_sd:g} over seeds"
-    )
-    write_out(f" {holm_over(options.comparisons)}, {options.repetitions:,} experiments per share")
+    notes = [
+        f"sd {options.sd:g} over queries, {options.noise:.0%} of the variance noise; sd {options.seed_sd:g} over seeds",
+        f"{holm_over(options.comparisons)}, {options.repetitions:,} experiments per share",
+    ]
+    print_table(columns, rows, title="power, by the difference of the means", right=columns, notes=notes)
     return 0

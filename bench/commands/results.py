@@ -10,28 +10,33 @@ from bench.data.cards import get_card, load_cards
 from bench.data.files import Resolver
 from bench.errors import BenchError, describe
 from bench.progress import Display
-from bench.request import Compare, Import, InspectCell, InspectQuery, Leaderboards, Reports, Reproduce
+from bench.request import Compare, Import, InspectCell, InspectQuery, Leaderboards, Printed, Reports, Reproduce
 from bench.results.store import Store, find_cell
 from bench.storage.atomic import atomic_write
 from bench.storage.sealed import MANIFEST
 from bench.system.offline import forbid_network
-from bench.tables import TEXT_WIDTH, frame_csv, print_table
+from bench.tables import TEXT_WIDTH, frame_csv, print_table, print_text
 from bench.terminal import write_out
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.report.leaderboard import Leaderboard
     from bench.results.store import Record
 
 
-def print_leaderboard(options: Leaderboards) -> int:
-    """Write the leaderboards of a results folder again, from its cells alone, and print them."""
+def print_leaderboard(options: Printed) -> int:
+    """Write the leaderboards of a results folder again, from its cells alone, and print them. Ranks and p-values are
+    those among all systems, also of a table with some of them.
+    """
     from bench.report.report import write_leaderboard
-    from bench.report.tables import print_tables
+    from bench.report.tables import LATEX, MARKDOWN, paper, print_tables
 
     found = _leaderboard(options)
-    print_tables(found, options.measures)
+    chosen = found.choose(options.methods, options.datasets, list(map(str, options.pairs)))
+    if options.layout == "paper":
+        measure = (options.measures or found.measures)[0]
+        write_out(*(paper(found, measure, chosen, style) for style in (MARKDOWN, LATEX)))
+    else:
+        print_tables(found, options.measures, chosen, wide=options.wide)
     try:
         write_leaderboard(found)
     except OSError as error:
@@ -81,24 +86,21 @@ def compare(options: Compare) -> int:
     if missing := [measure for measure, part in found.items() if part.empty]:
         raise BenchError(f"A or B has no scores by {', '.join(missing)}; add them with bench run --measures")
     write_out(f"A: {a}\nB: {b}")
-    for part in found.values():
-        _print_frame(pairwise.table(part))
-    write_out(f" p, Holm: {holm_over(len(compared))}", end="\n\n")
+    for measure, part in found.items():
+        rows, shared = pairwise.printed(part)
+        notes = [f"p, Holm: {holm_over(len(compared))}"]
+        print_table(pairwise.COLUMNS, rows, title=f"{measure} {shared}".strip(), notes=notes, wide=options.wide)
     first = options.measures[0]
-    _print_frame(pairwise.changes(found[first], options.queries), f"queries that differ most by {first}")
-    write_out("\n".join(f"{measure}: {pairwise.verdict(a, b, each)}" for measure, each in found.items()))
+    changes = pairwise.changes(found[first], options.queries).values.tolist()
+    if changes:
+        print_table(pairwise.CHANGES, changes, title=f"queries that differ most by {first}")
+    for measure, part in found.items():
+        print_text(f"{measure}: {pairwise.verdict(a, b, part)}")
     if options.output is not None:
         with atomic_write(options.output) as file:
             file.write(frame_csv(pd.concat(pairwise.differences(compared))))
         write_out(f"written: {options.output}")
     return 0
-
-
-def _print_frame(frame: pd.DataFrame, title: str = "") -> None:
-    """Print a table of two columns of words and others of numbers, unless it has no rows."""
-    columns = frame.columns.tolist()
-    if len(frame):
-        print_table(columns, frame.values.tolist(), title=title, right=columns[2:])
 
 
 def import_results(options: Import) -> int:

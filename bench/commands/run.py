@@ -70,7 +70,7 @@ def run(request: Request, cards: Mapping[str, Card] | None = None) -> int:
         shown = everything
         if {cell.folder for cell in everything.cells} != {cell.folder for cell in outcome.cells}:
             shown = Leaderboard(sorted(outcome.cells, key=lambda cell: cell.folder), store, request.baseline)
-        print_tables(shown, computed.experiment.measures)
+        print_tables(shown, computed.experiment.measures, wide=request.wide)
         display.warn(*everything.notes)
         display.say(f"written: {', '.join(map(str, write_leaderboard(everything)))}")
     computed.print_counts()
@@ -109,7 +109,7 @@ def compute(request: Request, cards: Mapping[str, Card] | None = None) -> Comput
         executor = Executor(Resources(experiment.encoder, *how), request, Store(request.results))
         if dry:
             finished = executor.finished(experiment)
-            print_table(TABLE, plan_table(experiment, finished), right=("queries", "documents"))
+            print_table(TABLE, plan_table(experiment, finished), wide=request.wide)
             for note in [*notes, *experiment.notes]:
                 write_out(note)
             cells = sum(len(cells) for cells in experiment.cells.values())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.commands.run import compute
 from bench.progress import Display
 from bench.request import Machines, Places, Reproduce, Studies, StudyCheck, StudyReport, StudyRun
-from bench.tables import TEXT_WIDTH, print_table
+from bench.tables import Column, print_table
 from bench.terminal import write_out
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def study_ls(options: Studies) -> int:
     for name in study_names(options.studies):
         done = (options.studies / name / REPORT).is_file()
         rows.append([name, read_study(options.studies, name).question, "yes" if done else "no"])
-    print_table(["study", "question", "has results"], rows, width=TEXT_WIDTH)
+    print_table([Column("study", "name"), "question", Column("has results", "word")], rows)
     return 0
 
 

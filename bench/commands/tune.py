@@ -28,7 +28,7 @@ def tune(options: Tune) -> int:
         return 0
     for name, draws in drawn.items():
         settings, results = tuning.trials(draws, computed.experiment, computed.outcome.cells)
-        tuning.print_trials(name, list(draws), results)
+        tuning.print_trials(name, list(draws), results, wide=options.wide)
         path = tuning.write_trials(name, settings, results, options, computed.experiment.encoder)
         computed.display.say(f"written: {path}")
     computed.print_counts()

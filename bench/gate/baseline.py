@@ -20,12 +20,16 @@ from bench.results.provenance import provenance
 from bench.statistics.significance import holm, paired_randomisation
 from bench.storage.atomic import atomic_write
 from bench.storage.reading import read_json
+from bench.tables import Column
 
 ALPHA = 0.01
 LEAST_SEEDS = 5
 SAMPLES = 100_000
 """Random sign flips of a test. The least p is about 1e-5, below alpha for a family of a thousand."""
-COLUMNS = ["cell", "value", "baseline", "now", "difference", "tolerance", ""]
+COLUMNS = [
+    *(Column("cell", "name"), Column("value", "word"), Column("baseline"), Column("now"), Column("difference")),
+    *(Column("tolerance"), Column("", "word")),
+]
 RESOLUTION = 0.01
 """Least tolerance of a diagnostic, as a share of its value. The least of a measure over n queries is 1 / n."""
 

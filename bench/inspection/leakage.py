@@ -13,14 +13,17 @@ from bench.data.leakage import KINDS, Leak
 from bench.data.loading import places
 from bench.data.training_data import Search
 from bench.errors import BenchError
-from bench.tables import shortened
+from bench.tables import Column, shortened
 
 GROUP = ["pair", "test", "training", "role"]
 FINDING = [*GROUP, "row", "side", "kind", "similarity", "queries", "training_text", "test_text"]
 """The columns of the CSV file. `row` is the place of the row in the files of the training collection, such as its line.
 `queries` are those of the test that are judged by the text.
 """
-COLUMNS = ["pair", "test", "queries", "met", "met exactly", "training", "rows", *KINDS]
+COLUMNS = [
+    *(Column("pair", "word"), Column("test", "name"), Column("queries"), Column("met"), Column("met exactly")),
+    *(Column("training", "name"), Column("rows"), *map(Column, KINDS)),
+]
 """The columns of the table of counts: the queries of a test, those judged by a text that leaks at all and exactly, the
 rows of a training collection, and those that leak, by kind.
 """

@@ -10,51 +10,85 @@ from bench.data.counts import Counts, read_counts, read_sizes
 from bench.data.files import MIB, Resolver
 from bench.data.languages import name as language_name
 from bench.encoders import models
+from bench.errors import BenchError
 from bench.evaluation import measures
+from bench.tables import Column
 
 MANY = 60
 """The most pairs that are listed one by one."""
 
-Table = tuple[list[str], list[list[str]], list[str]]
-"""Column names, rows, and the columns that are aligned to the right."""
+DESCRIPTION = Column("description", "text")
+COLUMNS = {
+    "methods": [Column("method", "name"), Column("trains on", "text", 1), DESCRIPTION, Column("source", "text", 2)],
+    "datasets": [
+        *(Column("dataset", "name"), Column("roles", "text"), Column("languages"), Column("queries", priority=1)),
+        *(Column("documents", priority=2), Column("words", priority=4), Column("bitext", priority=2)),
+        *(Column("MiB", priority=5), Column("description", "text", 3)),
+    ],
+    "pairs": [
+        *(Column("pair", "word"), Column("queries", "word"), Column("documents", "word", 1), Column("tests", "text")),
+        Column("standard training data", "text", 2),
+    ],
+    "encoders": [Column("encoder", "word"), DESCRIPTION],
+    "measures": [Column("measure", "word"), Column("use", "word"), DESCRIPTION],
+}
+"""The columns of the list of each kind of thing."""
+COUNTS = [
+    *(Column("role", "word"), Column("for", "word"), Column("queries"), Column("documents"), Column("words")),
+    *(Column("relevant per query", priority=1), Column("word pieces", priority=2), Column("scripts", "word", 3)),
+]
 
 
-def listing(kind: str, cards: Mapping[str, Card]) -> Table:
-    """Return the table of one kind of thing."""
+def listing(kind: str, cards: Mapping[str, Card], pairs: Sequence[Pair] = ()) -> list[list[str]]:
+    """Return the rows of a list, by default for all pairs. Raises `BenchError` for a pair without collections, and for
+    pairs of a kind that has none.
+    """
+    if pairs and kind not in ("datasets", "pairs"):
+        raise BenchError(f"bench ls {kind} takes no --pairs; use bench ls datasets or bench ls pairs")
+    for pair in pairs:
+        cards = {name: card for name, card in cards.items() if _has(card, pairs)}
+        if not any(_has(card, [pair]) for card in cards.values()):
+            raise BenchError(f"no collection has the pair '{pair}'; bench ls pairs lists all of them")
     if kind == "methods":
-        return ["method", "trains on", "description", "source"], _methods(), []
+        return _methods()
     if kind == "datasets":
         return _datasets(cards)
     if kind == "pairs":
-        return ["pair", "queries", "documents", "tests", "standard training data"], _pairs(cards), []
+        return [row for row in _pairs(cards) if not pairs or row[0] in map(str, pairs)]
     if kind == "encoders":
         rows = [[name, encoder.description] for name, encoder in models.KNOWN.items()]
         rows.append(["owner/name", "any encoder on the Hugging Face hub with safetensors weights"])
         rows.append(["path/to/folder", "any local Hugging Face or sentence-transformers folder"])
-        return ["encoder", "description"], rows, []
+        return rows
     rows = [[name, "default" if name in measures.DEFAULT else "", text] for name, text in measures.DESCRIPTIONS.items()]
     rows.append(["...", "", "any measure of ir-measures with a cutoff of at most 1000"])
-    rows += [[name, "bitext mining", text] for name, text in measures.MINING.items()]
-    return ["measure", "", "description"], rows, []
+    return rows + [[name, "bitext mining", text] for name, text in measures.MINING.items()]
 
 
-def counts_table(counts: Iterable[Counts]) -> Table:
+def _has(card: Card, pairs: Sequence[Pair]) -> bool:
+    """Return True if a collection or mix has texts for one of the pairs."""
+    offered = {*card.pairs("test"), *card.pairs("bitext"), *(card.mix.pairs if card.mix else ())}
+    return any(pair in offered or pair.training in offered for pair in pairs)
+
+
+def counts_rows(counts: Iterable[Counts]) -> list[list[str]]:
     """Return the numbers and lengths of a collection's texts, in each role for each pair or language."""
-    columns = ["role", "for", "queries", "documents", "relevant per query", "words", "word pieces", "scripts"]
     rows = []
     for row in counts:
         sizes = [f"{number:,}" if number else "-" for number in (row.queries, row.documents)]
         words, pieces = (row.query_words, row.document_words), (row.query_pieces, row.document_pieces)
         both = [words, pieces, (row.query_script, row.document_script)]
         sides = [" / ".join(map(str, filter(None, pair))) or "-" for pair in both]
-        rows.append([row.role, row.key, *sizes, f"{row.relevant:.2f}" if row.role == "test" else "-", *sides])
-    return columns, rows, columns[2:7]
+        relevant = f"{row.relevant:.2f}" if row.role == "test" else "-"
+        rows.append([row.role, row.key, *sizes, sides[0], relevant, *sides[1:]])
+    return rows
 
 
-def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
-    """Return the contents of a card, and the number and size of its files that are available, in lines."""
+def describe_dataset(card: Card, resolver: Resolver) -> dict[str, str]:
+    """Return the contents of a card, and the number and size of its files that are available."""
     about = {
-        card.name: card.description,
+        "name": card.name,
+        "description": card.description,
         "licence": card.licence + (", NON-COMMERCIAL use only" if card.non_commercial else ""),
         "citation": card.citation,
         "source": card.source,
@@ -79,11 +113,11 @@ def describe_dataset(card: Card, resolver: Resolver) -> list[str]:
         known = all(path in sizes for path in paths)
         size = f"{sum(sizes[path] for path in paths) / MIB:,.1f} MiB" if known else "of unknown size"
         about |= {state: f"{len(paths)} files, {size}"} if paths else {}
-    return [f"{name}: {text}" for name, text in about.items() if text]
+    return {name: text for name, text in about.items() if text}
 
 
-def describe_encoder(name: str, *, offline: bool) -> list[str]:
-    """Return the properties of an encoder as they are used, in lines. It is loaded, or trained if it is a tiny one.
+def describe_encoder(name: str, *, offline: bool) -> dict[str, str]:
+    """Return the properties of an encoder as they are used. It is loaded, or trained if it is a tiny one.
 
     Raises `BenchError` if it is not available.
     """
@@ -95,7 +129,8 @@ def describe_encoder(name: str, *, offline: bool) -> list[str]:
     encoder = load_teacher(name, torch.device("cpu"), offline=offline)
     known, pieces = models.find_known(name), f"{len(encoder.tokenizer):,} word pieces"
     about = {
-        name: known.description,
+        "name": name,
+        "description": known.description,
         "hub id": known.hub_id,
         "architecture": f"{encoder.transformer.config.model_type}, {encoder.dimension} dimensions",
         "pooling": encoder.pooling,
@@ -105,7 +140,7 @@ def describe_encoder(name: str, *, offline: bool) -> list[str]:
         "vocabulary": f"{pieces}, {'kept by' if is_multilingual(encoder) else 'extended for'} students",
         "fingerprint": encoder.fingerprint(),
     }
-    return [f"{name}: {text}" for name, text in about.items() if text]
+    return {name: text for name, text in about.items() if text}
 
 
 def _summary(pairs: Sequence[Pair]) -> str:
@@ -126,8 +161,7 @@ def _methods() -> list[list[str]]:
     return rows
 
 
-def _datasets(cards: Mapping[str, Card]) -> Table:
-    columns = ["dataset", "roles", "languages", "queries", "documents", "words", "bitext", "MiB", "description"]
+def _datasets(cards: Mapping[str, Card]) -> list[list[str]]:
     counts, sizes = read_counts(), read_sizes()
     rows = []
     for card in cards.values():
@@ -150,7 +184,7 @@ def _datasets(cards: Mapping[str, Card]) -> Table:
                 f"{'NON-COMMERCIAL. ' if card.non_commercial else ''}{card.description}",
             ]
         )
-    return columns, rows, columns[2:8]
+    return rows
 
 
 def _languages(card: Card) -> str:

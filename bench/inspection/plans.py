@@ -18,7 +18,7 @@ from bench.results.store import RETRIEVER, Record, training_of
 from bench.running.method_specs import load_retriever, make_method, method_class
 from bench.running.resources import recipe_of
 from bench.spec import MethodSpec
-from bench.tables import TEXT_WIDTH, print_table
+from bench.tables import Column, print_table
 from bench.terminal import write_out
 from bench.training.loop import TrainedMethod
 from bench.training.method import Task
@@ -47,10 +47,11 @@ def print_plan(title: str, query: Sequence[str], document: Sequence[str], mass: 
     shown = sorted(np.argsort(-mass.max(axis=1), kind="stable")[:ROWS].tolist())
     levels = np.rint(mass / largest * last).astype(int)
     rows = [[document[row], *(SHADES[level] * WIDTH for level in levels[row])] for row in shown]
-    print_table(["", *query], rows, title=title, width=TEXT_WIDTH)
     shares = " ".join(f"{SHADES[level]} {level / last * largest:.3f}" for level in range(1, last + 1))
     left = len(document) - len(shown)
-    write_out(f"  share of the mass: {shares}{f'; {left:,} words of the document have less' if left else ''}\n")
+    note = f"share of the mass: {shares}{f'; {left:,} words of the document have less' if left else ''}"
+    columns = [Column("", "word"), *(Column(word, "word") for word in query)]
+    print_table(columns, rows, title=title, notes=[note])
 
 
 def cell_plans(

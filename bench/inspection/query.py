@@ -17,11 +17,12 @@ from bench.results.store import REWRITTEN, Record, Store
 from bench.running.reproduction import data_places, test_of
 from bench.running.resources import Resources
 from bench.spec import COLUMNS
-from bench.tables import TEXT_WIDTH, print_table, shortened
+from bench.tables import Column, line_width, print_table, shortened
 from bench.terminal import write_out
 
 APART = [column.name for column in COLUMNS if column.name not in ("method", "config", "supervision", "dataset", "pair")]
 """The columns that distinguish rows of one method besides its settings."""
+RANKING = [Column("rank"), Column("score"), Column("document", "name"), Column("relevance"), Column("text", "text")]
 EXCERPT = 70
 """Characters of a document in a table."""
 
@@ -72,8 +73,8 @@ def print_query(options: InspectQuery) -> int:
         if test.oracle_queries:
             write_out(f"  translation  {test.oracle_queries[row]}")
         for key, grade in relevant.items():
-            write_out(f"  relevant     {key} (grade {grade}): {shortened(documents.get(key, '-'), TEXT_WIDTH)}")
-    print_overview(shown, relevant)
+            write_out(f"  relevant     {key} (grade {grade}): {shortened(documents.get(key, '-'), line_width())}")
+    print_overview(shown, relevant, wide=options.wide)
     for ranking in shown:
         print_ranking(ranking, query, relevant, documents, options.limit)
     if documents:
@@ -129,16 +130,17 @@ def rankings(query: str, cells: Sequence[Record], measure: str | None) -> list[R
     return sorted(found, key=lambda ranking: -ranking.scores.get(names[0], 0.0))
 
 
-def print_overview(shown: Sequence[Ranking], relevant: Mapping[str, int]) -> None:
+def print_overview(shown: Sequence[Ranking], relevant: Mapping[str, int], *, wide: bool) -> None:
     """Print a row for each method: its scores on this query, and the rank of the first relevant document."""
     measures = list(dict.fromkeys(name for ranking in shown for name in ranking.scores))
-    columns = ["method", *measures, *(["first relevant"] if relevant else [])]
+    columns = [Column("method", "name"), *(Column(name, priority=int(i > 0)) for i, name in enumerate(measures))]
+    columns += [Column("first relevant")] if relevant else []
     rows = []
     for ranking in shown:
         scores = (ranking.scores.get(name) for name in measures)
         first = [str(ranking.rank(relevant) or f"not in the first {len(ranking.found)}")] if relevant else []
         rows.append([ranking.label, *("-" if score is None else f"{score:.3f}" for score in scores), *first])
-    print_table(columns, rows, right=columns[1:], width=TEXT_WIDTH)
+    print_table(columns, rows, wide=wide)
 
 
 def print_ranking(
@@ -151,8 +153,7 @@ def print_ranking(
         if number <= limit or number == rank:
             text = shortened(documents.get(key, "-" if documents else ""), EXCERPT)
             rows.append([str(number), f"{score:.4f}", key, str(relevant.get(key, "")), text])
-    columns = ["rank", "score", "document", "relevance", "text"]
-    print_table(columns, rows, title=ranking.label, right=["rank", "score", "relevance"], width=TEXT_WIDTH)
+    print_table(RANKING, rows, title=ranking.label)
     path = ranking.cell.folder / REWRITTEN
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:

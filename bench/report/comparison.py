@@ -7,6 +7,7 @@ Comparisons that are shown together are a family, and are corrected by Holm's pr
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,12 +111,7 @@ def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[p
     compared = compare(list(combinations(scored, 2)), measure)
     bases = [system for system in scored if system.name == baseline]
     against = compare([(system, base) for system in scored if (base := most_like(system, bases))], measure)
-    place = {system: i for i, system in enumerate(scored)}
-    better = np.zeros((len(scored), len(scored)), dtype=bool)
-    for a, b, sign in zip(compared["a"], compared["b"], compared["significant"], strict=True):
-        if sign:
-            better[(place[a], place[b]) if sign > 0 else (place[b], place[a])] = True
-    best, worst = rank_intervals(better)
+    best, worst = ranks(scored, compared)
     lines = {
         system: {
             "sd": pd.Series(system.scores[measure].mean(axis=1)).std(),
@@ -133,6 +129,18 @@ def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[p
     columns = against.set_index("a")[["difference", "p_holm", "significant"]].set_axis(AGAINST, axis=1)
     frame = pd.DataFrame(rows, columns=STANDING).astype({"best_rank": "Int64", "worst_rank": "Int64"})
     return frame.join(columns, on="system"), compared
+
+
+def ranks(systems: Sequence[Any], compared: pd.DataFrame) -> tuple[list[int], list[int]]:
+    """Return the best and the worst rank of systems, best first, among themselves. `compared` has comparisons of all
+    pairs of them, and perhaps of others.
+    """
+    place = {system: i for i, system in enumerate(systems)}
+    better = np.zeros((len(place), len(place)), dtype=bool)
+    for a, b, sign in zip(compared["a"], compared["b"], compared["significant"], strict=True):
+        if sign and a in place and b in place:
+            better[(place[a], place[b]) if sign > 0 else (place[b], place[a])] = True
+    return rank_intervals(better)
 
 
 def rank_intervals(better: np.ndarray) -> tuple[list[int], list[int]]:

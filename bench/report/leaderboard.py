@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench import registry
+from bench.errors import unknown
 from bench.evaluation.measures import lower_is_better
-from bench.report.comparison import AGAINST, COMPARISON, STANDING, standings
+from bench.report.comparison import AGAINST, COMPARISON, STANDING, ranks, standings
 from bench.results.store import FAILURE, TRAININGS, Record, Store, training_fingerprint
 from bench.results.systems import System, boards, gather
-from bench.spec import BOARD, COLUMNS, SYSTEM
+from bench.spec import BOARD, COLUMNS, SYSTEM, select
 from bench.statistics.intervals import DECIMALS, query_bootstrap
 from bench.statistics.significance import outliers
 from bench.tables import shortened
@@ -63,6 +65,41 @@ class Leaderboard:
         self.comparisons = _joined([frame for _, frame in frames], COMPARISON)
         for side in "ab":
             self.comparisons[side] = self.comparisons[side].map(place).astype(int)
+
+    @cached_property
+    def bounds(self) -> frozenset[int]:
+        """The systems that read the queries in the language of the documents: bounds of the others, not rivals."""
+        known = registry.bounds()
+        return frozenset(
+            i for i, system in enumerate(self.systems) if any(method.name in known for method in system.spec.methods)
+        )
+
+    @cached_property
+    def ranked(self) -> pd.DataFrame:
+        """The standings as they are shown: bounds have no rank, and the others are ranked among themselves."""
+        frame = self.standings.copy()
+        frame.loc[frame["system"].isin(self.bounds), ["best_rank", "worst_rank"]] = pd.NA
+        rivals = frame[frame["best_rank"].notna()]
+        for _, own in rivals.groupby([rivals["system"].map(self.names["board"]), "measure"]):
+            compared = self.comparisons[self.comparisons["measure"] == own["measure"].iloc[0]]
+            frame.loc[own.index, ["best_rank", "worst_rank"]] = list(
+                zip(*ranks(list(own["system"]), compared), strict=True)
+            )
+        return frame
+
+    def choose(
+        self, methods: Sequence[str] = (), datasets: Sequence[str] = (), pairs: Sequence[str] = ()
+    ) -> frozenset[int]:
+        """Return the systems with these names, by default all. Raises `BenchError` for a name that no system has."""
+        chosen = self.names
+        for column, wanted in (("dataset", datasets), ("pair", pairs)):
+            for name in wanted:
+                if name not in set(self.names[column]):
+                    raise unknown(f"{column} in the results:", name, set(self.names[column]))
+            chosen = chosen[chosen[column].isin(wanted)] if wanted else chosen
+        specs = [system.spec for system in self.systems]
+        named = [spec for text in methods for spec in select(text, specs, "method in the results:")]
+        return frozenset(i for i in chosen.index if not methods or self.systems[i].spec in named)
 
     @cached_property
     def names(self) -> pd.DataFrame:

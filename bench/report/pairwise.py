@@ -21,6 +21,15 @@ from bench.report.tables import p_value
 from bench.results.store import CELLS, Store
 from bench.results.systems import System, boards, gather
 from bench.spec import MethodSpec, RunSpec, select
+from bench.tables import Column
+
+COLUMNS = [
+    *(Column("collection", "name"), Column("A", priority=1), Column("B", priority=1)),
+    *(Column("difference [95 %]"), Column("effect", priority=5)),
+    *(Column(name, priority=4) for name in ("wins", "ties", "losses")),
+    *(Column("p, queries", priority=3), Column("p, seeds", priority=3), Column("p, Holm")),
+]
+CHANGES = [Column("collection", "name"), Column("query", "name"), Column("A"), Column("B"), Column("difference")]
 
 
 def opponents(
@@ -99,9 +108,25 @@ def table(compared: pd.DataFrame) -> pd.DataFrame:
         "difference [95 %]": compared["difference"].map(signed) + intervals,
         "effect": compared["effect"].map("{:+.2f}".format, na_action="ignore").fillna("-"),
         **{name: compared[name].map(str) for name in ("wins", "ties", "losses")},
-        **{head: [p_value(p, digits=4) for p in compared[name]] for head, name in p_values.items()},
+        **{head: list(map(p_value, compared[name])) for head, name in p_values.items()},
     }
     return pd.DataFrame(texts)
+
+
+def printed(compared: pd.DataFrame) -> tuple[list[list[str]], str]:
+    """Return the cells of the columns `COLUMNS`, and the properties that all collections share, such as the encoder."""
+    frame = table(compared)[[column.name for column in COLUMNS]]
+    names, shared = _apart(frame["collection"])
+    return frame.assign(collection=names).values.tolist(), shared
+
+
+def _apart(names: Sequence[str]) -> tuple[list[str], str]:
+    """Return different names without the words at their ends that all of them share, and these words."""
+    words, shared = [name.split() for name in names], list[str]()
+    while len(set(map(tuple, words))) > 1 and len({each[-1] for each in words}) == 1:
+        shared.insert(0, words[0][-1])
+        words = [each[:-1] for each in words]
+    return list(map(" ".join, words)), " ".join(shared)
 
 
 def differences(compared: pd.DataFrame) -> list[pd.DataFrame]:
@@ -122,6 +147,7 @@ def changes(compared: pd.DataFrame, limit: int) -> pd.DataFrame:
         frame["size"] = frame["difference"].abs()
         frames.append(frame[frame["size"] > 0].sort_values(["size", "query"], ascending=[False, True]).head(limit))
     found = pd.concat(frames)
+    found["collection"], _ = _apart(found["collection"].tolist())
     figures = {"A": found["a"].map("{:.4f}".format), "B": found["b"].map("{:.4f}".format)}
     return found[["collection", "query"]].assign(**figures, difference=found["difference"].map("{:+.4f}".format))
 

@@ -12,11 +12,15 @@ from bench.running.method_specs import make_method
 from bench.running.resources import Resources
 from bench.sampling import numpy_generator
 from bench.spec import Configured
+from bench.tables import Column
 from bench.training.loop import TrainedMethod
 
 ROWS = 200
 """Number of sentence pairs, from the beginning of the bitext without noise."""
-COLUMNS = ["pair", "method", "mass, untrained", "mass, trained", "cosine, untrained", "cosine, trained"]
+COLUMNS = [
+    *(Column("pair", "word"), Column("method", "name"), Column("mass, untrained"), Column("mass, trained")),
+    *(Column("cosine, untrained"), Column("cosine, trained")),
+]
 """F1 of the links by the mass that the method moves, and by the cosines of teacher and student."""
 
 

@@ -21,8 +21,13 @@ from bench.recipe import Recipe
 from bench.request import EXACT, Request, Scoring, measures_of, offered_pairs
 from bench.running.method_specs import Call, ResolvedMethod, resolve_methods, with_recipe
 from bench.spec import RunSpec
+from bench.tables import Column
 
-TABLE = ("training", "budget", "trains on", "collection", "queries", "documents", "state")
+TABLE = [
+    *(Column("training", "name"), Column("budget", "word", 2), Column("trains on", "name", 4)),
+    *(Column("collection", "name"), Column("queries", priority=3), Column("documents", priority=3)),
+    Column("state", "word"),
+]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from bench.running.method_specs import resolve_method
 from bench.sampling import numpy_generator
 from bench.spec import RunSpec, parse_methods
 from bench.storage.atomic import atomic_write
-from bench.tables import frame_csv, print_table
+from bench.tables import Column, frame_csv, print_table
 from bench.terminal import write_out
 from bench.training.loop import TrainedMethod
 
@@ -31,7 +31,10 @@ COMMAND = ("encoder", "datasets", "pairs", "train", "budget", "seeds", "threads"
 RESULTS = [f"mean {MEASURE}", "steps", "cpu_seconds"]
 """The mean over all cells (NaN if one failed), and the cost of all trainings."""
 YES = {True: "yes", False: "no"}
-WIDTH = 80
+TRIALS = [
+    *(Column("draw"), Column("settings", "name"), Column(MEASURE), Column("steps", priority=2)),
+    *(Column("CPU s", priority=1), Column("", "word")),
+]
 
 
 def grid(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -100,27 +103,20 @@ def choose(means: pd.Series) -> pd.Series:
     return highest & highest.cumsum().eq(1)
 
 
-def print_trials(name: str, texts: Sequence[str], results: pd.DataFrame) -> None:
+def print_trials(name: str, texts: Sequence[str], results: pd.DataFrame, *, wide: bool = False) -> None:
     """Print a table of the draws of a method, and the chosen draw as a text for `bench run --methods`."""
     mean, steps, seconds = (results[column] for column in RESULTS)
-    table = pd.DataFrame(
-        {
-            "draw": results.index.map(str),
-            "settings": [text.removeprefix(name).replace(":", " ").strip() or "defaults" for text in texts],
-            MEASURE: mean.map("{:.4f}".format, na_action="ignore").fillna("failed"),
-            "steps": steps.map(str),
-            "CPU s": seconds.map("{:.0f}".format),
-            "": results["chosen"].map({True: "chosen", False: ""}),
-        }
+    rows = zip(
+        results.index.map(str),
+        [text.removeprefix(name).replace(":", " ").strip() or "defaults" for text in texts],
+        mean.map("{:.4f}".format, na_action="ignore").fillna("failed"),
+        steps.map(str),
+        seconds.map("{:.0f}".format),
+        results["chosen"].map({True: "chosen", False: ""}),
+        strict=True,
     )
     title = f"{name}, mean over {', '.join(results.columns[: -len(RESULTS) - 1])}"
-    print_table(
-        table.columns.tolist(),
-        table.values.tolist(),
-        title=title,
-        right=("draw", MEASURE, "steps", "CPU s"),
-        width=WIDTH,
-    )
+    print_table(TRIALS, list(rows), title=title, wide=wide)
     best = [text for text, wins in zip(texts, results["chosen"], strict=True) if wins]
     write_out(f"chosen: {best[0] if best else 'none, every draw failed'}\n")
 
