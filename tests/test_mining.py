@@ -22,7 +22,7 @@ from bench.evaluation.measures import DEFAULT, MINING
 from bench.evaluation.mining import NEIGHBOURS, linearised, mine, score, threshold
 from bench.evaluation.run import Run
 from bench.evaluation.run_files import read_run
-from bench.request import Leaderboards, Request
+from bench.request import Printed, Request
 
 SWH = Pair("swh", "eng")
 
@@ -223,7 +223,7 @@ def test_mining_and_searching_in_one_comparison(
     printed, notes = capsys.readouterr()
     assert printed.count("F1 [95 %]") == printed.count("nDCG@10 [95 %]") == 1
     assert notes.count("mining swh-eng: bitext mining supports single-vector scoring only") == 1
-    assert print_leaderboard(Leaderboards(results=tmp_path / "results", measures=("F1",))) == 0
+    assert print_leaderboard(Printed(results=tmp_path / "results", measures=("F1",))) == 0
     printed = capsys.readouterr().out
     assert "F1 [95 %]" in printed and "precision" not in printed and "nDCG@10" not in printed
 

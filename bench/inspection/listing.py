@@ -21,9 +21,9 @@ DESCRIPTION = Column("description", "text")
 COLUMNS = {
     "methods": [Column("method", "name"), Column("trains on", "text", 1), DESCRIPTION, Column("source", "text", 2)],
     "datasets": [
-        *(Column("dataset", "name"), Column("roles", "text"), Column("languages"), Column("queries", priority=1)),
-        *(Column("documents", priority=2), Column("words", priority=4), Column("bitext", priority=2)),
-        *(Column("MiB", priority=5), Column("description", "text", 3)),
+        *(Column("dataset", "name"), Column("roles", "text"), Column("languages"), Column("queries", priority=2)),
+        *(Column("documents", priority=2), Column("words", priority=4), Column("bitext", priority=3)),
+        *(Column("MiB", priority=5), Column("description", "text", 1)),
     ],
     "pairs": [
         *(Column("pair", "word"), Column("queries", "word"), Column("documents", "word", 1), Column("tests", "text")),

@@ -116,7 +116,7 @@ def table(compared: pd.DataFrame) -> pd.DataFrame:
 def printed(compared: pd.DataFrame) -> tuple[list[list[str]], str]:
     """Return the cells of the columns `COLUMNS`, and the properties that all collections share, such as the encoder."""
     frame = table(compared)[[column.name for column in COLUMNS]]
-    names, shared = _apart(frame["collection"])
+    names, shared = _apart(frame["collection"].tolist())
     return frame.assign(collection=names).values.tolist(), shared
 
 

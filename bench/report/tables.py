@@ -254,7 +254,7 @@ def paper(found: Leaderboard, measure: str, chosen: Collection[int], style: Styl
         table = pd.DataFrame(columns, index=means.index)
         table.insert(0, "method", list(map(style.escape, means.index)))
         sizes = {found.families(board, measure).get("p", 0) for board in own["board"]}
-        title = style.escape(f"{measure} on {dataset}, encoder {Path(encoder).name}")
+        title = style.escape(f"{measure} on {dataset}, encoder {Path(str(encoder)).name}")
         caption = f"{title}. {_legend(found, 'for each language', sizes, style)}"
         texts.append(_latex_table(table, caption) if style is LATEX else f"{caption}\n\n{markdown_rows(table)}\n")
     return "\n".join(texts)
