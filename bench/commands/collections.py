@@ -41,14 +41,16 @@ def ls(options: Listing) -> int:
             from bench.inspection.pages import write_pages
 
             write_pages(options.output)
-    elif kind == "formats" and name is None:
-        from bench.authoring.formats import formats_table
-
-        print_table(["format", "role", "files", "options"], formats_table(), width=TEXT_WIDTH)
     elif name is None:
         for line in registry.usable()[1] if kind == "methods" else ():
             Display().warn(f"skipped: {line}")
-        columns, rows = COLUMNS[kind], listing(kind, cards, options.pairs)
+        columns = COLUMNS[kind]
+        if kind == "formats":
+            from bench.authoring.formats import formats_table
+
+            rows = formats_table()
+        else:
+            rows = listing(kind, cards, options.pairs)
         if options.json_:
             _print_json([dict(zip((column.name for column in columns), row, strict=True)) for row in rows])
         else:

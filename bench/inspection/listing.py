@@ -30,6 +30,12 @@ COLUMNS = {
         Column("standard training data", "text", 2),
     ],
     "encoders": [Column("encoder", "word"), DESCRIPTION],
+    "formats": [
+        Column("format", "word"),
+        Column("role", "text"),
+        Column("files", "text"),
+        Column("options", "text", 1),
+    ],
     "measures": [Column("measure", "word"), Column("use", "word"), DESCRIPTION],
 }
 """The columns of the list of each kind of thing."""
