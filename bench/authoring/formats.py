@@ -82,9 +82,9 @@ def _options(format: Format) -> list[str]:
 def write_card(
     name: str, paths: Mapping[str, Sequence[str]], pairs: Sequence[Pair], licence: str | None, folder: Path
 ) -> Path:
-    """Write the card of a user's files, by the options `--train` and `--datasets` that would take them, to
-    `folder/name.toml`, and return its path. All files are read. Raises `BenchError` for a file that is not recognised
-    or is malformed, and if the card exists.
+    """Write the card of files of the options `--train` and `--datasets` to `folder/name.toml`, and return its path.
+
+    All files are read. Raises `BenchError` for unknown forms and malformed files, and if the card exists.
     """
     target = folder.absolute() / f"{name}.toml"
     if name in load_cards() or target.exists():

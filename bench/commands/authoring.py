@@ -31,7 +31,7 @@ def new_method(options: NewMethod) -> int:
 
 def new_card(options: NewCard) -> int:
     """Write the card of a collection from files and folders, whose form is recognised by their content. All of them are
-    read and checked. docs/formats.md lists the forms.
+    read and checked. `bench ls formats` lists the forms.
     """
     from bench.authoring.formats import write_card
 

@@ -1,7 +1,7 @@
 """Collections without a card: a user's own files and folders, recognised by their content.
 
-A path may be followed by a pair, as in `notes.tsv:swh-eng`. Otherwise the pairs are those that the call names, or the
-only one that the file shows.
+A pair may follow a path, as in `notes.tsv:swh-eng`. Otherwise the pairs are those of the call, or the only pair in the
+file.
 """
 
 import re
@@ -33,7 +33,7 @@ AFRIQA = {"question_lang", "question_translated", "context"}
 BINARY = {b"PAR1": "Parquet", b"ARRO": "Arrow"}
 """The beginnings of files that are not read."""
 UNITS = 100
-"""The number of translation units that the languages of a memory are taken from."""
+"""Number of translation units of a memory that determine its languages."""
 FORMS = (
     ("TMX", "--train", "plain, gzipped or in a zip archive"),
     ("JSON Lines with a text per language", "--train", '`{"sw": "...", "en": "..."}`, perhaps inside `translation`'),
@@ -64,7 +64,7 @@ FORMS = (
         "JSON Lines with `question_lang`, `question_translated` and `context`. The documents are its contexts",
     ),
 )
-"""The forms that need no card, the option that takes them, and their content."""
+"""Forms without a card, their option, and their content."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Form:
     files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     languages: Mapping[str, Any] = field(default_factory=dict)
-    """The column, key, code or file of each language that the form shows; empty if it shows none."""
+    """The column, key, code or file of each recognised language."""
 
     def entry(self, pair: Pair, folder: Path) -> dict[str, Any]:
         """Return the entry of a card for a pair."""
@@ -103,7 +103,7 @@ def with_own(
         for text in texts:
             path, pair = own_path(text)
             if text in cards or not (pair or "/" in text or path.suffix or path.exists()):
-                continue  # the name of a collection, perhaps of an unknown one
+                continue  # the name of a collection, known or unknown
             card = card_of(path, option, [pair] if pair else pairs, result)
             names[text] = made.setdefault(
                 card.model_dump_json(include={"folder", "data"}), card.name
@@ -142,7 +142,7 @@ def card_of(path: Path, option: str, pairs: Sequence[Pair], taken: Mapping[str, 
 
 
 def _pairs(form: Form, path: Path, pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the pairs of a path: those of the call that it has, or the only one that it shows."""
+    """Return the pairs of a path: the available pairs of the call, or the only pair of its files."""
     shown, cure = sorted(form.languages), f"as in --pairs swh-eng, or {path.name}:swh-eng"
     wanted = list(dict.fromkeys(pair.training if form.role == "bitext" else pair for pair in pairs))
     if not shown:
@@ -168,7 +168,9 @@ def _test(path: Path) -> Form:
         return Form("test", format, files)
     if _object(_first_line(path)).keys() >= AFRIQA:
         return Form("test", "afriqa", {"queries": [path], "documents": [path]})
-    raise BenchError(f"{path} is no test collection; name a folder in the layout of BEIR or TREC (docs/formats.md)")
+    raise BenchError(
+        f"{path} is no test collection; name a folder in the layout of BEIR or TREC (see bench ls formats)"
+    )
 
 
 def _training(path: Path) -> Form:
@@ -210,7 +212,7 @@ def _file(path: Path, files: Sequence[Path]) -> Form:
     if len(cells) != 2:
         raise BenchError(
             f"{path} has {len(cells)} columns; let its first line have language codes, or write a card with "
-            "'options = { query = 1, document = 2 }' (docs/formats.md)"
+            "'options = { query = 1, document = 2 }' (see bench ls formats)"
         )
     return Form("bitext", "tab-separated", {"rows": files})
 
@@ -226,7 +228,7 @@ def _json(path: Path, row: Mapping[str, Any], files: Sequence[Path]) -> Form:
             return Form("bitext", "json-lines", {"rows": files}, languages=languages)
     raise BenchError(
         f"{path} has the keys {', '.join(row)}; expected two language codes, or query and positive. Rename them, or "
-        "write a card with 'options' (docs/formats.md)"
+        "write a card with 'options' (see bench ls formats)"
     )
 
 
@@ -245,7 +247,7 @@ def _aligned(path: Path) -> Form:
 
 
 def _by_language(paths: Iterator[Path] | Sequence[Path]) -> dict[str, Path]:
-    """Return files by language if each name ends with the code of another one, perhaps before `.gz`."""
+    """Return files by language if each name ends with the code of another language, perhaps before `.gz`."""
     found = {path.name.removesuffix(".gz").rpartition(".")[2]: path for path in sorted(paths)}
     return _languages(found)
 

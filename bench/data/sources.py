@@ -1,8 +1,8 @@
 """Test collections and training data that are read only when their texts are needed.
 
-A *summary* holds the facts that a plan needs: digest and counts. The cache stores it under the digest of all *inputs*:
-the code that reads the data, the entries of the cards, and the sha256 of every file. The cache stores training data as
-well. They are therefore read, cleaned and searched for leakage only once.
+A *summary* has the facts for planning: digest and counts. The cache stores it under the digest of all *inputs*: the
+code that reads the data, the entries of the cards, and the sha256 of every file. It also stores training data, so they
+are read, cleaned and searched for leakage once.
 """
 
 import gzip
@@ -31,42 +31,42 @@ _Summary = TypeVar("_Summary")
 MISSING = "missing"
 """The digest of an entry whose file is not on this machine."""
 LAYOUT = 4
-"""The layout of the files in the cache, to be raised when it changes."""
+"""Version of the layout of files in the cache."""
 
 
 class _Lazy(ABC, Generic[_Data, _Summary]):
-    """Data with a summary that is available before they are loaded, if the cache has it."""
+    """Data whose summary may be in the cache."""
 
     resolver: Resolver
     data_kind: ClassVar[type[Any] | None] = None
-    """The type of data that the cache stores besides their summary."""
+    """The type of data that the cache stores, too."""
     summary_kind: ClassVar[type[Any]]
     _summary: _Summary | None
 
     @property
     def summary(self) -> _Summary:
-        """The summary, from the cache, or else by loading the data. Raises `BenchError` as `load`."""
+        """The summary, from the cache or from the data. Raises `BenchError` as `load`."""
         if self.summary_if_known is None:
             self.load()
-        assert self._summary is not None  # loading sets it
+        assert self._summary is not None  # set by `load`
         return self._summary
 
     @property
     def summary_if_known(self) -> _Summary | None:
-        """The summary; None if the data must be loaded for it. Raises `BenchError` for unknown names."""
+        """The summary from the cache, or None. Raises `BenchError` for unknown names."""
         if self._summary is None:
             self._summary = self._recall(self.summary_kind, self._inputs())
         return self._summary
 
     @lru_cache(maxsize=3)  # noqa: B019 - two test collections and training data stay in memory
     def load(self) -> _Data:
-        """Return the data, from the cache if it has them. Raises `BenchError` as `load_test` or `training_data`."""
+        """Return the data, from the cache if possible. Raises `BenchError` as `load_test` or `training_data`."""
         inputs = self._inputs()
         data: Any = self._recall(self.data_kind, inputs) if self.data_kind else None
         if data is None:
             before, data = inputs, self._read()
             inputs, self._summary = self._inputs(), data.summary
-            # A missing file may have been downloaded meanwhile. A changed file was perhaps read before the change.
+            # Meanwhile a missing file may have been downloaded, and a changed file may have been read before the change.
             if any(value not in (MISSING, inputs[name]) for name, value in before.items()):
                 return data
             if self.data_kind:
@@ -81,11 +81,11 @@ class _Lazy(ABC, Generic[_Data, _Summary]):
 
     @abstractmethod
     def _inputs(self) -> dict[str, Any]:
-        """Return all that the data depend on, by name; MISSING for what is not on this machine."""
+        """Return all inputs of the data by name; MISSING for those that are not on this machine."""
 
     @abstractmethod
     def _is_current(self, value: Any, inputs: Mapping[str, Any]) -> bool:
-        """Return False if a value from the cache lacks data that may be read now."""
+        """Return False if a value from the cache lacks data that are available now."""
 
     def _entries(self, parts: Mapping[str, tuple[Card, Role, Pair | str]]) -> dict[str, Any]:
         """Return the inputs of cards' entries."""
@@ -131,8 +131,9 @@ class LazyTestCollection(_Lazy[TestCollection, TestSummary]):
         return self.card.name
 
     def check(self, *, offline: bool) -> None:
-        """Verify the files that are on this machine, and read those of the user. Raises `BenchError` as `load`; for a
-        file that would be downloaded only if `offline`.
+        """Verify the files on this machine, and read those of the user. Raises `BenchError` as `load`.
+
+        A file that would be downloaded is an error only if `offline`.
         """
         for card, path in needed_files(self.card, "test", self.pair, self.cards):
             if offline or card.folder is not None or self.resolver.available(card, path):
@@ -178,7 +179,7 @@ class LazyTrainingData(_Lazy[TrainingData, TrainingSummary]):
         return training_data(self.names, self.pairs, self.resolver, self.cards, keep_leaks=self.keep_leaks)
 
     def _is_current(self, value: Any, inputs: Mapping[str, Any]) -> bool:
-        """Return False if a test collection that was not checked for leakage may be read now."""
+        """Return False if a test collection that was not checked for leakage is available now."""
         tests = tests_of(self.pairs, self.cards)
         for name in value.report["not_checked"]:
             downloadable = tests[name][0].source not in (None, IR_DATASETS) and not self.resolver.offline
@@ -207,7 +208,7 @@ class LazyTrainingData(_Lazy[TrainingData, TrainingSummary]):
 
 
 def _entry(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> dict[str, Any]:
-    """Return all that reading a card's entry depends on, files by their sha256. Raises `MissingFile` without a file."""
+    """Return the inputs of an entry of a card, files by their sha256. Raises `MissingFile` for a missing file."""
     entry = card.entry(role, key)
     depends = {
         "name": card.name,
@@ -224,7 +225,7 @@ def _entry(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> dict[
     }
     if card.source != IR_DATASETS:
         return depends
-    from bench.data.formats import irds  # here, because it imports the parsers of other formats
+    from bench.data.formats import irds  # imported here, because it imports all parsers
 
     if not irds.is_local(source_of(card, role, key, resolver)):
         raise MissingFile(f"{card.name}: ir_datasets has not downloaded it")
@@ -232,7 +233,7 @@ def _entry(card: Card, role: Role, key: Pair | str, resolver: Resolver) -> dict[
 
 
 def _sha256(card: Card, path: str, resolver: Resolver) -> str:
-    """Return the sha256 that the card states for a file, or else that of its bytes."""
+    """Return the sha256 of a file from the card, or else of its bytes."""
     if not resolver.available(card, path):
         raise MissingFile(f"{card.name}: {path} is missing")
     try:

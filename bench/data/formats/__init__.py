@@ -25,7 +25,7 @@ class Format(NamedTuple):
     files: str = ""
     """The keys of `files` in a card; a plus marks those that may name several files."""
     model: str = ""
-    """The class in the module that has the keys of `options` in a card."""
+    """The class in the module with the keys of `options` in a card."""
 
     @property
     def module(self) -> str:

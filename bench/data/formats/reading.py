@@ -1,4 +1,4 @@
-"""Tools that all parsers share: the files of a card, strict readers of columns, JSON Lines and XML, and lazy texts.
+"""Shared parts of parsers: the files of a card, strict readers of columns, JSON Lines and XML, and lazy texts.
 
 A malformed file raises `BenchError`, which names the file and the line.
 """
@@ -20,7 +20,7 @@ Row = tuple[str, str, str]
 """Two texts of bitext or of a judgment, and their place in the files."""
 
 LONGEST = 1 << 20
-"""The maximum of characters of a text; no sentence or passage is as long."""
+"""Maximum of characters of a text."""
 CHUNK = 1 << 16
 """Bytes of XML that are parsed at once."""
 
@@ -80,7 +80,7 @@ class LazyTexts(Sequence[str]):
 
 
 def numbered(texts: Iterable[str], prefix: str = "") -> dict[str, str]:
-    """Return texts by their numbers from 1 on, with leading zeros: the lexical order of ids is the numerical one."""
+    """Return texts by numbers from 1 on, with leading zeros, so that ids sort by number."""
     texts = list(texts)
     width = len(str(len(texts)))
     return {f"{prefix}{number:0{width}d}": text for number, text in enumerate(texts, start=1)}
@@ -157,7 +157,7 @@ def elements(path: Path, file: IO[bytes] | GzipFile, tag: str) -> Iterator[Eleme
         reason = str(error).partition(":")[0]  # the rest repeats the position
         raise BenchError(f"{path}: line {error.position[0]} of its XML: {reason}") from error
     except DefusedXmlException as error:
-        raise BenchError(f"{path}: it declares XML entities, which are refused: {error}") from error
+        raise BenchError(f"{path}: XML entities are not supported: {error}") from error
     except (ValueError, LookupError) as error:  # of the encoding, or of the limits
         raise BenchError(f"{path}: not readable XML: {error}") from error
 

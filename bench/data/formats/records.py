@@ -6,7 +6,8 @@ first line:
     smart   .I and an id, then fields such as .T and .W (Cranfield, CACM)
     npl     an id, lines of text, and a line with a slash (Vaswani)
 
-The readers of ir_datasets are not used: they skip a document whose end has no newline, and their errors name no line.
+The readers of ir_datasets are not used, since they skip a document without a final newline, and their errors have no
+line.
 """
 
 import re
