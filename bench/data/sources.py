@@ -66,7 +66,7 @@ class _Lazy(ABC, Generic[_Data, _Summary]):
         if data is None:
             before, data = inputs, self._read()
             inputs, self._summary = self._inputs(), data.summary
-            # Meanwhile a missing file may have been downloaded, and a changed file may have been read before the change.
+            # A missing file may have been downloaded meanwhile, and a changed file may be older than its digest.
             if any(value not in (MISSING, inputs[name]) for name, value in before.items()):
                 return data
             if self.data_kind:
