@@ -64,7 +64,7 @@ def test_everything_that_is_printed_is_printable(
     print_table([EVIL, "b"], [[EVIL, "[red]:smile:"]], title=EVIL)
     write_error(EVIL)
     Display().warn(EVIL)
-    monkeypatch.setattr("bench.progress.PLAIN_INTERVAL", -1)
+    monkeypatch.setattr("bench.progress.INTERVAL", -1)
     with Display().stage(f"{EVIL}[/x]", 2, "texts") as stage:
         stage(1, EVIL)
     out, err = capfd.readouterr()

@@ -99,7 +99,7 @@ def compute(request: Request, cards: Mapping[str, Card] | None = None) -> Comput
     devices = find_devices(request.device) if request.engine == LOCAL else request.device
     jobs = request.jobs or len(devices)
     threads = request.threads or max(machine().threads // jobs, 1)
-    display = Display(quiet=request.quiet and not dry, bars=jobs == 1 and request.engine == LOCAL)
+    display = Display(quiet=request.quiet and not dry, bars=jobs == 1 and request.engine == LOCAL, jobs=jobs)
     resolver = Resolver(request.mirror, offline=request.offline or dry, display=display)
     with local_only() if dry else nullcontext(), Worker(max(request.timeout, LEAST_PATIENCE)) as worker:
         methods, notes = expand(request.methods, request.method, worker.run)

@@ -5,6 +5,8 @@ An engine of `bench.running.engines` computes them.
 
 import itertools
 import operator
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
@@ -16,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from bench.errors import BenchError, describe
 from bench.evaluation import measures
+from bench.progress import Run
 from bench.request import Request
 from bench.results.store import Record, Store, training_fingerprint
 from bench.running.engines import Engine, at_once
@@ -59,6 +62,11 @@ class Planned:
     """True if another process computes them."""
 
     @property
+    def kind(self) -> str:
+        """The kind of its cells, of which all take about the same time."""
+        return "trained" if self.training.spec.budget else "fused" if self.training.method.parts else "untrained"
+
+    @property
     def late(self) -> tuple[bool, bool]:
         """The place in the order. Fusions come after their parts, and jobs of other processes come last."""
         return bool(self.training.method.parts), self.locked
@@ -72,6 +80,7 @@ class Claim(NamedTuple):
     missing: list[Cell]
     lock: FileLock
     result: Future[bool]
+    started: float
 
 
 @dataclass
@@ -95,8 +104,10 @@ class Executor:
         counters = (f"[{number}/{len(experiment.cells)}]" for number in itertools.count(1))
         left = [Planned(next(counters), *item) for item in experiment.cells.items()]
         claims: list[Claim] = []
+        cells = Counter(planned.kind for planned in left for _ in planned.cells)
         try:
-            with self.engine:  # all jobs have ended before their locks are released
+            # All jobs have ended before their locks are released.
+            with self.resources.display.running(cells, min(self.engine.slots, len(left))), self.engine:
                 try:
                     while left or claims:
                         self._step(left, claims, configuration, outcome)
@@ -137,6 +148,7 @@ class Executor:
             raise
         except (BenchError, OSError) as error:
             self.resources.display.warn(f"{planned.counter} FAILED {planned.training.spec.label}: {describe(error)}")
+            self._progress.finish(planned.kind, len(planned.cells))
             outcome.failed += len(planned.cells)
             outcome.bad_input |= isinstance(error, BenchError)
 
@@ -150,7 +162,9 @@ class Executor:
         lock = self.store.lock(job.entry)
         lock.acquire(timeout=-1 if planned.locked else 0)
         try:
-            missing = self._missing(job, outcome)
+            missing, started = self._missing(job, outcome), time.monotonic()
+            if missing and self.engine.slots == 1:
+                self._progress.started = planned.kind, len(missing), started
             if not missing:
                 result = at_once(bool)
             elif planned.training.method.parts:
@@ -160,7 +174,14 @@ class Executor:
         except BaseException:
             lock.release()
             raise
-        return Claim(planned, job, missing, lock, result)
+        return Claim(planned, job, missing, lock, result, started)
+
+    @property
+    def _progress(self) -> Run:
+        """The progress of the call."""
+        run = self.resources.display.run
+        assert run is not None  # within `Executor.run`
+        return run
 
     def finished(self, experiment: Experiment) -> set[Cell]:
         """Return the finished cells that are known without reading texts, training a teacher or opening a socket."""
@@ -211,6 +232,8 @@ class Executor:
             outcome.bad_input |= claim.result.result()
         except Exception as error:
             claim.job.fail(error)
+        planned, seconds = claim.planned, time.monotonic() - claim.started
+        self._progress.finish(planned.kind, len(planned.cells), len(claim.missing), seconds)
         for cell in claim.missing:
             record = claim.job.find(cell)
             if _is_complete(record, cell):
