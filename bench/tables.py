@@ -1,6 +1,6 @@
-"""Tables and texts on stdout, at most as wide as the terminal. No number, interval or name in them is broken.
+"""Tables and texts on stdout, at most as wide as the terminal. No number, interval or name is broken.
 
-The width is that of the terminal, or the variable `COLUMNS`, or `WIDTH` in a pipe.
+The width is that of the terminal or of the variable `COLUMNS`, or `WIDTH` in a pipe.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 WIDTH = 120
 """Characters per line in a pipe."""
 TEXT_WIDTH = 118
-"""Most characters per line of prose."""
+"""Maximum of characters per line of prose."""
 MAJOR = 2
-"""The highest priority of columns for which names are shortened to `NAME_WIDTH`."""
+"""Highest priority of columns for which names are shortened to `NAME_WIDTH`."""
 NAME_WIDTH = 18
-"""Least width of a column of names, unless all are shorter."""
+"""Minimum width of a column of names, unless all are shorter."""
 LONGEST_NAME = 32
-"""Width of a column of names up to which it grows to keep shortened names distinct."""
+"""Maximum width of a column of names that grows to keep shortened names distinct."""
 WORDS_WIDTH = 24
-"""Least width of a column of texts, unless all are shorter."""
+"""Minimum width of a column of texts, unless all are shorter."""
 LONGEST_WORD = 40
 """Width of a column of texts up to which no word is broken."""
 GAP = 2
 """Characters between two columns."""
 FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠].", re.DOTALL)
-"""The beginning of a cell that a spreadsheet runs as a formula, unless it is a number."""
+"""The beginning of a cell that a spreadsheet runs as a formula, except for numbers."""
 MARKDOWN = re.compile(r"[\\`*<|]|\[(?=[^\]]*\][\[(:])|:(?=//)|(?<=www)\.")
-"""The characters that begin code, emphasis, HTML, a cell or a link."""
+"""Special characters of Markdown: code, emphasis, HTML, cells and links."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Column:
 
 @dataclass(frozen=True)
 class _Filled:
-    """A column with its cells, in characters that any terminal shows."""
+    """A column with its printable cells."""
 
     column: Column
     head: str
@@ -67,12 +67,12 @@ class _Filled:
 
     @cached_property
     def most(self) -> int:
-        """The width at which every cell is one whole line."""
+        """The width at which every cell fits into one line."""
         return max(map(_length, (self.head, *self.cells)))
 
     @cached_property
     def least(self) -> int:
-        """The smallest width: words are whole, and names are distinct where `LONGEST_NAME` suffices."""
+        """The smallest width with whole words, and distinct names if `LONGEST_NAME` suffices."""
         if self.column.kind == "text":
             words = (word for cell in self.cells for word in cell.split())
             return min(
@@ -85,7 +85,7 @@ class _Filled:
         return next((width for width in widths if len(set(self.fitted(width))) == len(set(self.cells))), most)
 
     def fitted(self, width: int) -> list[str]:
-        """Return the cells with shortened names. The ellipsis leaves the middle if only that keeps them distinct."""
+        """Return the cells with shortened names. The ellipsis is moved from the middle if names would be equal."""
         if self.column.kind != "name":
             return list(self.cells)
         for share in (1 / 2, 1 / 4, 3 / 4, 0):
@@ -106,9 +106,9 @@ def print_table(
 ) -> None:
     """Print a table with a title and notes, and an empty line.
 
-    A column without a description is one of texts, or one of numbers if it is in `right`. If the table is too wide,
-    columns are left out by their priority, and a note names them; with `wide` none is left out. What is still too wide
-    continues in a table below, which repeats the first columns, those up to the name.
+    A column without a description has texts, or numbers if it is in `right`. If the table is too wide, columns are left
+    out by priority, and a note names them. With `wide` none is left out. Columns that still do not fit are printed in a
+    table below, which repeats the columns up to the name.
     """
     described = [
         each if isinstance(each, Column) else Column(each, "number" if each in right else "text") for each in columns
@@ -132,7 +132,7 @@ def print_table(
 
 
 def _chosen(columns: Sequence[_Filled], width: int) -> list[_Filled]:
-    """Return the columns that are shown."""
+    """Return the columns to show."""
     shown = list(columns)
     while (last := max(reversed(shown), key=lambda each: each.column.priority)).column.priority:
         if _least(shown, NAME_WIDTH if last.column.priority <= MAJOR else LONGEST_NAME) <= width:
@@ -142,12 +142,12 @@ def _chosen(columns: Sequence[_Filled], width: int) -> list[_Filled]:
 
 
 def _least(columns: Sequence[_Filled], names: int = NAME_WIDTH) -> int:
-    """Return the smallest width of a table in which names have at least `names` characters, unless they need fewer."""
+    """Return the smallest width of a table in which names have `names` characters, or fewer if they are shorter."""
     return sum(max(each.least, min(each.most, names)) for each in columns) + GAP * (len(columns) - 1)
 
 
 def _blocks(columns: Sequence[_Filled], width: int) -> Iterator[list[_Filled]]:
-    """Yield the columns of each table that fits, all with the same first columns."""
+    """Yield the columns of each printed table, all with the same first columns."""
     kinds = [each.column.kind for each in columns]
     key = list(columns[: kinds.index("name") + 1 if "name" in kinds else 1])
     block = list(key)
@@ -181,12 +181,12 @@ def _print_block(block: Sequence[_Filled], width: int) -> None:
 
 
 def line_width() -> int:
-    """Return the number of characters per line."""
+    """Return the width of a line."""
     return shutil.get_terminal_size((WIDTH, 0)).columns
 
 
 def middle(name: str, width: int, tail: int) -> str:
-    """Return a name in at most `width` characters of a terminal, with an ellipsis before the last `tail` of them."""
+    """Return a name in at most `width` characters of a terminal, with an ellipsis before the last `tail`."""
     if _length(name) <= width:
         return name
     from rich.cells import set_cell_size
@@ -201,7 +201,7 @@ def _length(text: str) -> int:
 
 
 def print_text(text: str, *, indent: int = 0, style: str = "") -> None:
-    """Print a text in as many lines as it needs. No word is broken."""
+    """Print a text in several lines without broken words."""
     lines = textwrap.wrap(one_line(text), line_width() - indent, break_long_words=False, break_on_hyphens=False)
     _console(line_width()).print("\n".join(" " * indent + line for line in lines), style=style, soft_wrap=True)
 
@@ -214,7 +214,7 @@ def print_markdown(text: str) -> None:
 
 
 def frame_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
-    """Return a frame as CSV for other programs. A cell that a spreadsheet would run gets a leading apostrophe."""
+    """Return a frame as CSV. A cell that a spreadsheet would run as a formula gets a leading apostrophe."""
     import pandas as pd
 
     texts = frame.select_dtypes(exclude="number").items()
@@ -226,7 +226,7 @@ def frame_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
 def _inert(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
-    if cell == cell.strip():  # float reads "\r0" as 0
+    if cell == cell.strip():  # float parses "\r0" as 0
         with suppress(ValueError):
             float(cell)
             return cell
@@ -234,12 +234,12 @@ def _inert(cell: Any) -> Any:
 
 
 def escape_markdown(text: str) -> str:
-    """Return one line of Markdown that shows the text."""
+    """Return the text as one line, escaped for Markdown."""
     return MARKDOWN.sub(r"\\\g<0>", one_line(text))
 
 
 def shortened(text: str, length: int) -> str:
-    """Return the text in one line of at most `length` characters and an ellipsis."""
+    """Return the text as one line of at most `length` characters and an ellipsis."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[:length]}…"
 

@@ -1,1 +1,1 @@
-"""`bench inspect`: what is in the data and in results, to be looked at."""
+"""The output of `bench inspect` and `bench ls`."""

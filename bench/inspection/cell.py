@@ -6,7 +6,7 @@ from bench.results.store import Record
 
 
 def describe_cell(cell: Record) -> dict[str, dict[str, Any]]:
-    """Return the contents of the manifests of a cell and of its training, by section. Empty values are left out."""
+    """Return the contents of the manifests of a cell and its training by section, without empty values."""
     manifest, training, spec = cell.manifest, cell.trained, cell.spec
     data = dict(training.get("data_report", {}))
     if "leakage" in data:

@@ -1,4 +1,4 @@
-"""`bench inspect leakage`: the training rows that repeat texts by which a test judges."""
+"""`bench inspect leakage`: training rows that overlap with test collections."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,23 +17,21 @@ from bench.tables import Column, shortened
 
 GROUP = ["pair", "test", "training", "role"]
 FINDING = [*GROUP, "row", "side", "kind", "similarity", "queries", "training_text", "test_text"]
-"""The columns of the CSV file. `row` is the place of the row in the files of the training collection, such as its line.
-`queries` are those of the test that are judged by the text.
+"""Columns of the CSV file. `row` is the place of the training row in its files, such as its line. `queries` are the
+queries of the repeated text.
 """
 COLUMNS = [
     *(Column("pair", "word"), Column("test", "name"), Column("queries"), Column("met"), Column("met exactly")),
     *(Column("training", "name"), Column("rows"), *map(Column, KINDS)),
 ]
-"""The columns of the table of counts: the queries of a test, those judged by a text that leaks at all and exactly, the
-rows of a training collection, and those that leak, by kind.
+"""Columns of the table of counts: queries of a test, those with leakage and with exact leakage, rows of a training
+collection, and leaking rows by kind.
 """
 SHOWN = 200
 
 
 def leakage_pairs(train: Sequence[str], cards: Mapping[str, Card]) -> tuple[Pair, ...]:
-    """Return the pairs of the named collections and mixes, by default of all mixes. Raises `BenchError` if there is
-    none.
-    """
+    """Return the pairs of the named collections and mixes (default: all mixes). Raises `BenchError` without a pair."""
     named = [get_card(name, cards) for name in train] or [card for card in cards.values() if card.mix]
     pairs = dict.fromkeys(pair for card in named for pair in (card.mix.pairs if card.mix else card.pairs("bitext")))
     if not pairs:
@@ -42,8 +40,10 @@ def leakage_pairs(train: Sequence[str], cards: Mapping[str, Card]) -> tuple[Pair
 
 
 def findings(pair: Pair, found: Search, resolver: Resolver, cards: Mapping[str, Card]) -> pd.DataFrame:
-    """Return a row for each leak in the training data of a pair, with the columns `FINDING`, in which `queries` is a
-    set, and the `number` of the training row, since several rows of a collection may have the same place.
+    """Return a row for each leak in the training data of a pair, with the columns `FINDING` and the `number` of the
+    row.
+
+    `queries` is a set. The number is necessary, since several rows of a collection may have the same place.
     """
     rows = []
     for role, leaks in found.leaks.items():
@@ -78,7 +78,7 @@ def count(members: pd.DataFrame, found: Search) -> list[str]:
     pair, test, training, role = members[GROUP].iloc[0]
     judged: list[Any] = [found.tests[test].values(), members["queries"], members["queries"][members["kind"] == "exact"]]
     queries = [len(frozenset().union(*texts)) for texts in judged]
-    # A row counts once, by its first kind.
+    # A row counts once.
     kinds = members.groupby("number")["kind"].min().value_counts()
     rows = [list(found.rows[role].sources).count(training), *(kinds[kind] for kind in KINDS)]
     return [pair, test, *map("{:,}".format, queries), f"{training} {role}", *map("{:,}".format, rows)]

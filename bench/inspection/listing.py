@@ -15,7 +15,7 @@ from bench.evaluation import measures
 from bench.tables import Column
 
 MANY = 60
-"""The most pairs that are listed one by one."""
+"""Maximum number of pairs in a list."""
 
 DESCRIPTION = Column("description", "text")
 COLUMNS = {
@@ -38,7 +38,7 @@ COLUMNS = {
     ],
     "measures": [Column("measure", "word"), Column("use", "word"), DESCRIPTION],
 }
-"""The columns of the list of each kind of thing."""
+"""Columns of the list of each kind."""
 COUNTS = [
     *(Column("role", "word"), Column("for", "word"), Column("queries"), Column("documents"), Column("words")),
     *(Column("relevant per query", priority=1), Column("word pieces", priority=2), Column("scripts", "word", 3)),
@@ -46,8 +46,9 @@ COUNTS = [
 
 
 def listing(kind: str, cards: Mapping[str, Card], pairs: Sequence[Pair] = ()) -> list[list[str]]:
-    """Return the rows of a list, by default for all pairs. Raises `BenchError` for a pair without collections, and for
-    pairs of a kind that has none.
+    """Return the rows of a list (default: for all pairs).
+
+    Raises `BenchError` for a pair without collections, and for pairs of a kind without pairs.
     """
     if pairs and kind not in ("datasets", "pairs"):
         raise BenchError(f"bench ls {kind} takes no --pairs; use bench ls datasets or bench ls pairs")
@@ -91,7 +92,7 @@ def counts_rows(counts: Iterable[Counts]) -> list[list[str]]:
 
 
 def describe_dataset(card: Card, resolver: Resolver) -> dict[str, str]:
-    """Return the contents of a card, and the number and size of its files that are available."""
+    """Return the contents of a card, and number and size of its available files."""
     about = {
         "name": card.name,
         "description": card.description,
@@ -123,7 +124,7 @@ def describe_dataset(card: Card, resolver: Resolver) -> dict[str, str]:
 
 
 def describe_encoder(name: str, *, offline: bool) -> dict[str, str]:
-    """Return the properties of an encoder as they are used. It is loaded, or trained if it is a tiny one.
+    """Return the properties of an encoder. It is loaded, or trained if it is a tiny encoder.
 
     Raises `BenchError` if it is not available.
     """
@@ -194,7 +195,7 @@ def _datasets(cards: Mapping[str, Card]) -> list[list[str]]:
 
 
 def _languages(card: Card) -> str:
-    """Return the number of languages besides English, which nearly all collections have; `eng` if there is no other."""
+    """Return the number of languages besides English; `eng` if there is no other."""
     keys = {key for entry in card.data for key in entry.keys} | set(card.mix.pairs if card.mix else ())
     found = {language for key in keys for language in ((key.query, key.document) if isinstance(key, Pair) else (key,))}
     return str(len(found - {"eng", "mul"})) if found - {"eng"} else "eng"

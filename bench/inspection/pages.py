@@ -1,4 +1,4 @@
-"""The page of a method, made from its code: its objective, data, source, configuration and limits."""
+"""The page of a method, made from its code: objective, data, source, configuration and limits."""
 
 import inspect
 import re
@@ -47,7 +47,7 @@ def method_page(entry: MethodEntry) -> str:
 
 
 def settings_table(config: type[BaseModel], what: str = "setting") -> list[str]:
-    """Return the lines of a table of the fields of a model, those of subclasses first."""
+    """Return the lines of a table of the fields of a model, fields of subclasses first."""
     fields, lines = config.model_fields, [f"| {what} | type | default | meaning |", "|---|---|---|---|"]
     for name in dict.fromkeys(name for base in config.__mro__ for name in inspect.get_annotations(base)):
         if field := fields.get(name):
@@ -91,5 +91,5 @@ def _value(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return Markdown that shows the text; text between backquotes stays code."""
+    """Return the text escaped for Markdown, except code between backquotes."""
     return re.sub(r"(`[^`]*`)|([*_<|]|\[(?=[^\]]*\]\())", lambda found: found[1] or f"\\{found[2]}", text)

@@ -1,4 +1,4 @@
-"""The transport plans of saved students: the mass that a method's loss moves between the words of two texts."""
+"""Transport plans of saved students between the words of two texts."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -27,10 +27,10 @@ from bench.training.teachers import load_teacher
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 """Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 SHADES = " ░▒▓█"
-"""From zero to the largest entry."""
+"""Shades from zero to the largest entry."""
 WIDTH = 3
 ROWS = 30
-"""The most words of a document that are shown: those with the largest entries."""
+"""Maximum number of words of a document, those with the largest entries."""
 
 
 def split_words(text: str) -> list[str]:
@@ -39,7 +39,7 @@ def split_words(text: str) -> list[str]:
 
 
 def print_plan(title: str, query: Sequence[str], document: Sequence[str], mass: np.ndarray) -> None:
-    """Print the mass, (document words, query words), in shades. Words of the document with the least are left out."""
+    """Print the mass, (document words, query words), in shades, without document words of little mass."""
     largest, last = float(mass.max()), len(SHADES) - 1
     if largest <= 0:
         write_out(f"{title}\n  nothing is moved between them\n")
@@ -57,8 +57,9 @@ def print_plan(title: str, query: Sequence[str], document: Sequence[str], mass: 
 def cell_plans(
     cell: Record, query: str, document: str, data: Callable[[], TrainingData]
 ) -> Iterator[tuple[str, list[str], list[str], np.ndarray]]:
-    """Yield the name, the words of query and document, and the plan of each method of a cell that aligns words. Raises
-    `BenchError` if the student, its teacher or the method is not available.
+    """Yield name, words of query and document, and plan of each method of a cell that aligns words.
+
+    Raises `BenchError` if the student, its teacher or the method is not available.
     """
     trained = cell.manifest.get("training")
     classes = [] if not trained else [(method, method_class(method)) for method in cell.spec.methods]
@@ -91,8 +92,10 @@ def word_plan(
     document: Sequence[str],
     data: Callable[[], TrainingData],
 ) -> np.ndarray:
-    """Return the mass that the loss of `part` moves with a saved student: (document words, query words). `data` is
-    called, which takes long, only if two bitexts of nothing but these words give different plans.
+    """Return the mass that the loss of `part` moves with a saved student, (document words, query words).
+
+    The slow function `data` is called only if the plan depends on the bitext. This is tested with two bitexts of these
+    words.
     """
 
     def align(data: TrainingData) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`bench inspect query`: the documents that each method ranked on top for one query, and its word alignments."""
+"""`bench inspect query`: the top documents of each method for one query, and its word alignments."""
 
 import csv
 from collections.abc import Container, Mapping, Sequence
@@ -21,10 +21,10 @@ from bench.tables import Column, line_width, print_table, shortened
 from bench.terminal import write_out
 
 APART = [column.name for column in COLUMNS if column.name not in ("method", "config", "supervision", "dataset", "pair")]
-"""The columns that distinguish rows of one method besides its settings."""
+"""Columns that distinguish rows of one method, without its settings."""
 RANKING = [Column("rank"), Column("score"), Column("document", "name"), Column("relevance"), Column("text", "text")]
 EXCERPT = 70
-"""Characters of a document in a table."""
+"""Maximum of characters of a document in a table."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,14 @@ class Ranking:
     scores: Mapping[str, float]
 
     def rank(self, documents: Container[str]) -> int | None:
-        """Return the rank, from 1, of the first of these documents; None if none of them was retrieved."""
+        """Return the rank, from 1, of the first of these documents; None if none was retrieved."""
         return next((rank for rank, (key, _) in enumerate(self.found, start=1) if key in documents), None)
 
 
 def print_query(options: InspectQuery) -> int:
-    """Print the rankings of a query by the finished cells of a results folder, and return the exit code. Raises
-    `BenchError` if no cell has the query, or if several collections have it.
+    """Print the rankings of a query by the finished cells of a results folder, and return the exit code.
+
+    Raises `BenchError` if no cell has the query, or if several collections have it.
     """
     query, display = options.query, Display()
     cells = choose(options, display)
@@ -59,7 +60,7 @@ def print_query(options: InspectQuery) -> int:
         display.warn(f"its texts cannot be shown: {error}")
     else:
         if of_test(test.name, test.pair, test.digest).items() - first.inputs.items():
-            display.warn("the collection changed after the evaluation: its texts may be others")
+            display.warn("the collection changed after the evaluation, so its texts may differ")
         relevant = {key: grade for key, grade in test.qrels.get(query, {}).items() if grade > 0}
         relevant = dict(sorted(relevant.items(), key=lambda item: (-item[1], item[0])))
         wanted = {key for ranking in shown for key, _ in ranking.found[: options.limit]}
@@ -83,8 +84,9 @@ def print_query(options: InspectQuery) -> int:
 
 
 def choose(options: InspectQuery, display: Display) -> list[Record]:
-    """Return the cells that ranked the query, all of one collection and pair. Raises `BenchError` if there is none, or
-    if there are several collections.
+    """Return the cells with the query, all of one collection and pair.
+
+    Raises `BenchError` if there is none, or if there are several collections.
     """
     query = options.query
     contents = Store(options.results).contents()
@@ -112,7 +114,7 @@ def choose(options: InspectQuery, display: Display) -> list[Record]:
 
 
 def rankings(query: str, cells: Sequence[Record], measure: str | None) -> list[Ranking]:
-    """Return the ranking of each cell, the best by a measure first; the default is the first measure that is stored."""
+    """Return the ranking of each cell, the best by a measure first (default: the first stored measure)."""
     found = []
     for cell in cells:
         own = cell.spec.columns
@@ -146,7 +148,7 @@ def print_overview(shown: Sequence[Ranking], relevant: Mapping[str, int], *, wid
 def print_ranking(
     ranking: Ranking, query: str, relevant: Mapping[str, int], documents: Mapping[str, str], limit: int
 ) -> None:
-    """Print the first documents of a method, the first relevant one, and the text that replaced the query, if any."""
+    """Print the top documents of a method, the first relevant one, and the rewritten query if there is one."""
     rank = ranking.rank(relevant)
     rows = []
     for number, (key, score) in enumerate(ranking.found, start=1):
@@ -165,7 +167,7 @@ def print_ranking(
 def show_plans(
     shown: Sequence[Ranking], query: str, documents: Mapping[str, str], options: InspectQuery, display: Display
 ) -> None:
-    """Print the plans of the methods that align words, between the query and the chosen document or the first one."""
+    """Print the plans of methods that align words, between the query and a document (default: the top one)."""
     for ranking in shown:
         document = options.document or next((key for key, _ in ranking.found), None)
         if document is None:

@@ -1,8 +1,8 @@
 """Statistical comparisons of systems on the same queries, and the ranks that they allow.
 
-A paired randomisation test over queries compares scores that are averaged over seeds. Where each system has several
-seeds or depends on none, Student's test over seeds and queries is computed, too, and the larger p-value counts.
-Comparisons that are shown together are a family, and are corrected by Holm's procedure.
+A paired randomisation test over queries compares scores averaged over seeds. If each system has several seeds or
+depends on none, the p-value is the larger of this test's and of Student's test over seeds and queries. Comparisons of a
+table are a family, corrected by Holm's procedure.
 """
 
 from collections.abc import Sequence
@@ -28,21 +28,21 @@ AGAINST = ["difference", "p", "significant"]
 
 
 def compare(pairs: Sequence[tuple[System, System]], *measures: str, samples: int = SAMPLES) -> pd.DataFrame:
-    """Compare pairs of systems by some measures, as one family. Return a row with the columns `COMPARISON` for each
-    measure and pair that has common scores; the same pairs give the same numbers.
+    """Compare pairs of systems by some measures, as one family.
 
-    `difference` is the mean of `a` minus that of `b` on their common `queries`; `effect` is in standard deviations of
-    the queries' differences. On `wins` of the queries `a` is better. `p_seeds` is NaN if a system has only one of
-    several possible seeds. `sign` is that of the better system's advantage, 1 for `a`. `corrected` describes the other
-    columns.
+    Returns a row with the columns `COMPARISON` for each measure and pair with common scores. `difference` is the mean
+    of `a` minus the mean of `b` on their common `queries`. `effect` is in standard deviations of the differences of
+    queries. `wins` is the number of queries on which `a` is better. `p_seeds` is NaN if a system has a single seed of
+    several possible ones. `sign` is 1 if `a` is better. `corrected` describes the other columns.
     """
     return corrected(pd.concat([_tests(pairs, measure, samples) for measure in measures], ignore_index=True))
 
 
 def corrected(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Return comparisons as one family, whatever families they were part of. `p_holm` corrects the larger p-value of
-    each by Holm's procedure for all of them, `family` is their number, and `significant` is the `sign` of a significant
-    difference, else 0.
+    """Return comparisons as one family.
+
+    `p_holm` is the larger p-value of each, corrected by Holm's procedure, and `family` is their number. `significant`
+    is the `sign` of a significant difference, or else 0.
     """
     p_holm = holm(comparisons[["p_queries", "p_seeds"]].max(axis=1).to_numpy())
     signs = comparisons["sign"].where(p_holm < ALPHA, 0)
@@ -62,7 +62,7 @@ def _tests(pairs: Sequence[tuple[System, System]], measure: str, samples: int) -
     lines = []
     for i, ((a, b, queries, of_a, of_b), difference) in enumerate(zip(shared, differences, strict=True)):
         interval = student_interval(of_a, of_b) if seeded[i] else next(bootstrapped)
-        # Equal means equal up to rounding errors.
+        # equal up to rounding errors
         wins, losses = ((direction * sign * difference > 1e-9).sum() for sign in (1, -1))
         lines.append(
             {
@@ -80,12 +80,12 @@ def _tests(pairs: Sequence[tuple[System, System]], measure: str, samples: int) -
 
 
 def _over_seeds(a: System, b: System) -> bool:
-    """Return True if a comparison generalises over seeds: each system has several of them or depends on none."""
+    """Return True if each system has several seeds or depends on none."""
     return max(len(a.seeds), len(b.seeds)) > 1 and all(each.seeds == ("",) or len(each.seeds) > 1 for each in (a, b))
 
 
 def common_scores(a: System, b: System, measure: str) -> tuple[Sequence[str], np.ndarray, np.ndarray]:
-    """Return the queries that both systems have scores for, and the scores of each, (n_seeds, n_queries)."""
+    """Return the common queries of two systems, and the scores of each, (n_seeds, n_queries)."""
     if measure not in a.scores or measure not in b.scores:
         return (), np.empty((1, 0)), np.empty((1, 0))
     if a.queries == b.queries:
@@ -100,9 +100,11 @@ def common_scores(a: System, b: System, measure: str) -> tuple[Sequence[str], np
 
 
 def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a row with the columns `STANDING` and `AGAINST` for each system of a board that has the measure, best
-    first, and the comparisons of all pairs of them. `sd` is that over seeds. `best_rank` and `worst_rank` are described
-    in `rank_intervals`. The columns `AGAINST` compare with the most similar system called `baseline`, as one family.
+    """Return a row with the columns `STANDING` and `AGAINST` for each system of a board with the measure, best first,
+    and the comparisons of all pairs.
+
+    `sd` is over seeds. `rank_intervals` defines `best_rank` and `worst_rank`. The columns `AGAINST` compare with the
+    most similar system called `baseline`, as one family.
     """
     order = 1 if lower_is_better(measure) else -1
     systems = [system for system in systems if measure in system.measures]
@@ -132,9 +134,7 @@ def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[p
 
 
 def ranks(systems: Sequence[Any], compared: pd.DataFrame) -> tuple[list[int], list[int]]:
-    """Return the best and the worst rank of systems, best first, among themselves. `compared` has comparisons of all
-    pairs of them, and perhaps of others.
-    """
+    """Return the best and the worst rank of systems, best first, from `compared`, the comparisons of all pairs."""
     place = {system: i for i, system in enumerate(systems)}
     better = np.zeros((len(place), len(place)), dtype=bool)
     for a, b, sign in zip(compared["a"], compared["b"], compared["significant"], strict=True):
@@ -144,14 +144,14 @@ def ranks(systems: Sequence[Any], compared: pd.DataFrame) -> tuple[list[int], li
 
 
 def rank_intervals(better: np.ndarray) -> tuple[list[int], list[int]]:
-    """Return the best and the worst rank of each system that the tests allow. `better[i, j]` is True if system i is
-    significantly better than j; systems are ordered by their mean, best first.
+    """Return the best and the worst rank of each system that the tests allow.
 
-    The best rank is 1 + the number of significantly better systems, the worst is the number of systems less that of
-    significantly worse ones. If Holm's procedure covers all pairs, all true ranks are in their intervals with
-    probability 1 - alpha. Tests are not transitive, so a system can have better ends than one with a higher mean. Then
-    the interval of the latter is extended, which keeps that probability. Source: Al Mohamad, Goeman and van Zwet,
-    Simultaneous Confidence Intervals for Ranks, Biometrics 78, 2022.
+    `better[i, j]` is True if system i is significantly better than j. Systems are ordered by their mean, best first.
+    The best rank is 1 + the number of significantly better systems. The worst is the number of systems minus the number
+    of significantly worse ones. If Holm's procedure covers all pairs, all true ranks are in their intervals with
+    probability 1 - alpha. Tests are not transitive, so a system can have better ends than a system with a higher mean.
+    Then the interval of the latter is extended. Source: Al Mohamad, Goeman and van Zwet, Simultaneous Confidence
+    Intervals for Ranks, Biometrics 78, 2022.
     """
     best = 1 + better.sum(axis=0)
     worst = len(better) - better.sum(axis=1)
@@ -159,7 +159,7 @@ def rank_intervals(better: np.ndarray) -> tuple[list[int], list[int]]:
 
 
 def most_like(system: System, others: Sequence[System]) -> System | None:
-    """Return the one of several systems that shares most columns with `system`; None if it is one of them."""
+    """Return the system that shares most columns with `system`; None if `system` is among them."""
     if not others or system in others:
         return None
     own = system.spec.columns

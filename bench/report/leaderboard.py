@@ -1,4 +1,4 @@
-"""Leaderboards: frames made from finished cells alone. docs/leaderboards.md describes the columns of their files."""
+"""Leaderboards: frames made from finished cells. docs/leaderboards.md describes the columns of their files."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from bench.tables import shortened
 
 BASELINE = "zero-shot"
 REASON = 100
-"""Characters of a failure's reason that are shown."""
+"""Maximum of characters of the reason of a failure."""
 APART = {column.name: column.apart for column in COLUMNS if column.apart}
 NUMBERS = {column.name for column in COLUMNS if column.number}
 LONG = [*SYSTEM, "seed", "measure", "value", "low", "high", "queries", "cell"]
@@ -31,7 +31,7 @@ PER_MEASURE = {
     **{"mean": "", "sd": " sd", "low": " low", "high": " high"},
     **{"best_rank": " best rank", "worst_rank": " worst rank", "p": " p"},
 }
-"""The values of each measure in `leaderboard-wide.csv`, and what follows the measure in the names of their columns."""
+"""The values of each measure in `leaderboard-wide.csv`, and the suffixes of their columns."""
 COMPARED = [name for name in SYSTEM if name not in (*BOARD, "supervision")]
 """The columns that distinguish two systems of a board."""
 COMPARISONS = [
@@ -68,7 +68,7 @@ class Leaderboard:
 
     @cached_property
     def bounds(self) -> frozenset[int]:
-        """The systems that read the queries in the language of the documents: bounds of the others, not rivals."""
+        """The systems with queries in the language of the documents, which are bounds."""
         known = registry.bounds()
         return frozenset(
             i for i, system in enumerate(self.systems) if any(method.name in known for method in system.spec.methods)
@@ -76,7 +76,7 @@ class Leaderboard:
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
-        """The standings as they are shown: bounds have no rank, and the others are ranked among themselves."""
+        """The standings for display: bounds have no rank, and the others are ranked among themselves."""
         frame = self.standings.copy()
         frame.loc[frame["system"].isin(self.bounds), ["best_rank", "worst_rank"]] = pd.NA
         rivals = frame[frame["best_rank"].notna()]
@@ -110,8 +110,9 @@ class Leaderboard:
 
     @cached_property
     def labels(self) -> list[tuple[str, ...]]:
-        """The method of each system, its settings, and the differences from other systems of that name, such as `budget
-        600steps`. Systems that differ in nothing but the board share a label.
+        """The method of each system, its settings, and its differences from systems of the same name.
+
+        Systems that differ only in the board share a label.
         """
         differ = (self.names.groupby(["board", "name"])[list(APART)].nunique() > 1).groupby("name").any()
         found = []
@@ -134,9 +135,7 @@ class Leaderboard:
 
     @cached_property
     def wide(self) -> pd.DataFrame:
-        """A row per system: for each measure the mean, its spread over seeds, its interval, that of its rank, and the
-        corrected p-value against the baseline.
-        """
+        """A row per system: for each measure mean, sd over seeds, interval, ranks and corrected p-value."""
         sizes = [{"seeds": len(system.seeds), "queries": len(system.queries)} for system in self.systems]
         frame = self.names[SYSTEM].join(pd.DataFrame(sizes))
         frame["interval"] = self.standings.groupby("system")["interval"].last()
@@ -147,7 +146,7 @@ class Leaderboard:
         return _sorted(frame.round(DECIMALS))
 
     def families(self, board: int, measure: str) -> dict[str, int]:
-        """Return the number of comparisons that the ranks and the p-values of a board were corrected for."""
+        """Return the number of comparisons in the families of ranks and p-values of a board."""
         members = self.names.index[self.names["board"] == board]
         compared = self.comparisons[self.comparisons["measure"] == measure]["a"].isin(members).sum()
         standings = self.standings[self.standings["measure"] == measure]
@@ -212,8 +211,10 @@ def cost_frame(cells: Iterable[Record]) -> pd.DataFrame:
 
 
 def share_frame(cells: Iterable[Record]) -> pd.DataFrame:
-    """Return a row per language and cell of a multilingual collection: the share of the language in it (`documents`),
-    in the first ten documents of all queries (`top`), and the ratio of both, 1 without bias.
+    """Return a row per language and cell of a multilingual collection.
+
+    The columns are the share of the language in the collection (`documents`) and in the first ten documents of all
+    queries (`top`), and the ratio of both, 1 without bias.
     """
     rows = [
         {**cell.spec.columns, "language": language, **shares}
@@ -237,8 +238,10 @@ def index_recall(system: System) -> str:
 
 
 def gap_frame(systems: Sequence[System], bitext: Mapping[str, int]) -> pd.DataFrame:
-    """Return a row per measure and system with several pairs of a collection: the mean over pairs, over the half with
-    the most `bitext` rows (`much`), over the others (`little`), the gap, and the worst and best pair.
+    """Return a row per measure and system with several pairs of a collection.
+
+    The columns are the mean over pairs, over the half with the most `bitext` rows (`much`) and over the others
+    (`little`), the gap, and the worst and best pair.
     """
     lines = [
         {**system.spec.columns, "measure": name, "score": system.mean(name)}
@@ -262,7 +265,7 @@ def gap_frame(systems: Sequence[System], bitext: Mapping[str, int]) -> pd.DataFr
 
 
 def bitext_of(cells: Iterable[Record]) -> dict[str, int]:
-    """Return for each language pair the largest number of sentence pairs of any training."""
+    """Return the largest number of sentence pairs of any training, for each language pair."""
     found: dict[str, int] = {}
     for cell in cells:
         pair, rows = " + ".join(map(str, cell.spec.pairs)), cell.trained.get("cost", {}).get("bitext_pairs") or 0
@@ -271,14 +274,14 @@ def bitext_of(cells: Iterable[Record]) -> dict[str, int]:
 
 
 def diagnostics_text(diagnostics: Mapping[str, float]) -> str:
-    """Return diagnostics as `probe_accuracy=0.950`; integers, which are counts, have no decimals."""
+    """Return diagnostics as `probe_accuracy=0.950`; integers have no decimals."""
     return " ".join(
         f"{name}={value if isinstance(value, int) else format(value, '.3f')}" for name, value in diagnostics.items()
     )
 
 
 def outlying_seeds(system: System, measure: str) -> str:
-    """Return the seeds whose mean is an outlier; empty if there are none."""
+    """Return a message about seeds whose mean is an outlier; empty without outliers."""
     if measure not in system.scores:
         return ""
     means = system.scores[measure].mean(axis=1)
@@ -292,12 +295,12 @@ def outlying_seeds(system: System, measure: str) -> str:
 
 
 def failed_seeds(system: System, store: Store) -> str:
-    """Return the seeds whose training failed, as one that diverges does, with the reason; empty if there are none."""
+    """Return a message about failed seeds with the reason; empty without failures."""
     inputs = system.cells[-1].trained.get("inputs") if system.cells else None
     failures = {path.parent.name: path for path in (store.root / TRAININGS).glob(f"*/{FAILURE}")} if inputs else {}
     lines = []
     for seed in sorted({int(seed) for name in failures for seed in re.findall(r"\.seed(\d+)", name)}):
-        # The fingerprint is that of another seed's training with the same settings, data and code.
+        # A training of another seed with the same settings, data and code has this fingerprint.
         spec = replace(system.spec, seed=seed).training
         entry = store.training(spec.label, training_fingerprint(spec, inputs or {}))
         if str(seed) not in system.seeds and entry.folder.name in failures:

@@ -1,8 +1,8 @@
 """The page of a report: one HTML file with its style, its script and its data, which needs no network.
 
-All numbers are computed here, none in the browser. Of collections there are query ids and scores, never a text. Names
-of methods may contain anything. They reach the page as JSON in which nothing ends the block, and are shown as text
-only. As a second defence, the policy in the page's head lets no other script run.
+All numbers are computed here, none in the browser. The page has query ids and scores, but no text of a collection.
+Names of methods may contain anything. They are in a block of escaped JSON, and are shown as text only. In addition, the
+policy in the head of the page allows no other script.
 """
 
 import base64
@@ -33,9 +33,9 @@ SCRIPTS = (
     *("dom.js", "charts.js", "table.js", "rows.js"),
     *("leaderboard.js", "plots.js", "duel.js", "manifests.js", "page.js"),
 )
-"""Concatenated in this order, they are one module."""
+"""Scripts of the page, concatenated in this order."""
 ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
-"""The characters that could end a script block or a line, as JSON escapes of strings."""
+"""JSON escapes of characters that could end a script block or a line."""
 COSTS = {
     **{"cpu": "cpu_seconds", "seconds": "seconds", "steps": "trained_steps", "tokens": "trained_tokens"},
     **{"memory": "peak_memory_mib", "parameters": "parameters"},
@@ -49,7 +49,7 @@ POINTS = 200
 
 
 def page(data: Mapping[str, Any]) -> str:
-    """Return the page of a report's data; the same data are the same bytes."""
+    """Return the page of a report; the same data give the same bytes."""
     style = _read("page.css")
     script = "\n".join(map(_read, SCRIPTS))
     collections = dict.fromkeys(board["dataset"] for board in data["boards"])
@@ -65,7 +65,7 @@ def page(data: Mapping[str, Any]) -> str:
 
 
 def block(data: Mapping[str, Any]) -> str:
-    """Return JSON that is safe in a script block, whatever its strings contain. NaN and infinities become null."""
+    """Return JSON that is safe in a script block. NaN and infinities become null."""
     finite = json.loads(json.dumps(data), parse_constant=lambda _: None)
     return json.dumps(finite, ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)
 
@@ -80,7 +80,7 @@ def _digest(text: str) -> str:
 
 
 def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: int = SCORES_LIMIT) -> dict[str, Any]:
-    """Return everything that the page shows, as plain values; systems and boards are referred to by their index."""
+    """Return the data of the page as plain values, with the indices of systems and boards."""
     shown = [measure for measure in measures or found.measures if measure in found.measures]
     standings = found.standings[found.standings["measure"].isin(shown)].round(DECIMALS)
     comparisons = _plain(found.comparisons.round(DECIMALS))
@@ -136,7 +136,7 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame of Python's own values, with None for missing ones."""
+    """Return a frame of Python values, with None for missing ones."""
     return frame.astype(object).where(frame.notna(), None)
 
 
@@ -171,9 +171,7 @@ def _overview(found: Leaderboard, standings: pd.DataFrame) -> list[dict[str, Any
 def _scores(
     found: Leaderboard, queries: Sequence[Sequence[str]], measures: Sequence[str], limit: int
 ) -> tuple[dict[str, list[list[float | None] | None]], list[str]]:
-    """Return by measure and system the scores of its board's queries, averaged over seeds, with None for missing ones;
-    and the measures that exceed the limit.
-    """
+    """Return scores of queries by measure and system, averaged over seeds, and the measures beyond the limit."""
     kept: dict[str, list[list[float | None] | None]] = {}
     for measure in measures:
         rows: list[list[float | None] | None] = [None] * len(found.systems)
@@ -204,7 +202,7 @@ def _curves(systems: Sequence[System]) -> list[dict[str, Any]]:
 
 
 def read_losses(training: Record) -> pd.DataFrame:
-    """Return `step` and `loss` of the lines of a training's log with a loss; none if the log is missing or damaged."""
+    """Return `step` and `loss` of a log; empty if it is missing or damaged."""
     try:
         training.verify(LOG)
         lines = (training.folder / LOG).read_text(encoding="utf-8").splitlines()
@@ -215,7 +213,7 @@ def read_losses(training: Record) -> pd.DataFrame:
 
 
 def thinned(points: pd.DataFrame, limit: int = POINTS) -> pd.DataFrame:
-    """Return at most `limit` points: the last step and the mean loss of runs of neighbours of about equal length."""
+    """Return at most `limit` points: the last step and the mean loss of groups of neighbours."""
     runs = np.arange(len(points)) * limit // max(len(points), limit)
     return points.groupby(runs).agg({"step": "last", "loss": "mean"})
 

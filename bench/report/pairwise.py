@@ -1,4 +1,4 @@
-"""The parts of `bench compare A B`: the pairs of systems that A and B name, and the comparisons of them as text.
+"""The parts of `bench compare A B`: pairs of systems, and their comparisons as text.
 
 A and B are two methods of a results folder, two results folders, or two runs with judgments.
 """
@@ -41,13 +41,11 @@ def opponents(
     average: Average = "judged",
     ties: Ties = "descending-id",
 ) -> list[tuple[System, System]]:
-    """Return the pairs to compare. `average` and `ties` are for two runs. Raises `BenchError` if there is nothing to
-    compare.
-    """
+    """Return the pairs to compare. `average` and `ties` are for two runs. Raises `BenchError` if there is no pair."""
     one, other = Path(a), Path(b)
     if one.is_file() and other.is_file():
         if qrels is None:
-            raise BenchError("two runs are compared by judgments; name their file with --qrels")
+            raise BenchError("two runs need judgments; give their file with --qrels")
         first, second = (_of_run(path, qrels, names, average, ties) for path in (one, other))
         return [(first, second)]
     if qrels is not None:
@@ -76,15 +74,16 @@ def _of_run(path: Path, qrels: Path, names: Sequence[str], average: Average, tie
 
 
 def _current(results: Path) -> list[System]:
-    """Return the systems of a folder's current state, and print the reasons why cells are left out."""
+    """Return the systems of the current state of a folder, and print the reasons for left-out cells."""
     contents = Store(results).contents()
     Display().warn(*contents.notes)
     return gather(contents.cells)
 
 
 def rivals(a: str, b: str, systems: Sequence[System], where: str) -> list[tuple[System, System]]:
-    """Pair each system named A with the system named B of its board that is most like it. Raises `BenchError`, which
-    begins with "unknown" and `where`, if there is no system of a name.
+    """Pair each system named A with the most similar system named B of its board.
+
+    Raises `BenchError`, which begins with "unknown" and `where`, if no system has a name.
     """
     specs = [system.spec for system in systems]
     ours, theirs = (set(select(text, specs, where)) for text in (a, b))
@@ -114,14 +113,14 @@ def table(compared: pd.DataFrame) -> pd.DataFrame:
 
 
 def printed(compared: pd.DataFrame) -> tuple[list[list[str]], str]:
-    """Return the cells of the columns `COLUMNS`, and the properties that all collections share, such as the encoder."""
+    """Return the cells of the columns `COLUMNS`, and the common properties of all collections, such as the encoder."""
     frame = table(compared)[[column.name for column in COLUMNS]]
     names, shared = _apart(frame["collection"].tolist())
     return frame.assign(collection=names).values.tolist(), shared
 
 
 def _apart(names: Sequence[str]) -> tuple[list[str], str]:
-    """Return different names without the words at their ends that all of them share, and these words."""
+    """Return names without their common last words, and these words."""
     words, shared = [name.split() for name in names], list[str]()
     while len(set(map(tuple, words))) > 1 and len({each[-1] for each in words}) == 1:
         shared.insert(0, words[0][-1])

@@ -1,6 +1,6 @@
 """Plots for papers, as PNG and SVG: quality against cost, a heat map, learning curves.
 
-They show what `bench.report.page` computed. The same data are the same bytes: an SVG has no random ids, and no file has
+They show the data of `bench.report.page`. The same data give the same bytes: an SVG has no random ids, and no file has
 a date. Names are drawn as text, never as formulas.
 """
 
@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from bench.storage.atomic import atomic_write
 
 STYLE: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -30,22 +30,22 @@ STYLE: Any = {
     "grid.color": "#e3e0d9",
     "svg.fonttype": "none",
     "svg.hashsalt": "clir-bench",
-    "text.parse_math": False,  # a method may be called $x$
+    "text.parse_math": False,  # the name of a method may contain $
 }
 ACCENT, QUIET = "#14609e", "#62666e"
 PALETTE = "Blues"
-"""One hue from light to dark, which every kind of colour vision sees."""
+"""One hue from light to dark, for every kind of colour vision."""
 DARK = 0.715
-"""The share of the largest value above which white text has a higher contrast (WCAG 2) on the palette than black."""
+"""Share of the largest value above which white text has a higher contrast (WCAG 2) than black."""
 MARKERS = "osD^v<>PXphd*"
-"""Together with the colours they distinguish more than a hundred systems."""
+"""Markers, which with the colours distinguish more than a hundred systems."""
 COSTS = {"cpu": "training, CPU seconds", "seconds": "training, seconds"}
 METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 Values = Mapping[str, Any]
 
 
 def write_plots(data: Values, folder: Path) -> list[str]:
-    """Write all plots of a report's data as PNG and SVG; return their names without the endings."""
+    """Write all plots of a report as PNG and SVG, and return their names without endings."""
     names: list[str] = []
     with matplotlib.rc_context(STYLE):
         for name, figure in _plots(data):
@@ -107,7 +107,7 @@ def _heat(data: Values, measure: str) -> Figure:
 
 
 def _trained(systems: Sequence[Values], cost: str) -> list[Values]:
-    """Return the systems with this cost that are no references."""
+    """Return the systems with this cost, without references."""
     return [system for system in systems if not system["reference"] and (system["cost"][cost] or 0) > 0]
 
 
@@ -160,7 +160,7 @@ def _label(system: Values) -> str:
 
 
 def _file_names(boards: Sequence[Values]) -> list[str]:
-    """Return a name per board, with a number if two boards would share one."""
+    """Return a unique name for each board."""
     names = [_plain("-".join(board[name] for name in ("dataset", "pair", "encoder"))) for board in boards]
     return [name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names)]
 

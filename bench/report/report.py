@@ -15,7 +15,7 @@ NO_PLOTS = "no plots: matplotlib is not installed; pip install 'clir-bench[plots
 
 
 def write_leaderboard(found: Leaderboard, folder: Path | None = None) -> list[Path]:
-    """Write a leaderboard's files, by default to the results folder, and return their paths."""
+    """Write the files of a leaderboard, by default to the results folder, and return their paths."""
     frames = {
         "leaderboard.csv": long_frame(found.cells),
         "leaderboard-wide.csv": found.wide,

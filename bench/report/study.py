@@ -38,13 +38,13 @@ SMOKE: Mapping[str, Any] = {
     "seeds": [0, 1],
     "budget": "3steps",
 }
-"""The options of a smoke test, in place of a study's own."""
+"""Options of a smoke test, in place of those of the study."""
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Opponents(BaseModel):
-    """Two rows of a leaderboard, of which the first is expected to be better."""
+    """Two rows of a leaderboard; the first is expected to be better."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,17 +59,17 @@ class Study(BaseModel):
 
     question: Text
     hypotheses: tuple[Text, ...] = Field(min_length=1)
-    """Stated before the first run."""
+    """The hypotheses, stated before the first run."""
     threats: tuple[Text, ...] = ()
     """Reasons why the results may not hold elsewhere."""
     measure: Annotated[str, AfterValidator(canonical)] = "nDCG@10"
     primary: tuple[Opponents, ...] = Field(min_length=1)
-    """The comparisons that answer the question: one family of tests on all collections together."""
+    """The comparisons that answer the question, one family of tests over all collections."""
     baseline: Text = BASELINE
     common: dict[str, Any] = {}
     """Options of all runs, as in a file of `bench run --config`."""
     runs: tuple[dict[str, Any], ...] = Field(min_length=1)
-    """Options of each run, which go before the common ones."""
+    """Options of each run, with priority over the common ones."""
 
 
 def read_study(studies: Path, name: str) -> Study:
@@ -86,7 +86,7 @@ def study_names(studies: Path) -> list[str]:
 
 
 def requests_of(study: Study, place: str, options: Mapping[str, Any], *, smoke: bool) -> list[Request]:
-    """Return the runs of a study; `options` go before its own. Raises `BenchError`, which begins with `place`."""
+    """Return the runs of a study; `options` have priority. Raises `BenchError`, which begins with `place`."""
     extra = {**(SMOKE if smoke else {}), "baseline": study.baseline, **options}
     return [
         read_config(Request, {**study.common, **run, **extra}, f"{place}: runs[{i}]")
@@ -97,7 +97,7 @@ def requests_of(study: Study, place: str, options: Mapping[str, Any], *, smoke: 
 def write_archive(cells: Sequence[Record], path: Path, name: str) -> None:
     """Write the manifests and the scores of cells to a zip file. The same cells give the same bytes.
 
-    Places of files are left out, and the command is that of the study: they are facts about one machine.
+    Places of files are left out, and the command is that of the study.
     """
     partial = path.with_suffix(".tmp")
     shutil.rmtree(partial, ignore_errors=True)
@@ -110,7 +110,7 @@ def write_archive(cells: Sequence[Record], path: Path, name: str) -> None:
             Entry(folder, cell.fingerprint, cell.manifest["inputs"]).finish(manifest)
         with atomic_write(path, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for member in sorted(partial.glob(f"{CELLS}/*/*")):
-                info = zipfile.ZipInfo(member.relative_to(partial).as_posix())  # of 1980, whenever it is written
+                info = zipfile.ZipInfo(member.relative_to(partial).as_posix())  # a fixed time stamp
                 archive.writestr(info, member.read_bytes(), zipfile.ZIP_DEFLATED)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -135,7 +135,7 @@ def read_archive(folder: Path, scratch: Path) -> Store:
                 if len(parts) == 3 and parts[0] == CELLS and parts[2] in (MANIFEST, SCORES):
                     archive.extract(name, scratch)
     except FileNotFoundError as error:
-        raise BenchError(f"{folder} has no results; bench study run {folder.name} makes them") from error
+        raise BenchError(f"{folder} has no results; compute them with bench study run {folder.name}") from error
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         raise BenchError(f"{folder / ARCHIVE} cannot be read: {error}; bench study run makes it again") from error
     return Store(scratch)
@@ -152,7 +152,7 @@ def write_study(study: Study, folder: Path, scratch: Path) -> list[Path]:
 
 
 def report_text(study: Study, found: Leaderboard, name: str) -> str:
-    """Return the report of a study in Markdown: the question, an answer that claims no more than the tests, tables."""
+    """Return the report of a study in Markdown: question, answer by the tests, and tables."""
     systems = gather(found.cells)
     pairs = [rivals(each.a, each.b, systems, f"row of {name}:") for each in study.primary]
     compared = compare([pair for own in pairs for pair in own], study.measure)

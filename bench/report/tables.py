@@ -24,12 +24,12 @@ COLUMNS = {
         *(Column("seeds", priority=3), Column("training s", priority=6), Column("CPU s", priority=7)),
     )
 }
-"""The columns of a printed board besides those of measures."""
+"""Columns of a printed board, without those of measures."""
 INTERVAL, AGAINST = " [95 %]", "p, "
-"""The end of the name of the first measure's column, and the beginning of that of the p-values."""
+"""The suffix of the column of the first measure, and the prefix of the column of p-values."""
 LEAST_P = 0.001
 USUAL = {"scoring": {"single-vector"}, "students": {"-"}, "bitext": {"-", "all"}, "CPU s": {"-"}}
-"""Columns that are left out if they have no other values."""
+"""Columns that are left out if all their values are these."""
 TABLE = r"""\begin{{table}}
 \centering
 \caption{{{caption}}}
@@ -56,7 +56,7 @@ ESCAPES = str.maketrans(
 
 
 class Style(NamedTuple):
-    """The markup of a format: of the best value, of the sign of a significant difference, and of other texts."""
+    """The markup of a format: best value, significant difference and other texts."""
 
     bold: str
     marks: Mapping[int, str]
@@ -64,7 +64,7 @@ class Style(NamedTuple):
 
 
 def escaped(text: str) -> str:
-    """Escape all characters that LaTeX reads as a command or typesets as another character."""
+    """Escape the special characters of LaTeX."""
     return one_line(text).translate(ESCAPES)
 
 
@@ -75,9 +75,10 @@ MARKDOWN = Style("**{}**", {0: "", 1: "↑", -1: "↓"}, escape_markdown)
 def tables(
     found: Leaderboard, measures: Sequence[str] = (), chosen: Collection[int] | None = None
 ) -> dict[int, pd.DataFrame]:
-    """Return a table of texts for each board that was scored by any of the measures, best system first. The first
-    measure has rank, interval and significance; bounds have no rank. `chosen` are the systems that are shown, by
-    default all. Raises `BenchError` if there is no such board.
+    """Return a table of texts for each board with scores by any of the measures, best system first.
+
+    The first measure has rank, interval and significance. Bounds have no rank. `chosen` are the systems to show
+    (default: all). Raises `BenchError` if there is no such board.
     """
     scored = _scored(found, measures or found.measures, chosen)
     return {board: _table(found, board, by_measure) for board, by_measure in scored}
@@ -86,7 +87,7 @@ def tables(
 def _scored(
     found: Leaderboard, measures: Sequence[str], chosen: Collection[int] | None = None
 ) -> Iterator[tuple[int, dict[str, pd.DataFrame]]]:
-    """Yield for each board with scores by any of the measures the standings by measure, with the systems as index."""
+    """Yield the standings by measure, indexed by system, for each board with scores by any of the measures."""
     shown = [measure for measure in measures if measure in found.measures]
     if not shown:
         raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {', '.join(found.measures)}")
@@ -131,7 +132,7 @@ def _table(found: Leaderboard, board: int, by_measure: Mapping[str, pd.DataFrame
 
 
 def described(table: pd.DataFrame) -> list[Column]:
-    """Return the columns of a board for the terminal. Those in which systems of the same name differ always appear."""
+    """Return the columns of a board for the terminal. Columns in which namesakes differ always appear."""
     columns = []
     for name in map(str, table.columns):
         column = COLUMNS.get(name) or Column(name, priority=0 if INTERVAL in name else 1 if AGAINST in name else 2)
@@ -142,7 +143,7 @@ def described(table: pd.DataFrame) -> list[Column]:
 
 
 def _best_first(found: Leaderboard, by_measure: Mapping[str, pd.DataFrame]) -> pd.Index:
-    """Return the systems by their standing in the first measure; those without one come last."""
+    """Return the systems by their standing in the first measure, systems without it last."""
     first, *others = (frame.index for frame in by_measure.values())
     for other in others:
         rest = found.names.loc[other.difference(first, sort=False)].sort_values("name").index
@@ -151,21 +152,19 @@ def _best_first(found: Leaderboard, by_measure: Mapping[str, pd.DataFrame]) -> p
 
 
 def rank_text(best: int, worst: int) -> str:
-    """Return the ranks that the tests allow, as `2-4`; `-` if there are none."""
+    """Return the ranks that the tests allow, as `2-4`, or `-`."""
     return "-" if pd.isna(best) else str(best) if best == worst else f"{best}-{worst}"
 
 
 def corrections(families: Mapping[str, int]) -> list[str]:
-    """Return a line that states the families of a board; none if nothing was compared."""
+    """Return a line with the families of a board, or nothing without comparisons."""
     return ["; ".join(f"{name}: {holm_over(size)}" for name, size in families.items())] if families else []
 
 
 def remarks(
     found: Leaderboard, board: int, measures: Sequence[str] = (), chosen: Collection[int] | None = None
 ) -> list[str]:
-    """Return the lines below the table of a board: the families of its tests, outlying and failed seeds, diagnostics of
-    trainings, recall of approximate indexes, and favoured languages.
-    """
+    """Return the lines below the table of a board: families of tests, seeds, diagnostics, recall and language bias."""
     by_measure = dict(_scored(found, measures or found.measures, chosen))[board]
     first = next(iter(by_measure))
     members = sorted((" · ".join(found.labels[i]), found.systems[i]) for i in _best_first(found, by_measure))
@@ -213,9 +212,7 @@ def markdown_rows(table: pd.DataFrame) -> str:
 
 
 def latex(found: Leaderboard) -> str:
-    """Return LaTeX tables, one per board. The best of each measure is bold, and arrows mark systems that are
-    significantly better or worse than the baseline.
-    """
+    """Return a LaTeX table for each board. The best value of each measure is bold, and arrows mark significance."""
     documents = ["% Tables for \\input; they need the package booktabs."]
     for board, by_measure in _scored(found, found.measures):
         order = _best_first(found, by_measure)
@@ -234,8 +231,9 @@ def latex(found: Leaderboard) -> str:
 
 
 def paper(found: Leaderboard, measure: str, chosen: Collection[int], style: Style) -> str:
-    """Return a grid of methods against languages for each collection and encoder, in Markdown or LaTeX, with the mean
-    over languages of each method that has all of them. Bounds are never bold.
+    """Return a grid of methods against languages for each collection and encoder, in Markdown or LaTeX.
+
+    The last column is the mean over languages, for methods with all of them. Bounds are never bold.
     """
     frame = found.ranked[(found.ranked["measure"] == measure) & found.ranked["system"].isin(chosen)]
     frame = frame.join(found.names[["dataset", "pair", "encoder", "board"]], on="system")
@@ -263,7 +261,7 @@ def paper(found: Leaderboard, measure: str, chosen: Collection[int], style: Styl
 def _marked(
     found: Leaderboard, measure: str, means: pd.Series, signs: pd.Series, bounds: Collection[object], style: Style
 ) -> pd.Series:
-    """Return means as texts, with the best one that is no bound in bold, and a mark for each significant difference."""
+    """Return means as texts, with the best one in bold (bounds excluded) and marks of significant differences."""
     texts = means.map("{:.3f}".format, na_action="ignore")
     rivals = means[~means.index.isin(list(bounds))]
     best = f"{rivals.min() if lower_is_better(measure) else rivals.max():.3f}"
@@ -286,7 +284,7 @@ def _latex_table(table: pd.DataFrame, caption: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """Return a p-value without its leading zero, as `.012`; `<.001` if it is less than that, `-` for NaN."""
+    """Return a p-value as `.012` or `<.001`, or `-` for NaN."""
     if math.isnan(p):
         return "-"
     return ("<" if p < LEAST_P else "") + f"{max(p, LEAST_P):.3f}".removeprefix("0")
