@@ -28,10 +28,12 @@ transformers_logging.disable_progress_bar()
 POOLINGS = ("mean", "cls", "max")
 MANY = 1000
 """The smallest number of texts whose token ids are cached."""
-TOKENS = {False: 512, True: 4096}
+TOKENS = {False: 1024, True: 4096}
 """Tokens of texts of similar length that go through the transformer together, padding included, in inference and in
 training. On a processor, small groups were the fastest in inference, and large ones in training, where
 each group adds to the gradients of all weights."""
+LONG = 512
+"""Tokens of a text from which on unfused attention, whose memory grows with the square, is not used in inference."""
 GPU_TOKENS = 1 << 16
 """The same on a GPU."""
 
@@ -83,9 +85,12 @@ class Encoder(nn.Module):
         """The folder that caches token ids; None for no cache. It changes no result."""
 
     def train(self, mode: bool = True) -> Encoder:
-        """Enter or leave training, in which a processor computes attention unfused: its gradient takes less time."""
+        """Enter or leave training. A processor computes attention unfused where that was faster: in training and in
+        bfloat16.
+        """
         if self.device.type == "cpu":
-            self.transformer.set_attn_implementation("eager" if mode else self.attention)
+            unfused = mode or (torch.is_autocast_enabled("cpu") and self.max_length <= LONG)
+            self.transformer.set_attn_implementation("eager" if unfused else self.attention)
         return super().train(mode)
 
     @property

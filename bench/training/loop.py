@@ -55,9 +55,12 @@ class TrainedMethod(Method):
     student: Encoder
 
     def fit(self, task: Task) -> DualEncoder:
-        self.prepare(task, task.make_student(reads_documents=self.config.document_encoder == "student"))
+        student = task.make_student(reads_documents=self.config.document_encoder == "student")
+        with autocast(student.device, task.precision):
+            self.prepare(task, student)
         task.outcome["spent"] = train(self, task)
-        task.outcome["diagnostics"] = {**self._collapse(), **self.diagnose()}
+        with autocast(student.device, task.precision):
+            task.outcome["diagnostics"] = {**self._collapse(), **self.diagnose()}
         return DualEncoder(self.student, self.document_encoder)
 
     def _collapse(self) -> dict[str, float]:
@@ -160,7 +163,8 @@ def train(method: TrainedMethod, task: Task) -> Spent:
     batches = islice(method.batches(task.numpy_generator("batches")), spent.steps, None)
     with deferred_interrupt() as interrupt:
         while spent.share(budget) < 1:
-            method.on_step_start(spent)
+            with autocast(student.device, task.precision):
+                method.on_step_start(spent)
             for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
                 group["lr"] = rate * schedule(spent.share(budget), task.recipe.warmup)
             batch = next(batches)
@@ -170,7 +174,8 @@ def train(method: TrainedMethod, task: Task) -> Spent:
             count()
             if len(validation) and selection.due(spent.share(budget)):
                 before = time.perf_counter()
-                loss = validation_loss(student, method.document_encoder, validation)
+                with autocast(student.device, task.precision):
+                    loss = validation_loss(student, method.document_encoder, validation)
                 selection.add(spent.steps, loss, _weights(method))
                 spent.validation_seconds += time.perf_counter() - before
                 count()
