@@ -92,6 +92,9 @@ class Recipe(BaseModel):
     language_sampling: float = Field(1.0, ge=0, le=1)
     """Sampling exponent for students of several languages. Each batch has one language. Its probability is proportional
     to its number of rows to this power: 1 is proportional, 0 uniform, 1/T temperature sampling."""
+    recompute: bool = False
+    """True: keep the activations of a few thousand tokens at a time, and compute the others again for gradients.
+    Batches of any size fit into memory, for about a third more time. The result is the same."""
     combined_batches: Literal["same", "split"] = "same"
     """Batches of combined methods. `same`: each part reads a whole batch, and parts with the same data read the same
     one. `split`: the parts split a batch."""

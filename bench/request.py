@@ -62,7 +62,8 @@ def _like(name: str, pattern: str, form: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-DEVICES = _like("device", "auto|cpu|mps|cuda(:[0-9]{1,3})?", "auto, cpu, cuda, cuda:1 or mps")
+ONE_DEVICE = "(cpu|mps|cuda(:[0-9]{1,3})?)"
+DEVICES = _like("device", rf"auto|{ONE_DEVICE}(\+{ONE_DEVICE})*", "auto, cpu, cuda, cuda:1, mps or cuda:0+cuda:1")
 Devices = Annotated[tuple[str, ...], BeforeValidator(items), Field(min_length=1), DEVICES]
 Engine = Annotated[
     str, _like("engine", r"local|slurm(:local)?|ray(:\S+)?", "local, slurm, slurm:local, ray or ray:ADDRESS")
@@ -228,7 +229,9 @@ class Machines(Options):
     """The options for the place of computations (`bench/running/engines.py`)."""
 
     device: Devices = option(
-        ("auto",), "auto, cpu, cuda, cuda:1 or mps; a list such as cuda:0,cuda:1 distributes the trainings"
+        ("auto",),
+        "auto, cpu, cuda, cuda:1 or mps; a list such as cuda:0,cuda:1 distributes the trainings, and cuda:0+cuda:1 "
+        "shares each of them",
     )
     jobs: Threads | None = option(None, "trainings at a time (default: one per device; all with ray and slurm)")
     threads: Threads | None = option(None, "processor threads of each job (default: torch's choice, divided by jobs)")

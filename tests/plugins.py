@@ -170,6 +170,13 @@ class Diverges(Fails):
         return self.student.word_embeddings.weight.sum() * (float("nan") if progress > 0 else 1.0), {}
 
 
+class FailsElsewhere(Distillation):
+    def loss(self, batch, progress):
+        if torch.distributed.get_rank() == 1:
+            raise RuntimeError("only there")
+        return super().loss(batch, progress)
+
+
 class Meddles(Distillation):
     """Trains the teacher along with the student."""
 

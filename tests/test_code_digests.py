@@ -19,7 +19,8 @@ Files = dict[str, str]
 OnPath = Callable[[str, Files], Path]
 
 METHOD = """
-    bench.data bench.encoders.encoder bench.encoders.folders bench.evaluation.retriever bench.training.checkpoint
+    bench.data bench.encoders.encoder bench.encoders.folders bench.encoders.sharing bench.evaluation.retriever
+    bench.training.checkpoint
     bench.training.method bench.recipe bench.sampling
 """
 """The modules that every method depends on: the data, the encoder, the retriever and the contract of a method."""
@@ -56,7 +57,8 @@ METHODS = {
 """The modules that each method depends on besides itself."""
 OTHERS = {
     "bench.evaluation.evaluate": """
-        bench.data bench.encoders.encoder bench.encoders.folders bench.evaluation.embeddings bench.evaluation.evaluate
+        bench.data bench.encoders.encoder bench.encoders.folders bench.encoders.sharing bench.evaluation.embeddings
+        bench.evaluation.evaluate
         bench.evaluation.index bench.evaluation.maxsim bench.evaluation.measures bench.evaluation.mining
         bench.evaluation.retrieval bench.evaluation.retriever bench.evaluation.run
     """,
@@ -67,7 +69,8 @@ OTHERS = {
     "bench.evaluation.measures": "bench.evaluation.measures",
     "bench.training.tiny": f"{LOOP} {TINY}",
     "bench.encoders.student": """
-        bench.data bench.data.ibm_model_1 bench.encoders.encoder bench.encoders.student bench.encoders.vocabulary
+        bench.data bench.data.ibm_model_1 bench.encoders.encoder bench.encoders.sharing bench.encoders.student
+        bench.encoders.vocabulary
         bench.recipe bench.sampling
     """,
     "bench.training.combination": f"{LOOP} bench.training.combination",

@@ -85,6 +85,25 @@ def test_texts_go_through_the_transformer_in_groups_of_a_number_of_tokens(
     assert (len(sizes) == len(set(TEXTS))) == (tokens == 1)
 
 
+def test_recomputed_activations_have_the_same_gradients_in_less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.encoders.encoder.TOKENS", {False: 20, True: 20})
+    gradients, saved = [], []
+    for recompute in (False, True):
+        encoder = make_encoder().train()
+        encoder.recompute = recompute
+        kept: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda one, kept=kept: kept.append(one.numel()) or one, lambda one: one
+        ):
+            pooled = encoder(encoder.collate(encoder.tokenize(TEXTS, "query")))
+        pooled.square().sum().backward()
+        gradients.append({name: each.grad for name, each in encoder.named_parameters() if each.grad is not None})
+        saved.append(sum(kept))
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(torch.equal(gradients[1][name], gradient) for name, gradient in gradients[0].items())
+    assert saved[1] < saved[0] / 4
+
+
 def test_same_text_has_exactly_the_same_embedding(encoder: Encoder) -> None:
     texts = [TEXTS[0], *TEXTS[1:4] * 20, TEXTS[0]]
     vectors = encoder.encode(texts, "query", batch_size=4)

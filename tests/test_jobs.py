@@ -81,9 +81,12 @@ MACHINE = Machine(2, mps=False, cpu_bfloat16=False, gpu_bfloat16=True, threads=8
 def test_devices_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_module, "machine", lambda: MACHINE)
     assert find_devices(["auto"]) == ("cuda",)
-    assert find_devices(["cuda:0", "cuda:1"]) == ("cuda:0", "cuda:1")
+    for names in (["cuda:0", "cuda:1"], ["cuda:0+cuda:1"]):
+        assert find_devices(names) == tuple(names)
     for names, line in {
         ("cuda:2",): "--device cuda:2: torch finds no such device; choose from cpu, cuda, cuda:0, cuda:1",
+        ("cuda:0+cuda:2",): "--device cuda:2: torch finds no such device",
+        ("cuda:0+cpu",): "--device cuda:0[+]cpu: a call needs devices of one kind",
         ("mps",): "--device mps: torch finds no such device",
         ("cpu", "cuda"): "--device cpu,cuda: a call needs devices of one kind",
     }.items():

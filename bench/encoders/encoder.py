@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
 from transformers.utils import logging as transformers_logging
 
 from bench.dependencies.fingerprint import library_versions
+from bench.encoders import sharing
 from bench.errors import BenchError
 from bench.storage.hashing import digest, digest_bytes, digest_texts
 from bench.storage.sealed import remembered
@@ -80,6 +83,9 @@ class Encoder(nn.Module):
         self.max_length = max_length
         self.prompts: dict[Side, str] = {"query": "", "document": "", **(prompts or {})}
         self.attention = transformer.config._attn_implementation
+        self.recompute = False
+        """True to keep the activations of one group of texts at a time, and to compute the others again for gradients.
+        Large batches fit into memory then, for more time. It changes no result."""
         self.tokens_seen = 0
         self.token_cache: Path | None = None
         """The folder that caches token ids; None for no cache. It changes no result."""
@@ -154,17 +160,32 @@ class Encoder(nn.Module):
         """
         self.tokens_seen += batch.tokens
         lengths, order = batch.attention_mask.sum(dim=1).sort(descending=True, stable=True)
-        groups = []
-        for rows, length in self._groups(order, lengths.tolist()):
-            inputs = {name: getattr(batch, name)[rows, :length] for name in ("input_ids", "attention_mask")}
-            output = self.transformer(**inputs, output_hidden_states=layer != -1)
-            hidden = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
+        groups, (rank, size) = [], sharing.share()
+        for i, (rows, length) in enumerate(self._groups(order, lengths.tolist(), size)):
+            if i % size == rank:
+                inputs = batch.input_ids[rows, :length], batch.attention_mask[rows, :length], layer
+                recompute = self.recompute and torch.is_grad_enabled()
+                hidden = checkpoint(self._hidden, *inputs, use_reentrant=False) if recompute else self._hidden(*inputs)
+            else:
+                hidden = torch.zeros(len(rows), length, self.dimension, device=self.device)
             groups.append(nn.functional.pad(hidden, (0, 0, 0, batch.input_ids.shape[1] - length)))
-        return torch.cat(groups)[order.argsort()]
+        together = torch.cat(groups)[order.argsort()]
+        return together if size == 1 else sharing.exchange(together.float())
 
-    def _groups(self, order: Tensor, lengths: Sequence[int]) -> Iterator[tuple[Tensor, int]]:
-        """Yield the rows of a group and its longest length; `lengths` are those of the rows in `order`, descending."""
+    def _hidden(self, input_ids: Tensor, attention_mask: Tensor, layer: int) -> Tensor:
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        output = self.transformer(**inputs, output_hidden_states=layer != -1)
+        hidden: Tensor = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
+        return hidden
+
+    def _groups(self, order: Tensor, lengths: Sequence[int], size: int) -> Iterator[tuple[Tensor, int]]:
+        """Yield the rows of a group and its longest length; `lengths` are those of the rows in `order`, descending.
+
+        There are groups for `size` processes, if there are as many rows.
+        """
         most, start = TOKENS[self.training] if self.device.type == "cpu" else GPU_TOKENS, 0
+        if size > 1:
+            most = min(most, math.ceil(sum(lengths) / size))
         while start < len(lengths):
             end = start + max(1, most // max(1, lengths[start]))
             yield order[start:end], lengths[start]

@@ -69,6 +69,7 @@ def make_student(
     for module in student.modules():
         if isinstance(module, nn.Dropout):
             module.p = recipe.dropout
+    student.recompute = recipe.recompute
     return student.train()
 
 

@@ -40,6 +40,8 @@ EXTRAS = {"ray": "ray", "slurm": "submitit"}
 def check_engine(request: Request) -> None:
     """Raise `BenchError` if the engine is not installed, or if options that depend on the machine are missing."""
     name = request.engine.partition(":")[0]
+    if any("+" in device for device in request.device) and request.budget.unit.endswith("seconds"):
+        raise BenchError("devices that share a training need a budget in steps, examples or tokens (--budget 200steps)")
     if name not in EXTRAS:
         return
     if find_spec(EXTRAS[name]) is None:

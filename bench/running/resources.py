@@ -50,7 +50,7 @@ class Resources:
 
     encoder: str
     device: str
-    """The device of torch, such as `cpu` or `cuda:1`."""
+    """The device of torch, such as `cpu` or `cuda:1`; several that share a training, as `cuda:0+cuda:1`."""
     precision_name: str
     cards: Mapping[str, Card]
     resolver: Resolver
@@ -70,6 +70,11 @@ class Resources:
         return self.resolver.derived or default_cache()
 
     @property
+    def devices(self) -> list[str]:
+        """The devices that share a training. The first one also evaluates its cells."""
+        return self.device.split("+")
+
+    @property
     def device_type(self) -> str:
         """`cpu`, `cuda` or `mps`."""
         return kind_of(self.device)
@@ -85,11 +90,11 @@ class Resources:
         import torch
 
         if self.device.startswith("cuda:"):
-            torch.cuda.set_device(self.device)  # meters and generators are those of the current one
+            torch.cuda.set_device(self.devices[0])  # meters and generators are those of the current one
         with self.display.stage(f"loading {self.encoder}", 1, "of its training") as stage:
             encoder = load_teacher(
                 self.encoder,
-                torch.device(self.device),
+                torch.device(self.devices[0]),
                 offline=self.resolver.offline,
                 on_step=lambda record: stage(record["share"], f"loss {record['loss']:.3f}"),
                 on_damage=self.display.warn,
@@ -210,6 +215,8 @@ class Resources:
         how = {"device": self.device_type, "threads": str(self.threads)}
         if spec.budget is not None:
             how["precision"] = self.precision
+            if len(self.devices) > 1:
+                how["devices"] = str(len(self.devices))
         return inputs | how
 
     def cell_inputs(self, cell: Cell) -> dict[str, str]:

@@ -6,14 +6,17 @@ Only functions that compute import heavy libraries.
 from __future__ import annotations
 
 import csv
+import math
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -37,6 +40,7 @@ from bench.storage.hashing import digest_texts
 from bench.storage.sealed import FILES, Damaged, remove
 from bench.system.interrupt import obey_interrupt, remembered_interrupt
 from bench.system.machine import prepare_libraries
+from bench.system.processes import LAST, Worker, Workers
 
 if TYPE_CHECKING:
     from bench.encoders.encoder import Encoder
@@ -173,7 +177,7 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
     folder, label = job.entry.begin(), f"{job.counter} {spec.label}"
     log, meter = folder / LOG, Meter(resources.device_type, energy=job.request.energy)
     task.checkpoint = Checkpoint(folder / CHECKPOINT, log=log, on_damage=lambda text: display.warn(f"{label}: {text}"))
-    with watched(task, label, log, job.request.timeout, display, meter):
+    with watched(task, label, log, job.request.timeout, display, meter), followed(job):
         retriever = make_method(spec.methods).fit(task)
         seconds = meter.seconds
     cost = meter.cost
@@ -211,6 +215,51 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
         figures = "".join(f", {name} {value:.3f}" for name, value in diagnostics.items())
         display.say(f"{label}: trained {spent['steps']:,} steps in {seconds:.0f} s{figures}")
     return retriever, record
+
+
+@contextmanager
+def followed(job: Job) -> Iterator[None]:
+    """Let a process for each further device of the job take part in the training of the block. An error of one of them
+    is raised here.
+    """
+    size = len(job.resources.devices)
+    if size == 1:
+        yield
+        return
+    from bench.encoders.sharing import joined
+
+    def call(rank: int, worker: Worker) -> None:
+        try:
+            worker.run(follow, job, place, rank)
+        except BenchError:
+            worker.kill()  # this process would wait for it
+            raise
+
+    with TemporaryDirectory() as folder, Workers(size - 1) as workers:
+        place = f"file://{folder}/place"
+        calls = [workers.submit(partial(call, rank)) for rank in range(1, size)]
+        try:
+            with joined(place, 0, size, job.resources.device_type, job.request.timeout):
+                yield
+        except RuntimeError:  # perhaps only the connection to one that failed
+            for failed in wait(calls, timeout=LAST).done:
+                failed.result()
+            raise
+        wait(calls)
+
+
+def follow(job: Job, place: str, rank: int) -> None:
+    """Take part in a training that another process leads and stores."""
+    from bench.encoders.sharing import joined
+    from bench.training.checkpoint import Checkpoint
+
+    resources, size = job.resources, len(job.resources.devices)
+    prepare_libraries(offline=resources.resolver.offline, threads=resources.threads)
+    own = replace(resources, device=resources.devices[rank])
+    with joined(place, rank, size, own.device_type, job.request.timeout):
+        task = own.task(job.training.spec)
+        task.checkpoint = Checkpoint(job.entry.folder / CHECKPOINT, interval=math.inf)
+        make_method(job.training.spec.methods).fit(task)
 
 
 def checked_diagnostics(diagnostics: Any) -> dict[str, float]:

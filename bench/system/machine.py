@@ -3,6 +3,7 @@
 import inspect
 import os
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,17 +48,18 @@ def find_devices(names: Sequence[str]) -> tuple[str, ...]:
     facts = machine()
     devices = tuple(facts.device if name == "auto" else name for name in names)
     here = {"cpu", *["mps"] * facts.mps, *["cuda"] * bool(facts.gpus), *(f"cuda:{i}" for i in range(facts.gpus))}
-    for device in devices:
+    every = "+".join(devices).split("+")
+    for device in every:
         if device not in here:
             raise BenchError(f"--device {device}: torch finds no such device; choose from {', '.join(sorted(here))}")
-        if kind_of(device) != kind_of(devices[0]):
+        if kind_of(device) != kind_of(every[0]):
             raise BenchError(f"--device {','.join(devices)}: a call needs devices of one kind")
     return devices
 
 
 def kind_of(device: str) -> str:
-    """Return the kind of a device: `cpu`, `cuda` or `mps`."""
-    return device.partition(":")[0]
+    """Return the kind of a device, or of several as `cuda:0+cuda:1`: `cpu`, `cuda` or `mps`."""
+    return re.split("[:+]", device)[0]
 
 
 def precision(requested: str, device: str, dimension: int, facts: Machine) -> str:

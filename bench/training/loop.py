@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.encoders import sharing
 from bench.encoders.encoder import Encoder, autocast
 from bench.errors import CellFailed
 from bench.evaluation.retriever import DualEncoder
@@ -208,11 +209,12 @@ def optimise(
 
     Each module is clipped by its own norm, so that a discriminator's gradient never shortens the student's.
     """
-    with autocast(method.student.device, task.precision):
+    with sharing.shared(), autocast(method.student.device, task.precision):
         loss, figures = method.loss(batch, spent.share(task.budget))
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     modules = [method.student, *(module for module, _ in method.modules())]
+    sharing.add_gradients(*modules)
     norms = [float(nn.utils.clip_grad_norm_(module.parameters(), task.recipe.clip_norm)) for module in modules]
     value = float(loss.detach())
     if not all(math.isfinite(number) for number in (value, *norms)):
