@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.cli import COMMANDS, SUBJECTS, make_parser
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCES = ("*.md", "LICENSE", "CITATION.cff", "docs/**/*.md", "docs/*.png", "docs/*.ipynb", "results/**/*.md")
 
 
