@@ -50,7 +50,7 @@ MISTAKES = {
     "ls mehtods": "kind = 'mehtods': Input should be 'methods', 'datasets', ",
     "inspect leaks": "invalid choice: 'leaks' (choose from 'cell', ",
     f"{RUN} --leakage ignore": "leakage = 'ignore': Input should be 'remove' or 'keep'",
-    f"{RUN} --device abacus": "device = 'abacus': write auto, cpu, cuda, cuda:1 or mps",
+    f"{RUN} --device abacus": "device = 'abacus': write auto, cpu, cuda, cuda:1, mps or cuda:0+cuda:1",
     f"{RUN} --quiet=yes": "argument --quiet/--no-quiet: ignored explicit argument 'yes'; see bench run --help",
     "ls datasets --output .": "--output is for bench ls methods",
     "leaderboard --results .": ". holds no finished cell; fill it with bench run --results .",

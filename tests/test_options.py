@@ -104,6 +104,7 @@ energy = true
 jobs = 2
 engine = "ray:10.0.0.1:6379"
 quiet = true
+wide = true
 results = "elsewhere"
 baseline = "untrained"
 mirror = "."
@@ -146,7 +147,7 @@ def test_settings_are_merged_key_by_key(read: Read) -> None:
     [
         ('methdos = ["optical"]', "unknown key 'methdos'; did you mean methods or method?"),
         ('methods = "optical"\nbudget = "5apples"', "budget '5apples' cannot be read"),
-        ('methods = "optical"\ndevice = "abacus"', "device = 'abacus': write auto, cpu, cuda, cuda:1 or mps"),
+        ('methods = "optical"\ndevice = "abacus"', "device = 'abacus': write auto, cpu, cuda, cuda:1, mps or cuda:0+cuda:1"),
         ('methods = "optical"\nmethod = "optical"', "method = 'optical': Input should be a valid dictionary"),
         ('methods = "optical"\nseeds = ["x"]', "seeds[0] = 'x': Input should be a valid integer"),
         ("budget = ", "not TOML: "),
