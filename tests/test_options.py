@@ -147,7 +147,7 @@ def test_settings_are_merged_key_by_key(read: Read) -> None:
     [
         ('methdos = ["optical"]', "unknown key 'methdos'; did you mean methods or method?"),
         ('methods = "optical"\nbudget = "5apples"', "budget '5apples' cannot be read"),
-        ('methods = "optical"\ndevice = "abacus"', "device = 'abacus': write auto, cpu, cuda, cuda:1, mps or cuda:0+cuda:1"),
+        ('methods = "optical"\ndevice = "abacus"', "device = 'abacus': write auto, cpu, cuda, cuda:1, mps or cuda:0+"),
         ('methods = "optical"\nmethod = "optical"', "method = 'optical': Input should be a valid dictionary"),
         ('methods = "optical"\nseeds = ["x"]', "seeds[0] = 'x': Input should be a valid integer"),
         ("budget = ", "not TOML: "),

@@ -40,7 +40,7 @@ def contrast(queries: np.ndarray, documents: np.ndarray) -> float:
 @pytest.mark.parametrize("documents", ["teacher", "student"])
 def test_loss_of_an_alignment_step(prepare: Prepare, documents: str) -> None:
     """Half way up the ramp each weight is half its own."""
-    weights = {"individual_weight": 3.0, "aggregate_weight": 7.0, "prior_weight": 5.0}
+    weights = {"individual_weight": 3.0, "aggregate_weight": 7.0, "prior_weight": 5.0, "temperature": 0.05}
     method = prepare(PosteriorAlignment, document_encoder=documents, ramp=0.5, **weights)
     loss, figures = method.loss(ROWS, 0.25)
     bitext, student = method.task.data.bitext, method.student

@@ -85,7 +85,8 @@ def test_a_malformed_study_is_refused_in_one_line(
 def test_an_unknown_study_and_one_without_results_are_named(whole: Command, cli: Cli, tmp_path: Path) -> None:
     write(tmp_path, whole)
     assert "did you mean small?" in cli("study", "report", "smal", "--studies", tmp_path, code=2).lines[0]
-    assert "compute them with bench study run small" in cli("study", "report", "small", "--studies", tmp_path, code=2).lines[0]
+    said = cli("study", "report", "small", "--studies", tmp_path, code=2)
+    assert "compute them with bench study run small" in said.lines[0]
     assert "no" in cli("study", "ls", "--studies", tmp_path).out
 
 
