@@ -19,7 +19,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import torch
-from flat_memory import Passages
+from corpus_size import Passages
 from timing import compare, report
 
 from bench.data import Ids
