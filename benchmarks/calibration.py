@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import ttest_1samp
 
 from bench.report.comparison import rank_intervals
-from bench.statistics.intervals import LEVEL, TAILS, query_bootstrap, resample_shares, student_interval
+from bench.statistics.intervals import LEVEL, TAILS, query_bootstrap, resample_counts, student_interval
 from bench.statistics.power import Share
 from bench.statistics.significance import ALPHA, holm, outliers, paired_randomisation, student_test
 from bench.tables import print_table
@@ -127,7 +127,7 @@ def pigeonhole_bootstrap(scores: np.ndarray, rng: np.random.Generator, resamples
     """Return the percentile interval of the mean if seeds and queries are both resampled; `scores` is (n_seeds,
     n_queries). Source: Owen, The pigeonhole bootstrap, Annals of Applied Statistics 2007.
     """
-    seeds, queries = (resample_shares(size, resamples, rng) for size in scores.shape)
+    seeds, queries = (resample_counts(size, resamples, rng) / size for size in scores.shape)
     return tuple(np.quantile(((seeds @ scores) * queries).sum(axis=1), TAILS).tolist())
 
 
@@ -157,7 +157,7 @@ def skewed_rows(repetitions: int, rng: np.random.Generator) -> Iterator[list[str
             experiment = Experiment(merit=merit, systems=1, queries=queries)
             truth = experiment.true_mean(rng)
             rows = [experiment.scores(rng)[0, 0] for _ in range(repetitions)]
-            means = np.array(rows) @ resample_shares(queries, RESAMPLES, rng).T
+            means = np.array(rows) @ (resample_counts(queries, RESAMPLES, rng) / queries).T
             plain = np.quantile(means, TAILS, axis=1).T.tolist()
             corrected = [(low, high) for _, low, high, _ in query_bootstrap(rows)]
             yield [str(queries), f"{truth:.3f}", str(covered(truth, plain)), str(covered(truth, corrected))]

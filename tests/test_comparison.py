@@ -337,7 +337,7 @@ def test_ties_of_two_runs_are_counted_and_may_follow_the_other_order(tmp_path: P
 
 def test_runs_need_judgments_of_their_queries(tmp_path: Path, bench_compare: Compare) -> None:
     one, other, qrels, _ = runs(tmp_path)
-    assert "name their file with --qrels" in bench_compare(one, other, code=2)
+    assert "give their file with --qrels" in bench_compare(one, other, code=2)
     assert "other is not a file" in bench_compare(one, "other", "--qrels", qrels, code=2)
     for text, complaint in (
         ("x 0 d 1\n", "has none of the queries"),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import AllowInfNan, Strict, TypeAdapter, ValidationError
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from bench import registry
 from bench.errors import BenchError, CellFailed, unknown
@@ -151,7 +151,7 @@ def tolerance(seeds: Sequence[float], checked: int, family: int) -> float:
     s is the standard deviation over S seeds. This is a two-sided test between two means, corrected for `family` values
     (Bonferroni). Each seed of the embedded suite has its own teacher, so s covers the variation between machines.
     """
-    quantile = float(student_t.ppf(1 - ALPHA / (2 * family), len(seeds) - 1))
+    quantile = float(stdtrit(len(seeds) - 1, 1 - ALPHA / (2 * family)))
     return quantile * stdev(seeds) * math.sqrt(2 / checked)
 
 

@@ -9,11 +9,11 @@ three seeds vary much more than queries.
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student_t
+from scipy.special import ndtr, ndtri, stdtr, stdtrit  # scipy.stats has the same, and takes longer to import
 
 LEVEL = 0.95
 RESAMPLES = 10_000
@@ -21,6 +21,8 @@ TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 """Quantiles of the ends of an interval."""
 CHUNK = 2**22
 """Maximum size of an array of a bootstrap."""
+KEPT = 2**27
+"""Bytes of resamples that are kept in memory for the next measure of the same queries."""
 TIED = 1e-9
 """Largest difference of means that are equal up to rounding errors."""
 DECIMALS = 6
@@ -47,14 +49,14 @@ class Estimate(NamedTuple):
     @property
     def half_width(self) -> float:
         """Half of the width of Student's interval."""
-        return float(student_t.ppf((1 + LEVEL) / 2, self.freedom)) * self.error if self.error > 0 else 0.0
+        return float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error if self.error > 0 else 0.0
 
     @property
     def p(self) -> float:
         """The two-sided p-value of Student's test for a mean of 0."""
         if self.error == 0:
             return float(self.mean == 0)
-        return float(2 * student_t.sf(abs(self.mean) / self.error, self.freedom))
+        return float(2 * stdtr(self.freedom, -abs(self.mean) / self.error))
 
 
 def intervals(scores: Sequence[np.ndarray]) -> list[Interval]:
@@ -82,38 +84,50 @@ def query_bootstrap(rows: Sequence[np.ndarray]) -> list[Interval]:
     for group, values in by_length(rows):
         for start in range(0, len(group), block):
             part = values[start : start + block]
-            ends = _bca_ends(part, _resampled_means(part, np.random.default_rng(0)))
+            ends = _bca_ends(part, _resampled_means(part))
             for i, mean, low, high in zip(group[start : start + block], part.mean(axis=1), *ends, strict=True):
                 found[i] = _interval(float(mean), float(low), float(high), BOOTSTRAP)
     return found
 
 
-def _resampled_means(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _resampled_means(rows: np.ndarray) -> np.ndarray:
     """Return means of resampled queries, (n_rows, RESAMPLES), with the same queries for all rows."""
     size = rows.shape[1]
-    chunk = max(CHUNK // size, 1)
-    parts = [rows @ resample_shares(size, min(chunk, RESAMPLES - start), rng).T for start in range(0, RESAMPLES, chunk)]
-    return np.concatenate(parts, axis=1)
+    resamples = _kept_resamples(size) if size * RESAMPLES <= KEPT else _resamples(size)
+    return np.concatenate([rows @ (counts / size).T for counts in resamples], axis=1)
+
+
+def _resamples(size: int) -> Iterator[np.ndarray]:
+    """Yield how often each query is in each of `RESAMPLES` samples, in arrays (samples, size) uint16 or uint8."""
+    rng, chunk = np.random.default_rng(0), max(CHUNK // size, 1)
+    for start in range(0, RESAMPLES, chunk):
+        counts = resample_counts(size, min(chunk, RESAMPLES - start), rng)
+        yield counts.astype(np.uint8 if counts.max() < 2**8 else np.uint16)
+
+
+@lru_cache(maxsize=1)
+def _kept_resamples(size: int) -> list[np.ndarray]:
+    return list(_resamples(size))
 
 
 def _bca_ends(rows: np.ndarray, resampled: np.ndarray) -> np.ndarray:
     means = rows.mean(axis=1, keepdims=True)
     below, tied = (resampled < means - TIED).mean(axis=1), (abs(resampled - means) <= TIED).mean(axis=1)
-    bias = norm.ppf(below + tied / 2)
+    bias = ndtri(below + tied / 2)
     cubes, squares = (((rows - means) ** power).sum(axis=1) for power in (3, 2))
     scale = 6 * squares**1.5  # 0 for equal scores and for tiny differences
     acceleration = np.divide(cubes, scale, out=np.zeros(len(rows)), where=scale > 0)
-    shifted = bias + norm.ppf(TAILS)[:, None]
-    place = norm.cdf(bias + shifted / (1 - acceleration * shifted)) * (resampled.shape[1] - 1)
+    shifted = bias + ndtri(np.array(TAILS))[:, None]
+    place = ndtr(bias + shifted / (1 - acceleration * shifted)) * (resampled.shape[1] - 1)
     resampled = np.sort(resampled, axis=1)
     lower, upper = (resampled[np.arange(len(rows)), near(place).astype(int)] for near in (np.floor, np.ceil))
     return lower + (place % 1) * (upper - lower)
 
 
-def resample_shares(size: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the share of each item in samples with replacement, (resamples, size)."""
+def resample_counts(size: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often each item is in samples with replacement, (resamples, size)."""
     drawn = rng.integers(0, size, (resamples, size), dtype=np.int32) + size * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size) / size
+    return np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size)
 
 
 def student_interval(scores: np.ndarray, others: np.ndarray | None = None) -> Interval:

@@ -12,7 +12,7 @@ Sources:
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from bench.statistics.intervals import estimates
 
@@ -104,7 +104,7 @@ def outliers(values: Sequence[float] | np.ndarray, alpha: float = OUTLIER_ALPHA)
             break
         deviations = np.abs(values[left] - values[left].mean()) / spread
         worst = int(deviations.argmax())
-        t = float(student_t.isf(alpha / (2 * n), n - 2))
+        t = -float(stdtrit(n - 2, alpha / (2 * n)))
         removed.append(int(left[worst]))
         if deviations[worst] > (n - 1) * t / np.sqrt(n * (n - 2 + t**2)):
             found = len(removed)
