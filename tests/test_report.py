@@ -16,12 +16,15 @@ from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import registry
 from bench.report import report as reporting
 from bench.report.leaderboard import PER_MEASURE, Leaderboard, cost_frame, leaderboard
 from bench.report.page import FILES, PAIR, SCRIPTS, block, page, read_losses, report_data, thinned
 from bench.report.report import NO_PLOTS, write_leaderboard, write_report
+from bench.report.tables import latex
 from bench.results.store import LOG, Store
 from bench.storage.sealed import read_manifest
+from bench.tables import frame_csv
 
 
 @pytest.fixture
@@ -40,6 +43,7 @@ def test_standings_and_comparisons_are_those_of_the_frames(found: Leaderboard) -
     wide = found.wide.set_index(["pair", "method"]).sort_index()
     compared = found.pairs.set_index(["measure", "pair", "method_a", "method_b"]).sort_index()
     assert len(names) == len(wide) == 8
+    assert not any(system["bound"] for system in data["systems"])
     for measure in MEASURES:
         for name, system in zip(names, data["systems"], strict=True):
             row = wide.loc[name, [f"{measure}{part}" for part in PER_MEASURE.values()]]
@@ -101,6 +105,31 @@ def test_an_imported_mean_has_neither_rank_nor_scores(store: Store) -> None:
     shown = row["standings"]["RR@10"]
     assert (shown["mean"], shown["boards"], shown["best_rank"], shown["compared"]) == (0.5, 1, None, 0)
     assert page(data)
+
+
+def test_bounds_have_no_rank_and_set_no_scale_of_a_plot(store: Store) -> None:
+    add(store, random_scores(9, 0.97), method="oracle", supervision="", train="", seed="", budget="")
+    data = report_data(leaderboard(store))
+    (bound,) = (system for system in data["systems"] if system["bound"])
+    assert bound["method"] == "oracle" and bound["standings"]["nDCG@10"]["best_rank"] is None
+    same = [system for system in data["systems"] if system["board"] == bound["board"] and not system["bound"]]
+    assert min(system["standings"]["nDCG@10"]["best_rank"] for system in same) == 1
+    rivals = [system for system in data["systems"] if not system["bound"]]
+    pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
+    from bench.report import plots
+
+    (image,) = plots._heat(data, "nDCG@10").axes[0].images
+    assert image.norm.vmax == max(system["standings"]["nDCG@10"]["mean"] for system in rivals)
+    (axes,) = plots._scatter([*same, bound], "seconds", "nDCG@10", "").axes
+    assert axes.get_ylim()[1] == pytest.approx(1.06 * max(system["standings"]["nDCG@10"]["high"] for system in same))
+
+
+def test_page_has_the_files_and_the_methods_of_its_results(found: Leaderboard) -> None:
+    data = report_data(found)
+    assert data["files"] == {"leaderboard-wide.csv": frame_csv(found.wide), "leaderboard.tex": latex(found)}
+    assert {"zero-shot", "adversarial"} <= data["methods"].keys()
+    for system in data["systems"]:
+        assert system["pages"] == [name for name in (system["method"],) if name in registry.known()]
 
 
 def test_overview_is_over_the_boards(found: Leaderboard) -> None:
@@ -243,7 +272,7 @@ def test_costs_are_written_at_the_axis_whatever_their_range(factor: float) -> No
     from bench.report.plots import _scatter
 
     standings = {"RR@10": {"mean": 0.5, "low": None, "high": None}}
-    about = {"details": [], "reference": False, "standings": standings}
+    about = {"details": [], "reference": False, "bound": False, "standings": standings}
     systems = [{"method": str(cpu), "cost": {"cpu": cpu}, **about} for cpu in (19.0, 19.0 * factor)]
     figure = _scatter(systems, "cpu", "RR@10", "a board")
     figure.canvas.draw()

@@ -167,6 +167,22 @@ TESTS = {
         document.activeElement.blur();
         return [text("#manifests"), ...tip, byId("tip").hidden];
     """,
+    "downloads and pages": """
+        const files = all(".downloads a").map((link) => [link.download, link.href.startsWith("blob:")]);
+        const links = all("#leaderboard .name a").map((link) => link.getAttribute("href"));
+        return [files, links, links.every((link) => document.querySelector(link))];
+    """,
+    "p-values and cue": """
+        choose("board", -1);
+        const heads_ = heads().map((head) => head.textContent);
+        const hidden = (node) => node.scrollWidth - node.clientWidth - node.scrollLeft > 2;
+        await wait(200);
+        const cues = all(".scroll").map((node) => [hidden(node), node.parentElement.classList.contains("more")]);
+        const [wide] = all(".scroll");
+        wide.scrollLeft = wide.scrollWidth;
+        wide.dispatchEvent(new Event("scroll")); // a page without a screen may scroll without one
+        return [heads_, cues, wide.parentElement.classList.contains("more")];
+    """,
     "hostile names": "return [all('img').length, text('main')];",
     "looks": "const whole = looks(); choose('board', 0); return [whole, looks()];",
 }
@@ -255,6 +271,19 @@ def test_a_hostile_name_is_text_and_nothing_injected_runs_or_makes_requests(seen
     assert images == 0 and EVIL in text
     assert seen["injected"] == [None, 2]
     assert (seen["errors"], seen["requests"]) == ([], [])
+
+
+def test_files_are_downloaded_from_the_page_and_names_lead_to_methods(seen: dict[str, Any]) -> None:
+    files, links, all_lead_somewhere = seen["downloads and pages"]
+    assert files == [["leaderboard-wide.csv", True], ["leaderboard.tex", True]]
+    assert "#method-adversarial" in links and all_lead_somewhere
+
+
+def test_p_values_are_in_the_main_table_and_hidden_columns_have_a_cue(seen: dict[str, Any]) -> None:
+    heads, cues, at_the_end = seen["p-values and cue"]
+    assert "p" in heads
+    assert len(cues) == 2 and all(hidden == cue for hidden, cue in cues) and any(hidden for hidden, _ in cues)
+    assert not at_the_end
 
 
 def test_it_fits_the_window_and_has_enough_contrast(page: Path, seen: dict[str, Any]) -> None:

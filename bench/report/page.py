@@ -21,12 +21,13 @@ import pandas as pd
 from bench import registry
 from bench.evaluation.measures import lower_is_better
 from bench.report.leaderboard import Leaderboard, diagnostics_text
-from bench.report.tables import corrections
+from bench.report.tables import corrections, latex
 from bench.results.store import LOG, Record, training_of
 from bench.results.systems import System
 from bench.statistics.intervals import DECIMALS
 from bench.statistics.significance import ALPHA
 from bench.storage.sealed import Damaged
+from bench.tables import frame_csv
 
 FILES = files("bench.report") / "page"
 SCRIPTS = (
@@ -82,9 +83,10 @@ def _digest(text: str) -> str:
 def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: int = SCORES_LIMIT) -> dict[str, Any]:
     """Return the data of the page as plain values, with the indices of systems and boards."""
     shown = [measure for measure in measures or found.measures if measure in found.measures]
-    standings = found.standings[found.standings["measure"].isin(shown)].round(DECIMALS)
+    standings = found.ranked[found.ranked["measure"].isin(shown)].round(DECIMALS)
     comparisons = _plain(found.comparisons.round(DECIMALS))
     references = registry.references()
+    methods = _methods(found)
     queries = [list(dict.fromkeys(query for system in members for query in system.queries)) for members in found.boards]
     scores, left_out = _scores(found, queries, shown, scores_limit)
     by_system: list[dict[str, Any]] = [{} for _ in found.systems]
@@ -116,6 +118,8 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
                 "method": method,
                 "details": details,
                 "reference": system.spec.method in references,
+                "bound": i in found.bounds,
+                "pages": [method.name for method in system.spec.methods if method.name in methods],
                 **{name: system.spec.columns[name] for name in ("supervision", "train", "budget")},
                 "seeds": [seed for seed in system.seeds if seed],
                 "standings": by_system[i],
@@ -130,6 +134,8 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
         },
         "scores": scores,
         "left_out": left_out,
+        "methods": methods,
+        "files": {"leaderboard-wide.csv": frame_csv(found.wide), "leaderboard.tex": latex(found)},
         "curves": _curves(found.systems),
         "manifests": [_manifests(system) for system in found.systems],
     }
@@ -138,6 +144,17 @@ def report_data(found: Leaderboard, measures: Sequence[str] = (), scores_limit: 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame of Python values, with None for missing ones."""
     return frame.astype(object).where(frame.notna(), None)
+
+
+def _methods(found: Leaderboard) -> dict[str, dict[str, str]]:
+    """Return the facts of each method whose page `bench ls methods` prints."""
+    pages = {}
+    for name in sorted({method.name for system in found.systems for method in system.spec.methods}):
+        if entry := registry.known().get(name):
+            about = entry.describe()
+            trains_on = " + ".join(about["supervision"])
+            pages[name] = {"description": about["description"], "trains on": trains_on, "source": about["source"]}
+    return pages
 
 
 def _cost(system: System) -> dict[str, float | None]:
@@ -158,6 +175,8 @@ def _overview(found: Leaderboard, standings: pd.DataFrame) -> list[dict[str, Any
             "better": against.agg(lambda signs: (signs > 0).sum()),
             "worse": against.agg(lambda signs: (signs < 0).sum()),
             "compared": against.count(),
+            "p": groups["p"].min(),
+            "most_p": groups["p"].max(),
         }
     )
     rows: dict[tuple[str, ...], dict[str, Any]] = {}

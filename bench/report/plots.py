@@ -84,7 +84,8 @@ def _heat(data: Values, measure: str) -> Figure:
     means = pd.Series([system["standings"][measure]["mean"] for system in scored], index).unstack()
     sign = 1 if measure in data["lower"] else -1
     means = means.iloc[np.lexsort((sign * means.mean(axis=1), -means.count(axis=1)))]
-    top = float(np.nanmax(means.to_numpy())) or 1.0
+    rivals = means.drop([_label(system) for system in scored if system["bound"]], errors="ignore")
+    top = float(np.nanmax((rivals if len(rivals) else means).to_numpy())) or 1.0
     figure = Figure(figsize=(1.8 + 0.85 * len(means.columns), 0.9 + 0.28 * len(means)))
     axes = figure.subplots()
     axes.imshow(means, cmap=PALETTE, vmin=0, vmax=top, aspect="auto")
@@ -130,7 +131,12 @@ def _scatter(systems: Sequence[Values], cost: str, measure: str, title: str) -> 
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.12)
-    axes.set_ylim(bottom=0)
+    tops = [
+        system["standings"][measure]["high"] or system["standings"][measure]["mean"]
+        for system in systems
+        if not system["bound"]
+    ]
+    axes.set_ylim(0, 1.06 * max(tops, default=0) or 1)
     axes.set_xlabel(COSTS[cost])
     axes.set_ylabel(measure)
     axes.set_title(title, loc="left", fontsize=9)

@@ -48,7 +48,8 @@ function logTicks(from, to) {
 function scatter({ points, lines, xName, yName }, width) {
   const height = Math.round(Math.max(300, Math.min(440, width * 0.55)));
   const edge = { left: 46, right: 14, top: 26, bottom: 44 };
-  const top = Math.max(...points.map((point) => point.high), ...lines.map((line) => line.y), 1e-9);
+  const scaling = lines.filter((line) => !line.bound);
+  const top = Math.max(...points.map((point) => point.high), ...scaling.map((line) => line.y), 1e-9);
   const yTicks = ticks(top * 1.02);
   const xs = points.map((point) => point.x);
   const [from, to] = xs.length ? [Math.min(...xs) / 1.6, Math.max(...xs) * 1.6] : [1, 10];
@@ -76,7 +77,7 @@ function scatter({ points, lines, xName, yName }, width) {
   const dots = placed.map(({ px, py }) => [px - 6, py - 6, px + 6, py + 6]);
   const reaches = placed.map(({ px, from, to }) => [px - 1, to, px + 1, from]);
   const place = labeller(bounds, dots, reaches);
-  const across = lines.map((line) => {
+  const across = lines.filter((line) => line.y <= yTicks.at(-1)).map((line) => {
     const text = clipped(line.label);
     const right = width - edge.right;
     const spots = [0, 1, 2, 3].flatMap((i) =>

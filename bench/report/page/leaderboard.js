@@ -3,6 +3,16 @@
 /** The text formats of costs that are not seconds. */
 const SHOWN = { steps: figure, tokens: short, parameters: short };
 
+/** Links that save the whole leaderboard, as CSV and as LaTeX. */
+const downloads = () =>
+  el(
+    "p",
+    { class: "downloads" },
+    Object.entries(data.files).map(([name, text]) =>
+      el("a", { download: name, href: URL.createObjectURL(new Blob([text], { type: "text/plain" })) }, name),
+    ),
+  );
+
 function leaderboardSection(state) {
   const { board, measure } = state;
   const rows = rowsOf(state);
@@ -49,6 +59,12 @@ function leaderboardSection(state) {
             ]
           : []),
         rank,
+        {
+          ...{ key: "p", head: "p", numeric: true, className: "p", value: p },
+          hint: `the smallest and the largest p over the boards, against ${data.baseline}, Holm-corrected on each board`,
+          cell: ({ standing: { p: least, most_p: most } }) =>
+            pValue(least) === pValue(most) ? pValue(least) : `${pValue(least)} ${DASH} ${pValue(most)}`,
+        },
         number(
           "better",
           `better / worse`,
@@ -65,8 +81,8 @@ function leaderboardSection(state) {
           value: (row) => row.standing.mean,
           cell: (row) => estimate(row.standing, top, "95 % interval"),
         },
-        number("difference", `to ${data.baseline}`, (row) => row.standing.difference, { down, show: signed }),
         number("p", "p", p, { show: pValue, hint: `against ${data.baseline}, Holm-corrected`, className: "p" }),
+        number("difference", `to ${data.baseline}`, (row) => row.standing.difference, { down, show: signed }),
         number("sd", "sd", (row) => row.standing.sd, {
           show: score,
           hint: "standard deviation over seeds of the mean",
@@ -113,6 +129,9 @@ function leaderboardSection(state) {
       ? `Means over ${plural(all, "board")}; a bar reaches from the lowest board to the highest and is no interval. ` +
         "Mean ranks are the means of the best and of the worst ranks on the boards. Choose a board for intervals and p-values."
       : "Rank is the best and the worst rank that the tests allow.",
+    everyone.some((row) => row.bound)
+      ? `${[...new Set(everyone.filter((row) => row.bound).map((row) => row.method))].join(", ")}: a bound, without a rank.`
+      : "",
     kinds.size && !everything ? `Intervals are over ${[...kinds].join(" or over ")}.` : "",
     !everything && everyone.some((row) => isNumber(p(row)))
       ? `p is against ${data.baseline}; values below ${data.alpha} are bold.`
@@ -129,6 +148,7 @@ function leaderboardSection(state) {
     "leaderboard",
     everything ? "Overview" : data.boards[board].title,
     [note, ...(everything ? [] : data.boards[board].seeds[measure])],
+    downloads(),
     rows.length ? table : nothing(everyone.length ? NONE_PASSES : `This board was not scored by ${measure}.`),
   );
 }

@@ -1,5 +1,20 @@
 // The provenance of each result, to be unfolded.
 
+function methodsSection() {
+  const items = Object.entries(data.methods).map(([name, facts]) =>
+    el(
+      "article",
+      { id: `method-${name}` },
+      el("h3", {}, name),
+      Object.entries(facts).map(([fact, text]) =>
+        text ? el("p", {}, fact === "description" ? text : `${fact}: ${text}`) : null,
+      ),
+      el("p", {}, "All settings and limits: ", el("code", {}, `bench ls methods ${name}`)),
+    ),
+  );
+  fill("methods", "Methods", [], items.length ? el("div", { class: "methods" }, items) : nothing("None is known here."));
+}
+
 function manifestsSection(state) {
   const places = data.boards.map((_, i) => i).filter((i) => state.board === EVERYTHING || state.board === i);
   const groups = places.map((place) => {

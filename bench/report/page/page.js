@@ -1,6 +1,6 @@
 // The state of the page, its controls, and the address that keeps it.
 
-const SECTIONS = [leaderboardSection, costSection, heatSection, duelSection, curvesSection, manifestsSection];
+const SECTIONS = [leaderboardSection, costSection, heatSection, duelSection, curvesSection, methodsSection, manifestsSection];
 
 const state = {
   measure: data.measures[0],

@@ -11,7 +11,7 @@ function costSection(state) {
     const y = row.standing.mean;
     const [low, high] = [row.standing.low ?? y, row.standing.high ?? y];
     const tip = [row.label, `${state.measure} ${score(y)}${low < high ? ` [${score(low)}, ${score(high)}]` : ""}`];
-    if (row.reference) lines.push({ y, label: row.label, tip });
+    if (row.reference) lines.push({ y, label: row.label, tip, bound: row.bound });
     else if (row.cost[name] > 0)
       shown.push({
         x: row.cost[name],
@@ -32,6 +32,7 @@ function costSection(state) {
     everything
       ? "Mean over boards against mean cost; the lines reach from the lowest board to the highest."
       : "Vertical lines are 95 % intervals. Horizontal lines are reference rows, which need no training.",
+    ...lines.filter((line) => line.bound).map((line) => `Bound: ${line.tip[0]}, ${line.tip[1]}.`),
     shown.length && missing.length ? `Without this cost: ${missing.join(", ")}.` : "",
   ];
   const picker =
@@ -65,10 +66,12 @@ function heatSection(state) {
       return { ...systems[entry.systems[0]], byBoard, standing: entry.standings[measure] };
     })
     .filter((row) => row.standing && state.passes(row));
-  const top = highest(rows);
+  const rivals = rows.filter((row) => !row.bound);
+  const top = Math.max(...(rivals.length ? rivals : rows).flatMap((row) => [...row.byBoard.values()]), 0);
   const down = !isLower(measure);
   const worst = down ? -1e9 : 1e9;
-  const heat = (value) => (isNumber(value) ? { "--heat": `${((100 * value) / (top || 1)).toFixed(1)}%` } : {});
+  const depthOf = (value) => Math.min(value / (top || 1), 1);
+  const heat = (value) => (isNumber(value) ? { "--heat": `${(100 * depthOf(value)).toFixed(1)}%` } : {});
   const columns = [
     { key: "method", head: "method", value: (row) => row.label, cell: nameOf, className: "first" },
     ...(places.length > 1
@@ -97,7 +100,7 @@ function heatSection(state) {
       value: (row) => row.byBoard.get(place) ?? null,
       cell: (row) => {
         const value = row.byBoard.get(place);
-        const depth = isNumber(value) ? value / (top || 1) : 0;
+        const depth = isNumber(value) ? depthOf(value) : 0;
         return el(
           "span",
           { class: depth > DEEP.light ? "deep deep-in-dark" : depth > DEEP.dark ? "deep-in-dark" : null },

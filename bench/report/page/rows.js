@@ -53,7 +53,11 @@ function rowsOf({ board, measure, passes }) {
 
 /** True if less of a measure is better. */
 const isLower = (measure) => data.lower.includes(measure);
-const highest = (rows) => Math.max(...rows.map((row) => row.standing.high ?? row.standing.mean), 0);
+/** The end of a scale. Bounds do not set it, unless there is nothing else. */
+const highest = (rows) => {
+  const rivals = rows.filter((row) => !row.bound);
+  return Math.max(...(rivals.length ? rivals : rows).map((row) => row.standing.high ?? row.standing.mean), 0);
+};
 
 const boardsOf = (measure) =>
   data.boards.map((_, i) => i).filter((i) => systems.some((system) => system.board === i && system.standings[measure]));
@@ -69,11 +73,14 @@ function fill(id, title, note, ...children) {
 
 const nothing = (text) => el("p", { class: "empty" }, text);
 
+/** The name of a row, with a link to the page of each of its methods. */
 const nameOf = (row) =>
   el(
     "span",
     { class: "name" },
-    el("b", {}, row.method),
+    row.pages.length === 1
+      ? el("a", { href: `#method-${row.pages[0]}` }, el("b", {}, row.method))
+      : [el("b", {}, row.method), row.pages.map((name) => el("a", { class: "part", href: `#method-${name}` }, name))],
     row.details.map((text) => el("small", {}, text)),
   );
 

@@ -51,7 +51,21 @@ function sortable(name, columns, rows, { caption, start, classes = () => "" }) {
 
   arrange();
   const table = el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, heads)), body);
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
+  const scroll = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
+  return cued(scroll);
+}
+
+/** A container whose right edge shows a cue while more of its content follows there. */
+function cued(scroll) {
+  const cue = el("span", { class: "cue", "aria-hidden": "true" }, "scroll →");
+  const frame = el("div", { class: "cued" }, cue, scroll);
+  const update = () => {
+    const more = scroll.scrollWidth - scroll.clientWidth - scroll.scrollLeft > 2;
+    frame.classList.toggle("more", more);
+  };
+  scroll.addEventListener("scroll", update, { passive: true });
+  new ResizeObserver(update).observe(scroll);
+  return frame;
 }
 
 const looks = (column) => [column.numeric && "numeric", column.className].filter(Boolean).join(" ") || null;
