@@ -187,6 +187,12 @@ class RunSpec:
         """The values that must be equal for a comparison of two runs."""
         return tuple(self.columns[name] for name in BOARD)
 
+    def has_conditions_of(self, other: RunSpec) -> bool:
+        """Return True if both runs have the same training data and budget, as far as their methods have any."""
+        ours, theirs = (spec.train and (spec.train, spec.subset) for spec in (self, other))
+        budgets = {spec.budget for spec in (self, other)} - {None}
+        return len(budgets) < 2 and (ours == theirs or not (ours and theirs))
+
     @property
     def method(self) -> str:
         """The name of the method or of the combination."""

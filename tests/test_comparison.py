@@ -20,10 +20,13 @@ from scipy.stats import ttest_rel
 from small_bench import rows
 from statsmodels.stats.multitest import multipletests
 
+from bench.data.bitext_subsets import BitextSubset
 from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run_files import read_trec_run, write_run
+from bench.recipe import Budget
 from bench.report.comparison import common_scores, compare, corrected, most_like, rank_intervals, standings
+from bench.report.pairwise import rivals
 from bench.results.store import Store
 from bench.results.systems import System
 from bench.statistics.significance import holm, student_test
@@ -154,6 +157,28 @@ def test_baseline_is_the_most_similar_system() -> None:
     assert most_like(other, bases) is bases[1]
     assert most_like(bases[0], bases) is None
     assert most_like(other, []) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "comparable"),
+    [
+        ({}, True),
+        ({"subset": BitextSubset(bitext_noise=0.1)}, False),
+        ({"subset": BitextSubset(bitext_size=500)}, False),
+        ({"train": ("bible",)}, False),
+        ({"budget": Budget(5, "steps")}, False),
+        ({"budget": None}, True),
+        ({"train": (), "budget": None}, True),
+    ],
+)
+def test_systems_of_other_training_data_or_budgets_are_not_compared(
+    changes: dict[str, object], comparable: bool
+) -> None:
+    one, other = (system(name, random(0)) for name in ("optical", "psq"))
+    one = replace(one, spec=replace(one.spec, train=("news",), budget=Budget(3, "steps")))
+    other = replace(other, spec=replace(one.spec, methods=other.spec.methods, **changes))
+    assert (most_like(one, [other]) is other) == (most_like(other, [one]) is one) == comparable
+    assert len(rivals("optical", "psq", [one, other], "row:")) == comparable
 
 
 def write(path: Path, lines: str) -> Path:
@@ -360,7 +385,7 @@ def test_methods_are_compared_on_each_collection_as_one_family(tmp_path: Path, b
     assert len(re.findall(r"conlang qa[ab]-eng .* <\.001 +- +<\.001", printed)) == 2
     assert "better in 2 of 2 (2 significantly) than distillation" in printed
     assert "did you mean optical epsilon=0.5" in bench_compare("optical", "distillation", *results, code=2)
-    assert "have no collection in common" in bench_compare("distillation", "distillation", *results, code=2)
+    assert "has no collection for 'distillation' and" in bench_compare("distillation", "distillation", *results, code=2)
     assert "p, Holm: Holm over 2 comparisons" in printed
     printed = bench_compare("optical:epsilon=0.5", "distillation", *results, "--measures", "P@5", code=2)
     assert "A or B has no scores by P@5" in printed

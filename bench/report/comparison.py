@@ -159,8 +159,12 @@ def rank_intervals(better: np.ndarray) -> tuple[list[int], list[int]]:
 
 
 def most_like(system: System, others: Sequence[System]) -> System | None:
-    """Return the system that shares most columns with `system`; None if `system` is among them."""
-    if not others or system in others:
+    """Return the system with the same training data and budget that shares most columns with `system`.
+
+    None if there is none, or if `system` is among them.
+    """
+    fair = [other for other in others if other.spec.has_conditions_of(system.spec)]
+    if not fair or system in others:
         return None
     own = system.spec.columns
-    return max(others, key=lambda other: sum(other.spec.columns[name] == own[name] for name in SYSTEM))
+    return max(fair, key=lambda other: sum(other.spec.columns[name] == own[name] for name in SYSTEM))

@@ -58,7 +58,7 @@ def opponents(
         return pairs
     pairs = rivals(a, b, _current(results), f"file, results folder or method in {results}:")
     if not pairs:
-        raise BenchError(f"'{a}' and '{b}' have no collection in common in {results}")
+        raise BenchError(f"{results} has no collection for '{a}' and '{b}' with the same training data and budget")
     return pairs
 
 
@@ -81,7 +81,7 @@ def _current(results: Path) -> list[System]:
 
 
 def rivals(a: str, b: str, systems: Sequence[System], where: str) -> list[tuple[System, System]]:
-    """Pair each system named A with the most similar system named B of its board.
+    """Pair each system named A with the most similar system named B of its board, training data and budget.
 
     Raises `BenchError`, which begins with "unknown" and `where`, if no system has a name.
     """
