@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -152,7 +153,8 @@ def find_method(name: str) -> MethodEntry:
         path, _, attribute = name.rpartition(":")
         if not Path(path).is_file():
             raise BenchError(f"method '{name}': there is no file {path}")
-        return MethodEntry(attribute, attribute, str(Path(path).resolve()), attribute)
+        own = _name_in(str(Path(path).resolve()), attribute)
+        return MethodEntry(own, own, str(Path(path).resolve()), attribute)
     if name in known():
         return known()[name]
     entries, lines = usable()
@@ -160,6 +162,19 @@ def find_method(name: str) -> MethodEntry:
         return entries[name]
     reason = next((line for line in lines if line.startswith(f"method '{name}'")), None)
     raise BenchError(reason) if reason else unknown("method", name, entries)
+
+
+def _name_in(path: str, attribute: str) -> str:
+    """Return the `name` of a class of a file. It is that of the class if it states none or that of another method."""
+    try:
+        own = _class_literals(Path(path).read_bytes(), attribute).get("name")
+    except (OSError, SyntaxError, ValueError, StopIteration):  # importing it reports the error
+        return attribute
+    if not (isinstance(own, str) and re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", own)) or own == ALL:
+        return attribute
+    taken = known().get(own)
+    spec = importlib.util.find_spec(taken.module) if taken else None
+    return own if taken is None or (spec and spec.origin == path) else attribute
 
 
 @cache
@@ -215,8 +230,12 @@ def _read_class(module: str, name: str) -> dict[str, Any]:
     """Return the docstring of a class and its literal attributes, without importing its module."""
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None
-    tree = ast.parse(Path(spec.origin).read_bytes())
-    node = next(line for line in tree.body if isinstance(line, ast.ClassDef) and line.name == name)
+    return _class_literals(Path(spec.origin).read_bytes(), name)
+
+
+def _class_literals(source: bytes, name: str) -> dict[str, Any]:
+    """Return the docstring of a class and the literals that are assigned in it."""
+    node = next(line for line in ast.parse(source).body if isinstance(line, ast.ClassDef) and line.name == name)
     found: dict[str, Any] = {"__doc__": ast.get_docstring(node)}
     for line in node.body:
         match line:

@@ -216,8 +216,7 @@ def test_name_of_the_contract_leads_to_its_origin_and_the_contract_to_all(tmp_pa
 
 
 def forget() -> None:
-    for function in (fingerprint.top_level_modules, fingerprint._dependencies, fingerprint._find):
-        function.cache_clear()
+    fingerprint.forget()
 
 
 @pytest.fixture

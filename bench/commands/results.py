@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -30,7 +31,7 @@ def print_leaderboard(options: Printed) -> int:
     from bench.report.report import write_leaderboard
     from bench.report.tables import LATEX, MARKDOWN, paper, print_tables
 
-    found = _leaderboard(options)
+    found = leaderboard_of(options)
     chosen = found.choose(options.methods, options.datasets, list(map(str, options.pairs)))
     if options.layout == "paper":
         measure = (options.measures or found.measures)[0]
@@ -46,17 +47,21 @@ def print_leaderboard(options: Printed) -> int:
 
 def report(options: Reports) -> int:
     """Write leaderboards, plots (PNG and SVG) and an HTML page of a results folder. The page needs no network."""
-    from bench.report.report import write_report
-
-    found, folder = _leaderboard(options), options.output or options.results
-    written, notes = write_report(found, options.measures, folder)
+    written, notes = write_report_of(options)
     write_out(f"written: {', '.join(map(str, written))}")
     for note in notes:
         write_out(note)
     return 0
 
 
-def _leaderboard(options: Leaderboards) -> Leaderboard:
+def write_report_of(options: Reports) -> tuple[list[Path], list[str]]:
+    """Write what `report` writes; return the paths and notes."""
+    from bench.report.report import write_report
+
+    return write_report(leaderboard_of(options), options.measures, options.output or options.results)
+
+
+def leaderboard_of(options: Leaderboards) -> Leaderboard:
     """Return the leaderboard of a results folder. Raises `BenchError` if it is empty."""
     from bench.report.leaderboard import leaderboard
 
@@ -76,15 +81,11 @@ def compare(options: Compare) -> int:
     """
     import pandas as pd
 
-    from bench.report import comparison, pairwise
+    from bench.report import pairwise
     from bench.statistics.significance import holm_over
 
-    a, b = options.a, options.b
-    pairs = pairwise.opponents(a, b, options.results, options.qrels, options.measures, options.average, options.ties)
-    compared = comparison.compare(pairs, *options.measures, samples=options.samples)
+    a, b, compared = options.a, options.b, compared_by(options)
     found = {measure: compared[compared["measure"] == measure] for measure in options.measures}
-    if missing := [measure for measure, part in found.items() if part.empty]:
-        raise BenchError(f"A or B has no scores by {', '.join(missing)}; add them with bench run --measures")
     write_out(f"A: {a}\nB: {b}")
     for measure, part in found.items():
         rows, shared = pairwise.printed(part)
@@ -101,6 +102,20 @@ def compare(options: Compare) -> int:
             file.write(frame_csv(pd.concat(pairwise.differences(compared))))
         write_out(f"written: {options.output}")
     return 0
+
+
+def compared_by(options: Compare) -> pd.DataFrame:
+    """Return a row for each measure and pair of systems that `compare` compares."""
+    from bench.report import comparison, pairwise
+
+    names = options.measures
+    pairs = pairwise.opponents(
+        options.a, options.b, options.results, options.qrels, names, options.average, options.ties
+    )
+    compared = comparison.compare(pairs, *names, samples=options.samples)
+    if missing := [name for name in names if name not in set(compared["measure"])]:
+        raise BenchError(f"A or B has no scores by {', '.join(missing)}; add them with bench run --measures")
+    return compared
 
 
 def import_results(options: Import) -> int:

@@ -86,6 +86,12 @@ def plugin_libraries(module: str) -> dict[str, str]:
     return {name: version(name) for name in sorted(names)}
 
 
+def forget() -> None:
+    """Read all code again. A process otherwise keeps the hashes of files that it has read once."""
+    for function in (top_level_modules, _dependencies, _find):
+        function.cache_clear()
+
+
 @cache
 def _dependencies(main: str) -> tuple[dict[str, str], frozenset[str]]:
     """Return the hash of each module and data file, and the top-level modules of libraries."""

@@ -34,6 +34,7 @@ BLOCKED = (signal.SIG_BLOCK, {signal.SIGINT})
 LAST = 5.0
 """Seconds to wait for the end of a worker."""
 
+_STARTING = threading.Lock()
 _last_sign: Any = None
 """In a worker: the time of its last report, a double in memory shared with its caller."""
 
@@ -59,8 +60,7 @@ class Worker:
     """A process that calls functions, and that can die or hang without effect on its caller.
 
     It has the environment, working directory, `sys.path`, `sys.argv` and output of its caller. A dead process is
-    replaced. The process is killed with its group when the block ends, and ends when its caller dies. A script needs
-    the usual `if __name__ == "__main__"`.
+    replaced. The process is killed with its group when the block ends, and ends when its caller dies.
     """
 
     def __init__(self, timeout: float = math.inf) -> None:
@@ -112,7 +112,7 @@ class Worker:
             self._connection, theirs = SPAWN.Pipe()
             self._last_sign = SPAWN.RawValue("d")
             self._process = SPAWN.Process(target=_serve, args=(theirs, self._last_sign))
-            with _blocked_interrupts():
+            with _blocked_interrupts(), _nameless_main():
                 self._process.start()
             theirs.close()
         return self._process
@@ -154,6 +154,21 @@ class Worker:
             if interrupts:
                 self.kill()  # a late SIGINT would hit its next call
                 signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _nameless_main() -> Iterator[None]:
+    """Start processes within the block that do not import the caller's script, so that it needs no `__main__` guard."""
+    main = vars(sys.modules["__main__"])
+    with _STARTING:
+        names = {name: main.get(name) for name in ("__file__", "__spec__")}
+        main.update(dict.fromkeys(names))
+        try:
+            yield
+        finally:
+            main.update(names)
+            if names["__file__"] is None:
+                del main["__file__"]
 
 
 class Workers:
