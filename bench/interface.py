@@ -133,6 +133,8 @@ def _read(model: type[AnyOptions], **values: Any) -> AnyOptions:
             raise unknown("option", name, known)
         if isinstance(value, list | tuple):
             values[name] = [str(each) if isinstance(each, Path) else each for each in value]
+        elif isinstance(value, Path):
+            values[name] = str(value)
     if "config" in values:
         values["config"] = Path(values["config"])
     return read_options(model, Namespace(**values))

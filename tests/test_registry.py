@@ -40,7 +40,7 @@ def test_class_in_a_file_is_a_method(tmp_path: Path) -> None:
     path = tmp_path / "plugin.py"
     path.write_text(SOUND)
     entry, supervision = find_method(f"{path}:Mine"), ("bitext", "relevance")
-    assert (entry.name, entry.reference) == ("Mine", False)
+    assert (entry.name, entry.reference) == ("mine", False)
     about = {"description": "Keeps the encoder as it is.", "source": "a test", "supervision": supervision}
     assert entry.describe() == about
 
@@ -196,7 +196,7 @@ class Mine(TrainedMethod):
 
     def loss(self, batch, progress): ...
 '''
-PAGE = r"""# Mine
+PAGE = r"""# mine
 
 It does this.
 
