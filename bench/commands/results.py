@@ -20,6 +20,8 @@ from bench.tables import TEXT_WIDTH, frame_csv, print_table, print_text
 from bench.terminal import write_out
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.report.leaderboard import Leaderboard
     from bench.results.store import Record
 
