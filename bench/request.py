@@ -443,7 +443,11 @@ def check(request: Request, cards: Mapping[str, Card]) -> None:
     for name in request.train:
         get_card(name, cards)
     if request.encoder is not None:
-        check_encoder(request.encoder)
+        try:
+            check_encoder(request.encoder)
+        except BenchError as error:
+            cure = "google-bert/bert-base-multilingual-cased"
+            raise BenchError(f"{error} Write an id of the Hugging Face hub with its owner, as in {cure}") from None
     offered_pairs(request, cards)
 
 

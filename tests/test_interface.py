@@ -1,6 +1,7 @@
 """The Python interface: the same cells, numbers and errors as the command line; methods that are classes."""
 
 import ast
+import shutil
 import subprocess
 import sys
 import types
@@ -13,6 +14,9 @@ from small_bench import Command, rows
 import bench
 from bench import registry
 from bench.authoring.source import method_text
+from bench.data.files import Resolver
+from bench.progress import Display
+from bench.running.resources import Resources
 
 CELLS = [
     "from __future__ import annotations\nimport numpy as np\nunused = 1",
@@ -160,3 +164,22 @@ def test_a_method_of_a_file_has_its_name_unless_it_is_taken_or_malformed(
 ) -> None:
     (tmp_path / "mine.py").write_text(SOUND.format(name))
     assert registry.find_method(f"{tmp_path}/mine.py:Mine").name == called
+
+
+def test_an_encoder_without_a_stated_pooling_is_mean_pooled_with_a_message(
+    tmp_path: Path, encoder_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = tmp_path / "plain"
+    shutil.copytree(encoder_folder, plain)
+    for folder, messages in ((encoder_folder, 0), (plain, 1)):
+        for path in plain.glob("modules.json") if messages else ():
+            path.unlink()
+        resources = Resources(str(folder), "cpu", "float32", {}, Resolver(offline=True), Display(), threads=1)
+        assert resources.teacher.pooling == "mean"
+        assert capsys.readouterr().err.count("states no pooling; its embedding is the mean of the token") == messages
+
+
+def test_an_encoder_without_an_owner_is_refused_with_the_cure() -> None:
+    cure = r"unknown encoder 'bert-base-cased'.* with its owner, as in google-bert/bert"
+    with pytest.raises(bench.BenchError, match=cure):
+        bench.run("zero-shot", encoder="bert-base-cased")

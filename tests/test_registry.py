@@ -196,7 +196,7 @@ class Mine(TrainedMethod):
 
     def loss(self, batch, progress): ...
 '''
-PAGE = r"""# mine
+PAGE = r"""# Mine
 
 It does this.
 

@@ -130,7 +130,8 @@ class Leaderboard:
         for systems in self.boards:
             dataset, pair, encoder = systems[0].spec.board
             queries = max(len(system.queries) for system in systems)
-            titles.append(f"{dataset} {pair}, {queries:,} queries, encoder {Path(encoder).name}")
+            with_encoder = f", encoder {Path(encoder).name}" if encoder else ""  # imported runs may have none
+            titles.append(f"{dataset} {pair}, {queries:,} queries{with_encoder}")
         return titles
 
     @cached_property

@@ -18,6 +18,7 @@ from bench.data.cards import Card
 from bench.data.files import Resolver
 from bench.data.sources import LazyTrainingData
 from bench.dependencies.fingerprint import of_code, of_libraries, of_test, plugin_libraries
+from bench.encoders.models import TINY, model_folder
 from bench.evaluation.measures import LIBRARIES, RUN_DEPTH
 from bench.progress import Display
 from bench.recipe import Budget, Recipe
@@ -100,6 +101,9 @@ class Resources:
                 on_damage=self.display.warn,
             )
         encoder.token_cache = self.cache / TOKENS
+        folder = None if TINY.fullmatch(self.encoder) else model_folder(self.encoder, offline=True)
+        if folder and not (folder / "modules.json").is_file():
+            self.display.say(f"{self.encoder} states no pooling; its embedding is the mean of the token embeddings")
         return encoder
 
     @cached_property
