@@ -21,7 +21,7 @@ PROBE_SENTENCES = 1000
 class AdversarialConfig(DiscriminatorConfig):
     document_encoder: Literal["teacher", "student"] = "student"
     level: Literal["sentence", "token"] = "sentence"
-    """The discriminator reads the embeddings that are scored, or those of all tokens."""
+    """The discriminator reads the scored embeddings, or those of all tokens."""
     strength: float = Field(0.1, ge=0)
     """Weight of the adversarial loss (ADAN's code has 0.01, MoDIR's scripts 0.5 and 1, Ganin & Lempitsky 1)."""
     schedule: Literal["constant", "ramp", "decay"] = "decay"
@@ -36,22 +36,22 @@ class AdversarialConfig(DiscriminatorConfig):
 class Adversarial(TrainedMethod):
     """Adversarial alignment: learn English relevance while a discriminator must not tell the languages apart.
 
-    Minimises InfoNCE on English queries and passages, and the reverse of the loss of a language discriminator on the
-    embeddings that are scored, or on those of all tokens (`level`). English and each query language are a class. The
-    target languages enter as unlabelled text, the bitext's sides shuffled apart, so that no translation pair is seen
-    unless `pair_weight` adds pairs. Half of each batch is relevance; the other half is sentences, as many of each
-    language.
+    Minimises InfoNCE on English queries and passages, and the reversed loss of a language discriminator on the scored
+    embeddings, or on those of all tokens (`level`). English and each query language are a class. The query languages
+    are unlabelled text: the two sides of the bitext are shuffled independently. So the method sees no translation
+    pairs, unless `pair_weight` adds them. Half of each batch is relevance. The other half has the same number of
+    sentences of each language.
 
-    The discriminator has its own optimiser and learning rate, as in Keung et al. 2019. Instead of their third learning
-    rate, for the encoder's adversarial loss, there is `strength`. The log has `discriminator_accuracy` on the current
-    batch. After training, `probe_accuracy` of a fresh linear probe shows if the languages can still be told apart.
+    The discriminator has its own optimiser and learning rate, as in Keung et al. 2019. `strength` replaces their third
+    learning rate, for the adversarial loss of the encoder. The log has `discriminator_accuracy` on the current batch.
+    After training, `probe_accuracy` is the accuracy of a new linear probe of the language.
 
-    A reconstruction: the authors' code of ADAN and MoDIR could be read. LANCER's variant with `confusion` and the
-    losses of Keung et al. are from memory.
+    A reconstruction: the authors' code of ADAN and MoDIR was read. LANCER's variant with `confusion` and the losses of
+    Keung et al. are from memory.
 
-    Known limits: without pairs nothing shows which word means what. Strength and schedule were chosen on the questions
-    of `conlang-dev` with the tiny encoder, among 0.1, 0.5 and 1: a stronger adversary ends lower and makes different
-    texts more alike (`mean_cosine`), and no strength removes the languages from a fresh probe.
+    Known limits: without pairs the method cannot learn translations. Strength and schedule were chosen on the questions
+    of `conlang-dev` with the tiny encoder, among 0.1, 0.5 and 1. A stronger adversary had lower scores and made
+    different texts more similar (`mean_cosine`). With every strength a new probe could identify the languages.
     """
 
     name = "adversarial"

@@ -31,13 +31,13 @@ class CodeSwitch(TrainedMethod):
 
     Minimises InfoNCE between queries and their passages, with the other passages of the batch as negatives. Passages
     of a query's parallel group (the same passage again, or another that answers the same query) are no negatives. Every
-    time a query is read, each of its words is replaced with a certain probability by a translation drawn from p(f|e),
-    the table that IBM Model 1 learns from the bitext. Of several languages that are trained together, each has a table
-    of its own and all of the judgments. The language that a query is mixed with is drawn uniformly.
+    time a query is read, each of its words is replaced with probability `probability` by a translation. It is drawn
+    from p(f|e), the table that IBM Model 1 learns from the bitext. If several languages are trained together, each has
+    its own table and all of the judgments. The language of a query is drawn uniformly.
 
-    A reconstruction: the paper's abstract could be read. It trains rerankers, with lexicons from word embeddings and
-    from Wikipedia's titles; here it is a dual encoder, and the lexicon comes from the bitext that other methods have.
-    It needs English judgments: without them it fails, and does not fall back on the bitext.
+    A reconstruction: only the paper's abstract was read. It trains rerankers, with lexicons from word embeddings and
+    from titles of Wikipedia. Here the student is a dual encoder, and the lexicon comes from the bitext. The method
+    needs English judgments and fails without them.
     """
 
     name = "code-switch"

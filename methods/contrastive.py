@@ -43,11 +43,14 @@ class ContrastiveConfig(TrainedConfig):
 class Contrastive(TrainedMethod):
     """Contrastive bitext: InfoNCE of a sentence and its translation, with the whole bitext as negatives.
 
-    For a sentence f with translation e minimises -log of the softmax over documents of cos(S(f), D(e)) / temperature,
-    averaged with the same for e among all f of the batch, plus a weight times |S(f) - D(e)|^2 over L2-normalised
-    embeddings. D encodes documents and is the frozen teacher by default. Its embeddings of all distinct sentences of
-    the document side are then computed once, and all of them are contrasted. Other members of a pair's parallel group
-    (the same sentence again, or another translation of it) are no negatives.
+    For a sentence f with translation e minimises, with L2-normalised embeddings,
+
+        -log softmax(cos(S(f), D(e)) / temperature) + distance_weight |S(f) - D(e)|^2
+
+    The softmax is over documents. The first term is averaged with the same term for e among all f of the batch. D
+    encodes documents and is the frozen teacher by default. Its embeddings of all distinct sentences of the document
+    side are then computed once, and all of them are negatives. Other members of the parallel group of a pair (the same
+    sentence, or another translation of it) are no negatives.
     """
 
     name = "contrastive"

@@ -29,21 +29,21 @@ class HybridBatchConfig(TrainedConfig, GlossConfig):
 class HybridBatch(TrainedMethod):
     """Hybrid batches: InfoNCE on batches within one language and on batches between two, mixed at random.
 
-    A batch is monolingual with probability alpha (queries and passages in one language X), else cross-lingual (queries
-    in X, passages in Y, X != Y, in both directions). Minimises -log of the softmax over the batch's passages of
-    cos(S(q), S(p)) / temperature. One student encodes queries and passages.
+    A batch is monolingual (queries and passages in one language X) with probability alpha. Otherwise it is
+    cross-lingual (queries in X, passages in Y, X != Y, in both directions). Minimises -log of the softmax over the
+    batch's passages of cos(S(q), S(p)) / temperature. One student encodes queries and passages.
 
-    Examples are judgments, as in the paper, where there are any. For two languages without, they are translations in
-    both directions. For a query language X without, they are English judgments whose queries and passages are glossed:
-    each word is replaced by a translation drawn from p(f|e), the table that IBM Model 1 learns from the bitext. A gloss
-    is drawn once, before the first step. The training's manifest counts the examples of each origin.
+    Examples are judgments, as in the paper. If two languages have none, the examples are translations in both
+    directions. If a query language X has none, they are English judgments with glossed queries and passages. In a
+    gloss, each word is replaced by a translation drawn from p(f|e), the table that IBM Model 1 learns from the bitext.
+    A gloss is drawn once, before the first step. The manifest of the training counts the examples of each origin.
 
     The languages of a batch are drawn in proportion to the number of their examples, so that a language with few
     judgments has few steps. The paper draws them uniformly (`recipe.language_sampling=0`).
 
-    The paper's optimisation consists of settings of the harness: learning rate 3e-5, batches of 100, the prefixes
-    "Query: " and "Passage: " (`recipe.query_prompt`, `recipe.document_prompt`), and the checkpoint with the lowest
-    English validation loss (`recipe.selection`). The defaults are those of all methods, for comparable students.
+    The paper has learning rate 3e-5, batches of 100 and the prefixes "Query: " and "Passage: ". It selects the
+    checkpoint with the lowest English validation loss. These are settings of the recipe (`query_prompt`,
+    `document_prompt`, `selection`). The defaults are those of all methods, for comparable students.
     """
 
     name = "hybrid-batch"

@@ -51,10 +51,10 @@ class OpticalConfig(TrainedConfig):
     """The settings of `optical`. No default is from the paper."""
 
     solver: Solver = "entropic"
-    """`exact`; with entropy: `entropic`, `prior` (relative to a translation table), `unbalanced` (marginals at a
-    price), `partial` (a share of the mass), `group-lasso` (an English token goes to the pieces of few words);
-    `proximal` (IPOT, towards `exact`); `quadratic` (a sparse plan); or `greedy` (each student token to its nearest
-    teacher token, no transport)."""
+    """`exact`, `proximal` (IPOT, towards `exact`), `quadratic` (a sparse plan) or `greedy` (each student token to its
+    nearest teacher token, no transport). With entropy: `entropic`, `prior` (relative to a translation table),
+    `unbalanced` (marginals at a price) or `partial` (a share of the mass). Also with entropy: `group-lasso` (an English
+    token goes to the pieces of few words)."""
     epsilon: float = Field(0.05, gt=0)
     """Strength of the entropic regularisation, on a cost between 0 and 2 (entropic, prior, unbalanced, partial,
     group-lasso)."""
@@ -84,13 +84,13 @@ class OpticalConfig(TrainedConfig):
     """The layer whose hidden states are transported, for teacher and student: -1 is the last, 0 the word embeddings.
     The student's layers above it are not trained."""
     special_tokens: bool = False
-    """[CLS], [SEP] and their kin have mass, too."""
+    """Special tokens, such as [CLS] and [SEP], have mass, too."""
     pooled_weight: float = Field(0.0, ge=0)
-    """Weight of the squared distance between the L2-normalised pooled embeddings of both sentences in this layer. The
-    cosine cost leaves the norms of tokens free, and without `special_tokens` so are [CLS] and [SEP], but mean pooling
-    reads them. Without this term, <P, C> determines a mean-pooled embedding with `cost=squared_euclidean`,
-    `special_tokens=true`, uniform marginals, the last layer and a solver that keeps the marginals: it is then at least
-    the squared distance of the means, in units of the cost."""
+    """Weight of the squared distance between the L2-normalised pooled embeddings of both sentences in this layer. Mean
+    pooling depends on the norms of tokens and on special tokens, which the cosine cost without `special_tokens` does
+    not determine. Without this term, <P, C> bounds the squared distance of the means, in units of the cost, if
+    `cost=squared_euclidean` and `special_tokens=true`. It also needs uniform marginals, the last layer and a solver
+    that keeps the marginals."""
 
     @property
     def stop(self) -> solvers.Stop:
@@ -150,17 +150,20 @@ class Tokens(NamedTuple):
 class Optical(TrainedMethod):
     """Optimal transport distillation: the student's tokens approach the teacher's along a transport plan.
 
-    For a sentence e and its translation f with token embeddings H^T(e) and H^S(f), minimises <P, C> with
-    C_ij = 1 - cos(H^T(e)_i, H^S(f)_j) and P the entropic plan for C between uniform marginals, held constant. The
-    teacher is frozen and encodes the documents; the student encodes queries. With `document_encoder=student` the
-    student reads e, too, and <P', C'> between H^T(e) and H^S(e) is added.
+    For a sentence e and its translation f with token embeddings H^T(e) and H^S(f), minimises
+
+    <P, C>, C_ij = 1 - cos(H^T(e)_i, H^S(f)_j)
+
+    P is the entropic plan for C between uniform marginals, held constant. The teacher is frozen and encodes documents.
+    The student encodes queries. With `document_encoder=student` the student reads e, too, and <P', C'> between H^T(e)
+    and H^S(e) is added.
 
     A reconstruction from the paper's abstract and claims: the loss <P, C>, the frozen teacher, the query-side student,
-    bitext as the only data. Cost, marginals and solver are this project's choice. The solver `greedy` stands for the
-    student of DR.DECR (Li et al. 2021), a close relative.
+    bitext as the only data. Cost, marginals and solver are this project's choice. The solver `greedy` represents the
+    student of DR.DECR (Li et al. 2021), a related method.
 
-    Known limits: `greedy` needs a student that reads the language already. Otherwise its tokens move to a few frequent
-    ones of the teacher's. `quadratic` and `proximal` take longer than the rest of a tiny encoder's step.
+    Known limits: `greedy` needs a student that can read the language. Otherwise its tokens move to a few frequent
+    tokens of the teacher. `quadratic` and `proximal` take longer than the rest of a step of the tiny encoder.
     """
 
     name = "optical"

@@ -52,28 +52,31 @@ class PosteriorAlignment(TrainedMethod):
 
         (NCE(S(e), T(e)) + NCE(S(f), T(e))) / 2 + individual_weight W2 + aggregate_weight MMD + prior_weight MMD'
 
-    NCE is the task loss on both members of a pair: InfoNCE with the frozen teacher's embedding of e as the relevant
-    document. W2 is the squared 2-Wasserstein distance between the posteriors of e and f, |m - m'|^2 + sum (s - s')^2
-    for means m and standard deviations s. MMD is the squared maximum mean discrepancy, with inverse multiquadric
-    kernels of seven scales, between the tokens of English and of target sentences that are drawn independently. MMD'
-    is the same between these tokens and draws of the prior N(0, I). The three weights rise from zero in a line. In
-    such a step a third of the batch is relevance, a third are pairs, and a third sentences of each side. The student
-    reads both sides of the bitext.
+    - NCE is the task loss on both members of a pair: InfoNCE with the frozen teacher's embedding of e as the relevant
+      document.
+    - W2 is the squared 2-Wasserstein distance between the posteriors of e and f, |m - m'|^2 + sum (s - s')^2 for means
+      m and standard deviations s.
+    - MMD is the squared maximum mean discrepancy, with inverse multiquadric kernels of seven scales. It compares the
+      tokens of English and of target sentences that are drawn independently.
+    - MMD' is the same between these tokens and draws of the prior N(0, I).
 
-    A reconstruction for retrieval: the authors' code could be read, the paper could not. Their code has these terms (a
-    variant has a KL divergence for the prior), weights from 1e-6 to .2, of which the prior's rises to .75, and 10 to 50
-    task steps for each step of alignment. Theirs is a semantic parser with a variational encoder. A retriever has no
-    decoder that would teach a variance, so a sentence's posterior has the direction of the embedding that is scored as
-    its mean, and the variance of its tokens about it. Their code compares each token of a sentence with each of the
-    other, takes the aggregate between two sentences at a time, and keeps only the last scale of the kernel between the
-    languages.
+    The three weights rise linearly from zero. In such a step a third of the batch is relevance, a third are pairs, and
+    a third sentences of each side. The student reads both sides of the bitext.
+
+    A reconstruction for retrieval: the authors' code was read, the paper was not. Their code is a semantic parser with
+    a variational encoder and has these terms (a variant has a KL divergence for the prior). It has weights from 1e-6 to
+    .2, a weight of the prior up to .75, and 10 to 50 task steps for each step of alignment. A retriever has no decoder
+    that could learn a variance. So the mean of a posterior is the direction of the scored embedding, and its variance
+    is that of the tokens of the sentence. Their code compares each token of a sentence with each of the other, and
+    takes the aggregate between two sentences at a time. Between the languages it uses the last scale of the kernel
+    only.
 
     The defaults are this project's own. The encoder of documents was chosen on the questions of `conlang-dev` with the
     tiny encoder, from a few trainings of one seed, and `ramp` was not tuned. The others were chosen by `bench tune`
     (results/tuning/posterior-alignment.csv). With `every` 1 all steps align.
 
-    Known limits: two thirds of what the student reads are English. The aggregate term alone sees no pairs and teaches
-    no translations.
+    Known limits: two thirds of the texts that the student reads are English. The aggregate term alone uses no pairs,
+    so it cannot learn translations.
     """
 
     name = "posterior-alignment"
@@ -185,9 +188,9 @@ def gaussian_w2(mean_x: Tensor, variance_x: Tensor, mean_y: Tensor, variance_y: 
 def imq_mmd(x: Tensor, y: Tensor) -> Tensor:
     """Return the squared maximum mean discrepancy between samples x (n, dim) and y (m, dim) (Gretton et al. 2012).
 
-    The kernel is the sum over all `SCALES` s of the inverse multiquadric C / (C + |x - y|^2), C = 2 dim s, which
-    expects samples of about unit variance per dimension (Tolstikhin et al. 2018, section 4). The estimate is biased:
-    each sample is also compared with itself. It is never negative, and zero for equal samples.
+    The kernel is the sum over all `SCALES` s of the inverse multiquadric C / (C + |x - y|^2), C = 2 dim s. It assumes
+    samples of about unit variance per dimension (Tolstikhin et al. 2018, section 4). The estimate is biased, since each
+    sample is also compared with itself. It is never negative, and zero for equal samples.
     """
     return _mean_kernel(x, x) + _mean_kernel(y, y) - 2 * _mean_kernel(x, y)
 

@@ -33,20 +33,25 @@ class PSQConfig(TableConfig, BM25Config):
 class PSQ(Method):
     """Probabilistic structured queries: BM25 over expected term frequencies, by a table learned from the bitext.
 
-    A translation e in a document d counts as an occurrence of the query word f in proportion to its probability, and
-    likewise in the number of documents with f: tf(f, d) = sum_e p(e|f) tf(e, d) and df(f) = sum_e p(e|f) df(e). The
-    score is BM25's, sum_f idf(f) tf(f, d) / (tf(f, d) + k1 (1 - b + b |d| / average length)), with idf(f) =
-    log(1 + (N - df(f) + 1/2) / (df(f) + 1/2)) and the sum over all occurrences of f in the query. p(e|f) is the table
-    that IBM Model 1 learns, pruned and not normalised again. The training budget does not apply; the cost is EM's.
+    An occurrence of a translation e in a document d counts as p(e|f) occurrences of the query word f. The score is that
+    of BM25 with expected frequencies:
 
-    A reconstruction: the papers' full texts could not be read. Expected frequencies are as commonly stated, the
-    criteria of pruning are those of Yang et al., with the values in the documentation of their fast_psq (which
-    translates documents when it indexes, and has a hidden Markov model for BM25), and k1 and b are usual values. The
-    library bm25s counts whole words only, so BM25 is written out; without translations its scores are those of bm25s,
-    and the method is `bm25`.
+        tf(f, d) = sum_e p(e|f) tf(e, d)
+        df(f) = sum_e p(e|f) df(e)
+        idf(f) = log(1 + (N - df(f) + 1/2) / (df(f) + 1/2))
+        score(d) = sum_f idf(f) tf(f, d) / (tf(f, d) + k1 (1 - b + b |d| / average length))
 
-    Nothing is stemmed, no stop word is removed, and names are not transliterated. All documents are read in the
-    bitext's document language. Languages that are trained together share one table: a query's language is not given.
+    The last sum is over all occurrences of f in the query. p(e|f) is the table that IBM Model 1 learns, pruned and not
+    normalised again. The training budget does not apply. The cost is that of EM.
+
+    A reconstruction: the full texts of the papers could not be read. Expected frequencies are as commonly stated, and
+    k1 and b are usual values. The criteria of pruning are those of Yang et al., with the values in the documentation of
+    their fast_psq. (It translates documents when it indexes, and has a hidden Markov model in place of BM25.) The
+    library bm25s counts whole words only, so BM25 is implemented here. Without translations the scores are those of
+    bm25s, and the method is `bm25`.
+
+    There is no stemming, no removal of stop words and no transliteration of names. All documents are read in the
+    document language of the bitext. Languages that are trained together share one table.
     """
 
     name = "psq"

@@ -1,10 +1,10 @@
 """Transport plans between the tokens of two sentences, a padded batch of problems at a time.
 
 Each solver takes a cost (batch, n, m) and marginals a (batch, n) and b (batch, m), all float32, and returns a `Plan`.
-Padding has no mass. `exact` and `quadratic` are POT's, one problem after the other. The others are this project's own:
-POT 0.9.7 has none that is batched (`unbalanced`, `partial`), one that does not solve the problem (its proximal one,
-issue 842; `sinkhorn_l1l2_gl`, issue 758), or one that takes as long as the rest of a training step (Sinkhorn's
-iteration, with hundreds of sweeps for the hardest problem of a batch: `entropic`).
+Padding has no mass. `exact` and `quadratic` are solvers of POT, one problem after the other. The others are this
+project's own. POT 0.9.7 has no batched `unbalanced` and `partial`. Its proximal solver (issue 842) and
+`sinkhorn_l1l2_gl` (issue 758) do not solve the problem. Its Sinkhorn iteration (`entropic`) takes as
+long as the rest of a training step, with hundreds of sweeps for the hardest problem of a batch.
 
 A problem's plan is the same, up to rounding, alone and in any batch, with any padding.
 """
@@ -36,8 +36,8 @@ RESOLUTION = 1e-6
 class Plan(NamedTuple):
     """Transport plans of a batch: `plan` is (batch, n, m) float32, without a gradient.
 
-    `residual` (batch,) is a share of the plan's mass, so that it means the same for short and long sentences: the sum
-    of the absolute deviations from the marginals, which a Sinkhorn iteration would move. For `proximal` and
+    `residual` (batch,) is the sum of the absolute deviations from the marginals, which a Sinkhorn iteration would move.
+    It is a share of the mass of the plan, so that short and long sentences are comparable. For `proximal` and
     `group_lasso`, which go from plan to plan, it is at least the sum of the absolute changes in the last iteration.
     """
 
@@ -173,10 +173,10 @@ def newton_step(plan: Tensor, due: Tensor, rows: Tensor, elasticity: float) -> T
     """Return the change of u by Newton's method on the concave dual, whose gradient is the missing mass of the rows.
 
     Minus its Hessian is diag(rows + due / price) - elasticity * P diag(1/columns) P^T, here scaled to a unit diagonal.
-    Let r be the range of a direction and 0, times 1 + 3 / price. The dual's third derivative in the direction is at
-    most r times the second, for which a step of length log(1 + r) / r always climbs (Sun & Tran-Dinh 2019, generalised
-    self-concordance), so no line search is needed. If rounding leaves the matrix indefinite, between masses of very
-    different size, the step is Sinkhorn's.
+    Let r be the range of a direction and 0, times 1 + 3 / price. The third derivative of the dual in the direction is
+    at most r times the second. For such functions a step of length log(1 + r) / r always climbs (Sun & Tran-Dinh 2019,
+    generalised self-concordance), so no line search is needed. If rounding leaves the matrix indefinite, between masses
+    of very different size, the step is Sinkhorn's.
     """
     inverse_price = 1 / elasticity - 1
     root = (rows + inverse_price * due).clamp(min=1e-12).sqrt()

@@ -30,17 +30,20 @@ class TranslateDistillConfig(TrainedConfig, GlossConfig):
 class TranslateDistill(TrainedMethod):
     """Translate-distill: learn from the teacher how it scores passages for English questions, given translations.
 
-    For an English question q and its gloss g minimises KL(softmax(cos(T(q), T(d)) / temperature) || softmax(cos(S(g),
-    T(d)) / temperature)) over all distinct passages d of the English judgments, plus a weight times |S(g) - T(q)|^2
-    over L2-normalised embeddings. T is the frozen teacher, whose embeddings are computed once. Which passage answers
-    which question is not used.
+    For an English question q and its gloss g minimises, with L2-normalised embeddings,
+
+        KL(softmax(cos(T(q), T(d)) / temperature) || softmax(cos(S(g), T(d)) / temperature))
+        + distance_weight |S(g) - T(q)|^2
+
+    The softmax is over all distinct passages d of the English judgments. T is the frozen teacher, whose embeddings are
+    computed once. The method does not use the relevant passage of a question.
 
     In a gloss, each word is replaced by a translation drawn from p(f|e), the table that IBM Model 1 learns from the
     bitext. Every question has one gloss in each query language, drawn before the first step.
 
-    A reconstruction: the paper was not read in full. Its questions or passages come from machine translation, its
-    teachers are cross-encoders, and its passages are those that a search returns for the question. Here the teacher
-    is the dual encoder that all methods have, so that scoring all passages costs little.
+    A reconstruction: the paper was not read in full. It uses machine translation of questions or passages, teachers
+    that are cross-encoders, and passages that a search returns for the question. Here the teacher is the dual encoder
+    of all methods, so scoring all passages costs little.
 
     Known limits: a gloss has English word order, and its words are not chosen by their context. All passages of the
     judgments are in memory.

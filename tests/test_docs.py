@@ -1,17 +1,19 @@
 """README, docs and help: sentences are short and plain, links lead to files, and marked command blocks run."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from pages import ROOT, make_parser, parsers
 
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "results").rglob("README.md")]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "results").rglob("README.md")]
 PAGES = [page for page in PAGES if page.name not in ("experiments.md", "tuning.md")]
 MOST_WORDS = 30
 BANNED = re.compile(
@@ -85,3 +87,37 @@ def test_a_marked_block_of_commands_runs(block: str, tmp_path: Path) -> None:
         ["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def constants(file: Path, *, docstrings: bool) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each docstring of a module, or of each other text."""
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and docstrings == (id(node) in documentation):
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize("folder", ["bench", "methods"])
+def test_sentences_of_docstrings_are_short_and_plain(folder: str) -> None:
+    found = [
+        f"{file.relative_to(ROOT)}:{line}: {complaint}"
+        for file in (ROOT / folder).rglob("*.py")
+        for line, text in constants(file, docstrings=True)
+        for block in prose(cleandoc(text))
+        for complaint in complaints(block)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("folder", ["bench", "methods"])
+def test_messages_name_no_file_of_the_checkout(folder: str) -> None:
+    """Users of the wheel have neither the docs nor the constraints."""
+    names = re.compile(r"\b(docs/\w|constraints\.txt)|'\.\[")
+    found = [
+        f"{file.relative_to(ROOT)}:{line}: {text}"
+        for file in (ROOT / folder).rglob("*.py")
+        for line, text in constants(file, docstrings=False)
+        if names.search(text)
+    ]
+    assert found == []

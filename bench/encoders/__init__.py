@@ -1,1 +1,1 @@
-"""Encoders: what they are, where they come from, and how a student is made of one."""
+"""Encoders, their sources, and students made from them."""

@@ -30,15 +30,15 @@ transformers_logging.disable_progress_bar()
 
 POOLINGS = ("mean", "cls", "max")
 MANY = 1000
-"""The smallest number of texts whose token ids are cached."""
+"""Minimum number of texts for caching their token ids."""
 TOKENS = {False: 1024, True: 4096}
 """Tokens of texts of similar length that go through the transformer together, padding included, in inference and in
 training. On a processor, small groups were the fastest in inference, and large ones in training, where
 each group adds to the gradients of all weights."""
 LONG = 512
-"""Tokens of a text from which on unfused attention, whose memory grows with the square, is not used in inference."""
+"""Least tokens of a text for fused attention in inference, since the memory of unfused attention is quadratic."""
 GPU_TOKENS = 1 << 16
-"""The same on a GPU."""
+"""Tokens of a group on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class TokenBatch:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context of forward passes: bfloat16 if `precision` is that, else float32 throughout."""
+    """Return the context of forward passes in bfloat16 or float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
@@ -91,9 +91,7 @@ class Encoder(nn.Module):
         """The folder that caches token ids; None for no cache. It changes no result."""
 
     def train(self, mode: bool = True) -> Encoder:
-        """Enter or leave training. A processor computes attention unfused where that was faster: in training and in
-        bfloat16.
-        """
+        """Enter or leave training. A processor uses unfused attention if it is faster: in training and in bfloat16."""
         if self.device.type == "cpu":
             unfused = mode or (torch.is_autocast_enabled("cpu") and self.max_length <= LONG)
             self.transformer.set_attn_implementation("eager" if unfused else self.attention)
@@ -109,7 +107,7 @@ class Encoder(nn.Module):
 
     @property
     def structural_ids(self) -> list[int]:
-        """The ids of [CLS], [SEP] and the like, without [UNK], which stands for a word of the text."""
+        """The ids of special tokens such as [CLS] and [SEP], without [UNK]."""
         return [token for token in self.tokenizer.all_special_ids if token != self.tokenizer.unk_token_id]
 
     @property
@@ -125,7 +123,7 @@ class Encoder(nn.Module):
         Those of many texts are stored in `token_cache`, unless `cached` is false.
         """
         limit = min(max_length or self.max_length, self.max_length)
-        # sentence-transformers strips texts before tokenising; stay comparable.
+        # as in sentence-transformers, for comparable embeddings
         prompted = [unicodedata.normalize("NFC", self.prompts[side] + text.strip()) for text in texts]
 
         def token_ids() -> list[list[int]]:
@@ -154,7 +152,7 @@ class Encoder(nn.Module):
         return TokenBatch(padded.to(self.device), mask.to(self.device), special.to(self.device), int(mask.sum()))
 
     def token_embeddings(self, batch: TokenBatch, layer: int = -1) -> Tensor:
-        """Return the hidden states of a layer, (n, length, dimension); those of padding mean nothing.
+        """Return the hidden states of a layer, (n, length, dimension); those of padding are undefined.
 
         0 is the input of the first layer, -1 the output of the last.
         """
@@ -216,10 +214,10 @@ class Encoder(nn.Module):
     ) -> np.ndarray:
         """Return L2-normalised embeddings, (n, dimension) float32, in the order of `texts`.
 
-        A text that occurs twice is encoded once, so that its embeddings and scores are exactly equal.
+        Equal texts are encoded once, so that their embeddings and scores are exactly equal.
         """
         unique = list(dict.fromkeys(texts))
-        # Embeddings of frozen encoders are cached, so that a cache of their token ids would save nothing.
+        # Embeddings of frozen encoders are cached, so a cache of their token ids has no use.
         ids = self.tokenize(unique, side, cached=False)
         order = sorted(range(len(unique)), key=lambda i: -len(ids[i]))
         vectors = np.empty((len(unique), self.dimension), dtype=np.float32)
@@ -250,7 +248,7 @@ class Encoder(nn.Module):
 
     def tokenizer_state(self) -> Any:
         state = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        # Calls to the tokenizer leave their truncation and padding behind in it.
+        # Calls of the tokenizer change its truncation and padding.
         state.pop("truncation"), state.pop("padding")
         return state
 
@@ -259,5 +257,5 @@ class Encoder(nn.Module):
         return copy.deepcopy(self)
 
     def freeze(self) -> Encoder:
-        """Turn gradients and dropout off; return itself."""
+        """Turn off gradients and dropout, and return the encoder."""
         return self.eval().requires_grad_(False)

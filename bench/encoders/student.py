@@ -1,4 +1,4 @@
-"""Students: copies of the teacher with a vocabulary for other languages, and with first embeddings for it."""
+"""Students: copies of the teacher with a vocabulary for other languages and its first embeddings."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from bench.storage.sealed import remembered
 
 ITERATIONS = 5
 MINIMUM = 0.02
-"""The smallest probability of a translation that is used."""
+"""Minimum probability of a translation."""
 ALTERNATIVES = 5
-"""The largest number of translations of a piece."""
+"""Maximum number of translations of a piece."""
 TOKEN_PAIRS = 1 << 26
-"""The most pairs of tokens, of about 65,000 pairs of sentences, that the table is learned from: it bounds time and
+"""Maximum number of pairs of tokens (about 65,000 pairs of sentences) for learning the table, which bounds time and
 memory."""
 
 MULTILINGUAL_VOCABULARY = 60_000
@@ -35,7 +35,7 @@ MULTILINGUAL_VOCABULARY = 60_000
 
 
 def is_multilingual(encoder: Encoder) -> bool:
-    """Return whether an encoder's vocabulary is as large as a multilingual one."""
+    """Return True if the vocabulary of an encoder is as large as a multilingual one."""
     return len(encoder.tokenizer) >= MULTILINGUAL_VOCABULARY
 
 
@@ -48,7 +48,7 @@ def make_student(
     reads_documents: bool = False,
     cache: Path | None = None,
 ) -> Encoder:
-    """Return the student that every method starts from.
+    """Return the initial student of every method.
 
     It is a copy of the teacher with the vocabulary of `new_tokenizer`, or with its own if that is multilingual, and
     with the recipe's initialisation, dropout and prompts. `cache` is the folder of learned vocabularies and tables.
@@ -83,11 +83,13 @@ def initial_embeddings(
 ) -> Tensor:
     """Return the first word embeddings of a student, (pieces, dimension) float32, by `recipe.initialisation`.
 
-    `noise`: normal, with the teacher's mean and standard deviation per dimension. `shared`: pieces of the teacher's
-    vocabulary have its embeddings. `translations`: in addition, a piece f of the query languages has the mean of the
-    teacher's embeddings of its translations e, sum_e p(e|f) E(e), by IBM Model 1 between the pieces of both sides of
-    the bitext (Tran 2020, arXiv 2002.07306). A piece that both languages spell alike has the mean of both embeddings,
-    weighted by its frequency in each side. Special tokens always have the teacher's embeddings.
+    - `noise`: normal, with the teacher's mean and standard deviation per dimension.
+    - `shared`: pieces of the teacher's vocabulary have its embeddings, others noise.
+    - `translations`: in addition, a piece f of the query languages has the mean of the teacher's embeddings E of its
+      translations e, sum_e p(e|f) E(e) (Tran 2020, arXiv 2002.07306). IBM Model 1 learns p(e|f) between the pieces of
+      both sides of the bitext. A piece of both languages has the mean of both embeddings, weighted by its frequency.
+
+    Special tokens always have the teacher's embeddings.
     """
     old = teacher.word_embeddings.weight.detach()
     vocabulary, teachers = student.tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
@@ -151,7 +153,7 @@ def pieces(encoder: Encoder, texts: Sequence[str], limit: int) -> list[list[int]
 
 
 def sample(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> np.ndarray:
-    """Return random rows of a bitext in order, always the same, with at most `TOKEN_PAIRS` pairs of tokens."""
+    """Return a fixed random sample of a bitext, in order, with at most `TOKEN_PAIRS` pairs of tokens."""
     sizes = np.array([len(one) * len(other) for one, other in zip(source, target, strict=True)])
     order = np.random.default_rng(0).permutation(len(sizes))
     return np.sort(order[sizes[order].cumsum() <= TOKEN_PAIRS])

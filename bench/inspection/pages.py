@@ -91,5 +91,5 @@ def _value(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return the text escaped for Markdown, except code between backquotes."""
-    return re.sub(r"(`[^`]*`)|([*_<|]|\[(?=[^\]]*\]\())", lambda found: found[1] or f"\\{found[2]}", text)
+    """Return the text escaped for Markdown, except indented lines and code between backquotes."""
+    return re.sub(r"(?m)(^ {4}.*|`[^`]*`)|([*_<|]|\[(?=[^\]]*\]\())", lambda found: found[1] or f"\\{found[2]}", text)

@@ -1,9 +1,8 @@
 """The file formats of cards, and the parser of each format for each role.
 
-A parser turns a `Source` and a pair (a language for passages) into plain data: rows of two texts and their place in
-the files for bitext and relevance judgments, a `TestCollection`, or texts for passages. A new format is a function in a
-module here and a line in the table. The module is imported when the parser is called. So cards are read without it, and
-no code depends on every format.
+A parser turns a `Source` and a pair (a language for passages) into plain data: a `TestCollection`, texts of passages,
+or rows of bitext or judgments. A row has two texts and their place in the files. A new format is a function in a module
+here and a line in the table. The module is imported when the parser is called, so no code depends on every format.
 """
 
 from collections.abc import Iterable, Mapping

@@ -19,8 +19,9 @@ Qrels = dict[str, dict[str, int]]
 
 
 def judge_alike(ids: Iterable[str], relevant: Sequence[str], *columns: Sequence[str]) -> Qrels:
-    """Return qrels in which each query has its own relevant document and those of all queries with an equal text in any
-    of the columns, which correspond to `ids` row by row.
+    """Return qrels in which queries with an equal text share their relevant documents.
+
+    The columns have texts of the queries, in the order of `ids`.
     """
     qrels: Qrels = {key: {document: 1} for key, document in zip(ids, relevant, strict=True)}
     for column in columns:
