@@ -36,7 +36,7 @@ TOKENS = {False: 1024, True: 4096}
 training. On a processor, small groups were the fastest in inference, and large ones in training, where
 each group adds to the gradients of all weights."""
 LONG = 512
-"""Least tokens of a text for fused attention in inference, since the memory of unfused attention is quadratic."""
+"""Maximum of tokens of a text for unfused attention in inference, since its memory is quadratic."""
 GPU_TOKENS = 1 << 16
 """Tokens of a group on a GPU."""
 

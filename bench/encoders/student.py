@@ -86,8 +86,9 @@ def initial_embeddings(
     - `noise`: normal, with the teacher's mean and standard deviation per dimension.
     - `shared`: pieces of the teacher's vocabulary have its embeddings, others noise.
     - `translations`: in addition, a piece f of the query languages has the mean of the teacher's embeddings E of its
-      translations e, sum_e p(e|f) E(e) (Tran 2020, arXiv 2002.07306). IBM Model 1 learns p(e|f) between the pieces of
-      both sides of the bitext. A piece of both languages has the mean of both embeddings, weighted by its frequency.
+      translations e, sum_e p(e|f) E(e). Source: Tran 2020 (arXiv 2002.07306). IBM Model 1 learns p(e|f) between the
+      pieces of both sides of the bitext. A piece of both languages has the mean of both embeddings, weighted by its
+      frequency.
 
     Special tokens always have the teacher's embeddings.
     """

@@ -1,8 +1,10 @@
 """Studies: files that state a question, its hypotheses and the runs that test them, and reports of their results.
 
-results/studies/NAME/study.toml   the study, as `Study` reads it
-results/studies/NAME/cells.zip    manifests and scores of its cells, the source of all other files
-results/studies/NAME/README.md    the report, with leaderboards, page and plots beside it
+The folder results/studies/NAME has these files:
+
+- `study.toml`: the study, as `Study` reads it;
+- `cells.zip`: manifests and scores of its cells, the source of all other files;
+- `README.md`: the report, with leaderboards, page and plots beside it.
 """
 
 import shutil
