@@ -19,8 +19,8 @@ from bench.storage.sealed import default_cache
 def method_text(kind: type[Any]) -> str:
     """Return the name of an installed method, or `path/to/file.py:Class`.
 
-    The file is that of the class. For a class of a notebook or of the running script, it is a new file in the cache
-    with the class and everything that it uses: imports, functions, classes and values of the top level. The file can be
+    The file is that of the class. For a class of a notebook or script, it is a new file in the cache
+    with the class and everything that it uses: imports, functions, classes and top-level values. The file can be
     read again as long as the cache exists. Raises `BenchError` if the source is not available.
     """
     forget()  # files may have changed since the previous call of this process

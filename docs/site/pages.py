@@ -13,7 +13,16 @@ from pathlib import Path
 from bench.cli import COMMANDS, SUBJECTS, make_parser
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("*.md", "LICENSE", "CITATION.cff", "docs/**/*.md", "docs/*.png", "docs/*.ipynb", "results/**/*.md")
+SOURCES = (
+    "*.md",
+    "LICENSE",
+    "CITATION.cff",
+    "docs/**/*.md",
+    "docs/*.png",
+    "docs/*.ipynb",
+    "results/**/*.md",
+    "results/**/*.png",
+)
 
 
 def parsers() -> Iterator[ArgumentParser]:
