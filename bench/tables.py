@@ -247,4 +247,9 @@ def shortened(text: str, length: int) -> str:
 def _console(width: int) -> Console:
     from rich.console import Console
 
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            """Let the command line end as with any output; rich would exit with 1."""
+            raise BrokenPipeError
+
+    return Quiet(width=width, highlight=False, markup=False, emoji=False)

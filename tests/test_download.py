@@ -199,14 +199,14 @@ def test_body_that_always_breaks_off_or_has_no_end_is_given_up(server: Server, m
 
 
 def test_progress_is_shown(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("bench.progress.PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr("bench.progress.INTERVAL", 0.0)
     get(server)
     assert capsys.readouterr().err.startswith("  mine: 64/293 KiB")
 
 
 def make_card(name: str = "mine", **fields: Any) -> Card:
     """A card of one file, which two collections may share."""
-    data = {"role": "bitext", "format": "aligned-lines", "pairs": ["swh-eng"], "files": {"queries": PATH}}
+    data = {"role": "bitext", "format": "tmx", "pairs": ["swh-eng"], "files": {"memories": PATH}}
     about = {"name": name, "description": "d", "licence": "l", "source": f"owner/repo@{COMMIT}", "data": [data]}
     return Card.model_validate({**about, "sha256": {PATH: SHA256}, **fields})
 
@@ -359,9 +359,14 @@ FRA = Pair("swh", "fra")
 
 def entry(role: str, **fields: Any) -> dict[str, Any]:
     """A [[data]] entry whose files are named after its role."""
-    usual = {"bitext": "aligned-lines", "test": "aligned-lines", "relevance": "squad", "passages": "squad"}[role]
-    keys = "{query}-{document}" if "pairs" in fields else "{language}"
-    return {"role": role, "format": usual, "files": {"queries": f"{role}/{keys}"}, **fields}
+    path = f"{role}/{{query}}-{{document}}" if "pairs" in fields else f"{role}/{{language}}"
+    format, parts = {
+        "bitext": ("tmx", ["memories"]),
+        "test": ("aligned-lines", ["queries", "documents"]),
+        "relevance": ("squad", ["articles"]),
+        "passages": ("squad", ["articles"]),
+    }[role]
+    return {"role": role, "format": format, "files": dict.fromkeys(parts, path), **fields}
 
 
 class Host(World):

@@ -283,14 +283,14 @@ def test_method_without_embeddings_is_evaluated_by_its_own_scoring(bench: Bench,
     results, methods = tmp_path / "results", [f"{tmp_path}/lexical.py:Lexical"]
     assert bench.execute(results, methods).failed == 0
     assert {(row["method"], row["scoring"]) for row in rows(results)} == {
-        ("Lexical", "overlap"),
+        ("lexical", "overlap"),
         *((name, "single-vector") for name in REFERENCES),
     }
     # A measure that looks deeper needs the retriever again, which is now read from its folder.
     assert counts(bench.execute(results, methods, measures=("R@100", "R@200"))) == (4, 0, 0)
-    found = {row["measure"]: float(row["value"]) for row in rows(results) if row["method"] == "Lexical"}
+    found = {row["measure"]: float(row["value"]) for row in rows(results) if row["method"] == "lexical"}
     assert found["R@200"] >= found["R@100"]
-    training = entry(results, "trainings", "Lexical")
+    training = entry(results, "trainings", "lexical")
     retriever = registry.find_method(methods[0]).load().load(training / RETRIEVER, read_encoder(bench.encoder, "small"))
     values = training_values(Record(training, read_manifest(training)), retriever)
     assert {name for _, name in values} == {"teacher.drift", "teacher.trainable"}  # and no word alignment
@@ -391,7 +391,7 @@ def test_classes_of_one_name_in_two_files_are_never_taken_for_one(bench: Bench, 
     files = [tmp_path / f"file{number}.py" for number in (1, 2)]
     for file in files:
         file.write_text(LEXICAL)
-    with pytest.raises(BenchError, match="two methods are called 'Lexical'; rename one"):
+    with pytest.raises(BenchError, match="two methods are called 'lexical'; rename one"):
         make_experiment(
             bench.request(tmp_path, [f"{file}:Lexical" for file in files]), bench.cards, Resolver(offline=True)
         )

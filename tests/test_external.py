@@ -115,7 +115,7 @@ def test_run_is_scored_and_joins_the_leaderboard(imports: Imports) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "pairs", "complaint"),
     [
-        ("run", RUN.replace("q", "x"), "swh-eng", "has no query of notes swh-eng; is it another collection's?"),
+        ("run", RUN.replace("q", "x"), "swh-eng", "has no query of notes swh-eng; check --dataset and --pairs"),
         ("run", RUN.replace("d3", "d9"), "swh-eng", "the document 'd9' of query 'q2' is not in notes swh-eng"),
         ("run", "nonsense", "swh-eng", "line 1"),
         ("run", RUN, "", "a run has one language pair; name it with --pairs"),

@@ -106,14 +106,14 @@ def test_method_of_a_file(bench: Bench, tmp_path: Path, reproduce: Reproduce) ->
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
     bench.execute(tmp_path / "results", [f"{plugin}:Mine:weight=1.0"], measures=("RR@10",))
-    copy = alone(tmp_path / "results", "Mine")
+    copy = alone(tmp_path / "results", "mine")
     assert reproduce(copy)[0] == 0
     plugin.write_text(PLUGIN + OTHER)
     fingerprint._dependencies.cache_clear()  # another process would read it anew
     code, said = reproduce(copy)
     assert code == 3
     assert "NOT the same numbers; the run has other documents" in said
-    assert "differs: code Mine mine.py: " in said
+    assert "differs: code mine mine.py: " in said
     plugin.unlink()
     code, said = reproduce(copy)
     assert code == 2 and "there is no file" in said
@@ -144,10 +144,10 @@ def test_what_differs_is_named_with_its_number(bench: Bench, tmp_path: Path, rep
 def test_what_cannot_be_computed_again_is_told(bench: Bench, tmp_path: Path, reproduce: Reproduce) -> None:
     bench.execute(tmp_path / "results", ["distillation"])
     copy = alone(tmp_path / "results", "distillation")
-    spec, places = (read_manifest(copy)[name] for name in ("spec", "places"))
+    spec = read_manifest(copy)["spec"]
 
-    def told(places: dict[str, Any] = places, **changes: Any) -> str:
-        reseal(copy, spec={**spec, **changes}, places=places)
+    def told(**changes: Any) -> str:
+        reseal(copy, spec={**spec, **changes})
         code, said = reproduce(copy)
         assert code == 2
         return said.splitlines()[-1]
@@ -155,5 +155,5 @@ def test_what_cannot_be_computed_again_is_told(bench: Bench, tmp_path: Path, rep
     (method,) = spec["methods"]
     assert "unknown method 'distilation'" in told(methods=[{**method, "name": "distilation"}])
     assert "unknown key 'old'" in told(methods=[{**method, "settings": {**method["settings"], "old": 1}}])
-    assert "unknown collection 'gone'" in told({**places, "dataset": "gone"})
+    assert "unknown collection 'gone'" in told(dataset="gone")
     assert "its training data or test collection cannot be read" in told(train=["gone"])
