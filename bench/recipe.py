@@ -94,7 +94,7 @@ class Recipe(BaseModel):
     to its number of rows to this power: 1 is proportional, 0 uniform, 1/T temperature sampling."""
     recompute: bool = False
     """True: keep the activations of a few thousand tokens at a time, and compute the others again for gradients.
-    Batches of any size fit into memory, for about a third more time. The result is the same."""
+    Batches of any size fit into memory, and a step takes longer. The result is the same."""
     combined_batches: Literal["same", "split"] = "same"
     """Batches of combined methods. `same`: each part reads a whole batch, and parts with the same data read the same
     one. `split`: the parts split a batch."""

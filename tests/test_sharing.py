@@ -23,7 +23,7 @@ def test_two_processes_train_the_student_of_one(bench: Bench, tmp_path: Path) ->
         first_steps.append((training / LOG).read_text().splitlines()[0])
     assert weights[0].keys() == weights[1].keys()
     for name, tensor in weights[0].items():
-        if not name.endswith("key.bias"):  # whose gradient is zero but for rounding, which AdamW enlarges
+        if not name.endswith("key.bias"):  # their gradient is a rounding error, which AdamW enlarges
             torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=1e-6, msg=name)
     losses = [step[step.index('"loss"') :].split(",")[0] for step in first_steps]
     assert losses[0] == losses[1]  # all bytes
