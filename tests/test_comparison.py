@@ -16,7 +16,7 @@ from cells import add, spec
 from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ttest_rel
+from scipy.stats import binom, ttest_ind, ttest_rel
 from small_bench import rows
 from statsmodels.stats.multitest import multipletests
 
@@ -25,9 +25,17 @@ from bench.errors import BenchError
 from bench.evaluation import measures
 from bench.evaluation.run_files import read_trec_run, write_run
 from bench.recipe import Budget
-from bench.report.comparison import common_scores, compare, corrected, most_like, rank_intervals, standings
+from bench.report.comparison import (
+    common_scores,
+    compare,
+    compare_means,
+    corrected,
+    most_like,
+    rank_intervals,
+    standings,
+)
 from bench.report.pairwise import rivals
-from bench.results.store import Store
+from bench.results.store import Record, Store
 from bench.results.systems import System
 from bench.statistics.significance import holm, student_test
 
@@ -42,6 +50,60 @@ def system(
 
 def random(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).random(shape or (1, len(QUERIES)))
+
+
+def trained_system(method: str, scores: np.ndarray, training: str) -> System:
+    """Return a system with a training for each row of scores; its name begins with `training`."""
+    cells = tuple(Record(Path(), {"trained": {"fingerprint": f"{training} {i}"}}) for i in range(len(scores)))
+    return replace(system(method, scores, seeds=list(map(str, range(len(scores))))), cells=cells)
+
+
+def test_a_mean_over_one_board_without_variance_of_queries_is_welchs_test() -> None:
+    a, b = np.array([0.5, 0.75, 0.625]), np.array([0.25, 0.5, 0.375, 0.625])
+    flat = [np.repeat(seeds[:, None], len(QUERIES), axis=1) for seeds in (a, b)]
+    pair = trained_system("a", flat[0], "a"), trained_system("b", flat[1], "b")
+    (found,) = compare_means({"a - b": [pair]}, "RR@10").itertuples()
+    welch = ttest_ind(a, b, equal_var=False)
+    assert found.p == pytest.approx(welch.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(welch.confidence_interval()))
+    assert (found.mean_a, found.mean_b, found.difference) == pytest.approx((0.625, 0.4375, 0.1875))
+
+
+def test_boards_of_the_same_trainings_add_no_certainty_and_those_of_others_do() -> None:
+    def found(trainings: Sequence[str]) -> pd.Series:
+        names = [(f"a{training}", f"b{training}") for training in trainings]
+        pairs = [
+            (trained_system("a", random(1, 3, 40), one), trained_system("b", random(2, 3, 40) - 0.3, other))
+            for one, other in names
+        ]
+        return compare_means({"a - b": pairs}, "RR@10").iloc[0]
+
+    once, twice, apart = found("x"), found("xx"), found("xy")
+    columns = ["mean_a", "mean_b", "difference", "low", "high", "p"]
+    assert twice[columns].to_list() == pytest.approx(once[columns].to_list())
+    assert apart["high"] - apart["low"] < once["high"] - once["low"]
+    assert apart["p"] < once["p"]
+
+
+def test_a_mean_over_boards_rejects_a_true_hypothesis_in_at_most_5_percent() -> None:
+    rng, rejected, trials = np.random.default_rng(0), 0, 400
+    for _ in range(trials):
+        pairs = []
+        for pair in range(3):  # three language pairs with their own trainings
+            queries = rng.normal(0, 0.2, 40)
+            systems = []
+            for method in ("a", "b"):
+                seeds = rng.normal(0, 0.05, 3)[:, None]
+                boards = [0.5 + queries + seeds + rng.normal(0, 0.1, (3, 40)) for _ in range(2)]
+                systems.append([trained_system(method, scores, f"{method}{pair}") for scores in boards])
+            pairs += list(zip(*systems, strict=True))
+        rejected += int(compare_means({"a - b": pairs}, "RR@10")["p"].iloc[0] < 0.05)
+    assert rejected <= binom.ppf(0.999, trials, 0.05)
+
+
+def test_a_single_training_is_not_tested() -> None:
+    pair = system("a", random(1)), system("b", random(2))
+    assert np.isnan(compare_means({"a - b": [pair]}, "RR@10")["p"].iloc[0])
 
 
 def test_comparison_is_of_the_queries_that_both_were_asked() -> None:

@@ -16,6 +16,9 @@ from bench.terminal import write_out
 if TYPE_CHECKING:
     from bench.results.store import Record
 
+RUNS = "runs"
+"""The results folder of all studies, beside the folders of the studies."""
+
 
 def study_ls(options: Studies) -> int:
     """List the studies of a folder, with their questions."""
@@ -31,14 +34,16 @@ def study_ls(options: Studies) -> int:
 
 def study_run(options: StudyRun) -> int:
     """Compute the missing cells of a study, and write its report. The same command continues an interrupted study."""
-    from bench.report.study import ARCHIVE, read_study, requests_of, write_archive, write_study
+    from bench.report.study import ARCHIVE, read_study, requests_of, unpack, write_archive, write_study
 
     study, folder = read_study(options.studies, options.name), options.studies / options.name
     smoke = options.scale == "smoke"
     cells: dict[Path, Record] = {}
     code = 0
     with tempfile.TemporaryDirectory(prefix="bench-study-") as scratch:
-        runs = Path(scratch, "runs") if smoke else folder / "runs"
+        runs = Path(scratch, "runs") if smoke else options.studies / RUNS
+        for archive in [] if smoke else sorted(options.studies.glob(f"*/{ARCHIVE}")):
+            unpack(archive, runs)
         places = options.model_dump(include={*Places.model_fields, *Machines.model_fields, "quiet", "dry_run"})
         for request in requests_of(study, str(folder / "study.toml"), {**places, "results": runs}, smoke=smoke):
             if computed := compute(request):
@@ -74,12 +79,12 @@ def study_check(options: StudyCheck) -> int:
 
     Exits with 3 if a number differs.
     """
-    from bench.report.study import read_archive, read_study
+    from bench.report.study import ARCHIVE, read_study, unpack
     from bench.running.reproduction import reproduce_cell
 
     read_study(options.studies, options.name)
     with tempfile.TemporaryDirectory(prefix="bench-study-") as scratch:
-        store = read_archive(options.studies / options.name, Path(scratch))
+        store = unpack(options.studies / options.name / ARCHIVE, Path(scratch))
         own = [cell for cell in store.contents().cells if not cell.external]
         chosen = random.Random(options.seed).sample(own, min(options.sample, len(own)))
         places = options.model_dump(include={"mirror", "cards", "offline", "quiet"})

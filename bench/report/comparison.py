@@ -5,7 +5,8 @@ depends on none, the p-value is the larger of this test's and of Student's test 
 table are a family, corrected by Holm's procedure.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 from bench.evaluation.measures import lower_is_better
 from bench.results.systems import System
 from bench.spec import SYSTEM
-from bench.statistics.intervals import by_length, intervals, query_bootstrap, student_interval
+from bench.statistics.intervals import Estimate, by_length, intervals, query_bootstrap, student_interval
 from bench.statistics.significance import ALPHA, SAMPLES, effect_size, holm, paired_randomisation, student_test
 
 COMPARISON = [
@@ -23,6 +24,7 @@ COMPARISON = [
     *("p_queries", "p_seeds", "p_holm", "family", "queries", "seeds_a", "seeds_b", "wins", "ties", "losses"),
     *("sign", "significant"),
 ]
+MEANS = ["comparison", "boards", "mean_a", "mean_b", "difference", "low", "high", "p", "p_holm", "significant"]
 STANDING = ["system", "measure", "mean", "sd", "low", "high", "interval", "best_rank", "worst_rank"]
 AGAINST = ["difference", "p", "significant"]
 
@@ -77,6 +79,55 @@ def _tests(pairs: Sequence[tuple[System, System]], measure: str, samples: int) -
     frame = pd.DataFrame(lines, columns=COMPARISON)
     frame["sign"] = direction * np.sign(frame["mean_a"] - frame["mean_b"])
     return frame
+
+
+def compare_means(claims: Mapping[str, Sequence[tuple[System, System]]], measure: str) -> pd.DataFrame:
+    """Compare means over boards, as one family. A claim has a pair of systems for each board.
+
+    Returns a row with the columns `MEANS` for each claim. The boards are those with common scores. They have equal
+    weights. `p` is NaN if a system has a single seed of several possible ones.
+    """
+    direction, lines = -1 if lower_is_better(measure) else 1, []
+    for name, pairs in claims.items():
+        boards = [(pair, found[1:]) for pair in pairs if len((found := common_scores(*pair, measure))[0])]
+        means = [float(np.mean([scores[side].mean() for _, scores in boards])) for side in (0, 1)]
+        estimate = _mean_over_boards(boards)
+        reach = estimate.half_width
+        lines.append(
+            [name, len(boards), *means, estimate.mean, estimate.mean - reach, estimate.mean + reach, estimate.p]
+        )
+    frame = pd.DataFrame(lines, columns=MEANS[:-2])
+    frame["p_holm"] = holm(frame["p"].fillna(1.0).to_numpy())
+    frame["significant"] = (direction * np.sign(frame["difference"])).where(frame["p_holm"] < ALPHA, 0)
+    return frame
+
+
+def _mean_over_boards(boards: Sequence[tuple[tuple[System, System], tuple[np.ndarray, np.ndarray]]]) -> Estimate:
+    """Return the mean over boards of the difference of two systems, with its error over trainings and queries.
+
+    `boards` are two systems with their scores of common queries, (n_seeds, n_queries). Trainings are independent. A
+    training that serves several boards counts once: its scores on them are averaged first. Two boards may ask the same
+    queries, so the errors over queries are added as if they were fully correlated, the largest error possible. Degrees
+    of freedom are Satterthwaite's, for the variance of trainings.
+    """
+    trained = certainty = 0.0
+    for side in (0, 1):
+        groups: dict[tuple[str | None, ...], list[np.ndarray]] = {}
+        for systems, scores in boards:
+            trainings = tuple(cell.trained.get("fingerprint") for cell in systems[side].cells)
+            groups.setdefault(trainings, []).append(scores[side].mean(axis=1))
+        for means in groups.values():
+            if len(shares := np.sum(means, axis=0) / len(boards)) > 1:
+                part = float(shares.var(ddof=1)) / len(shares)
+                trained += part
+                certainty += part**2 / (len(shares) - 1)
+    differences = [of_a.mean(axis=0) - of_b.mean(axis=0) for _, (of_a, of_b) in boards]
+    mean = float(np.mean([each.mean() for each in differences]))
+    if not all(_over_seeds(*systems) for systems, _ in boards):
+        return Estimate(mean, math.nan, math.inf)
+    queries = np.mean([each.std(ddof=1) / math.sqrt(len(each)) if len(each) > 1 else 0.0 for each in differences])
+    variance = trained + float(queries) ** 2
+    return Estimate(mean, math.sqrt(variance), variance**2 / certainty if certainty > 0 else math.inf)
 
 
 def _over_seeds(a: System, b: System) -> bool:

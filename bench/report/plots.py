@@ -96,7 +96,7 @@ def _heat(data: Values, measure: str) -> Figure:
     named = [
         name for name in ("dataset", "pair", "encoder") if name == "pair" or len({b[name] for b in data["boards"]}) > 1
     ]
-    boards = ["\n".join(data["boards"][i][name] for name in named) for i in means.columns]
+    boards = ["\n".join(fill(data["boards"][i][name], 11) for name in named) for i in means.columns]
     axes.set_xticks(range(len(boards)), boards)
     axes.xaxis.tick_top()
     axes.set_yticks(range(len(means)), means.index)

@@ -5,6 +5,9 @@ The folder results/studies/NAME has these files:
 - `study.toml`: the study, as `Study` reads it;
 - `cells.zip`: manifests and scores of its cells, the source of all other files;
 - `README.md`: the report, with leaderboards, page and plots beside it.
+
+All studies share the results folder results/studies/runs, so that a training of two studies is computed once. Cells of
+archives are unpacked there, so that a fresh copy of the project computes new cells only.
 """
 
 import shutil
@@ -19,11 +22,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from bench.errors import BenchError, unknown
 from bench.evaluation.measures import canonical
 from bench.options import read_config, read_toml
-from bench.report.comparison import compare
+from bench.report.comparison import compare, compare_means
 from bench.report.leaderboard import BASELINE, Leaderboard
 from bench.report.pairwise import rivals, table
 from bench.report.report import write_report
-from bench.report.tables import markdown, markdown_table
+from bench.report.tables import markdown, markdown_table, p_value
 from bench.request import Request
 from bench.results.store import CELLS, SCORES, Entry, Record, Store
 from bench.results.systems import System, gather
@@ -66,7 +69,7 @@ class Study(BaseModel):
     """Reasons why the results may not hold elsewhere."""
     measure: Annotated[str, AfterValidator(canonical)] = "nDCG@10"
     primary: tuple[Opponents, ...] = Field(min_length=1)
-    """The comparisons that answer the question, one family of tests over all collections."""
+    """The comparisons that answer the question. Each is one test of the mean over collections; all are one family."""
     baseline: Text = BASELINE
     common: dict[str, Any] = {}
     """Options of all runs, as in a file of `bench run --config`."""
@@ -128,49 +131,66 @@ def _impersonal(manifest: Mapping[str, Any], command: str) -> dict[str, Any]:
     return result
 
 
-def read_archive(folder: Path, scratch: Path) -> Store:
-    """Unpack the cells of a study to an empty folder, and return them. Raises `BenchError` if there are none."""
+def unpack(archive: Path, folder: Path) -> Store:
+    """Unpack the cells of a study that a results folder lacks. Raises `BenchError` if the archive cannot be read."""
     try:
-        with zipfile.ZipFile(folder / ARCHIVE) as archive:
-            for name in archive.namelist():
+        with zipfile.ZipFile(archive) as file:
+            for name in file.namelist():
                 parts = Path(name).parts
-                if len(parts) == 3 and parts[0] == CELLS and parts[2] in (MANIFEST, SCORES):
-                    archive.extract(name, scratch)
+                wanted = len(parts) == 3 and parts[0] == CELLS and parts[2] in (MANIFEST, SCORES)
+                if wanted and not (folder / name).exists():
+                    file.extract(name, folder)
     except FileNotFoundError as error:
-        raise BenchError(f"{folder} has no results; compute them with bench study run {folder.name}") from error
+        study = archive.parent
+        raise BenchError(f"{study} has no results; compute them with bench study run {study.name}") from error
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise BenchError(f"{folder / ARCHIVE} cannot be read: {error}; bench study run makes it again") from error
-    return Store(scratch)
+        raise BenchError(f"{archive} cannot be read: {error}; delete it, and bench study run makes it again") from error
+    return Store(folder)
 
 
 def write_study(study: Study, folder: Path, scratch: Path) -> list[Path]:
     """Write the report of a study from its archive, with leaderboards, page and plots; return their paths."""
-    contents = read_archive(folder, scratch).contents()
-    found = Leaderboard(contents.cells, Store(scratch), study.baseline, contents.notes)
-    written, _ = write_report(found, (), folder)
+    store = unpack(folder / ARCHIVE, scratch)
+    contents = store.contents()
+    found = Leaderboard(contents.cells, store, study.baseline, contents.notes)
+    written, _ = write_report(found, (study.measure,), folder)
     with atomic_write(folder / REPORT) as file:
-        file.write(report_text(study, found, folder.name))
+        file.write(report_text(study, found, folder))
     return [folder / REPORT, *written]
 
 
-def report_text(study: Study, found: Leaderboard, name: str) -> str:
+def report_text(study: Study, found: Leaderboard, folder: Path) -> str:
     """Return the report of a study in Markdown: question, answer by the tests, and tables."""
+    name, pictures = folder.name, sorted(folder.glob("plots/heat-*.png"))
     systems = gather(found.cells)
-    pairs = [rivals(each.a, each.b, systems, f"row of {name}:") for each in study.primary]
-    compared = compare([pair for own in pairs for pair in own], study.measure)
-    names = [f"{each.a} - {each.b}" for each, own in zip(study.primary, pairs, strict=True) for _ in own]
+    claims = {
+        f"{each.a} against {each.b}": rivals(each.a, each.b, systems, f"row of {name}:") for each in study.primary
+    }
+    means = compare_means(claims, study.measure)
+    compared = compare([pair for pairs in claims.values() for pair in pairs], study.measure)
+    names = [claim for claim, pairs in claims.items() for _ in pairs]
     rows = table(compared)
     rows.insert(0, "comparison", names)
     parts = [
         f"# {study.question}",
         f"`bench study run {name}` made this page. `bench study report {name}` makes it again from `{ARCHIVE}`.",
         "## Answer",
-        _bullets([_answer(each, own) for each, own in compared.groupby(names, sort=False)]),
-        f"{study.measure}, {_seeds(found.systems)}, {holm_over(len(compared))}, significant: p < {ALPHA:g}. All other "
-        "comparisons on this page and in the files beside it are exploratory.",
+        _bullets(
+            [
+                _answer(mean, own)
+                for mean, (_, own) in zip(means.itertuples(), compared.groupby(names, sort=False), strict=True)
+            ]
+        ),
+        f"{study.measure}, {_seeds(found.systems)}. The mean over collections and pairs is tested, with trainings and "
+        f"queries as random, and {holm_over(len(means))}; significant: p < {ALPHA:g}. All other comparisons on this "
+        "page and in the files beside it are exploratory.",
+        *[f"![{study.measure} of each row]({picture.relative_to(folder).as_posix()})" for picture in pictures],
         "## Hypotheses, stated before the first run",
         _bullets(study.hypotheses),
         "## Primary comparisons",
+        markdown_table(_means_table(means)),
+        "## The same on each collection (exploratory)",
+        f"{holm_over(len(compared))}.",
         markdown_table(rows),
         "## Leaderboards",
         markdown(found).strip(),
@@ -181,13 +201,32 @@ def report_text(study: Study, found: Leaderboard, name: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _answer(comparison: Any, compared: pd.DataFrame) -> str:
-    """Return a sentence about one comparison on all of its collections."""
+def _means_table(means: pd.DataFrame) -> pd.DataFrame:
+    """Return a row of texts for each primary comparison."""
+    return pd.DataFrame(
+        {
+            "comparison": means["comparison"],
+            "collections and pairs": means["boards"].map(str),
+            "A": means["mean_a"].map("{:.4f}".format),
+            "B": means["mean_b"].map("{:.4f}".format),
+            "difference [95 %]": list(map(_difference, means.itertuples())),
+            "p": means["p"].map(p_value),
+            "p, Holm": means["p_holm"].map(p_value),
+        }
+    )
+
+
+def _difference(mean: Any) -> str:
+    return f"{mean.difference:+.4f} [{mean.low:+.4f}, {mean.high:+.4f}]"
+
+
+def _answer(mean: Any, compared: pd.DataFrame) -> str:
+    """Return two sentences about a primary comparison: the mean, and the single collections."""
+    word = {1: "better", -1: "worse", 0: "no significant difference"}[int(mean.significant)]
     better, worse = ((compared["significant"] == sign).sum() for sign in (1, -1))
-    least, most = compared["difference"].min(), compared["difference"].max()
     return (
-        f"{comparison}: significantly better on {better} of {len(compared)} collections and pairs, significantly worse "
-        f"on {worse}, no significant difference on {len(compared) - better - worse} ({least:+.3f} to {most:+.3f})."
+        f"{mean.comparison}: **{word}**, {_difference(mean)} on average over {mean.boards} collections and pairs "
+        f"(p {p_value(mean.p_holm)}). On single ones: significantly better on {better}, worse on {worse}."
     )
 
 

@@ -49,7 +49,7 @@ class Estimate(NamedTuple):
     @property
     def half_width(self) -> float:
         """Half of the width of Student's interval."""
-        return float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error if self.error > 0 else 0.0
+        return float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error if self.error else 0.0
 
     @property
     def p(self) -> float:
