@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn, get_type_hints
 
 import bench
@@ -103,7 +104,7 @@ class Parser(argparse.ArgumentParser):
 def make_parser(chosen: str = "") -> argparse.ArgumentParser:
     """Return the parser. Only the command `chosen` has its options, because options import modules."""
     parser = Parser(
-        prog="bench",
+        prog="clir-bench" if Path(sys.argv[0]).stem == "clir-bench" else "bench",
         description="Compare training methods for cross-lingual retrieval on low-resource languages: "
         "same student, same data, same budget, one pipeline.",
         epilog="exit codes: 0 done, 1 a cell failed, 2 bad usage or input, 3 a number differs",

@@ -2,9 +2,12 @@
 
 import gzip
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import Cli
 from small_bench import Command, rows
@@ -88,6 +91,22 @@ def test_every_form_is_the_same_bitext(tmp_path: Path, form: str) -> None:
         assert list(zip(found.query_side, found.document_side, strict=True)) == BITEXT[pair]
 
 
+@pytest.mark.parametrize("rows", [PAIRS, [{"translation": row} for row in PAIRS]], ids=["texts", "translation"])
+def test_parquet_is_the_same_bitext(tmp_path: Path, rows: list[dict[str, object]]) -> None:
+    for number, row in enumerate(rows):
+        pd.DataFrame([row]).to_parquet(tmp_path / f"train-{number}.parquet")
+    (tmp_path / "README.md").write_text("x")
+    found = load_rows(card_of(tmp_path, "--train", [SWH], {}, "mine"), "bitext", SWH, Resolver(offline=True))
+    assert list(zip(found.query_side, found.document_side, strict=True)) == BITEXT[SWH]
+
+
+def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pd.DataFrame(PAIRS).to_parquet(tmp_path / "a.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(BenchError, match=re.escape("needs pyarrow: pip install 'clir-bench[parquet]'")):
+        card_of(tmp_path / "a.parquet", "--train", [SWH], {})
+
+
 @pytest.mark.parametrize("pack", ["gzip", "zip"])
 def test_packed_files_are_recognised(tmp_path: Path, pack: str) -> None:
     text = tmx("sw", "en")
@@ -125,8 +144,8 @@ REFUSED: dict[str, tuple[dict[str, str], str, tuple[Pair, ...]]] = {
     "a.tmx has fra, swh; name the query and the document language": ({"a.tmx": tmx("fr", "sw")}, "a.tmx", ()),
     "a.jsonl has the keys x, y; expected two language codes": ({"a.jsonl": '{"x": 1, "y": 2}'}, "a.jsonl", (SWH,)),
     "a.json is a JSON list; write JSON Lines": ({"a.json": "[\n{}]"}, "a.json", (SWH,)),
-    "a.parquet is Parquet, which is not read; write it as JSON Lines": ({"a.parquet": "PAR1"}, "a.parquet", (SWH,)),
-    "/data/train-0.parquet is Parquet": ({"data/train-0.parquet": "PAR1", "README.md": "x"}, "", (SWH,)),
+    "a.parquet cannot be read after row 0": ({"a.parquet": "PAR1"}, "a.parquet", (SWH,)),
+    "a.arrow is Arrow, which is not read; write it as Parquet": ({"a.arrow": "ARROW1"}, "a.arrow", (SWH,)),
     "a.txt: its form is not known; expected TMX": ({"a.txt": "moja\n"}, "a.txt", (SWH,)),
     "a.sw: its form is not known": ({"a.sw": "moja\n"}, "a.sw", (SWH,)),
     "has no file whose form is known": ({"a.md": "x"}, "", (SWH,)),

@@ -15,7 +15,7 @@ from typing import Any
 from bench.data import Pair
 from bench.data.cards import Card, Role
 from bench.data.formats.bitext import ZIP, memory_units
-from bench.data.formats.reading import json_object
+from bench.data.formats.reading import PARQUET, json_lines, json_object
 from bench.data.languages import parse_language, parse_pair
 from bench.errors import BenchError
 from bench.storage.reading import opened, placed_lines
@@ -30,15 +30,19 @@ QUERY, POSITIVE = ("query", "question", "anchor"), ("positive", "pos", "positive
 """The keys of judgments in JSON Lines, by preference."""
 AFRIQA = {"question_lang", "question_translated", "context"}
 """The keys of AfriQA's questions."""
-BINARY = {b"PAR1": "Parquet", b"ARRO": "Arrow"}
-"""The beginnings of files that are not read."""
+ARROW = b"ARRO"
+"""The beginning of a file that is not read."""
 UNITS = 100
 """Number of translation units of a memory that determine its languages."""
 FORMS = (
     ("TMX", "--train", "plain, gzipped or in a zip archive"),
-    ("JSON Lines with a text per language", "--train", '`{"sw": "...", "en": "..."}`, perhaps inside `translation`'),
     (
-        "JSON Lines of judgments",
+        "JSON Lines or Parquet with a text per language",
+        "--train",
+        '`{"sw": "...", "en": "..."}`, perhaps inside `translation`',
+    ),
+    (
+        "JSON Lines or Parquet of judgments",
         "--train",
         "a query under `query`, `question` or `anchor`, and its relevant documents under `positive`, `pos`, "
         "`positives` or `positive_passages`: a text, an object with `title` and `text`, or a list of them. Negatives "
@@ -49,7 +53,7 @@ FORMS = (
     (
         "a folder of files of one of these forms",
         "--train",
-        "such as a Hugging Face data set in JSON Lines. If some names contain `train`, only these files are read",
+        "such as a Hugging Face data set. If some names contain `train`, only these files are read",
     ),
     ("a folder in the layout of BEIR", "--datasets", "`corpus.jsonl`, `queries.jsonl` and `qrels/test.tsv`"),
     (
@@ -185,16 +189,19 @@ def _training(path: Path) -> Form:
             return _file(found[0], found)
     if languages := _by_language(files):
         return Form("bitext", "aligned-lines", languages=languages)
-    raise BenchError(f"{path} has no file whose form is known; expected .tmx, .jsonl, .tsv, or files such as news.sw")
+    raise BenchError(
+        f"{path} has no file whose form is known; expected .tmx, .jsonl, .parquet, .tsv, or files such as news.sw"
+    )
 
 
 def _file(path: Path, files: Sequence[Path]) -> Form:
     """Recognise training files by the beginning of the first one, `path`."""
     with opened(path) as file:
         start = file.read(len(ZIP))
-    if kind := BINARY.get(start):
-        cure = 'pandas.read_parquet("FILE").to_json("train.jsonl", orient="records", lines=True)'
-        raise BenchError(f"{path} is {kind}, which is not read; write it as JSON Lines, as with {cure}")
+    if start == ARROW:
+        raise BenchError(f"{path} is Arrow, which is not read; write it as Parquet or JSON Lines")
+    if start == PARQUET:
+        return _json(path, next((row for _, row in json_lines(path)), {}), files)
     line = "<" if start == ZIP else _first_line(path)
     if line.startswith("<"):
         codes = sorted({code for _, texts in islice(memory_units(path), UNITS) for code in texts})

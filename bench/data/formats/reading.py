@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from pydantic import BaseModel, ConfigDict
 
 from bench.errors import BenchError
-from bench.storage.reading import DEEPEST, LARGEST_FILE, LONGEST_LINE, parse_json, placed_lines
+from bench.storage.reading import DEEPEST, LARGEST_FILE, LONGEST_LINE, opened, parse_json, placed_lines
 
 T = TypeVar("T")
 Row = tuple[str, str, str]
@@ -21,6 +21,8 @@ Row = tuple[str, str, str]
 
 LONGEST = 1 << 20
 """Maximum of characters of a text."""
+PARQUET = b"PAR1"
+"""The beginning of a Parquet file."""
 CHUNK = 1 << 16
 """Bytes of XML that are parsed at once."""
 
@@ -108,8 +110,30 @@ def rows(path: Path, *columns: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the place and the object of each line of a JSON Lines file."""
-    return ((place, json_object(line, place)) for place, _, line in placed_lines(path) if line.strip())
+    """Yield the place and the object of each line of a JSON Lines file, or of each row of a Parquet file."""
+    with opened(path) as file:
+        parquet = file.read(len(PARQUET)) == PARQUET
+    if parquet:
+        yield from _parquet_rows(path)
+    else:
+        yield from ((place, json_object(line, place)) for place, _, line in placed_lines(path) if line.strip())
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ModuleNotFoundError as error:
+        raise BenchError(f"{path} is Parquet, which needs pyarrow: pip install 'clir-bench[parquet]'") from error
+    number = 0
+    try:
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}, row {number}", row
+    except (ArrowException, OSError) as error:
+        raise BenchError(f"{path} cannot be read after row {number}: {error}".replace("\n", " ")) from error
 
 
 def json_object(line: str, place: str) -> Mapping[str, Any]:
