@@ -226,7 +226,7 @@ def _answer(mean: Any, compared: pd.DataFrame) -> str:
     better, worse = ((compared["significant"] == sign).sum() for sign in (1, -1))
     return (
         f"{mean.comparison}: **{word}**, {_difference(mean)} on average over {mean.boards} collections and pairs "
-        f"(p {p_value(mean.p_holm)}). On single ones: significantly better on {better}, worse on {worse}."
+        f"(p {p_value(mean.p_holm)}). Tested one by one: significantly better on {better}, worse on {worse}."
     )
 
 
