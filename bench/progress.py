@@ -1,4 +1,4 @@
-"""Progress on stderr: two bars on a terminal, or else a line at least every 30 seconds."""
+"""Progress on stderr: two bars on a terminal or in a notebook, or else a line at least every 30 seconds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from bench.terminal import one_line, write_error
@@ -65,12 +66,15 @@ class Run:
 
 
 class Display:
-    """Progress bars if stderr is a terminal, or else plain lines that begin with `topic`. `jobs` processes print."""
+    """Progress bars on a terminal or in a notebook, or else plain lines that begin with `topic`.
+
+    `jobs` processes print.
+    """
 
     def __init__(self, *, quiet: bool = False, topic: str = "", bars: bool = True, jobs: int = 1) -> None:
         self.quiet = quiet
         self.prefix = f"{topic}: " if topic else ""
-        self.interactive = bars and sys.stderr.isatty() and not quiet
+        self.interactive = bars and not quiet and (sys.stderr.isatty() or in_notebook())
         self.interval = INTERVAL * jobs
         self.run: Run | None = None
         self._stage = ""
@@ -170,6 +174,11 @@ class Display:
                 yield update
         finally:
             self._stage, self._stage_left = "", None
+
+
+def in_notebook() -> bool:
+    """Return whether this is a notebook with widgets, which rich needs for its bars."""
+    return "ipykernel" in sys.modules and find_spec("ipywidgets") is not None
 
 
 def _left(seconds: float | None) -> str:

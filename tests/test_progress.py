@@ -1,9 +1,12 @@
 """Progress of a call and of its stages, with a terminal and without."""
 
 import pickle
+import sys
 import threading
 import time
 from collections import Counter
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import pytest
 
@@ -39,6 +42,18 @@ def test_stage_prints_a_line_every_30_seconds_with_the_time_left(
     printed = capsys.readouterr().err.splitlines()
     assert len(printed) == len(lines)
     assert all(line.startswith(f"  encoding: {text}") for line, text in zip(printed, lines, strict=True))
+
+
+@pytest.mark.parametrize("modules", [(), ("ipykernel",), ("ipykernel", "ipywidgets")])
+def test_bars_in_a_notebook_need_widgets(monkeypatch: pytest.MonkeyPatch, modules: tuple[str, ...]) -> None:
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # as if it were not installed
+    for name in modules:
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        monkeypatch.setitem(sys.modules, name, module)
+    assert progress.Display().interactive == ("ipywidgets" in modules)
+    assert not progress.Display(quiet=True).interactive
 
 
 def test_lines_of_a_process_begin_with_its_topic(
