@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported; no test downloads anything
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start; the tests run in two processes
 
 import pytest
 import torch
@@ -42,7 +43,11 @@ settings.load_profile("bench")
 
 @pytest.fixture(autouse=True)
 def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--offline` forbids the network for good, and a call sets the number of threads; the next test has neither."""
+    """`--offline` forbids the network for good, and a call sets the number of threads; the next test has neither.
+
+    pytest-xdist sets a width of the terminal.
+    """
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(offline, "_forbidden", False)
     torch.set_num_threads(1)
 

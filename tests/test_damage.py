@@ -103,7 +103,7 @@ def test_results_folder_that_cannot_be_written_is_refused(command: Command, whol
             said = replace(command, results=results)("optical", "--quiet")
             assert (said.code, len(said.lines)) == (2, 1)
             problem = f"the results folder {results} cannot be written: ", "; choose another with --results"
-            below = f"results = '{results}': Not a directory", "; choose another name"
+            below = "results = ", "/file/", ": Not a directory", "; choose another name"
             assert said.line("bench: ", *(below if "file" in results.parts else problem))
         assert replace(command, results=mounted).files() == whole.files()
 

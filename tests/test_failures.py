@@ -47,7 +47,7 @@ def test_a_method_that_fails_is_recorded_and_the_others_finish(misbehaving: Comm
 @pytest.mark.parametrize("budget", ["2steps", "1seconds"])
 def test_method_that_goes_on_after_its_budget_is_stopped(misbehaving: Command, budget: str) -> None:
     command = misbehaving
-    said = command("GoesOn", "--timeout", "1s", budget=budget)
+    said = command("GoesOn", "--timeout", "3s", budget=budget)
     assert said.code == 1
     assert f"stopped, since it made a step after its budget of {budget}" in said.line("FAILED GoesOn.")
     steps = steps_of(command.entry("trainings", "GoesOn") / LOG)

@@ -42,6 +42,7 @@ SMOKE: Mapping[str, Any] = {
     "train": [],
     "seeds": [0, 1],
     "budget": "3steps",
+    "threads": 1,
 }
 """Options of a smoke test, in place of those of the study."""
 

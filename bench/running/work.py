@@ -219,11 +219,12 @@ def train(job: Job, task: Task) -> tuple[Retriever, Record]:
 
 @contextmanager
 def followed(job: Job) -> Iterator[None]:
-    """Let a process for each further device of the job take part in the training of the block. An error of one of them
-    is raised here.
+    """Let a process for each further device of the job take part in the training of the block, if it has steps.
+
+    An error of one of them is raised here.
     """
     size = len(job.resources.devices)
-    if size == 1:
+    if size == 1 or job.training.spec.budget is None:
         yield
         return
     from bench.encoders.sharing import joined
