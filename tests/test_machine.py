@@ -1,5 +1,7 @@
 """The facts about a machine: right whatever this process has set, and asked for once."""
 
+import platform
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +57,17 @@ def test_torch_that_cannot_be_imported_is_said_in_one_line(home: Path, monkeypat
 def test_precision_is_the_faster_one_unless_asked_for(asked: str, device: str, dimension: int, expected: str) -> None:
     facts = Machine(1, mps=False, cpu_bfloat16=True, gpu_bfloat16=False, threads=2)
     assert precision(asked, device, dimension, facts) == expected
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists() or platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_returned_to_the_system() -> None:
+    def pages() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    blocks = [bytes(64 * 1024) for _ in range(2048)]  # 128 MB in blocks that glibc keeps
+    kept = blocks[-1]
+    del blocks
+    before = pages()
+    module.release_memory()
+    assert (before - pages()) * resource.getpagesize() > 64e6
+    assert not any(kept)

@@ -39,7 +39,7 @@ from bench.storage.atomic import atomic_write, open_gzip
 from bench.storage.hashing import digest_texts
 from bench.storage.sealed import FILES, Damaged, remove
 from bench.system.interrupt import obey_interrupt, remembered_interrupt
-from bench.system.machine import prepare_libraries
+from bench.system.machine import prepare_libraries, release_memory
 from bench.system.processes import LAST, Worker, Workers
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def perform(job: Job, missing: Sequence[Cell]) -> bool:
 
     Errors of data and methods are stored as failures and not raised.
     """
+    release_memory()  # of the job before
     prepare_libraries(offline=job.resources.resolver.offline, threads=job.resources.threads)
     retriever: Retriever | None = None
     with remembered_interrupt():
