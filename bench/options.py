@@ -163,18 +163,19 @@ def read_config(model: type[Model], values: Mapping[str, Any], what: str) -> Mod
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:
     """Return the content of a TOML file. Raises `BenchError` if it cannot be read."""
-    return _parse_toml(read_text(path), str(path))
+    return parse_toml(read_text(path), str(path))
 
 
 def toml_value(text: str) -> Any:
     """Return the value of a text as TOML (a number, true, a list), or else the text itself."""
     try:
-        return _parse_toml(f"value = {text}", text)["value"]
+        return parse_toml(f"value = {text}", text)["value"]
     except BenchError:
         return text
 
 
-def _parse_toml(text: str, place: str) -> dict[str, Any]:
+def parse_toml(text: str, place: str) -> dict[str, Any]:
+    """Return the content of TOML. Raises `BenchError`, which begins with `place`, if it is malformed."""
     try:
         value = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also for integers with thousands of digits

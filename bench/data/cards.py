@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from bench.data import Pair, formats
 from bench.data.languages import Language, PairText
 from bench.errors import BenchError, unknown
-from bench.options import read_config, read_toml
+from bench.options import parse_toml, read_config
+from bench.storage.reading import read_text
 
 Role = Literal["bitext", "relevance", "test", "passages"]
 
@@ -273,10 +275,15 @@ def _read_cards(folder: Traversable) -> Iterator[Card]:
     shown = [file for file in folder.iterdir() if file.name.endswith(".toml") and not file.name.startswith(".")]
     files = {file.name.removesuffix(".toml"): file for file in shown}
     for name, file in sorted(files.items()):
-        card = read_config(Card, read_toml(file), str(file))
+        card = _read_card(read_text(file), str(file))
         if name != card.name:
             raise BenchError(f"{file}: name: '{card.name}' differs from the file's name; rename one of them")
         yield card
+
+
+@cache
+def _read_card(text: str, place: str) -> Card:
+    return read_config(Card, parse_toml(text, place), place)
 
 
 def _check_references(card: Card, cards: Mapping[str, Card]) -> None:

@@ -6,6 +6,7 @@ of their files.
 
 import difflib
 import re
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -32,6 +33,7 @@ _COMMON = (
 _PRIVATE_USE = re.compile(r"q[a-t][a-z]")
 
 
+@cache
 def parse_language(text: str) -> str:
     """Return the canonical ISO 639-3 code of a language for its 639-1, 639-2 or 639-3 code.
 
@@ -58,6 +60,7 @@ def parse_language(text: str) -> str:
     return _CANONICAL.get(individual, individual)
 
 
+@cache
 def parse_pair(text: str) -> Pair:
     """Return the pair of a text such as `swh-eng` or `sw-en`. Raises `BenchError` for another text."""
     languages = text.strip().split("-")

@@ -7,7 +7,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,16 @@ def for_all_scripts(tokenizer: Any) -> Any:
     backend = tokenizer.backend_tokenizer
     if hasattr(backend.normalizer, "strip_accents"):
         backend.normalizer.strip_accents = False
-    digits = [character for character in map(chr, range(128, sys.maxunicode)) if character.isdecimal()]
-    equal = ["".join(digit for digit in digits if int(digit) == value) for value in range(10)]
-    replaced = [normalizers.Replace(Regex(f"[{group}]"), str(value)) for value, group in enumerate(equal)]
+    replaced = [normalizers.Replace(Regex(f"[{digits}]"), str(value)) for value, digits in enumerate(other_digits())]
     backend.normalizer = normalizers.Sequence([*replaced, *filter(None, [backend.normalizer])])
     return tokenizer
+
+
+@cache
+def other_digits() -> list[str]:
+    """Return the characters of all scripts for the digits 0 to 9, without those of ASCII."""
+    digits = [character for character in map(chr, range(128, sys.maxunicode)) if character.isdecimal()]
+    return ["".join(digit for digit in digits if int(digit) == value) for value in range(10)]
 
 
 def relearn_tokenizer(tokenizer: Any, texts: Sequence[str], size: int, name: str, cache: Path | None = None) -> Any:
