@@ -27,6 +27,7 @@ RENAMED = {
 """The new names of options, values and settings, by their old names."""
 
 LONGEST_MESSAGE = 1000
+PROJECT = "clir-bench"
 
 
 class BenchError(ValueError):
@@ -40,7 +41,7 @@ class BenchError(ValueError):
 
 
 class MissingFile(BenchError):
-    """A file of a collection is not on this machine and cannot be downloaded."""
+    """A file of a collection or a model is not on this machine, and cannot or must not be downloaded."""
 
 
 class Interrupted(BenchError):
@@ -80,6 +81,17 @@ def describe(error: BaseException) -> str:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def pip_install(extra: str) -> str:
+    """Return the command that installs the packages of an extra. It needs no index that has this project."""
+    from importlib.metadata import requires
+
+    from packaging.requirements import Requirement
+
+    wanted = (Requirement(line) for line in requires(PROJECT) or ())
+    of_extra = (each for each in wanted if each.marker and each.marker.evaluate({"extra": extra}))
+    return " ".join(["pip install", *(f"'{each.name}{each.specifier}'" for each in of_extra)])
 
 
 def root_cause(error: BaseException) -> str:

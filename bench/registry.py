@@ -20,7 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import FAILURES, BenchError, describe, unknown
+from bench.errors import FAILURES, PROJECT, BenchError, describe, unknown
 from bench.spec import NamedMethod, grouped, joined_names, parse_methods
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ REFERENCES = "bench.references"
 """The group of reference rows. Only this project can have them, since they join every comparison."""
 FUSIONS = "bench.fusions"
 """The group of fusions, as in `fusion+psq+contrastive`. Only this project can have them."""
-OWN = "clir-bench"
+OWN = PROJECT
 """The distribution of this project. Plugins cannot use its names."""
 ALL = "all"
 """The name for every installed method."""

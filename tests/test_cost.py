@@ -98,7 +98,7 @@ def test_energy_of_a_resumed_training_is_unknown(
 
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     monkeypatch.setitem(sys.modules, "tirex_tracker", None)
-    assert cli("run", "--methods", "zero-shot", "--energy", code=2).line("pip install 'clir-bench[energy]'")
+    assert cli("run", "--methods", "zero-shot", "--energy", code=2).line("pip install 'tirex-tracker>=")
 
 
 def test_real_tracker_measures_or_reports_that_it_cannot() -> None:

@@ -143,7 +143,7 @@ def test_a_mistake_is_answered_in_one_line(
 def test_a_missing_package_is_named_with_its_cure(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     (line,) = command("zero-shot", "--engine", "slurm:local").lines
-    assert line.endswith("--engine slurm needs submitit, which is not installed: pip install 'clir-bench[slurm]'")
+    assert line.endswith("--engine slurm needs submitit, which is not installed: pip install 'submitit>=1.5.4'")
 
 
 def test_inputs_that_differ_on_another_machine_fail_the_job(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,10 +100,10 @@ def test_parquet_is_the_same_bitext(tmp_path: Path, rows: list[dict[str, object]
     assert list(zip(found.query_side, found.document_side, strict=True)) == BITEXT[SWH]
 
 
-def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_without_its_library_names_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pd.DataFrame(PAIRS).to_parquet(tmp_path / "a.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(BenchError, match=re.escape("needs pyarrow: pip install 'clir-bench[parquet]'")):
+    with pytest.raises(BenchError, match=re.escape("needs pyarrow: pip install 'pyarrow>=")):
         card_of(tmp_path / "a.parquet", "--train", [SWH], {})
 
 
@@ -286,3 +286,15 @@ def test_a_dry_run_verifies_files_and_refuses_missing_ones_offline(
     world.file("mine", "q").unlink()
     cli(*run, "--encoder", "tiny")  # a run would download it
     assert "mine: q is missing" in cli(*run, "--encoder", "tiny", "--offline", code=2).line("bench: ")
+
+
+def test_a_dry_run_refuses_an_encoder_as_a_run_does(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    for dry in (["--dry-run"], []):
+        said = cli("run", "--methods", "zero-shot", "--encoder", folder, *dry, code=2)
+        assert "broken has no safetensors weights" in said.line("bench: ")
+    absent = ["run", "--methods", "zero-shot", "--encoder", "owner/absent", "--dry-run"]
+    assert "owner/absent is not on this machine; a run downloads it" in cli(*absent).out
+    assert "--offline forbids a download" in cli(*absent, "--offline", code=2).line("bench: ")

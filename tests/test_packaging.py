@@ -1,5 +1,6 @@
 """The checkout as it is installed for development: its folders must not shadow anybody's packages; what it pins."""
 
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from bench.errors import pip_install
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -41,6 +44,12 @@ def test_the_oldest_versions_are_the_lower_bounds() -> None:
     bounds["torch"] = pins("constraints.txt")["torch"]  # an older one is not tested
     oldest = pins("constraints-oldest.txt")
     assert {name: oldest.get(name) for name in REQUIREMENTS} == bounds
+
+
+@pytest.mark.parametrize("extra", PROJECT["optional-dependencies"])
+def test_the_packages_of_an_extra_are_installed_from_any_index(extra: str) -> None:
+    wanted = {str(Requirement(line)) for line in PROJECT["optional-dependencies"][extra]}
+    assert {str(Requirement(word)) for word in shlex.split(pip_install(extra))[2:]} == wanted
 
 
 @pytest.mark.parametrize("name", ["results", "tests", "datasets"])

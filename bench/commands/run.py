@@ -92,6 +92,7 @@ def compute(request: Request, cards: Mapping[str, Card] | None = None) -> Comput
     from bench.running.experiment import TABLE, make_experiment, plan_table
     from bench.running.method_specs import expand
     from bench.running.resources import Resources
+    from bench.training.teachers import check_models
 
     if request.energy:
         check_energy()
@@ -108,6 +109,8 @@ def compute(request: Request, cards: Mapping[str, Card] | None = None) -> Comput
         how = (devices[0], request.precision, cards, resolver, display, threads)
         executor = Executor(Resources(experiment.encoder, *how), request, Store(request.results))
         if dry:
+            models = [model for method in experiment.methods for model in method.models]
+            notes += check_models(experiment.encoder, models, offline=request.offline)
             finished = executor.finished(experiment)
             print_table(TABLE, plan_table(experiment, finished), wide=request.wide)
             for note in [*notes, *experiment.notes]:

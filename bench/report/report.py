@@ -4,14 +4,12 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, pip_install, unknown
 from bench.report.leaderboard import BASELINE, Leaderboard, bitext_of, cost_frame, gap_frame, long_frame, share_frame
 from bench.report.page import page, report_data
 from bench.report.tables import latex, markdown
 from bench.storage.atomic import atomic_write
 from bench.tables import frame_csv
-
-NO_PLOTS = "no plots: matplotlib is not installed; pip install 'clir-bench[plots]'"
 
 
 def write_leaderboard(found: Leaderboard, folder: Path | None = None) -> list[Path]:
@@ -48,7 +46,7 @@ def write_report(found: Leaderboard, measures: Sequence[str], folder: Path) -> t
     except OSError as error:
         raise BenchError(f"{folder} cannot be written: {error.strerror}; choose another with --output") from error
     if importlib.util.find_spec("matplotlib") is None:
-        return written, [NO_PLOTS]
+        return written, [f"no plots: matplotlib is not installed: {pip_install('plots')}"]
     from bench.report.plots import write_plots
 
     plots = write_plots(data, folder / "plots")

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from bench.errors import BenchError, describe
+from bench.errors import BenchError, describe, pip_install
 from bench.results.provenance import value_after
 
 TRACKER = "tirex-tracker"
@@ -25,8 +25,7 @@ INTERVAL = 60.0
 def check_energy() -> None:
     """Raise `BenchError` if the extra is not installed."""
     if find_spec("tirex_tracker") is None:
-        cure = "pip install 'clir-bench[energy]'"
-        raise BenchError(f"--energy needs {TRACKER}, which is not installed: {cure}")
+        raise BenchError(f"--energy needs {TRACKER}, which is not installed: {pip_install('energy')}")
 
 
 class Meter:

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from bench.errors import BenchError
+from bench.errors import BenchError, pip_install
 from bench.request import Request
 from bench.results.store import Store
 from bench.running.work import Job, perform
@@ -45,8 +45,7 @@ def check_engine(request: Request) -> None:
     if name not in EXTRAS:
         return
     if find_spec(EXTRAS[name]) is None:
-        cure = f"pip install 'clir-bench[{name}]'"
-        raise BenchError(f"--engine {name} needs {EXTRAS[name]}, which is not installed: {cure}")
+        raise BenchError(f"--engine {name} needs {EXTRAS[name]}, which is not installed: {pip_install(name)}")
     if request.device not in (("cpu",), ("cuda",)) or request.precision == "auto" or request.threads is None:
         options = "--device (cpu or cuda), --precision (float32 or bfloat16) and --threads"
         raise BenchError(f"--engine {name}: the other machines may differ from this one; give {options}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.dependencies.fingerprint import code_digest, library_versions
 from bench.encoders.models import TINY, check_encoder, files_fingerprint, find_known, model_folder
-from bench.errors import BenchError
+from bench.errors import BenchError, MissingFile
 from bench.storage.hashing import digest
 from bench.storage.sealed import Damaged, default_cache, read_whole, remembered
 from bench.system.offline import network_forbidden
@@ -55,6 +55,24 @@ def identity_if_known(name: str, *, offline: bool) -> Identity | None:
     )
     path = default_cache() / "encoders" / "identities" / f"{key}.json"
     return Identity(**remembered(path, lambda: asdict(_loaded_identity(name, offline))))
+
+
+def check_models(encoder: str, others: Iterable[str], *, offline: bool) -> list[str]:
+    """Return notes about models that a run would download. An encoder of new files is loaded.
+
+    Raises `BenchError` if a run would refuse a model. `offline` forbids downloads in that run.
+    """
+    notes = []
+    identity_if_known(encoder, offline=True)
+    for name in dict.fromkeys((encoder, *others)):
+        try:
+            if not TINY.fullmatch(name):
+                model_folder(name, offline=True)
+        except MissingFile:
+            if offline:
+                raise
+            notes.append(f"{name} is not on this machine; a run downloads it")
+    return notes
 
 
 def fingerprint_of(model: str, *, offline: bool) -> str:

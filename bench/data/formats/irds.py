@@ -14,7 +14,7 @@ from pydantic import Field
 from bench.data import Pair, TestCollection
 from bench.data.formats.qrels import Qrels, judged_test
 from bench.data.formats.reading import FormatOptions, LazyTexts, Row, Source
-from bench.errors import BenchError, MissingFile, root_cause
+from bench.errors import BenchError, MissingFile, pip_install, root_cause
 from bench.system import offline
 
 
@@ -93,8 +93,9 @@ def reading(source: Source) -> Iterator[None]:
     except (BenchError, MemoryError):
         raise
     except ImportError as error:
-        cure = "pip install 'clir-bench[ir-datasets]'"
-        raise MissingFile(f"{source.name}: needs the library ir_datasets; install it with {cure}") from error
+        raise MissingFile(
+            f"{source.name} needs ir_datasets, which is not installed: {pip_install('ir-datasets')}"
+        ) from error
     except Exception as error:
         reason = f"ir_datasets cannot read it: {root_cause(error)}"
         if offline.MESSAGE in str(error):

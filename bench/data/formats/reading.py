@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.errors import BenchError
+from bench.errors import BenchError, pip_install
 from bench.storage.reading import DEEPEST, LARGEST_FILE, LONGEST_LINE, opened, parse_json, placed_lines
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError as error:
-        raise BenchError(f"{path} is Parquet, which needs pyarrow: pip install 'clir-bench[parquet]'") from error
+        raise BenchError(f"{path} is Parquet, which needs pyarrow: {pip_install('parquet')}") from error
     number = 0
     try:
         with ParquetFile(path) as file:
