@@ -9,23 +9,9 @@ from collections.abc import Iterable
 
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator")
 """Parts of torch's error messages about the memory of a GPU or of the machine."""
-
-
 SMALLER_BATCH = "use a smaller batch, such as --set recipe.batch_size=16, or fewer --jobs"
 FAILURES = (Exception, SystemExit)
 """The errors that fail a training. Others, such as Ctrl-C, end the call."""
-
-
-RENAMED = {
-    "mean": "single-vector",
-    "pair": "bilingual",
-    "joint": "multilingual",
-    "documents": "document_encoder",
-    "patience": "timeout",
-    "pool": "candidates",
-}
-"""The new names of options, values and settings, by their old names."""
-
 LONGEST_MESSAGE = 1000
 PROJECT = "clir-bench"
 
@@ -64,8 +50,6 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> list[str
 def unknown(kind: str, name: str, known: Iterable[str]) -> BenchError:
     """Return the error for an unknown name, with the nearest known names as a suggestion."""
     known = sorted(known)
-    if (new := RENAMED.get(name)) in known:
-        return BenchError(f"{kind} '{name}' is now called '{new}'")
     if near := nearest(name, known):
         return BenchError(f"unknown {kind} '{name}'; did you mean {' or '.join(near)}?")
     return BenchError(f"unknown {kind} '{name}'; known: {', '.join(known) or 'none'}")

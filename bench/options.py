@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from bench.errors import RENAMED, BenchError, nearest, unknown
+from bench.errors import BenchError, nearest, unknown
 from bench.storage.reading import read_text, refuse_depth
 from bench.system.offline import forbid_network
 
@@ -136,12 +136,11 @@ def _read_config_file(path: Path) -> dict[str, Any]:
 
 
 def check_environment(model: type[Options]) -> None:
-    """Raise `BenchError` for an environment variable with an old name of an option, or with a misspelt name."""
+    """Raise `BenchError` for an environment variable whose name is a misspelt option."""
     known = _variables(model)
     for variable in sorted(os.environ.keys() - known.keys()):
-        name = variable.removeprefix(PREFIX).lower()
-        near = RENAMED.get(name) in known.values() or nearest(variable, known, cutoff=0.85)
-        if variable.startswith(PREFIX) and near:
+        if variable.startswith(PREFIX) and nearest(variable, known, cutoff=0.85):
+            name = variable.removeprefix(PREFIX).lower()
             raise BenchError(f"{variable}: {unknown('option', name, known.values())}")
 
 
@@ -289,8 +288,6 @@ def _complaint(error: ValidationError, model: type[BaseModel]) -> str:
     *parents, key = [part for part in first["loc"] if part != "[key]"] or [""]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*parents, key)).lstrip(".")
     match first["type"]:
-        case "literal_error" if (new := RENAMED.get(str(first["input"]))) and f"'{new}'" in first["msg"]:
-            return f"{place} = {first['input']!r} is now called '{new}'"
         case "extra_forbidden":
             kind = f"key of {place.removesuffix(f'.{key}')}" if parents else "key"
             return str(unknown(kind, str(key), _nested(model, parents).model_fields))

@@ -24,7 +24,7 @@ MISTAKES = {
     "run --methods optical --pairs swahili": "swahili",
     f"{RUN} --encoder tinny": "unknown encoder 'tinny'; did you mean tiny",
     f"{RUN} --scoring median": "scoring[0] = 'median': Input should be 'single-vector' or 'maxsim'",
-    f"{RUN} --students joint": "students[0] = 'joint' is now called 'multilingual'",
+    f"{RUN} --students joint": "students[0] = 'joint': Input should be 'bilingual' or 'multilingual'",
     f"{RUN} --set recipe.selection=[1]": "selection = [1]: Input should be 'last' or 'english'",
     f"{RUN} --set recipe.selection=mean": "selection = 'mean': Input should be 'last' or 'english'",
     f"{RUN} --measures nDGC@10": "unknown measure 'nDGC@10'; did you mean nDCG@10",
