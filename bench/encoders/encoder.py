@@ -91,9 +91,12 @@ class Encoder(nn.Module):
         """The folder that caches token ids; None for no cache. It changes no result."""
 
     def train(self, mode: bool = True) -> Encoder:
-        """Enter or leave training. A processor uses unfused attention if it is faster: in training and in bfloat16."""
+        """Enter or leave training. A processor uses unfused attention where that is faster: in training, and in
+        bfloat16 without AMX.
+        """
         if self.device.type == "cpu":
-            unfused = mode or (torch.is_autocast_enabled("cpu") and self.max_length <= LONG)
+            amx = torch.cpu.get_capabilities().get("amx_bf16")
+            unfused = mode or (torch.is_autocast_enabled("cpu") and self.max_length <= LONG and not amx)
             self.transformer.set_attn_implementation("eager" if unfused else self.attention)
         return super().train(mode)
 
