@@ -214,6 +214,22 @@ def test_one_student_of_two_languages_is_trained_once_and_serves_both(
     assert read == pytest.approx(2 * 64, abs=0.5)  # adversarial reads no pairs
 
 
+def test_documents_are_encoded_once_for_all_pairs_of_a_student(
+    bench: Bench, tmp_path: Path, conlang_cards: Callable[..., dict[str, Card]]
+) -> None:
+    two, pairs = Bench(conlang_cards("qaa-eng", "qab-eng"), bench.encoder), (Pair("qaa", "eng"), Pair("qab", "eng"))
+    outcome = two.execute(tmp_path, ["adversarial"], pairs=pairs, students=("multilingual",), budget=Budget(1, "steps"))
+    served = [cell for cell in outcome.cells if cell.spec.method == "adversarial"]
+    assert [cell.manifest["documents_cached"] for cell in served] == [False, True]
+    assert not list(tmp_path.glob("*/*/embeddings"))
+
+
+def test_memory_is_released_before_each_training(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[bool] = []
+    monkeypatch.setattr("bench.running.work.release_memory", lambda: released.append(True))
+    assert bench.execute(tmp_path, ["psq"]).computed == len(released) == 4
+
+
 def test_more_bitext_than_there_is_is_all_and_trained_once(bench: Bench, finished: tuple[Path, Outcome]) -> None:
     available = read_manifest(entry(finished[0], "trainings", "optical"))["cost"]["bitext_pairs"]
     sizes = (available, "all", 10**9)
@@ -273,7 +289,7 @@ def test_finished_cell_is_evaluated_again_for_a_deep_measure_alone(
     assert counts(bench.execute(tmp_path, ["distillation"], **deep)) == (4, 0, 0)
     assert contents(tmp_path, RUN) == before
     assert [row for row in rows(tmp_path) if row["measure"] != "AP@1000"] == scores
-    assert not list(tmp_path.glob("cells/*/embeddings"))
+    assert not list(tmp_path.glob("*/*/embeddings"))
     bench.execute(tmp_path / "fresh", ["distillation"], measures=("AP@1000",))
     assert [row for row in rows(tmp_path) if row["measure"] == "AP@1000"] == rows(tmp_path / "fresh")
 

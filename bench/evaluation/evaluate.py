@@ -54,8 +54,8 @@ def evaluate(
 
     Vectors are searched exactly, or with the FAISS index `index`. Documents are encoded and searched block by block.
     Document embeddings of a frozen encoder are stored in the folder `cache` for later cells. Other embeddings are in
-    `scratch`, so that the cell can continue after a crash. Raises `BenchError` if an embedding or a score is not a
-    number, or if the output of the retriever does not match the collection.
+    `scratch`, for the other cells of a training, and so that a cell can continue after a crash. Raises `BenchError` if
+    an embedding or a score is not a number, or if the output of the retriever does not match the collection.
     """
     queries = test.oracle_queries if oracle else test.queries
     if queries is None:

@@ -220,6 +220,8 @@ class Executor:
                 entry.remove_leftovers()  # leftovers of a kill after the end
                 outcome.cells.append(record)
                 outcome.reused += 1
+        if not missing:
+            job.entry.remove_leftovers()
         if self.request.overwrite == "never":
             for cell in [cell for cell in missing if job.entry.failed or job.cells[cell].failed]:
                 job.warn(f"FAILED before: {cell.spec.label}; run with --overwrite failed to try it again")

@@ -118,7 +118,9 @@ def perform(job: Job, missing: Sequence[Cell]) -> bool:
             saved = job.training.spec.methods, folder, job.resources.teacher
             return load_retriever(*saved) if retriever is None else retriever
 
-        return perform_cells(job, missing, partial(evaluate_cell, load=loaded, training=training))
+        bad_input = perform_cells(job, missing, partial(evaluate_cell, load=loaded, training=training))
+        job.entry.remove_leftovers()
+        return bad_input
 
 
 def perform_cells(job: Job, missing: Sequence[Cell], evaluate: Callable[[Job, Cell, TestCollection], None]) -> bool:
@@ -144,7 +146,6 @@ def _finished_training(job: Job) -> Record | None:
     try:
         if record := job.entry.read():
             record.verify()
-            job.entry.remove_leftovers()  # leftovers of a kill after the end
         return record
     except Damaged as error:
         job.warn(f"{error}; it is trained again")
@@ -285,7 +286,8 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, load: Callable[[],
         add_measures(job, cell, test, finished)
         return
     retriever = load()
-    folder = entry.folder if finished else entry.begin()
+    if not finished:
+        entry.begin()
     total, done = len(test.queries) + len(test.documents), 0
     with (
         resources.display.stage(f"{job.counter} {cell.spec.label}: encoding", total, "texts") as stage,
@@ -309,7 +311,7 @@ def evaluate_cell(job: Job, cell: Cell, test: TestCollection, load: Callable[[],
             index=cell.spec.index,
             oracle=job.training.method.oracle,
             cache=resources.cache / EMBEDDINGS,
-            scratch=folder / EMBEDDINGS,
+            scratch=job.entry.folder / EMBEDDINGS,
             depth=measures.depth(cell.measures),
             on_texts=on_texts,
         )
