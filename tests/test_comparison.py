@@ -181,7 +181,7 @@ def test_systems_that_are_not_told_apart_share_a_rank() -> None:
     same = system("same", scores + np.resize([0.01, -0.011], 40))
     worse = system("worse", scores / 2)
     worst = system("worst", scores / 8)
-    found, everything = standings([worst, same, best, worse], "RR@10", "worse")
+    found, everything = standings([worst, same, best, worse], ["RR@10"], "worse")
     ranks = {row.system.name: (row.best_rank, row.worst_rank) for row in found.itertuples()}
     assert ranks == {"best": (1, 2), "same": (1, 2), "worse": (3, 3), "worst": (4, 4)}
     assert len(everything) == 6 and (everything["difference"] >= 0).all()
@@ -189,7 +189,7 @@ def test_systems_that_are_not_told_apart_share_a_rank() -> None:
     assert against["p"].isna().tolist() == [False, False, True, False]
     assert against.loc[best, "difference"] == pytest.approx(scores.mean() / 2, abs=1e-6)
     assert against.loc[best, "p"] == compare([(each, worse) for each in (best, same, worst)], "RR@10")["p_holm"][0]
-    again, _ = standings([worst, same, best, worse], "RR@10", "worse")
+    again, _ = standings([worst, same, best, worse], ["RR@10"], "worse")
     pd.testing.assert_frame_equal(found, again)
 
 

@@ -178,7 +178,7 @@ def test_less_bias_ranks_higher(tmp_path: Path) -> None:
     store = Store(tmp_path).open()
     for method, ranks in (("fair", 2.0), ("biased", 500.0), ("middling", 90.0)):
         add(store, {"MaxR@1000": {f"q{i}": ranks + i for i in range(30)}}, method=method)
-    found, compared = standings(gather(store.contents().cells), "MaxR@1000", "biased")
+    found, compared = standings(gather(store.contents().cells), ["MaxR@1000"], "biased")
     ranks = [(row.system.name, row.best_rank, row.worst_rank) for row in found.itertuples()]
     assert ranks == [("fair", 1, 1), ("middling", 2, 2), ("biased", 3, 3)]
     pairs = {(row.a.name, row.b.name): row.sign for row in compared.itertuples()}

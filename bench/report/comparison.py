@@ -37,7 +37,7 @@ def compare(pairs: Sequence[tuple[System, System]], *measures: str, samples: int
     queries. `wins` is the number of queries on which `a` is better. `p_seeds` is NaN if a system has a single seed of
     several possible ones. `sign` is 1 if `a` is better. `corrected` describes the other columns.
     """
-    return corrected(pd.concat([_tests(pairs, measure, samples) for measure in measures], ignore_index=True))
+    return corrected(_tests([(a, b, measure) for measure in measures for a, b in pairs], samples))
 
 
 def corrected(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -51,19 +51,19 @@ def corrected(comparisons: pd.DataFrame) -> pd.DataFrame:
     return comparisons.assign(p_holm=p_holm, family=len(comparisons), significant=signs)
 
 
-def _tests(pairs: Sequence[tuple[System, System]], measure: str, samples: int) -> pd.DataFrame:
-    """Return comparisons by one measure, before their correction."""
-    shared = [(a, b, *found) for a, b in pairs if len((found := common_scores(a, b, measure))[0])]
+def _tests(compared: Sequence[tuple[System, System, str]], samples: int = SAMPLES) -> pd.DataFrame:
+    """Return comparisons of two systems by a measure each, before their correction. All have the same random signs."""
+    shared = [(*each, *found) for each in compared if len((found := common_scores(*each))[0])]
     differences = [of_a.mean(axis=0) - of_b.mean(axis=0) for *_, of_a, of_b in shared]
     seeded = [_over_seeds(a, b) for a, b, *_ in shared]
     bootstrapped = iter(query_bootstrap([row for row, over in zip(differences, seeded, strict=True) if not over]))
     p_queries = np.ones(len(shared))
     for group, rows in by_length(differences):
         p_queries[group] = paired_randomisation(rows, np.random.default_rng(0), samples)
-    direction = -1 if lower_is_better(measure) else 1
     lines = []
-    for i, ((a, b, queries, of_a, of_b), difference) in enumerate(zip(shared, differences, strict=True)):
+    for i, ((a, b, measure, queries, of_a, of_b), difference) in enumerate(zip(shared, differences, strict=True)):
         interval = student_interval(of_a, of_b) if seeded[i] else next(bootstrapped)
+        direction = -1 if lower_is_better(measure) else 1
         # equal up to rounding errors
         wins, losses = ((direction * sign * difference > 1e-9).sum() for sign in (1, -1))
         lines.append(
@@ -74,11 +74,10 @@ def _tests(pairs: Sequence[tuple[System, System]], measure: str, samples: int) -
                 "p_seeds": student_test(of_a, of_b) if seeded[i] else np.nan,
                 **{"queries": len(queries), "seeds_a": len(of_a), "seeds_b": len(of_b)},
                 **{"wins": wins, "ties": len(queries) - wins - losses, "losses": losses},
+                "sign": direction * np.sign(of_a.mean() - of_b.mean()),
             }
         )
-    frame = pd.DataFrame(lines, columns=COMPARISON)
-    frame["sign"] = direction * np.sign(frame["mean_a"] - frame["mean_b"])
-    return frame
+    return pd.DataFrame(lines, columns=COMPARISON)
 
 
 def compare_means(claims: Mapping[str, Sequence[tuple[System, System]]], measure: str) -> pd.DataFrame:
@@ -150,38 +149,52 @@ def common_scores(a: System, b: System, measure: str) -> tuple[Sequence[str], np
     return queries, of_a, of_b
 
 
-def standings(systems: Sequence[System], measure: str, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a row with the columns `STANDING` and `AGAINST` for each system of a board with the measure, best first,
-    and the comparisons of all pairs.
+def standings(systems: Sequence[System], measures: Sequence[str], baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a row with the columns `STANDING` and `AGAINST` for each measure and each system of a board that has it,
+    best first, and the comparisons of all pairs.
 
     `sd` is over seeds. `rank_intervals` defines `best_rank` and `worst_rank`. The columns `AGAINST` compare with the
-    most similar system called `baseline`, as one family.
+    most similar system called `baseline`. Each measure has two families: all pairs, and these comparisons.
     """
+    ranked = {measure: _best_first(systems, measure) for measure in measures}
+    scored = {measure: [each for each in ranked[measure] if measure in each.scores] for measure in measures}
+    tests = _tests([(a, b, measure) for measure in measures for a, b in combinations(scored[measure], 2)])
+    keys = [(system, measure) for measure in measures for system in scored[measure]]
+    spreads = dict(zip(keys, intervals([system.scores[measure] for system, measure in keys]), strict=True))
+    rows, families = [], []
+    for measure in measures:
+        own = tests[tests["measure"] == measure]
+        families.append(corrected(own))
+        ends = dict(zip(scored[measure], zip(*ranks(scored[measure], families[-1]), strict=True), strict=True))
+        against = _against(own, [system for system in scored[measure] if system.name == baseline])
+        for system in ranked[measure]:
+            row = {"system": system, "measure": measure, "mean": system.mean(measure)}
+            if system in ends:
+                row["sd"] = pd.Series(system.scores[measure].mean(axis=1)).std()
+                row |= dict(zip(("low", "high", "interval"), spreads[system, measure][1:], strict=True))
+                row |= dict(zip(("best_rank", "worst_rank"), ends[system], strict=True))
+            rows.append(row | against.get(system, {}))
+    frame = pd.DataFrame(rows, columns=[*STANDING, *AGAINST]).astype({"best_rank": "Int64", "worst_rank": "Int64"})
+    return frame, pd.concat(families, ignore_index=True)
+
+
+def _best_first(systems: Sequence[System], measure: str) -> list[System]:
     order = 1 if lower_is_better(measure) else -1
-    systems = [system for system in systems if measure in system.measures]
-    systems = sorted(systems, key=lambda system: (order * system.mean(measure), system.name))
-    scored = [system for system in systems if measure in system.scores]
-    compared = compare(list(combinations(scored, 2)), measure)
-    bases = [system for system in scored if system.name == baseline]
-    against = compare([(system, base) for system in scored if (base := most_like(system, bases))], measure)
-    best, worst = ranks(scored, compared)
-    lines = {
-        system: {
-            "sd": pd.Series(system.scores[measure].mean(axis=1)).std(),
-            **dict(zip(("low", "high", "interval"), interval[1:], strict=True)),
-            **{"best_rank": best[i], "worst_rank": worst[i]},
-        }
-        for i, (system, interval) in enumerate(
-            zip(scored, intervals([system.scores[measure] for system in scored]), strict=True)
-        )
-    }
-    rows = [
-        {"system": system, "measure": measure, "mean": system.mean(measure), **lines.get(system, {})}
-        for system in systems
-    ]
-    columns = against.set_index("a")[["difference", "p_holm", "significant"]].set_axis(AGAINST, axis=1)
-    frame = pd.DataFrame(rows, columns=STANDING).astype({"best_rank": "Int64", "worst_rank": "Int64"})
-    return frame.join(columns, on="system"), compared
+    found = [system for system in systems if measure in system.measures]
+    return sorted(found, key=lambda system: (order * system.mean(measure), system.name))
+
+
+def _against(tests: pd.DataFrame, bases: Sequence[System]) -> dict[System, dict[str, float]]:
+    """Return the columns `AGAINST` of each system with a similar one among `bases`, from the comparisons of all pairs
+    before their correction.
+    """
+    turned = tests.assign(a=tests["b"], b=tests["a"], difference=-tests["difference"], sign=-tests["sign"])
+    both = pd.concat([tests, turned])
+    base = {system: most_like(system, bases) for system in dict.fromkeys(both["a"])}
+    chosen = [base[a] is b for a, b in zip(both["a"], both["b"], strict=True)]
+    against = corrected(both[np.array(chosen, dtype=bool)])
+    columns = against[["difference", "p_holm", "significant"]].set_axis(AGAINST, axis=1)
+    return dict(zip(against["a"], columns.to_dict("records"), strict=True))
 
 
 def ranks(systems: Sequence[Any], compared: pd.DataFrame) -> tuple[list[int], list[int]]:

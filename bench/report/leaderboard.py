@@ -58,7 +58,7 @@ class Leaderboard:
         self.measures = list(dict.fromkeys(measure for system in found for measure in system.measures))
         self.boards = [members for _, members in sorted(boards(found).items())]
         self.systems = [system for members in self.boards for system in members]
-        frames = [standings(members, measure, baseline) for members in self.boards for measure in self.measures]
+        frames = [standings(members, self.measures, baseline) for members in self.boards]
         place = {system: i for i, system in enumerate(self.systems)}
         self.standings = _joined([frame for frame, _ in frames], [*STANDING, *AGAINST])
         self.standings["system"] = self.standings["system"].map(place).astype(int)
@@ -228,6 +228,8 @@ def share_frame(cells: Iterable[Record]) -> pd.DataFrame:
 
 def favoured(system: System) -> str:
     """Return the ratio of each language, averaged over seeds, as `eng 3.1x, tha 0.2x`; empty for other collections."""
+    if not any(cell.manifest.get("languages") for cell in system.cells):
+        return ""
     ratios = share_frame(system.cells).groupby("language")["ratio"].mean().sort_values(ascending=False, kind="stable")
     return ", ".join(f"{language} {ratio:.1f}x" for language, ratio in ratios.items())
 
