@@ -172,6 +172,11 @@ TESTS = {
         const links = all("#leaderboard .name a").map((link) => link.getAttribute("href"));
         return [files, links, links.every((link) => document.querySelector(link))];
     """,
+    "combined name": """
+        const name = nameOf({ method: "a+b", pages: ["a", "b"], details: ["c=1"] });
+        const links = [...name.querySelectorAll("a")];
+        return [texts(name), links.map((link) => link.getAttribute("href"))];
+    """,
     "p-values and cue": """
         choose("board", -1);
         const heads_ = heads().map((head) => head.textContent);
@@ -277,6 +282,10 @@ def test_files_are_downloaded_from_the_page_and_names_lead_to_methods(seen: dict
     files, links, all_lead_somewhere = seen["downloads and pages"]
     assert files == [["leaderboard-wide.csv", True], ["leaderboard.tex", True]]
     assert "#method-adversarial" in links and all_lead_somewhere
+
+
+def test_the_name_of_combined_methods_leads_to_each_of_them(seen: dict[str, Any]) -> None:
+    assert seen["combined name"] == [["a+b", "a", "b", "c=1"], ["#method-a", "#method-b"]]
 
 
 def test_p_values_are_in_the_main_table_and_hidden_columns_have_a_cue(seen: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ function scatter({ points, lines, xName, yName }, width) {
   const edge = { left: 46, right: 14, top: 26, bottom: 44 };
   const scaling = lines.filter((line) => !line.bound);
   const top = Math.max(...points.map((point) => point.high), ...scaling.map((line) => line.y), 1e-9);
-  const yTicks = ticks(top * 1.02);
+  const yTicks = ticks(top);
   const xs = points.map((point) => point.x);
   const [from, to] = xs.length ? [Math.min(...xs) / 1.6, Math.max(...xs) * 1.6] : [1, 10];
   const x = logarithmic(from, to, edge.left, width - edge.right);
