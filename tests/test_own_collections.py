@@ -447,7 +447,7 @@ def test_documents_that_have_to_be_put_there_by_hand(library: Library, offline: 
 def test_without_the_library_the_error_says_what_to_install(offline: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ir_datasets", None)
     with pytest.raises(
-        MissingFile, match=r"^mine: needs the library ir_datasets; install it with pip install 'clir-bench"
+        MissingFile, match=r"^mine needs ir_datasets, which is not installed: pip install 'ir_datasets>="
     ):
         load_test(card(dataset="x"), SWH, offline, {})
 
