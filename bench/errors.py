@@ -14,6 +14,7 @@ FAILURES = (Exception, SystemExit)
 """The errors that fail a training. Others, such as Ctrl-C, end the call."""
 LONGEST_MESSAGE = 1000
 PROJECT = "clir-bench"
+"""The name of the installed distribution."""
 
 
 class BenchError(ValueError):

@@ -13,7 +13,7 @@ import transformers as hf
 from conftest import make_encoder
 from safetensors.torch import load_file, save_file
 
-from bench.encoders.encoder import Encoder
+from bench.encoders.encoder import Encoder, autocast
 from bench.encoders.folders import read_encoder, save_encoder
 from bench.encoders.models import KNOWN, default_recipe, files_fingerprint, find_known
 from bench.encoders.vocabulary import relearn_tokenizer
@@ -102,6 +102,18 @@ def test_recomputed_activations_have_the_same_gradients_in_less_memory(monkeypat
     assert gradients[0].keys() == gradients[1].keys()
     assert all(torch.equal(gradients[1][name], gradient) for name, gradient in gradients[0].items())
     assert saved[1] < saved[0] / 4
+
+
+@pytest.mark.parametrize(("amx", "attention"), [(True, "sdpa"), (False, "eager")])
+def test_attention_of_inference_in_bfloat16_depends_on_the_processor(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch, amx: bool, attention: str
+) -> None:
+    expected = encoder.encode(TEXTS, "query")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
+    with autocast(encoder.device, "bfloat16"):
+        found = encoder.eval().encode(TEXTS, "query")
+    assert encoder.transformer.config._attn_implementation == attention
+    np.testing.assert_allclose(found, expected, atol=0.02)
 
 
 def test_same_text_has_exactly_the_same_embedding(encoder: Encoder) -> None:
