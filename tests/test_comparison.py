@@ -29,6 +29,7 @@ from bench.report.comparison import (
     common_scores,
     compare,
     compare_means,
+    computed_once,
     corrected,
     most_like,
     rank_intervals,
@@ -503,3 +504,22 @@ def test_collection_column_has_all_common_settings(tmp_path: Path, bench_compare
         for method, rest in (("distillation", "maxsim"), ("optical", "multilingual bitext 1,000, 50 % misaligned"))
         for pair in ("qaa", "qab")
     }
+
+
+def test_function_of_scores_is_computed_once_for_equal_scores_and_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    calls: list[int] = []
+
+    def means(scores: Sequence[np.ndarray], digits: int = 3) -> list[float]:
+        calls.append(len(scores))
+        return [round(float(each.mean()), digits) for each in scores]
+
+    means.__module__ = "bench.statistics.intervals"
+    scores = [np.array([0.25, 0.5]), np.array([[1.0], [2.0]])]
+    assert [computed_once(means, scores) for _ in range(3)] == [[0.375, 1.5]] * 3
+    assert computed_once(means, [each.copy() for each in scores], 2) == [0.38, 1.5]
+    assert computed_once(means, [scores[0], scores[1].T]) == [0.375, 1.5]
+    assert computed_once(means, []) == []
+    assert calls == [2, 2, 2]

@@ -14,7 +14,7 @@ from conftest import make_encoder
 
 from bench.data import Ids, TestCollection
 from bench.data.leakage import protected
-from bench.encoders.encoder import Encoder, Side
+from bench.encoders.encoder import Encoder, Side, TokenBatch, autocast
 from bench.errors import BenchError
 from bench.evaluation.embeddings import Embeddings
 from bench.evaluation.evaluate import Evaluation, evaluate
@@ -52,6 +52,23 @@ def test_queries_are_encoded_by_one_encoder_and_documents_by_the_other(
         found = dict(ranking)
         expected = dict(zip(collection.document_ids, scores[row], strict=True))
         assert found == pytest.approx({key: float(value) for key, value in expected.items()}, abs=1e-5)
+
+
+@pytest.mark.parametrize("scoring", ["single-vector", "maxsim"])
+def test_queries_are_encoded_in_float32_and_documents_in_bfloat16(
+    scoring: str, teacher: Encoder, evaluated: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, seen = make_encoder(seed=3), set()
+    token_embeddings = Encoder.token_embeddings
+
+    def watched(self: Encoder, batch: TokenBatch, layer: int = -1) -> torch.Tensor:
+        seen.add((self is student, torch.is_autocast_enabled("cpu")))
+        return token_embeddings(self, batch, layer)
+
+    monkeypatch.setattr(Encoder, "token_embeddings", watched)
+    with autocast(student.device, "bfloat16"):
+        evaluated(DualEncoder(student, teacher), scoring=scoring)
+    assert seen == {(True, False), (False, True)}
 
 
 def test_oracle_is_given_the_translated_queries(

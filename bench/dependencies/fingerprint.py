@@ -20,6 +20,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from bench.storage.hashing import digest, digest_bytes
+from bench.storage.sealed import default_cache, remembered
 
 OWN = frozenset({"bench", "methods"})
 PUBLIC = frozenset({"bench.api", "bench.pretrained", "bench.search"})
@@ -107,7 +108,7 @@ def _dependencies(main: str) -> tuple[dict[str, str], frozenset[str]]:
             libraries.add(name)
         elif spec.has_location:
             package = name if spec.submodule_search_locations else _parent(name)
-            code, imports = _parse(Path(str(spec.origin)).read_bytes(), package)
+            code, imports = _parsed(Path(str(spec.origin)).read_bytes(), package)
             if code:
                 hashes[Path(name).name] = code
                 packages.add(package)
@@ -164,13 +165,27 @@ def _data_files(folder: Path) -> Iterator[Path]:
 
 
 @cache
-def _parse(data: bytes, package: str) -> tuple[str, tuple[str, ...]]:
+def _parsed(data: bytes, package: str) -> tuple[str, list[str]]:
+    """Return the result of `_parse`, from the cache if the file was parsed before."""
+    key = digest([digest_bytes(data), package, sys.version, _parser()])
+    code, imports = remembered(default_cache() / "code" / f"{key}.json", lambda: _parse(data, package))
+    return code, imports
+
+
+@cache
+def _parser() -> list[str]:
+    """Return the hashes of the files that `_parse` depends on, besides Python."""
+    files = [__file__, *(str(spec.origin) for name in sorted(PUBLIC) if (spec := find_spec(name)))]
+    return [digest_bytes(Path(file).read_bytes()) for file in files]
+
+
+def _parse(data: bytes, package: str) -> tuple[str, list[str]]:
     """Return the hash of the code of a module (empty without code), and the full names that it imports."""
     try:
         tree = _WithEffect().visit(ast.parse(data))
     except (SyntaxError, ValueError):
-        return digest_bytes(data), ()
-    imports = tuple(dict.fromkeys(name for node in ast.walk(tree) for name in _imports(node, package)))
+        return digest_bytes(data), []
+    imports = list(dict.fromkeys(name for node in ast.walk(tree) for name in _imports(node, package)))
     return digest_bytes(ast.dump(tree).encode()) if tree.body else "", imports
 
 

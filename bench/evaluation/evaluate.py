@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.data import Ids, TestCollection
+from bench.encoders.encoder import autocast
 from bench.errors import BenchError
 from bench.evaluation.embeddings import Embeddings
 from bench.evaluation.index import approximate
@@ -16,7 +17,7 @@ from bench.evaluation.maxsim import maxsim
 from bench.evaluation.measures import RUN_DEPTH
 from bench.evaluation.mining import mine
 from bench.evaluation.retrieval import best, search
-from bench.evaluation.retriever import DualEncoder, OnBatch, Ranker, Retriever
+from bench.evaluation.retriever import QUERY_PRECISION, DualEncoder, OnBatch, Ranker, Retriever
 from bench.evaluation.run import LARGEST, Run, strictly_decreasing
 
 
@@ -81,9 +82,10 @@ def evaluate(
     else:
         frozen = not any(parameter.requires_grad for parameter in retriever.document_encoder.parameters())
         documents = Embeddings(retriever, "document", test.documents, cache if frozen else scratch, on_texts)
-        encoded_queries = Embeddings(retriever, "query", texts, scratch, on_texts)
-        started = time.perf_counter()
-        vectors = np.concatenate(list(encoded_queries))
+        with autocast(retriever.query_encoder.device, QUERY_PRECISION):
+            encoded_queries = Embeddings(retriever, "query", texts, scratch, on_texts)
+            started = time.perf_counter()
+            vectors = np.concatenate(list(encoded_queries))
         facts, size = None, len(test.documents) * vectors.shape[1] * vectors.itemsize
         if test.task == "bitext mining":
             run = mine(vectors, documents, ids)

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.encoders.encoder import Encoder, Side
+from bench.encoders.encoder import Encoder, Side, autocast
 from bench.evaluation.embeddings import BLOCK
 from bench.evaluation.retrieval import Found, refuse_nonsense
-from bench.evaluation.retriever import DualEncoder, OnBatch
+from bench.evaluation.retriever import QUERY_PRECISION, DualEncoder, OnBatch
 
 BATCH = 64
 
@@ -37,7 +37,8 @@ def maxsim(
     `on_embeddings` is called with the bytes of the embeddings of each document. Raises `BenchError` if an embedding is
     not a number.
     """
-    vectors = dict(token_embeddings(retriever.query_encoder, list(dict.fromkeys(queries)), "query", on_texts))
+    with autocast(retriever.query_encoder.device, QUERY_PRECISION):
+        vectors = dict(token_embeddings(retriever.query_encoder, list(dict.fromkeys(queries)), "query", on_texts))
     of_query = [vectors[query] for query in queries]
     tokens, lengths = torch.cat(of_query), np.array(list(map(len, of_query)))
     refuse_nonsense("query", tokens.cpu().numpy())

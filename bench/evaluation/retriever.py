@@ -15,6 +15,8 @@ from bench.encoders.encoder import Encoder
 from bench.encoders.folders import read_encoder, read_json, save_encoder, write_json
 from bench.errors import BenchError
 
+QUERY_PRECISION = "float32"
+"""The precision of queries. Queries are short, and those of a student lose more in bfloat16 than documents do."""
 OnBatch = Callable[[int], None]
 """A callback with the number of texts encoded or read since its last call."""
 

@@ -6,18 +6,21 @@ table are a family, corrected by Holm's procedure.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.dependencies.fingerprint import code_digest, library_versions
 from bench.evaluation.measures import lower_is_better
 from bench.results.systems import System
 from bench.spec import SYSTEM
-from bench.statistics.intervals import Estimate, by_length, intervals, query_bootstrap, student_interval
-from bench.statistics.significance import ALPHA, SAMPLES, effect_size, holm, paired_randomisation, student_test
+from bench.statistics.intervals import Estimate, Interval, intervals, query_bootstrap, student_interval
+from bench.statistics.significance import ALPHA, SAMPLES, effect_size, holm, randomisation_tests, student_test
+from bench.storage.hashing import digest, digest_bytes
+from bench.storage.sealed import default_cache, remembered
 
 COMPARISON = [
     *("a", "b", "measure", "mean_a", "mean_b", "difference", "low", "high", "interval", "effect"),
@@ -52,14 +55,13 @@ def corrected(comparisons: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tests(compared: Sequence[tuple[System, System, str]], samples: int = SAMPLES) -> pd.DataFrame:
-    """Return comparisons of two systems by a measure each, before their correction. All have the same random signs."""
+    """Return comparisons of two systems by a measure each, before their correction."""
     shared = [(*each, *found) for each in compared if len((found := common_scores(*each))[0])]
     differences = [of_a.mean(axis=0) - of_b.mean(axis=0) for *_, of_a, of_b in shared]
     seeded = [_over_seeds(a, b) for a, b, *_ in shared]
-    bootstrapped = iter(query_bootstrap([row for row, over in zip(differences, seeded, strict=True) if not over]))
-    p_queries = np.ones(len(shared))
-    for group, rows in by_length(differences):
-        p_queries[group] = paired_randomisation(rows, np.random.default_rng(0), samples)
+    unseeded = [row for row, over in zip(differences, seeded, strict=True) if not over]
+    bootstrapped = (Interval(*each) for each in computed_once(query_bootstrap, unseeded))
+    p_queries = computed_once(randomisation_tests, differences, samples)
     lines = []
     for i, ((a, b, measure, queries, of_a, of_b), difference) in enumerate(zip(shared, differences, strict=True)):
         interval = student_interval(of_a, of_b) if seeded[i] else next(bootstrapped)
@@ -78,6 +80,14 @@ def _tests(compared: Sequence[tuple[System, System, str]], samples: int = SAMPLE
             }
         )
     return pd.DataFrame(lines, columns=COMPARISON)
+
+
+def computed_once(function: Callable[..., Any], scores: Sequence[np.ndarray], *options: int) -> Any:
+    """Return the JSON value of a function of scores, from the cache if these scores were there before."""
+    contents = [(each.shape, digest_bytes(each.tobytes())) for each in scores]
+    about = [code_digest(function.__module__), function.__name__, library_versions("numpy", "scipy"), options]
+    path = default_cache() / "statistics" / f"{digest([*about, contents])}.json"
+    return remembered(path, lambda: function(scores, *options)) if scores else []
 
 
 def compare_means(claims: Mapping[str, Sequence[tuple[System, System]]], measure: str) -> pd.DataFrame:
@@ -160,7 +170,8 @@ def standings(systems: Sequence[System], measures: Sequence[str], baseline: str)
     scored = {measure: [each for each in ranked[measure] if measure in each.scores] for measure in measures}
     tests = _tests([(a, b, measure) for measure in measures for a, b in combinations(scored[measure], 2)])
     keys = [(system, measure) for measure in measures for system in scored[measure]]
-    spreads = dict(zip(keys, intervals([system.scores[measure] for system, measure in keys]), strict=True))
+    spreads = computed_once(intervals, [system.scores[measure] for system, measure in keys])
+    interval_of = dict(zip(keys, spreads, strict=True))
     rows, families = [], []
     for measure in measures:
         own = tests[tests["measure"] == measure]
@@ -171,7 +182,7 @@ def standings(systems: Sequence[System], measures: Sequence[str], baseline: str)
             row = {"system": system, "measure": measure, "mean": system.mean(measure)}
             if system in ends:
                 row["sd"] = pd.Series(system.scores[measure].mean(axis=1)).std()
-                row |= dict(zip(("low", "high", "interval"), spreads[system, measure][1:], strict=True))
+                row |= dict(zip(("low", "high", "interval"), interval_of[system, measure][1:], strict=True))
                 row |= dict(zip(("best_rank", "worst_rank"), ends[system], strict=True))
             rows.append(row | against.get(system, {}))
     frame = pd.DataFrame(rows, columns=[*STANDING, *AGAINST]).astype({"best_rank": "Int64", "worst_rank": "Int64"})

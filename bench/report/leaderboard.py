@@ -13,7 +13,7 @@ import pandas as pd
 from bench import registry
 from bench.errors import unknown
 from bench.evaluation.measures import lower_is_better
-from bench.report.comparison import AGAINST, COMPARISON, STANDING, ranks, standings
+from bench.report.comparison import AGAINST, COMPARISON, STANDING, computed_once, ranks, standings
 from bench.results.store import FAILURE, TRAININGS, Record, Store, training_fingerprint
 from bench.results.systems import System, boards, gather
 from bench.spec import BOARD, COLUMNS, SYSTEM, select
@@ -190,8 +190,8 @@ def long_frame(cells: Iterable[Record]) -> pd.DataFrame:
             rows.append({**about, "measure": measure, "queries": len(scores)})
         for measure, value in cell.manifest.get("reported", {}).items():
             rows.append({**about, "measure": measure, "queries": 0, "value": value})
-    for i, interval in zip(scored, query_bootstrap(list(scored.values())), strict=True):
-        rows[i] |= {"value": interval.mean, "low": interval.low, "high": interval.high}
+    for i, interval in zip(scored, computed_once(query_bootstrap, list(scored.values())), strict=True):
+        rows[i] |= zip(("value", "low", "high"), interval, strict=False)
     return _sorted(pd.DataFrame(rows, columns=LONG))
 
 

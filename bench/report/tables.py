@@ -85,16 +85,19 @@ def tables(
 
 
 def _scored(
-    found: Leaderboard, measures: Sequence[str], chosen: Collection[int] | None = None
+    found: Leaderboard, measures: Sequence[str], chosen: Collection[int] | None = None, only: int | None = None
 ) -> Iterator[tuple[int, dict[str, pd.DataFrame]]]:
-    """Yield the standings by measure, indexed by system, for each board with scores by any of the measures."""
+    """Yield the standings by measure, indexed by system, for each board with scores by any of the measures, or for
+    `only` one of them.
+    """
     shown = [measure for measure in measures if measure in found.measures]
     if not shown:
         raise BenchError(f"no cell was scored by {', '.join(measures)}; scored: {', '.join(found.measures)}")
     ranked = found.ranked if chosen is None else found.ranked[found.ranked["system"].isin(chosen)]
     if ranked.empty:
         raise BenchError("no system has one of these methods, collections and pairs; leave one of the options out")
-    for board, standings in ranked.groupby(ranked["system"].map(found.names["board"])):
+    boards = ranked["system"].map(found.names["board"])
+    for board, standings in (ranked if only is None else ranked[boards == only]).groupby(boards):
         frames = {measure: standings[standings["measure"] == measure].set_index("system") for measure in shown}
         if by_measure := {measure: frame for measure, frame in frames.items() if len(frame)}:
             yield board, by_measure
@@ -165,7 +168,7 @@ def remarks(
     found: Leaderboard, board: int, measures: Sequence[str] = (), chosen: Collection[int] | None = None
 ) -> list[str]:
     """Return the lines below the table of a board: families of tests, seeds, diagnostics, recall and language bias."""
-    by_measure = dict(_scored(found, measures or found.measures, chosen))[board]
+    by_measure = dict(_scored(found, measures or found.measures, chosen, board))[board]
     first = next(iter(by_measure))
     members = sorted((" · ".join(found.labels[i]), found.systems[i]) for i in _best_first(found, by_measure))
     texts = [(label, diagnostics_text(system.trained("diagnostics"))) for label, system in members]

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, Self
@@ -95,8 +96,10 @@ class Record:
         if SCORES in self.manifest[FILES]:
             self.verify(SCORES)
             with open_gzip(self.folder / SCORES) as file:
-                for row in csv.DictReader(file):
-                    found.setdefault(row["measure"], {})[row["query"]] = float(row["value"])
+                rows = csv.reader(file)
+                columns = itemgetter(*map(next(rows).index, ("measure", "query", "value")))
+                for measure, query, value in map(columns, rows):
+                    found.setdefault(measure, {})[query] = float(value)
         return found
 
     @property

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import stdtrit
 
-from bench.statistics.intervals import estimates
+from bench.statistics.intervals import by_length, estimates
 
 ALPHA = 0.05
 SAMPLES = 10_000
@@ -52,6 +52,14 @@ def paired_randomisation(differences: np.ndarray, rng: np.random.Generator, samp
             hits += _extreme(1.0 - 2.0 * bits[:, :n_queries], differences[sampled]).sum(axis=0)
         p_values[sampled] = (hits + 1) / (samples + 1)
     return p_values
+
+
+def randomisation_tests(differences: Sequence[np.ndarray], samples: int = SAMPLES) -> list[float]:
+    """Return the p-value of each row of differences, (n_queries,). Rows of equal length have the same random signs."""
+    found = np.ones(len(differences))
+    for group, rows in by_length(differences):
+        found[group] = paired_randomisation(rows, np.random.default_rng(0), samples)
+    return found.tolist()
 
 
 def _extreme(signs: np.ndarray, differences: np.ndarray) -> np.ndarray:
