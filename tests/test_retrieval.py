@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise, permutations
 
+import faiss
 import numpy as np
 import pytest
 import torch
@@ -42,6 +43,24 @@ def test_search_ranks_as_brute_force_does(queries: int, documents: int, dimensio
         best = np.argsort(-exact[row])[:50]
         assert [document for document, _ in run[query]] == [names.documents[i] for i in best]
         assert np.allclose([value for _, value in run[query]], exact[row][best], atol=1e-6)
+
+
+def test_search_on_a_gpu_gives_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU rounds differently, so here its scores are wrong and its nearest documents are right."""
+    rng = np.random.default_rng(4)
+    asked, corpus, names, used = unit_vectors(rng, 20, 16), unit_vectors(rng, 200, 16), ids(20, 200), []
+    expected = search(asked, [corpus], names, depth=30)
+
+    def knn_gpu(resources: str, *arrays: object, metric: int) -> tuple[np.ndarray, np.ndarray]:
+        used.append(resources)
+        scores, rows = faiss.knn(*arrays, metric=metric)
+        return scores * 0, rows
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(faiss, "StandardGpuResources", lambda: "resources", raising=False)
+    monkeypatch.setattr(faiss, "knn_gpu", knn_gpu)
+    assert search(asked, [corpus], names, depth=30) == expected
+    assert used == ["resources"]
 
 
 @pytest.mark.parametrize("blocks", [1, 3])

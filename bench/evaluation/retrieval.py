@@ -1,6 +1,7 @@
 """Exact search with FAISS, from embeddings to runs."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import faiss
 import numpy as np
@@ -74,7 +75,7 @@ def count_unnormalised(vectors: np.ndarray) -> int:
 
 def _nearest(queries: np.ndarray, documents: np.ndarray, start: int, depth: int) -> Found:
     """Yield rows from `start` and scores of the `depth` nearest documents of each query, with all ties of the last."""
-    _, nearest = faiss.knn(queries, documents, min(depth + MARGIN, len(documents)), metric=faiss.METRIC_INNER_PRODUCT)
+    nearest = _candidates(queries, documents, min(depth + MARGIN, len(documents)))
     scores = _inner_products(queries, documents, nearest)
     # More documents than the margin may tie at the cut.
     too_few = (scores > scores.min(axis=1, keepdims=True)).sum(axis=1) < depth
@@ -83,6 +84,16 @@ def _nearest(queries: np.ndarray, documents: np.ndarray, start: int, depth: int)
             rows = np.arange(len(documents))
             (values,) = _inner_products(queries[query : query + 1], documents, rows[None])
         yield start + rows, values
+
+
+def _candidates(queries: np.ndarray, documents: np.ndarray, count: int) -> np.ndarray:
+    """Return the rows of the nearest documents of each query, (n_queries, count), by a GPU if FAISS has one.
+
+    Their scores are computed by the processor in any case, so that a run does not depend on the device.
+    """
+    knn = partial(faiss.knn_gpu, faiss.StandardGpuResources()) if faiss.get_num_gpus() else faiss.knn
+    rows: np.ndarray = knn(queries, documents, count, metric=faiss.METRIC_INNER_PRODUCT)[1]
+    return rows
 
 
 def _inner_products(queries: np.ndarray, documents: np.ndarray, rows: np.ndarray) -> np.ndarray:
