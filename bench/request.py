@@ -283,6 +283,7 @@ class Request(Ranked, Trainings):
         "bilingual: one student for each language pair; multilingual: one student for all pairs",
         min_length=1,
     )
+    train_pairs: Pairs = option((), "pairs to train one student on, in place of the tested pairs and of --students")
     bitext_size: Annotated[tuple[Size, ...], BeforeValidator(lambda value: tuple(map(str, items(value))))] = option(
         ("all",), "numbers of sentence pairs, each a random sample of the bitext; one training for each", min_length=1
     )

@@ -115,6 +115,9 @@ def joined_names(methods: Iterable[Part]) -> str:
     return "+".join(names[0] if len(names) == 1 else f"[{'+'.join(names)}]" for names in groups)
 
 
+MULTILINGUAL = "multilingual"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
     """A training and its evaluation on one collection.
@@ -135,6 +138,8 @@ class RunSpec:
     """The FAISS index of approximate search; empty for exact search."""
     pairs: Pairs = ()
     """The pairs of the training."""
+    unseen: PairText | None = None
+    """The tested pair, if the training has other languages. Its test collections count as leakage, too."""
     train: tuple[str, ...] = ()
     """The collections and mixes of the training."""
     recipe: Configured = field(default_factory=Configured)
@@ -149,9 +154,9 @@ class RunSpec:
         return _ADAPTER.validate_python(value)
 
     def dump(self) -> dict[str, Any]:
-        """Return a JSON value. It has no entry for exact search, so that older manifests stay valid."""
+        """Return a JSON value. Younger fields have no entry for their default, so that older manifests stay valid."""
         value = dict(_ADAPTER.dump_python(self, mode="json"))
-        return value if self.index else {name: each for name, each in value.items() if name != "index"}
+        return {name: each for name, each in value.items() if each or name not in ("index", "unseen")}
 
     @cached_property
     def key(self) -> dict[str, Any]:
@@ -207,8 +212,8 @@ class RunSpec:
     def label(self) -> str:
         """The name of its folder."""
         students, seed = _students(self), "" if self.seed is None else f"seed{self.seed}"
-        pair = str(self.pair or self.pairs[0])
-        if students and self.pair is None:
+        pair = str(self.pair or self.unseen or self.pairs[0])
+        if students == MULTILINGUAL and self.pair is None:
             pair = f"{len(self.pairs)}languages-{self.pairs[0].document}"
         training = (self.method, pair, Path(self.encoder).name, students, self.subset.folder(), seed)
         test = (self.dataset, self.scoring, self.index.replace(":", "."))
@@ -272,7 +277,9 @@ def _scoring(spec: RunSpec) -> str:
 
 
 def _students(spec: RunSpec) -> str:
-    return "multilingual" if len(spec.pairs) > 1 else ""
+    if spec.unseen:
+        return "+".join(map(str, spec.pairs))
+    return MULTILINGUAL if len(spec.pairs) > 1 else ""
 
 
 def _subset_column(name: str) -> Column:

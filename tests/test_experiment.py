@@ -214,6 +214,22 @@ def test_one_student_of_two_languages_is_trained_once_and_serves_both(
     assert read == pytest.approx(2 * 64, abs=0.5)  # adversarial reads no pairs
 
 
+def test_a_student_is_tested_on_a_language_that_it_was_not_trained_on(
+    bench: Bench, tmp_path: Path, conlang_cards: Callable[..., dict[str, Card]]
+) -> None:
+    """Only a method that reads data depends on the languages of the training."""
+    two, pairs = Bench(conlang_cards("qaa-eng", "qab-eng"), bench.encoder), (Pair("qaa", "eng"), Pair("qab", "eng"))
+    assert two.execute(tmp_path, ["optical", "psq"], pairs=pairs, train_pairs=pairs[:1]).failed == 0
+    found = {(row["method"], row["pair"]): row["students"] for row in rows(tmp_path)}
+    read_data = {(method, "qab-eng"): "qaa-eng" for method in ("optical", "psq", "untrained")}
+    assert found == dict.fromkeys(found, "") | read_data
+    other = read_manifest(entry(tmp_path, "trainings", "optical.qab-eng.small.qaa-eng"))
+    usual = read_manifest(entry(tmp_path, "trainings", "optical.qaa-eng"))
+    assert set(other["data_report"]["bitext"]) == {"conlang"} == set(usual["data_report"]["bitext"])
+    assert set(other["data_report"]["leakage"]) == {"conlang", "conlang qab-eng"}
+    assert set(usual["data_report"]["leakage"]) == {"conlang"}
+
+
 def test_documents_are_encoded_once_for_all_pairs_of_a_student(
     bench: Bench, tmp_path: Path, conlang_cards: Callable[..., dict[str, Card]]
 ) -> None:

@@ -150,6 +150,10 @@ def test_together_pairs_are_clean_of_each_others_tests(usual: World) -> None:
     assert data.report["bitext"]["three"] == {"read": 1, "dropped": 0, "leaked": 1, "kept": 0}
     assert data.report["bitext"]["hausa hau-eng"] == {"read": 2, "dropped": 0, "leaked": 1, "kept": 1}
     assert list(data.report["leakage"]) == ["sentences", "questions", "hausa-test hau-eng"]
+    swahili = training_data(["usual", "three"], [SWH], usual.resolver, usual.cards, unseen=HAU)
+    assert swahili.pairs == (SWH,)
+    assert swahili.bitext.query_side == ("moja", "mbili", "tano")
+    assert list(swahili.report["leakage"]) == ["sentences", "questions", "hausa-test hau-eng"]
 
 
 def test_judgments_are_taken_within_and_between_the_languages_of_a_pair(usual: World) -> None:

@@ -85,6 +85,7 @@ methods = ["optical", "adversarial"]
 datasets = "tatoeba,afriqa"
 pairs = ["sw-en"]
 students = ["bilingual", "multilingual"]
+train_pairs = ["hau-eng"]
 train = ["tico-19"]
 bitext_size = [1000, "all"]
 bitext_noise = [0, 0.1]

@@ -19,7 +19,7 @@ from bench.data import Pair, TestCollection, TestSummary, TrainingData, Training
 from bench.data.cards import IR_DATASETS, Card, Role, get_card
 from bench.data.files import Resolver
 from bench.data.loading import load_test, needed_files, read, source_of
-from bench.data.training_data import caps_of, sources_of, tests_of, training_data
+from bench.data.training_data import caps_of, sources_of, tested, tests_of, training_data
 from bench.dependencies.fingerprint import code_digest, library_versions
 from bench.errors import MissingFile
 from bench.storage.hashing import digest
@@ -164,6 +164,7 @@ class LazyTrainingData(_Lazy[TrainingData, TrainingSummary]):
     resolver: Resolver = field(repr=False)
     cards: Mapping[str, Card] = field(repr=False)
     keep_leaks: bool = False
+    unseen: Pair | None = None
     _summary: TrainingSummary | None = field(default=None, init=False, repr=False)
     data_kind, summary_kind = TrainingData, TrainingSummary
 
@@ -176,11 +177,16 @@ class LazyTrainingData(_Lazy[TrainingData, TrainingSummary]):
                         read(card, role, pair, self.resolver)
 
     def _read(self) -> TrainingData:
-        return training_data(self.names, self.pairs, self.resolver, self.cards, keep_leaks=self.keep_leaks)
+        options: dict[str, Any] = {"keep_leaks": self.keep_leaks, "unseen": self.unseen}
+        return training_data(self.names, self.pairs, self.resolver, self.cards, **options)
+
+    @property
+    def _tests(self) -> dict[str, tuple[Card, Pair]]:
+        return tests_of(tested(self.pairs, self.unseen), self.cards)
 
     def _is_current(self, value: Any, inputs: Mapping[str, Any]) -> bool:
         """Return False if a test collection that was not checked for leakage is available now."""
-        tests = tests_of(self.pairs, self.cards)
+        tests = self._tests
         for name in value.report["not_checked"]:
             downloadable = tests[name][0].source not in (None, IR_DATASETS) and not self.resolver.offline
             if downloadable or inputs[f"test {name}"] != MISSING:
@@ -194,8 +200,7 @@ class LazyTrainingData(_Lazy[TrainingData, TrainingSummary]):
             for role, origins in sources.items()
             for name, pair in origins
         }
-        tests = tests_of(self.pairs, self.cards)
-        parts |= {f"test {name}": (card, "test", pair) for name, (card, pair) in tests.items()}
+        parts |= {f"test {name}": (card, "test", pair) for name, (card, pair) in self._tests.items()}
         return {
             "code": code_digest("bench.data.training_data"),
             "libraries": library_versions("numpy", "scipy"),

@@ -32,12 +32,14 @@ def training_data(
     cards: Mapping[str, Card],
     *,
     keep_leaks: bool = False,
+    unseen: Pair | None = None,
 ) -> TrainingData:
     """Return the rows of all named collections and mixes, without leakage of test collections of the pairs.
 
     The pairs share their document language, since one student is trained for them. Leakage is removed for every known
-    test collection of the pairs. Collections with missing files are reported as not checked. With `keep_leaks` leakage
-    is only counted. The caps of a mix apply to the remaining rows.
+    test collection of the pairs, and of a pair `unseen` that the student is tested on without such data. Collections
+    with missing files are reported as not checked. With `keep_leaks` leakage is only counted. The caps of a mix apply
+    to the remaining rows.
 
     In the report, `bitext` and `relevance` map each source to its rows: `read`, `dropped` (empty or duplicate),
     `leaked`, `capped` (if there is a cap) and `kept`. `leakage` maps each test collection to the leaking rows of
@@ -46,7 +48,7 @@ def training_data(
 
     Raises `BenchError` for an unknown name, and if no collection has data for one of the pairs.
     """
-    found = search(names, pairs, resolver, cards)
+    found = search(names, pairs, resolver, cards, tested(pairs, unseen))
     caps = caps_of(names, cards)
     clean = {role: rows if keep_leaks else leakage.remove(rows, found.leaks[role]) for role, rows in found.rows.items()}
     bitext, relevance = cap(clean["bitext"], caps), clean["relevance"]
@@ -80,8 +82,16 @@ class Search:
     skipped: Sequence[str]
 
 
-def search(names: Sequence[str], pairs: Sequence[Pair], resolver: Resolver, cards: Mapping[str, Card]) -> Search:
-    """Return the rows of `training_data` and their leakage. Raises `BenchError` as `training_data`."""
+def search(
+    names: Sequence[str],
+    pairs: Sequence[Pair],
+    resolver: Resolver,
+    cards: Mapping[str, Card],
+    protected: Sequence[Pair],
+) -> Search:
+    """Return the rows of `training_data`, and their leakage of test collections of the protected pairs. Raises
+    `BenchError` as `training_data`.
+    """
     sources, skipped = sources_of(names, pairs, cards)
     rows, counts = {}, {}
     for role, origins in sources.items():
@@ -89,7 +99,7 @@ def search(names: Sequence[str], pairs: Sequence[Pair], resolver: Resolver, card
         rows[role], counts[role] = _gather(TYPES[role], parts)
     tests: dict[str, Mapping[str, frozenset[str]]] = {}
     not_checked: dict[str, str] = {}
-    for name, (card, pair) in tests_of(pairs, cards).items():
+    for name, (card, pair) in tests_of(protected, cards).items():
         # Collections of ir_datasets are too large to be downloaded for this check.
         offline = resolver.offline or card.source == IR_DATASETS
         try:
@@ -165,6 +175,11 @@ def caps_of(names: Sequence[str], cards: Mapping[str, Card]) -> dict[str, int]:
         for member in mix.bitext if mix else [name]:
             caps[member] = max(caps.get(member, 0), mix.caps.get(member, math.inf) if mix else math.inf)
     return {name: int(limit) for name, limit in caps.items() if limit < math.inf}
+
+
+def tested(pairs: Sequence[Pair], unseen: Pair | None) -> list[Pair]:
+    """Return the pairs whose test collections count as leakage."""
+    return [*pairs, *([unseen] if unseen else [])]
 
 
 def tests_of(pairs: Sequence[Pair], cards: Mapping[str, Card]) -> dict[str, tuple[Card, Pair]]:

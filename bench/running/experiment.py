@@ -138,29 +138,31 @@ def make_experiment(
         experiment.notes.append("LEAKAGE IS KEPT: rows marked leakage=keep were trained on texts of test collections")
     mixes: dict[Pair, tuple[str, ...]] = {}
     why_not: dict[Pair, str] = {}
-    for pair in dict.fromkeys(pair.training for pair in pairs):
+    for pair in dict.fromkeys(request.train_pairs or (pair.training for pair in pairs)):
         try:
             mixes[pair] = request.train or (default_mix(pair, cards),)
         except BenchError as error:
             why_not[pair] = str(error)
-    subsets: dict[tuple[Pair, ...], list[BitextSubset]] = {}
+    subsets: dict[tuple[tuple[Pair, ...], Pair | None], list[BitextSubset]] = {}
     configured = with_recipe(usual.model_dump(), recipe.model_dump())
     common = RunSpec(methods=(), encoder=encoder, recipe=configured, leakage=request.leakage, budget=request.budget)
     runnable = False
     for pair in pairs:
         for method in experiment.methods:
-            if "data" in method.depends_on and pair.training not in mixes:
-                experiment.notes.append(f"skipped: {method.name} on {pair}: {why_not[pair.training]}")
+            lacking = [each for each in request.train_pairs or (pair.training,) if each not in mixes]
+            if "data" in method.depends_on and lacking:
+                experiment.notes.append(f"skipped: {method.name} on {pair}: {why_not[lacking[0]]}")
                 continue
             runnable |= method.asked
             for together in _students(request, method, pair.training, mixes):
                 train = tuple(dict.fromkeys(name for one in together for name in mixes.get(one, ())))
-                if together not in subsets:
-                    data = LazyTrainingData(train, together, resolver, cards, request.leakage == "keep")
+                unseen = None if pair.training in together else pair.training
+                if (together, unseen) not in subsets:
+                    data = LazyTrainingData(train, together, resolver, cards, request.leakage == "keep", unseen)
                     data.check()
-                    subsets[together] = _subsets(request, data, experiment.notes, read=read)
-                spec = replace(common, pairs=together, train=train)
-                each = [replace(spec, subset=size, seed=seed) for size in subsets[together] for seed in request.seeds]
+                    subsets[together, unseen] = _subsets(request, data, experiment.notes, read=read)
+                spec, sizes = replace(common, pairs=together, unseen=unseen, train=train), subsets[together, unseen]
+                each = [replace(spec, subset=size, seed=seed) for size in sizes for seed in request.seeds]
                 for spec in dict.fromkeys(_of_method(one, method, together[0]) for one in each):
                     for dataset in (other for other in request.datasets if (other, pair) in tests):
                         experiment.add(Training(spec, method), tests[dataset, pair], known[dataset, pair], request)
@@ -188,9 +190,13 @@ def plan_table(experiment: Experiment, finished: Collection[Cell]) -> list[list[
 def _students(
     request: Request, method: ResolvedMethod, pair: Pair, mixes: Mapping[Pair, tuple[str, ...]]
 ) -> list[tuple[Pair, ...]]:
-    """Return the pairs of each student of a method: the pair alone, or all pairs with its document language."""
+    """Return the pairs of each student of a method: the pair alone, all pairs with its document language, or those of
+    the request.
+    """
     if "data" not in method.depends_on:
         return [(pair,)]
+    if request.train_pairs:
+        return [tuple(sorted(request.train_pairs))]
     multilingual = tuple(sorted(other for other in mixes if other.document == pair.document))
     return list(dict.fromkeys((pair,) if kind == "bilingual" else multilingual for kind in request.students))
 

@@ -114,10 +114,10 @@ class Resources:
 
     def lazy_data(self, spec: RunSpec) -> LazyTrainingData:
         """Return the training data of a spec, before validation rows are removed and the rest is sampled."""
-        key = (spec.train, spec.pairs, spec.leakage)
+        key = (spec.train, spec.pairs, spec.unseen, spec.leakage)
         if key not in self._data:
             keep = spec.leakage == "keep"
-            self._data[key] = LazyTrainingData(spec.train, spec.pairs, self.resolver, self.cards, keep)
+            self._data[key] = LazyTrainingData(spec.train, spec.pairs, self.resolver, self.cards, keep, spec.unseen)
         return self._data[key]
 
     def data(self, spec: RunSpec) -> TrainingData:
