@@ -40,7 +40,7 @@ from bench.training.teachers import load_teacher
 DEPTH = 100
 FEW_QUERIES = 128_000
 """The default of FAISS 1.15 for a setting that `bench.evaluation.retrieval` changes."""
-INDEXES = {"HNSW32:efSearch=128": 1.0, "IVF512,PQ{half}x4fs,RFlat:nprobe=104,k_factor_rf=2": 5.0}
+INDEXES = {"HNSW32:efSearch=128": 1.0, "IVF512,PQ{half}x4fs,RFlat:nprobe=96,k_factor_rf=3": 5.0}
 """Approximate indexes, with half of the dimension, and the speed that is required of them against exact search in two
 blocks of documents. Exact search of fewer is too fast for that.
 """
