@@ -48,7 +48,7 @@ def training_data(
 
     Raises `BenchError` for an unknown name, and if no collection has data for one of the pairs.
     """
-    found = search(names, pairs, resolver, cards, tested(pairs, unseen))
+    found = search(names, pairs, resolver, cards, unseen)
     caps = caps_of(names, cards)
     clean = {role: rows if keep_leaks else leakage.remove(rows, found.leaks[role]) for role, rows in found.rows.items()}
     bitext, relevance = cap(clean["bitext"], caps), clean["relevance"]
@@ -87,11 +87,9 @@ def search(
     pairs: Sequence[Pair],
     resolver: Resolver,
     cards: Mapping[str, Card],
-    protected: Sequence[Pair],
+    unseen: Pair | None = None,
 ) -> Search:
-    """Return the rows of `training_data`, and their leakage of test collections of the protected pairs. Raises
-    `BenchError` as `training_data`.
-    """
+    """Return the rows of `training_data` and their leakage. Raises `BenchError` as `training_data`."""
     sources, skipped = sources_of(names, pairs, cards)
     rows, counts = {}, {}
     for role, origins in sources.items():
@@ -99,7 +97,7 @@ def search(
         rows[role], counts[role] = _gather(TYPES[role], parts)
     tests: dict[str, Mapping[str, frozenset[str]]] = {}
     not_checked: dict[str, str] = {}
-    for name, (card, pair) in tests_of(protected, cards).items():
+    for name, (card, pair) in tests_of(tested(pairs, unseen), cards).items():
         # Collections of ir_datasets are too large to be downloaded for this check.
         offline = resolver.offline or card.source == IR_DATASETS
         try:
